@@ -1,0 +1,1 @@
+//! Room `admin`: see the map in `lib.rs`.

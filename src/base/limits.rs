@@ -1,0 +1,45 @@
+//! Every bound of the server, one page, each with its reason and with what happens when it is reached.
+
+/// `jute.maxbuffer`'s default: the largest request frame. A larger frame closes its connection. A run-time limit.
+pub const FRAME_BYTES_DEFAULT: usize = 0xf_ffff;
+
+/// Smallest and largest `jute.maxbuffer` accepted. Above this a group could not hold one request.
+pub const FRAME_BYTES_MAX: usize = 64 << 20;
+
+/// One group of the log, unless one request alone is larger. Reached: the group is sealed and the next one collects.
+pub const GROUP_BYTES_MAX: usize = 4 << 20;
+
+/// Transactions proposed and not yet applied. Reached: the replica takes no request, shards stop reading sockets.
+pub const PROPOSALS_MAX: usize = 65_536;
+
+/// Unanswered requests of one connection. Reached: its socket is not read until half of them are answered.
+pub const CONNECTION_REQUESTS_MAX: usize = 4_096;
+
+/// Bytes of replies and events that wait for a client which doesn't read. Soft: above it the socket is not read and
+/// no queued read is executed.
+pub const CONNECTION_OUTPUT_BYTES_SOFT: usize = 1 << 20;
+
+/// Hard: above it (watch events come without being asked for) the connection is closed; the session lives on.
+pub const CONNECTION_OUTPUT_BYTES_MAX: usize = 64 << 20;
+
+/// Connections of one server, whatever `maxCnxns` says: the slot table of the I/O room. Reached: close at accept.
+pub const CONNECTIONS_MAX: usize = 1 << 20;
+
+/// Slots of the ring of notices to one shard, a slot per transaction, by reference. Full: apply waits.
+pub const NOTICES_MAX: usize = 16_384;
+
+/// Slots of the ring of requests from one shard. Full: the shard stops reading its sockets.
+pub const REQUESTS_MAX: usize = 16_384;
+
+/// Units of divisible work (a child listed, a node walked for a snapshot) done in one turn of a loop.
+pub const TURN_BUDGET: usize = 2_048;
+
+/// Threads that may read one tree: one announcement each.
+pub const SHARDS_MAX: usize = 64;
+
+/// Znodes of one tree: a slot number is 31 bits wide.
+pub const NODES_MAX: usize = 1 << 31;
+
+const _: () = assert!(GROUP_BYTES_MAX >= FRAME_BYTES_DEFAULT, "a lone request must fit in a group");
+const _: () = assert!(CONNECTION_OUTPUT_BYTES_SOFT < CONNECTION_OUTPUT_BYTES_MAX);
+const _: () = assert!(NOTICES_MAX.is_power_of_two() && REQUESTS_MAX.is_power_of_two());

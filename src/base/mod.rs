@@ -1,0 +1,14 @@
+//! The words every room shares: identifiers, time, limits, keyed maps, the random generator.
+//!
+//! Imports no other room. Everything here is a value: nothing blocks, nothing allocates but the maps.
+
+mod ids;
+pub mod limits;
+mod map;
+mod prng;
+mod time;
+
+pub use ids::{ConnectionId, Epoch, ServerId, SessionId, ShardId, Ticket, Zxid};
+pub use map::{HashKey, KeyedHasher, Map, Set};
+pub use prng::Prng;
+pub use time::{Instant, Now, WallMillis};

@@ -1,0 +1,1 @@
+//! Room `io`: see the map in `lib.rs`.

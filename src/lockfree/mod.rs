@@ -1,0 +1,1 @@
+//! Room `lockfree`: see the map in `lib.rs`.

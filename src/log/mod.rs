@@ -1,0 +1,1 @@
+//! Room `log`: see the map in `lib.rs`.

@@ -1,0 +1,1 @@
+//! Every word spoken between threads: shard to replica requests, replica to shard notices.

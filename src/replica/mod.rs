@@ -1,0 +1,1 @@
+//! Room `replica`: see the map in `lib.rs`.

@@ -1,0 +1,1 @@
+//! Room `shard`: see the map in `lib.rs`.

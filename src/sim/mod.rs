@@ -1,0 +1,1 @@
+//! Room `sim`: see the map in `lib.rs`.

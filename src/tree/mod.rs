@@ -1,0 +1,1 @@
+//! Room `tree`: see the map in `lib.rs`.

@@ -1,0 +1,1 @@
+//! Room `wire`: see the map in `lib.rs`.

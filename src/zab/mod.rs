@@ -1,0 +1,1 @@
+//! Room `zab`: see the map in `lib.rs`.
