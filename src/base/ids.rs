@@ -9,9 +9,8 @@ pub struct Zxid(pub i64);
 impl Zxid {
     pub const ZERO: Zxid = Zxid(0);
 
-    /// The next transaction of the same epoch.
+    /// The next transaction.
     pub fn next(self) -> Zxid {
-        assert!(self.0 as u32 != u32::MAX, "the zxid counter of an epoch must not wrap into the epoch");
         Zxid(self.0 + 1)
     }
 
@@ -19,10 +18,16 @@ impl Zxid {
         Epoch(self.0 >> 32)
     }
 
-    /// As a version number of room `lockfree`, which knows nothing of zxids. Never negative here.
+    /// As a version number of room `lockfree`, which knows nothing of zxids and calls version 0 "nothing yet": a
+    /// fresh tree is version 1. Never negative here.
     pub fn version(self) -> u64 {
         debug_assert!(self.0 >= 0);
-        self.0 as u64
+        self.0 as u64 + 1
+    }
+
+    /// The inverse of [`Zxid::version`]; version 0 becomes zxid 0.
+    pub fn of_version(version: u64) -> Zxid {
+        Zxid(version.saturating_sub(1) as i64)
     }
 }
 

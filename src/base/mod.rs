@@ -5,10 +5,12 @@
 mod ids;
 pub mod limits;
 mod map;
+mod path;
 mod prng;
 mod time;
 
 pub use ids::{ConnectionId, Epoch, ServerId, SessionId, ShardId, Ticket, Zxid};
 pub use map::{HashKey, KeyedHasher, Map, Set};
+pub use path::{Path, parent};
 pub use prng::Prng;
 pub use time::{Instant, Now, WallMillis};

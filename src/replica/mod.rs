@@ -1,1 +1,396 @@
-//! Room `replica`: see the map in `lib.rs`.
+//! One ensemble member, assembled: prep, log, tree, sessions. Inputs in, outputs out; no I/O, no clock, no thread.
+//!
+//! A standalone server is an ensemble of one: what its own log holds durably is committed.
+//!
+//! Life of a write: [`Replica::step`] with a request decides it and frames it into the log's open group; the end of
+//! the turn seals the group (`Output::Log`); `Input::Durable` commits it; [`Replica::apply_next`] applies it, one
+//! transaction per call, so that in the one-loop placement each is published, and the reads waiting for it are served,
+//! before the next is applied.
+//!
+//! Invariants: `published <= applied <= committed`, `durable <= appended <= proposed`. No answer exists before the
+//! transaction it reports is durable and applied; an answer that needs no transaction waits for all that were proposed
+//! before it, so that replies leave in request order.
+//!
+//! Limits: `limits::PROPOSALS_MAX` ([`Replica::is_full`]: the driver stops handing in requests).
+//! Tested: replica_test.rs, and the whole of tests/sim.
+
+mod boot;
+mod contract;
+mod proposals;
+mod snapshots;
+
+pub use boot::{Boot, BootError, Start};
+pub use contract::{Input, Output, SnapshotCommand};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::{HashKey, Instant, Now, ServerId, SessionId, Zxid, limits};
+use crate::log;
+use crate::messages::{Answer, AnswerBody, Changes, Client, Identity, Notice, Request};
+use crate::tree::{self, Outcome, Overlay, Scratch, Sessions, Store};
+use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader, Txn, TxnHeader};
+
+use proposals::{Origin, Proposals};
+use snapshots::Snapshots;
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub server: ServerId,
+    pub tick: Duration,
+    pub session_timeout_min: Duration,
+    pub session_timeout_max: Duration,
+    pub extended_types: bool,
+    pub skip_acl: bool,
+    pub snapshots: snapshots::Settings,
+    pub hash_key: HashKey,
+}
+
+pub use snapshots::Settings as SnapshotSettings;
+
+/// What an operator sees of the pipeline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub applied: Zxid,
+    pub nodes_count: u64,
+    pub data_bytes: u64,
+    pub ephemerals_count: u64,
+    pub sessions_count: u64,
+    pub outstanding: u64,
+    pub digest: u64,
+    pub refuses_writes: bool,
+    pub snapshots_written: u64,
+    pub snapshots_failed: u64,
+}
+
+#[derive(Debug)]
+pub struct Replica {
+    settings: Settings,
+    now: Now,
+    store: Store,
+    overlay: Overlay,
+    sessions: Sessions,
+    log: log::Writer,
+    proposals: Proposals,
+    /// Answers that need no transaction, each behind the zxid that was the newest proposed when it came up.
+    deferred: std::collections::VecDeque<(Zxid, Option<crate::base::ShardId>, Arc<Notice>)>,
+    proposed: Zxid,
+    applied: Zxid,
+    snapshots: Snapshots,
+    space_low: bool,
+    scratch: Scratch,
+    no_identities: Arc<[Identity]>,
+}
+
+impl Replica {
+    /// Tells the replica one thing. `now` never steps back.
+    pub fn step(&mut self, now: Now, input: Input, outputs: &mut Vec<Output>) {
+        self.pass_time(now);
+        match input {
+            Input::Wakeup => self.expire_sessions(),
+            Input::Request(request) => self.on_request(request, outputs),
+            Input::Durable { ticket } => {
+                let durable = self.log.on_durable(ticket);
+                self.proposals.commit(durable);
+            }
+            Input::SnapshotProgress { bytes } => self.snapshots.on_progress(bytes),
+            Input::SnapshotDone { zxid } => self.on_snapshot_done(zxid, outputs),
+            Input::SnapshotFailed { zxid, reason } => self.on_snapshot_failed(zxid, &reason, outputs),
+            Input::SpaceLow => self.space_low = true,
+            Input::SpaceBack => self.space_low = false,
+            Input::TurnEnd => self.end_turn(outputs),
+        }
+        self.assert_invariants();
+    }
+
+    /// No more requests, please, until something was applied.
+    pub fn is_full(&self) -> bool {
+        self.proposals.count() >= limits::PROPOSALS_MAX
+    }
+
+    /// When `Input::Wakeup` is wanted.
+    pub fn next_wakeup(&self) -> Option<Instant> {
+        // At least once a tick, so that a gap in our own clock is noticed as one.
+        let heartbeat = self.now.instant + self.settings.tick;
+        let due = self.sessions.next_due().map_or(heartbeat, |due| due.min(heartbeat));
+        Some(self.snapshots.next_wakeup(self.now.instant).map_or(due, |at| at.min(due)))
+    }
+
+    /// Applies the next committed transaction. False if there is none.
+    pub fn apply_next(&mut self, outputs: &mut Vec<Output>) -> bool {
+        let Some((zxid, payload, origin)) = self.proposals.next_committed() else { return false };
+        assert!(zxid > self.applied, "transactions are applied in zxid order, once");
+        let (header, txn) = decode(payload).expect("the payload is what this server or its log's checksums vouch for");
+        assert!(header.zxid == zxid);
+
+        let applied = self.store.apply(&header, &txn);
+        self.overlay.applied(zxid, header.client_id, &txn);
+        self.applied = zxid;
+        let mut notice =
+            Notice { zxid, changes: applied.changes, answer: None, ended: None, moved: None };
+        match applied.outcome {
+            Outcome::SessionCreated { timeout_ms } => {
+                self.sessions.add(header.client_id, timeout_ms, self.now.instant);
+            }
+            Outcome::SessionClosed => {
+                self.sessions.remove(header.client_id);
+                notice.ended = Some(header.client_id);
+            }
+            _ => {}
+        }
+        if let Some((to, xid)) = origin.to {
+            let body = self.answer_body(&header, applied.outcome, origin.opcode, to, &mut notice);
+            notice.answer = Some(Answer { to, xid, body });
+        }
+        outputs.push(Output::Notify { shard: None, notice: Arc::new(notice) });
+        outputs.push(Output::Publish { zxid });
+        self.proposals.pop();
+        self.release_deferred(outputs);
+        self.snapshots.on_applied();
+        true
+    }
+
+    /// To be called when an `Output::Publish` is carried out.
+    pub fn publish(&mut self, zxid: Zxid) {
+        self.store.publish(zxid);
+        self.store.reclaim();
+    }
+
+    pub fn facts(&self) -> Facts {
+        Facts {
+            applied: self.applied,
+            nodes_count: self.store.nodes_count(),
+            data_bytes: self.store.data_bytes(),
+            ephemerals_count: self.store.ephemerals_count() as u64,
+            sessions_count: self.sessions.count() as u64,
+            outstanding: self.proposals.count() as u64,
+            digest: self.store.digest(),
+            refuses_writes: self.space_low,
+            snapshots_written: self.snapshots.written,
+            snapshots_failed: self.snapshots.failed,
+        }
+    }
+
+    pub fn applied(&self) -> Zxid {
+        self.applied
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// A clean end: everything the log still holds open, sealed with a mark that says how far it is proven.
+    pub fn finish(&mut self, commands: &mut Vec<log::Command>) {
+        self.log.finish(commands);
+    }
+
+    fn pass_time(&mut self, now: Now) {
+        assert!(now.instant >= self.now.instant, "the monotone clock stepped back");
+        let gap = now.instant.since(self.now.instant);
+        // A driver that is alive steps at least once a tick; what goes beyond is time nobody could have been heard in.
+        let alive = self.settings.tick * 2;
+        if gap > alive {
+            tracing::warn!(gap_ms = gap.as_millis() as u64, "this process stood still: session deadlines move by the gap");
+            self.sessions.extend(gap - self.settings.tick);
+        }
+        self.now = now;
+    }
+
+    fn on_request(&mut self, request: Request, outputs: &mut Vec<Output>) {
+        match request {
+            Request::Connect { from, session, password, timeout_ms } => {
+                let timeout_ms = self.negotiate(timeout_ms);
+                if session == SessionId::NONE {
+                    self.open_session(from, timeout_ms, outputs);
+                } else {
+                    self.resume_session(from, session, &password, timeout_ms, outputs);
+                }
+            }
+            Request::Write { from, session, xid, opcode, body, identities } => {
+                self.sessions.touch(session, self.now.instant);
+                if self.space_low && opcode != Opcode::CloseSession {
+                    self.answer(from, xid, AnswerBody::Error(ErrorCode::SystemError), outputs);
+                    return;
+                }
+                let origin = Origin { to: Some((from, xid)), opcode };
+                self.propose(origin, session, xid, &body, &identities, outputs);
+            }
+            Request::Sync { from, session, xid, body } => {
+                self.sessions.touch(session, self.now.instant);
+                self.answer(from, xid, AnswerBody::Raw(body), outputs);
+            }
+            Request::Touch { sessions } => {
+                for session in sessions {
+                    self.sessions.touch(session, self.now.instant);
+                }
+            }
+        }
+    }
+
+    fn negotiate(&self, asked_ms: i32) -> i32 {
+        let ms = |duration: Duration| i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
+        asked_ms.max(ms(self.settings.session_timeout_min)).min(ms(self.settings.session_timeout_max))
+    }
+
+    fn open_session(&mut self, from: Client, timeout_ms: i32, outputs: &mut Vec<Output>) {
+        if self.space_low {
+            self.answer(from, 0, AnswerBody::SessionRefused, outputs);
+            return;
+        }
+        let session = self.sessions.allocate();
+        let zxid = self.proposed.next();
+        let origin = Origin { to: Some((from, 0)), opcode: Opcode::CreateSession };
+        self.append(zxid, session, 0, &Txn::CreateSession { timeout_ms }, origin);
+    }
+
+    fn resume_session(
+        &mut self,
+        from: Client,
+        session: SessionId,
+        password: &[u8; 16],
+        timeout_ms: i32,
+        outputs: &mut Vec<Output>,
+    ) {
+        let resumed = tree::password::is_right(session, password)
+            && self.sessions.attach(session, timeout_ms, from, self.now.instant).is_some();
+        if !resumed {
+            self.answer(from, 0, AnswerBody::SessionRefused, outputs);
+            return;
+        }
+        let body = AnswerBody::Session { session, password: tree::password::of(session), timeout_ms };
+        let notice = Notice {
+            zxid: Zxid::ZERO,
+            changes: Changes::None,
+            answer: Some(Answer { to: from, xid: 0, body }),
+            ended: None,
+            moved: Some((session, from)),
+        };
+        self.defer(None, notice, outputs);
+    }
+
+    /// Decides a write and puts it, or the error it deserves, into the log.
+    fn propose(
+        &mut self,
+        origin: Origin,
+        session: SessionId,
+        cxid: i32,
+        body: &[u8],
+        identities: &[Identity],
+        outputs: &mut Vec<Output>,
+    ) {
+        let zxid = self.proposed.next();
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let from = origin.to.map(|(from, _)| from);
+        let write = tree::Write { from, session, opcode: origin.opcode, body, identities };
+        let mut view = tree::View {
+            store: &self.store,
+            overlay: &mut self.overlay,
+            sessions: &mut self.sessions,
+            extended_types: self.settings.extended_types,
+            skip_acl: self.settings.skip_acl,
+        };
+        match view.decide(zxid, &write, &mut scratch) {
+            Ok(txn) => self.append(zxid, session, cxid, &txn, origin),
+            Err(ErrorCode::SessionMoved) => {
+                if let Some((to, xid)) = origin.to {
+                    self.answer(to, xid, AnswerBody::SessionMoved, outputs);
+                }
+            }
+            Err(error) => self.append(zxid, session, cxid, &Txn::Error(error), origin),
+        }
+        self.scratch = scratch;
+    }
+
+    fn append(&mut self, zxid: Zxid, session: SessionId, cxid: i32, txn: &Txn<'_>, origin: Origin) {
+        let header =
+            TxnHeader { client_id: session, cxid, zxid, time: self.now.wall, kind: txn.kind() };
+        self.log.append(zxid, |buffer| {
+            header.encode(buffer);
+            txn.encode(buffer);
+        });
+        self.proposals.push(zxid, origin);
+        self.proposed = zxid;
+    }
+
+    fn end_turn(&mut self, outputs: &mut Vec<Output>) {
+        self.continue_snapshot(outputs);
+        let mut commands = vec![];
+        if let Some(sealed) = self.log.seal(&mut commands) {
+            self.snapshots.on_logged(sealed.bytes.len() as u64);
+            self.proposals.seal(sealed);
+        }
+        outputs.extend(commands.into_iter().map(Output::Log));
+    }
+
+    fn expire_sessions(&mut self) {
+        if self.space_low || self.is_full() {
+            return; // the ids stay due
+        }
+        let identities = self.no_identities.clone();
+        for session in self.sessions.expired(self.now.instant) {
+            tracing::info!(%session, "session expired");
+            let origin = Origin { to: None, opcode: Opcode::CloseSession };
+            self.propose(origin, session, 0, &[], &identities, &mut vec![]);
+        }
+    }
+
+    /// An answer without a transaction.
+    fn answer(&mut self, to: Client, xid: i32, body: AnswerBody, outputs: &mut Vec<Output>) {
+        let answer = Some(Answer { to, xid, body });
+        let notice = Notice { zxid: Zxid::ZERO, changes: Changes::None, answer, ended: None, moved: None };
+        self.defer(Some(to.shard), notice, outputs);
+    }
+
+    fn defer(&mut self, shard: Option<crate::base::ShardId>, mut notice: Notice, outputs: &mut Vec<Output>) {
+        notice.zxid = self.proposed;
+        self.deferred.push_back((self.proposed, shard, Arc::new(notice)));
+        self.release_deferred(outputs);
+    }
+
+    fn release_deferred(&mut self, outputs: &mut Vec<Output>) {
+        while let Some((_, shard, notice)) = self.deferred.pop_front_if(|(after, ..)| *after <= self.applied) {
+            outputs.push(Output::Notify { shard, notice });
+        }
+    }
+
+    fn answer_body(
+        &mut self,
+        header: &TxnHeader,
+        outcome: Outcome,
+        opcode: Opcode,
+        to: Client,
+        notice: &mut Notice,
+    ) -> AnswerBody {
+        match outcome {
+            Outcome::Error(code) => AnswerBody::Error(code),
+            Outcome::Created { path, stat } if opcode == Opcode::Create2 => AnswerBody::CreatedWithStat { path, stat },
+            Outcome::Created { path, .. } => AnswerBody::Created { path },
+            Outcome::Changed(stat) => AnswerBody::Stat(stat),
+            Outcome::SessionCreated { timeout_ms } => {
+                let session = header.client_id;
+                self.sessions.attach(session, timeout_ms, to, self.now.instant);
+                notice.moved = Some((session, to));
+                AnswerBody::Session { session, password: tree::password::of(session), timeout_ms }
+            }
+            Outcome::Deleted | Outcome::SessionClosed | Outcome::Nothing => AnswerBody::Error(ErrorCode::Ok),
+        }
+    }
+
+    fn assert_invariants(&self) {
+        assert!(self.store.published() <= self.applied);
+        assert!(self.applied <= self.proposed);
+        debug_assert!(self.overlay.count() == 0 || self.proposals.count() > 0);
+    }
+}
+
+/// A log payload: ZooKeeper's transaction header and record.
+pub(crate) fn decode(payload: &[u8]) -> Result<(TxnHeader, Txn<'_>), crate::wire::DecodeError> {
+    let mut reader = Reader::new(payload);
+    let header = TxnHeader::decode(&mut reader)?;
+    let txn = Txn::decode(header.kind, &mut reader)?;
+    Ok((header, txn))
+}

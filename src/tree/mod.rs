@@ -1,1 +1,38 @@
-//! Room `tree`: see the map in `lib.rs`.
+//! What the data means: znodes, sessions and ACLs, how a request becomes a transaction and what a transaction does.
+//!
+//! One writer ([`Store`], owned by `replica`), any number of [`Reader`]s (one per shard). No I/O, no clock, no thread.
+
+pub mod acl;
+mod apply;
+mod node;
+mod overlay;
+pub mod password;
+pub mod path;
+mod prep;
+mod reader;
+mod sessions;
+mod snapshot;
+mod store;
+
+pub use apply::{Applied, Outcome};
+pub use node::Node;
+pub use overlay::Overlay;
+pub use prep::{Scratch, View, Write};
+pub use reader::{Reader, Reading};
+pub use sessions::Sessions;
+pub use snapshot::{Head, LoadError, Record};
+pub use store::Store;
+
+use crate::base::HashKey;
+
+/// An empty tree (not even a root: see [`Store::plant`]) and its readers, one per shard.
+pub fn tree(key: HashKey, readers: usize) -> (Store, Vec<Reader>) {
+    let (publisher, observers) = crate::lockfree::eras(readers);
+    let (arena, view) = crate::lockfree::arena(&publisher);
+    let (index, index_reader) = crate::lockfree::index(&publisher);
+    let readers = observers
+        .into_iter()
+        .map(|observer| Reader::new(key, observer, view.clone(), index_reader.clone()))
+        .collect();
+    (Store::new(key, publisher, arena, index), readers)
+}

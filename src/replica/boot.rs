@@ -1,0 +1,169 @@
+//! From what the disk holds to a running replica: newest good snapshot, then the log behind it.
+//!
+//! The driver reads files and hands in bytes; nothing here knows where they came from.
+
+use std::sync::Arc;
+
+use crate::base::{Now, SessionId, Zxid};
+use crate::log;
+use crate::messages::Identity;
+use crate::tree::{self, Head, LoadError, Outcome, Overlay, Reader, Record, Sessions, Store};
+
+use super::{Replica, Settings, proposals::Proposals, snapshots::Snapshots};
+
+/// The disk's content can't be made a server of.
+#[derive(Debug)]
+pub enum BootError {
+    Snapshot { zxid: Zxid, error: LoadError },
+    Transaction { zxid: Zxid, error: String },
+}
+
+impl std::fmt::Display for BootError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            BootError::Snapshot { zxid, error } => write!(f, "snapshot {zxid}: {error}"),
+            BootError::Transaction { zxid, error } => write!(f, "transaction {zxid} can't be read: {error}"),
+        }
+    }
+}
+
+/// A replica under construction.
+#[derive(Debug)]
+pub struct Boot {
+    settings: Settings,
+    now: Now,
+    store: Store,
+    readers: Vec<Reader>,
+    sessions: Sessions,
+    applied: Zxid,
+    replayed: u64,
+    head: Option<Head>,
+}
+
+/// What a finished boot hands over.
+#[derive(Debug)]
+pub struct Start {
+    pub replica: Replica,
+    /// One per shard.
+    pub readers: Vec<Reader>,
+}
+
+impl Boot {
+    pub fn new(settings: Settings, shards: usize, now: Now) -> Boot {
+        let (store, readers) = tree::tree(settings.hash_key, shards);
+        let sessions = Sessions::new(settings.server, settings.tick, settings.hash_key, now.instant);
+        Boot {
+            settings,
+            now,
+            store,
+            readers,
+            sessions,
+            applied: Zxid::ZERO,
+            replayed: 0,
+            head: None,
+        }
+    }
+
+    /// The next chunk of the snapshot's payload.
+    pub fn load(&mut self, zxid: Zxid, chunk: &[u8]) -> Result<(), BootError> {
+        let fault = |error| BootError::Snapshot { zxid, error };
+        let Some(head) = &self.head else {
+            let (head, rest) = Head::decode(chunk).map_err(fault)?;
+            if head.zxid != zxid || !rest.is_empty() {
+                return Err(fault(LoadError { what: "the head is another snapshot's", path: "/".into() }));
+            }
+            for &(id, timeout_ms) in &head.sessions {
+                self.sessions.add(id, timeout_ms, self.now.instant);
+            }
+            self.head = Some(head);
+            return Ok(());
+        };
+        let zxid = head.zxid;
+        let mut rest = chunk;
+        // Chunks end where a record ends: the walk writes whole nodes.
+        while !rest.is_empty() {
+            let (record, behind) = Record::decode(rest).map_err(fault)?;
+            self.store.load(zxid, record).map_err(fault)?;
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// The snapshot is complete.
+    pub fn loaded(&mut self) -> Result<(), BootError> {
+        let head = self.head.take().ok_or_else(|| BootError::Snapshot {
+            zxid: Zxid::ZERO,
+            error: LoadError { what: "there is no head", path: "/".into() },
+        })?;
+        self.store.check_loaded(&head).map_err(|error| BootError::Snapshot { zxid: head.zxid, error })?;
+        self.applied = head.zxid;
+        Ok(())
+    }
+
+    /// There is no snapshot: the tree every server begins with.
+    pub fn plant(&mut self) {
+        self.store.plant();
+    }
+
+    /// A transaction of the log. Those the snapshot contains are passed over.
+    pub fn replay(&mut self, zxid: Zxid, payload: &[u8]) -> Result<(), BootError> {
+        if zxid <= self.applied {
+            return Ok(());
+        }
+        let (header, txn) = super::decode(payload)
+            .map_err(|error| BootError::Transaction { zxid, error: error.to_string() })?;
+        if header.zxid != zxid {
+            let error = format!("it names itself {}", header.zxid);
+            return Err(BootError::Transaction { zxid, error });
+        }
+        match self.store.apply(&header, &txn).outcome {
+            Outcome::SessionCreated { timeout_ms } => {
+                self.sessions.add(header.client_id, timeout_ms, self.now.instant);
+            }
+            Outcome::SessionClosed => self.sessions.remove(header.client_id),
+            _ => {}
+        }
+        self.applied = zxid;
+        self.replayed += 1;
+        // Nobody reads yet: what is superseded can go at once.
+        self.store.publish(zxid);
+        self.store.reclaim();
+        Ok(())
+    }
+
+    pub fn applied(&self) -> Zxid {
+        self.applied
+    }
+
+    pub fn replayed(&self) -> u64 {
+        self.replayed
+    }
+
+    /// Nodes of sessions that don't exist: there are none in what we wrote ourselves, so they are only reported.
+    pub fn orphans(&self) -> Vec<SessionId> {
+        self.store.orphans(|session| self.sessions.contains(session))
+    }
+
+    pub fn finish(mut self, log: log::Writer, snapshots: Vec<Zxid>) -> Start {
+        self.store.publish(self.applied);
+        let mut snapshots = Snapshots::new(self.settings.snapshots.clone(), snapshots);
+        snapshots.on_replayed(self.replayed);
+        let replica = Replica {
+            now: self.now,
+            overlay: Overlay::new(self.settings.hash_key),
+            sessions: self.sessions,
+            log,
+            proposals: Proposals::default(),
+            deferred: std::collections::VecDeque::new(),
+            proposed: self.applied,
+            applied: self.applied,
+            snapshots,
+            space_low: false,
+            scratch: tree::Scratch::default(),
+            no_identities: Arc::from(Vec::<Identity>::new()),
+            settings: self.settings,
+            store: self.store,
+        };
+        Start { replica, readers: self.readers }
+    }
+}

@@ -1,0 +1,57 @@
+//! What the replica is told and what it asks for: the whole contract between the core and its two drivers.
+//!
+//! **Every output may be carried out the moment it is emitted.** What must wait is not emitted until the input
+//! arrives which says that the waited-for thing has happened. Order is kept per target only: per shard, per log, per
+//! snapshot.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::base::{ShardId, Ticket, Zxid};
+use crate::log;
+use crate::messages::{Notice, Request};
+
+#[derive(Debug)]
+pub enum Input {
+    /// `now >= next_wakeup()`; may come late, never early.
+    Wakeup,
+    Request(Request),
+    /// All bytes appended before this ticket's `Persist` survive power loss.
+    Durable { ticket: Ticket },
+    /// The snapshot's bytes so far are with the file system; more may be sent.
+    SnapshotProgress { bytes: u64 },
+    /// The snapshot is synced under its final name.
+    SnapshotDone { zxid: Zxid },
+    /// The snapshot could not be written; never fatal.
+    SnapshotFailed { zxid: Zxid, reason: String },
+    /// The disk's reserve is touched: refuse writes before prep.
+    SpaceLow,
+    SpaceBack,
+    /// The driver has no more inputs for now: seal what was collected.
+    TurnEnd,
+}
+
+#[derive(Debug)]
+pub enum Output {
+    /// For the log thread, in order.
+    Log(log::Command),
+    /// For one shard, or for all of them.
+    Notify { shard: Option<ShardId>, notice: Arc<Notice> },
+    /// After every `Notify` up to this zxid: call [`super::Replica::publish`].
+    Publish { zxid: Zxid },
+    Snapshot(SnapshotCommand),
+}
+
+/// Written under a temporary name; trusted only after `Complete`.
+#[derive(Debug)]
+pub enum SnapshotCommand {
+    Create { zxid: Zxid },
+    Append { bytes: Bytes },
+    /// Sync, rename, sync the directory, answer `SnapshotDone`, and remove all but the newest `retain` if purging.
+    Complete { zxid: Zxid },
+    /// Delete the temporary file.
+    Abandon { zxid: Zxid },
+    /// Remove finished snapshots below this zxid.
+    RemoveBelow { zxid: Zxid },
+}

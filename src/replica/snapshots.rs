@@ -1,0 +1,203 @@
+//! When to take a snapshot, how fast, and what may be deleted after it.
+//!
+//! A snapshot walks the tree a bounded number of nodes per turn and is paced by a byte budget, so that it costs each
+//! turn little; what it may be ahead of the file is bounded too. A failed snapshot is never fatal: the log holds all.
+
+use std::time::Duration;
+
+use crate::base::{Instant, Prng, Zxid, limits};
+use crate::log::SnapshotEncoder;
+
+use super::{Output, Replica, SnapshotCommand};
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `snapCount`: a snapshot every snapCount/2 to snapCount transactions, at random, so that the members of an
+    /// ensemble don't all take theirs at once.
+    pub count: u64,
+    /// `snapSizeLimitInKb` in bytes: the same for bytes logged. Zero is off.
+    pub log_bytes: u64,
+    /// Pace, in bytes of snapshot per second. Zero is unlimited.
+    pub bytes_per_second: u64,
+    /// `autopurge.snapRetainCount`, if purging is on.
+    pub retain: Option<usize>,
+    pub seed: u64,
+}
+
+/// Bytes that may wait for the file. Above, the walk pauses.
+const AHEAD_BYTES_MAX: u64 = 8 << 20;
+/// A chunk of the container: one checksum each.
+const CHUNK_BYTES: usize = 256 << 10;
+/// The walk looks at its budget this often.
+const PACE: Duration = Duration::from_millis(5);
+
+#[derive(Debug)]
+pub struct Snapshots {
+    settings: Settings,
+    prng: Prng,
+    applied_since: u64,
+    logged_since: u64,
+    due_after: (u64, u64),
+    running: Option<Running>,
+    /// Finished ones on disk, oldest first.
+    finished: Vec<Zxid>,
+    pub written: u64,
+    pub failed: u64,
+}
+
+#[derive(Debug)]
+struct Running {
+    zxid: Zxid,
+    encoder: SnapshotEncoder,
+    chunk: Vec<u8>,
+    walking: bool,
+    emitted: u64,
+    progress: u64,
+    started: Instant,
+    next: Instant,
+}
+
+impl Snapshots {
+    pub fn new(settings: Settings, mut finished: Vec<Zxid>) -> Snapshots {
+        finished.sort_unstable();
+        let prng = Prng::salted(settings.seed, "snapshots");
+        let mut snapshots = Snapshots {
+            settings,
+            prng,
+            applied_since: 0,
+            logged_since: 0,
+            due_after: (0, 0),
+            running: None,
+            finished,
+            written: 0,
+            failed: 0,
+        };
+        snapshots.draw();
+        snapshots
+    }
+
+    fn draw(&mut self) {
+        let half = |value: u64, prng: &mut Prng| value / 2 + prng.below(value / 2 + 1);
+        self.applied_since = 0;
+        self.logged_since = 0;
+        self.due_after =
+            (half(self.settings.count, &mut self.prng), half(self.settings.log_bytes, &mut self.prng));
+    }
+
+    pub fn on_applied(&mut self) {
+        self.applied_since += 1;
+    }
+
+    pub fn on_logged(&mut self, bytes: u64) {
+        self.logged_since += bytes;
+    }
+
+    /// Replayed at start: counts as applied since the last snapshot.
+    pub fn on_replayed(&mut self, transactions: u64) {
+        self.applied_since += transactions;
+    }
+
+    pub fn on_progress(&mut self, bytes: u64) {
+        if let Some(running) = &mut self.running {
+            running.progress += bytes;
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.running.is_none()
+            && (self.applied_since > self.due_after.0
+                || (self.settings.log_bytes > 0 && self.logged_since > self.due_after.1))
+    }
+
+    pub fn next_wakeup(&self, now: Instant) -> Option<Instant> {
+        let running = self.running.as_ref().filter(|running| running.walking)?;
+        // Waiting for the file ends with `SnapshotProgress`, not with time.
+        (running.emitted - running.progress < AHEAD_BYTES_MAX).then_some(running.next.max(now))
+    }
+}
+
+impl Replica {
+    /// One turn's share of the running snapshot; begins one if it is due.
+    pub(super) fn continue_snapshot(&mut self, outputs: &mut Vec<Output>) {
+        if self.snapshots.is_due() && !self.space_low {
+            self.begin_snapshot(outputs);
+        }
+        let now = self.now.instant;
+        let rate = self.snapshots.settings.bytes_per_second;
+        let Some(running) = &mut self.snapshots.running else { return };
+        if !running.walking || now < running.next || running.emitted - running.progress >= AHEAD_BYTES_MAX {
+            return;
+        }
+        running.next = now + PACE;
+        let behind_budget = |running: &Running| {
+            let allowed = u128::from(rate) * now.since(running.started).as_nanos() / 1_000_000_000;
+            rate == 0 || u128::from(running.emitted) <= allowed + CHUNK_BYTES as u128
+        };
+        // A slice of the walk: as many nodes as the pace allows, never more than a turn's budget.
+        if !behind_budget(running) {
+            return;
+        }
+        running.walking = self.store.continue_snapshot(limits::TURN_BUDGET, CHUNK_BYTES, &mut running.chunk);
+        if running.chunk.len() >= CHUNK_BYTES || !running.walking {
+            let bytes = running.encoder.chunk(&running.chunk);
+            running.chunk.clear();
+            running.emitted += bytes.len() as u64;
+            outputs.push(Output::Snapshot(SnapshotCommand::Append { bytes }));
+        }
+        if !running.walking {
+            let bytes = running.encoder.finish();
+            let zxid = running.zxid;
+            outputs.push(Output::Snapshot(SnapshotCommand::Append { bytes }));
+            outputs.push(Output::Snapshot(SnapshotCommand::Complete { zxid }));
+        }
+    }
+
+    fn begin_snapshot(&mut self, outputs: &mut Vec<Output>) {
+        let zxid = self.applied;
+        let head = self.store.begin_snapshot(&self.sessions.list());
+        let (mut encoder, header) = SnapshotEncoder::new(zxid);
+        let head = encoder.chunk(&head);
+        outputs.push(Output::Snapshot(SnapshotCommand::Create { zxid }));
+        let emitted = (header.len() + head.len()) as u64;
+        outputs.push(Output::Snapshot(SnapshotCommand::Append { bytes: header }));
+        outputs.push(Output::Snapshot(SnapshotCommand::Append { bytes: head }));
+        let now = self.now.instant;
+        self.snapshots.running = Some(Running {
+            zxid,
+            encoder,
+            chunk: Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4),
+            walking: true,
+            emitted,
+            progress: 0,
+            started: now,
+            next: now,
+        });
+        self.snapshots.draw();
+        self.log.roll();
+    }
+
+    pub(super) fn on_snapshot_done(&mut self, zxid: Zxid, outputs: &mut Vec<Output>) {
+        self.snapshots.running = None;
+        self.snapshots.written += 1;
+        self.snapshots.finished.push(zxid);
+        tracing::info!(%zxid, "snapshot written");
+        let Some(retain) = self.snapshots.settings.retain else { return };
+        let finished = &mut self.snapshots.finished;
+        if finished.len() > retain {
+            finished.drain(..finished.len() - retain);
+            let oldest = finished[0];
+            outputs.push(Output::Snapshot(SnapshotCommand::RemoveBelow { zxid: oldest }));
+            let mut commands = vec![];
+            self.log.purge(oldest, &mut commands);
+            outputs.extend(commands.into_iter().map(Output::Log));
+        }
+    }
+
+    pub(super) fn on_snapshot_failed(&mut self, zxid: Zxid, reason: &str, outputs: &mut Vec<Output>) {
+        self.snapshots.running = None;
+        self.snapshots.failed += 1;
+        self.store.abandon_snapshot();
+        tracing::error!(%zxid, reason, "snapshot failed; the log holds everything, the next one will be tried in its time");
+        outputs.push(Output::Snapshot(SnapshotCommand::Abandon { zxid }));
+    }
+}

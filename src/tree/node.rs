@@ -1,0 +1,196 @@
+//! A znode as the arena keeps it: one immutable version, 96 bytes, everything large behind a shared pointer.
+//!
+//! A write never changes a version: it clones it (three reference counts), alters the clone and makes it the new head
+//! of the slot. Data and ACL are shared between versions, so that creating a child under a node with a megabyte of
+//! data doesn't copy the megabyte.
+
+use std::sync::Arc;
+
+use triomphe::ThinArc;
+
+use crate::base::{Path, SessionId, Zxid};
+use crate::lockfree::Bag;
+use crate::messages::AclRef;
+use crate::wire::Stat;
+
+/// Shared data of a znode. Null and empty data are distinct: null is `None`.
+pub type Data = ThinArc<(), u8>;
+
+/// `ephemeralOwner` of a container, as stored (client-protocol.md §13.4).
+pub const CONTAINER_OWNER: i64 = i64::MIN;
+
+/// What few nodes have: a restricted ACL, or children.
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    pub acl: AclRef,
+    /// Slots of the children, those alive at any version somebody may still read. Which of them are alive at a
+    /// version, their own chains tell.
+    pub children: Option<triomphe::Arc<Bag>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub path: Path,
+    pub data: Option<Data>,
+    pub extras: Option<triomphe::Arc<Extras>>,
+    pub czxid: i64,
+    pub mzxid: i64,
+    pub pzxid: i64,
+    pub ctime: i64,
+    pub mtime: i64,
+    /// As stored: containers and TTL nodes carry their mark here, which clients don't see.
+    pub owner: i64,
+    pub version: i32,
+    /// As stored: counts created children only.
+    pub cversion: i32,
+    pub aversion: i32,
+    /// [`DEAD`] in the version that marks a deletion.
+    pub children_count: u32,
+    /// Slot of the parent; the root is its own.
+    pub parent: u32,
+    /// This node's share of the tree digest, kept to subtract it without computing it again.
+    pub digest: u32,
+}
+
+const _: () = assert!(size_of::<Node>() <= 96, "a million znodes pay for every byte here");
+
+/// `children_count` of a deletion mark.
+const DEAD: u32 = u32::MAX;
+
+impl Node {
+    pub fn is_alive(&self) -> bool {
+        self.children_count != DEAD
+    }
+
+    /// The version that says "deleted at `zxid`". It keeps the path for lookups and the children's bag, because
+    /// children deleted just before may still be seen by readers of older versions.
+    pub fn tombstone(&self) -> Node {
+        Node { data: None, children_count: DEAD, digest: 0, ..self.clone() }
+    }
+
+    pub fn data(&self) -> Option<&[u8]> {
+        self.data.as_ref().map(|data| &data.slice)
+    }
+
+    pub fn data_bytes(&self) -> usize {
+        self.data.as_ref().map_or(0, |data| data.slice.len())
+    }
+
+    pub fn acl(&self) -> AclRef {
+        self.extras.as_ref().and_then(|extras| extras.acl.clone())
+    }
+
+    pub fn acl_entries(&self) -> Option<&[crate::wire::Acl]> {
+        self.extras.as_ref().and_then(|extras| extras.acl.as_deref())
+    }
+
+    pub fn children(&self) -> Option<&Bag> {
+        self.extras.as_ref().and_then(|extras| extras.children.as_deref())
+    }
+
+    pub fn children_bag(&self) -> Option<triomphe::Arc<Bag>> {
+        self.extras.as_ref().and_then(|extras| extras.children.clone())
+    }
+
+    /// The session that owns this node, if it is a normal ephemeral. TTL marks count as sessions while extended types
+    /// are off, as in ZooKeeper.
+    pub fn ephemeral_owner(&self) -> Option<SessionId> {
+        (self.owner != 0 && self.owner != CONTAINER_OWNER).then_some(SessionId(self.owner))
+    }
+
+    /// What clients see.
+    pub fn stat(&self) -> Stat {
+        debug_assert!(self.is_alive());
+        let children = self.children_count as i32;
+        Stat {
+            czxid: self.czxid,
+            mzxid: self.mzxid,
+            ctime: self.ctime,
+            mtime: self.mtime,
+            version: self.version,
+            cversion: self.cversion.wrapping_mul(2).wrapping_sub(children),
+            aversion: self.aversion,
+            ephemeral_owner: self.ephemeral_owner().map_or(0, |session| session.0),
+            data_length: self.data_bytes() as i32,
+            num_children: children,
+            pzxid: self.pzxid,
+        }
+    }
+
+    /// This node's share of the tree digest, version 2 (file-formats.md §4).
+    pub fn compute_digest(&self) -> u32 {
+        let path = self.path.bytes();
+        if path.starts_with(b"/zookeeper/") {
+            return 0;
+        }
+        let mut tail = [0u8; 60];
+        for (at, value) in [self.czxid, self.mzxid, self.pzxid, self.ctime, self.mtime].iter().enumerate() {
+            tail[at * 8..at * 8 + 8].copy_from_slice(&value.to_be_bytes());
+        }
+        for (at, value) in [self.version, self.cversion, self.aversion].iter().enumerate() {
+            tail[40 + at * 4..44 + at * 4].copy_from_slice(&value.to_be_bytes());
+        }
+        tail[52..60].copy_from_slice(&self.owner.to_be_bytes());
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(if path == b"/" { b"" } else { path });
+        crc.update(self.data().unwrap_or_default());
+        crc.update(&tail);
+        crc.finalize()
+    }
+
+    pub fn set_acl(&mut self, acl: AclRef) {
+        let children = self.extras.as_ref().and_then(|extras| extras.children.clone());
+        self.extras =
+            (acl.is_some() || children.is_some()).then(|| triomphe::Arc::new(Extras { acl, children }));
+    }
+
+    pub fn set_children(&mut self, children: triomphe::Arc<Bag>) {
+        self.extras = Some(triomphe::Arc::new(Extras { acl: self.acl(), children: Some(children) }));
+    }
+}
+
+/// Data as the arena keeps it.
+pub fn data_of(bytes: Option<&[u8]>) -> Option<Data> {
+    bytes.map(|bytes| ThinArc::from_header_and_slice((), bytes))
+}
+
+/// The stored form of an ACL list: `None` for the open one.
+pub fn acl_ref(acl: Vec<crate::wire::Acl>) -> AclRef {
+    match acl.as_slice() {
+        [only] if only.is_open() => None,
+        _ => Some(Arc::from(acl)),
+    }
+}
+
+/// What a node needs to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Birth {
+    pub zxid: Zxid,
+    pub time: i64,
+    pub owner: i64,
+}
+
+impl Node {
+    pub fn new(path: Path, data: Option<Data>, acl: AclRef, birth: Birth, parent: u32) -> Node {
+        let zxid = birth.zxid.0;
+        let mut node = Node {
+            path,
+            data,
+            extras: None,
+            czxid: zxid,
+            mzxid: zxid,
+            pzxid: zxid,
+            ctime: birth.time,
+            mtime: birth.time,
+            owner: birth.owner,
+            version: 0,
+            cversion: 0,
+            aversion: 0,
+            children_count: 0,
+            parent,
+            digest: 0,
+        };
+        node.set_acl(acl);
+        node
+    }
+}

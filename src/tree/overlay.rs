@@ -1,0 +1,151 @@
+//! What proposed but not yet applied transactions will have done: prep looks here first, then at the tree.
+//!
+//! Invariants:
+//! 1. An entry is the state of its path after every transaction proposed so far, and it stays until the last of
+//!    these is applied.
+//! 2. No entry outlives its transaction: `limits::PROPOSALS_MAX` bounds the table.
+//!
+//! Entries are data, not closures: what prep believes can be printed and compared.
+
+use hashbrown::HashTable;
+
+use crate::base::{HashKey, KeyedHasher, Map, Path, SessionId, Zxid};
+use crate::messages::AclRef;
+use crate::wire::{Acl, Txn};
+
+use super::store::Store;
+
+/// What prep needs to know of one path.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub alive: bool,
+    pub owner: i64,
+    pub version: i32,
+    pub cversion: i32,
+    pub aversion: i32,
+    pub children_count: u32,
+    pub acl: AclRef,
+}
+
+#[derive(Debug)]
+struct Entry {
+    hash: u64,
+    path: Path,
+    last: Zxid,
+    state: State,
+}
+
+#[derive(Debug)]
+pub struct Overlay {
+    key: HashKey,
+    table: HashTable<Entry>,
+    /// Ephemerals proposed and not applied, per owner: closeSession must name them.
+    ephemerals: Map<SessionId, Vec<Path>>,
+}
+
+impl Overlay {
+    pub fn new(key: HashKey) -> Overlay {
+        Overlay { key, table: HashTable::new(), ephemerals: Map::with_hasher(KeyedHasher(key)) }
+    }
+
+    /// The state of `path` as the next transaction will find it. `None`: it doesn't exist and no pending transaction
+    /// touches it.
+    pub fn state(&self, store: &Store, path: &[u8]) -> Option<State> {
+        let path = if path.is_empty() { b"/" } else { path };
+        let hash = self.key.hash(path);
+        if let Some(entry) = self.table.find(hash, |entry| entry.path.bytes() == path) {
+            return entry.state.alive.then(|| entry.state.clone());
+        }
+        let (_, node) = store.find(path)?;
+        Some(State {
+            alive: true,
+            owner: node.owner,
+            version: node.version,
+            cversion: node.cversion,
+            aversion: node.aversion,
+            children_count: node.children_count,
+            acl: node.acl(),
+        })
+    }
+
+    /// A transaction proposed as `zxid` leaves `path` in this state.
+    pub fn put(&mut self, store: &Store, zxid: Zxid, path: &[u8], state: State) {
+        let hash = self.key.hash(path);
+        if let Some(entry) = self.table.find_mut(hash, |entry| entry.path.bytes() == path) {
+            entry.last = zxid;
+            entry.state = state;
+            return;
+        }
+        // The tree's own copy of the path, where there is one, saves making another.
+        let path = store.find(path).map_or_else(|| Path::new(path), |(_, node)| node.path.clone());
+        self.table.insert_unique(hash, Entry { hash, path, last: zxid, state }, |entry| entry.hash);
+    }
+
+    pub fn add_ephemeral(&mut self, owner: SessionId, path: &[u8]) {
+        self.ephemerals.entry(owner).or_default().push(Path::new(path));
+    }
+
+    /// Every path the session will own when all proposed transactions are applied, in path order.
+    pub fn ephemerals_of(&self, store: &Store, owner: SessionId) -> Vec<Path> {
+        let mut paths = store.ephemerals_of(owner);
+        if let Some(pending) = self.ephemerals.get(&owner) {
+            paths.extend(pending.iter().cloned());
+            paths.sort_unstable_by(|a, b| a.bytes().cmp(b.bytes()));
+            paths.dedup();
+        }
+        paths.retain(|path| self.state(store, path.bytes()).is_some_and(|state| state.owner == owner.0));
+        paths
+    }
+
+    /// The transaction `zxid` is applied: the tree now says what it did.
+    pub fn applied(&mut self, zxid: Zxid, owner: SessionId, txn: &Txn<'_>) {
+        if self.table.is_empty() {
+            return;
+        }
+        match txn {
+            Txn::Create(create) => {
+                self.settle_with_parent(zxid, create.path);
+                if create.ephemeral
+                    && let Some(paths) = self.ephemerals.get_mut(&owner)
+                {
+                    paths.retain(|path| path.bytes() != create.path);
+                    if paths.is_empty() {
+                        self.ephemerals.remove(&owner);
+                    }
+                }
+            }
+            Txn::CreateContainer(create) => self.settle_with_parent(zxid, create.path),
+            Txn::Delete(delete) => self.settle_with_parent(zxid, delete.path),
+            Txn::SetData(set) => self.settle(zxid, set.path),
+            Txn::SetAcl(set) => self.settle(zxid, set.path),
+            Txn::CloseSession(paths) => paths.iter().for_each(|path| self.settle_with_parent(zxid, path)),
+            Txn::CreateSession { .. } | Txn::Error(_) => {}
+        }
+    }
+
+    fn settle_with_parent(&mut self, zxid: Zxid, path: &[u8]) {
+        self.settle(zxid, path);
+        if let Some(parent) = crate::base::parent(path) {
+            self.settle(zxid, parent);
+        }
+    }
+
+    fn settle(&mut self, zxid: Zxid, path: &[u8]) {
+        let hash = self.key.hash(path);
+        if let Ok(entry) = self.table.find_entry(hash, |entry| entry.path.bytes() == path)
+            && entry.get().last <= zxid
+        {
+            entry.remove();
+        }
+    }
+
+    pub fn count(&self) -> usize {
+        self.table.len()
+    }
+}
+
+impl State {
+    pub fn acl_entries(&self) -> Option<&[Acl]> {
+        self.acl.as_deref()
+    }
+}

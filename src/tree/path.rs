@@ -1,0 +1,58 @@
+//! Which paths a write may name (client-protocol.md §13.6).
+
+/// Nodes that can't be deleted.
+pub fn is_special(path: &[u8]) -> bool {
+    matches!(path, b"/" | b"/zookeeper" | b"/zookeeper/quota" | b"/zookeeper/config")
+}
+
+/// Java's `PathUtils.validatePath`, on UTF-8: non-empty, absolute, no empty, `.` or `..` component, no trailing slash,
+/// none of the forbidden characters. Bytes that aren't UTF-8 reach a Java server as U+FFFD, which is forbidden.
+pub fn is_valid(path: &[u8]) -> bool {
+    if path.first() != Some(&b'/') {
+        return false;
+    }
+    if path.len() == 1 {
+        return true;
+    }
+    if path.last() == Some(&b'/') {
+        return false;
+    }
+    // Nearly all paths are printable ASCII: one pass settles them.
+    let plain = path.iter().all(|&b| (0x20..0x7f).contains(&b));
+    if !plain && !std::str::from_utf8(path).is_ok_and(|text| !text.chars().any(is_forbidden)) {
+        return false;
+    }
+    path[1..].split(|&b| b == b'/').all(|component| !matches!(component, b"" | b"." | b".."))
+}
+
+/// UTF-16 units 0000-001F, 007F-009F, D800-F8FF, FFF0-FFFF; a supplementary character is a pair of surrogates.
+fn is_forbidden(c: char) -> bool {
+    matches!(u32::from(c), 0..=0x1f | 0x7f..=0x9f | 0xd800..=0xf8ff | 0xfff0..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn valid_paths() {
+        for path in ["/", "/a", "/a/b", "/a b", "/.a", "/a..", "/\u{a0}", "/\u{f900}", "/\u{ffef}", "/é"] {
+            assert!(is_valid(path.as_bytes()), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn invalid_paths() {
+        let bad = ["", "a", "/a/", "//", "/a//b", "/.", "/..", "/a/./b", "/a/../b", "/a\0", "/\u{1f}", "/\u{7f}"];
+        for path in bad.iter().chain(&["/\u{9f}", "/\u{e000}", "/\u{f8ff}", "/\u{fff0}", "/\u{10000}"]) {
+            assert!(!is_valid(path.as_bytes()), "{path:?}");
+        }
+        assert!(!is_valid(b"/\xff"));
+    }
+
+    #[test]
+    fn special_paths_are_compared_as_written() {
+        assert!(is_special(b"/zookeeper/quota"));
+        assert!(!is_special(b"/zookeeper/quota/x"));
+    }
+}

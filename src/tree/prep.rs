@@ -1,0 +1,300 @@
+//! Turns a request into a transaction that can't fail, or into the error it deserves.
+//!
+//! Called by `replica`, once per request, in proposal order. Looks at the tree plus the overlay of what is proposed
+//! and not yet applied. The order of checks is ZooKeeper's (client-protocol.md §9): the first that fails wins.
+//! Tested: prep_test.rs, tests/conformance, the simulator's model.
+
+use crate::base::{Path, SessionId, Zxid, parent as parent_of};
+use crate::messages::{AclRef, Client, Identity};
+use crate::wire::acl::perms;
+use crate::wire::client::{CreateRequest, DeleteRequest, SetAclRequest, SetDataRequest};
+use crate::wire::txn::{CreateTxn, DeleteTxn, SetAclTxn, SetDataTxn};
+use crate::wire::{AclList, Decode, Encode, ErrorCode, Opcode, OwnedAcl, Reader, Text, Txn};
+
+use super::acl;
+use super::node::acl_ref;
+use super::overlay::{Overlay, State};
+use super::path;
+use super::sessions::Sessions;
+use super::store::Store;
+
+/// A write to be decided.
+#[derive(Debug)]
+pub struct Write<'a> {
+    pub from: Option<Client>,
+    pub session: SessionId,
+    pub opcode: Opcode,
+    pub body: &'a [u8],
+    pub identities: &'a [Identity],
+}
+
+/// Room for what a transaction needs and the request doesn't hold; kept between requests.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    path: Vec<u8>,
+    acl: Vec<u8>,
+    paths: Vec<u8>,
+}
+
+/// Everything prep looks at.
+#[derive(Debug)]
+pub struct View<'s> {
+    pub store: &'s Store,
+    pub overlay: &'s mut Overlay,
+    pub sessions: &'s mut Sessions,
+    pub extended_types: bool,
+    pub skip_acl: bool,
+}
+
+impl View<'_> {
+    /// Decides the write as the transaction `zxid`.
+    pub fn decide<'a>(
+        &mut self,
+        zxid: Zxid,
+        write: &Write<'a>,
+        scratch: &'a mut Scratch,
+    ) -> Result<Txn<'a>, ErrorCode> {
+        match write.opcode {
+            Opcode::Create | Opcode::Create2 => self.create(zxid, write, scratch),
+            Opcode::Delete => self.delete(zxid, write),
+            Opcode::SetData => self.set_data(zxid, write),
+            Opcode::SetAcl => self.set_acl(zxid, write, scratch),
+            Opcode::CloseSession => self.close_session(zxid, write, scratch),
+            _ => Err(ErrorCode::Unimplemented),
+        }
+    }
+
+    fn create<'a>(
+        &mut self,
+        zxid: Zxid,
+        write: &Write<'a>,
+        scratch: &'a mut Scratch,
+    ) -> Result<Txn<'a>, ErrorCode> {
+        let request: CreateRequest = decode(write.body)?;
+        let path = request.path.ok_or(ErrorCode::MarshallingError)?.as_bytes();
+        let flags = Flags::of(request.flags)?;
+        if flags.ttl {
+            // ttl = -1 is what these operations carry, and a TTL node needs a positive one.
+            return Err(if self.extended_types { ErrorCode::BadArguments } else { ErrorCode::Unimplemented });
+        }
+        self.check_session(write, flags.ephemeral)?;
+        let parent_path = writable_parent(path)?;
+        let (entries, open) = self.normalise(&request.acl, write.identities)?;
+        let parent = self.overlay.state(self.store, parent_path).ok_or(ErrorCode::NoNode)?;
+        self.check_acl(&parent, perms::CREATE, write)?;
+
+        let Scratch { path: path_room, acl: acl_room, .. } = scratch;
+        let path: &'a [u8] = if flags.sequential {
+            path_room.clear();
+            path_room.extend_from_slice(path);
+            // At least ten characters, the sign among them (client-protocol.md §9.1, "Sequence suffix").
+            use std::io::Write as _;
+            write!(path_room, "{:010}", parent.cversion).expect("a Vec takes all that is written to it");
+            path_room
+        } else {
+            path
+        };
+        if !path::is_valid(path) {
+            return Err(ErrorCode::BadArguments);
+        }
+        if self.overlay.state(self.store, path).is_some() {
+            return Err(ErrorCode::NodeExists);
+        }
+        if is_ephemeral(parent.owner) {
+            return Err(ErrorCode::NoChildrenForEphemerals);
+        }
+
+        let parent_cversion = parent.cversion.wrapping_add(1);
+        let owner = if flags.ephemeral { write.session.0 } else { 0 };
+        let acl: AclRef = if open { None } else { acl_ref(entries) };
+        let acl_list = match &acl {
+            None => AclList::OPEN,
+            Some(entries) => encode_acl(acl_room, entries),
+        };
+        if flags.ephemeral {
+            self.overlay.add_ephemeral(write.session, path);
+        }
+        let born = State { alive: true, owner, version: 0, cversion: 0, aversion: 0, children_count: 0, acl };
+        self.overlay.put(self.store, zxid, path, born);
+        // The parent's name ends where the last component of the full path begins.
+        let parent_path = parent_of(path).ok_or(ErrorCode::NoNode)?;
+        let children_count = parent.children_count + 1;
+        let grown = State { cversion: parent_cversion, children_count, ..parent };
+        self.overlay.put(self.store, zxid, parent_path, grown);
+        Ok(Txn::Create(CreateTxn {
+            path: Text::from_bytes(path),
+            data: request.data,
+            acl: acl_list,
+            ephemeral: flags.ephemeral,
+            parent_cversion,
+        }))
+    }
+
+    fn delete<'a>(&mut self, zxid: Zxid, write: &Write<'a>) -> Result<Txn<'a>, ErrorCode> {
+        let request: DeleteRequest = decode(write.body)?;
+        self.check_session(write, false)?;
+        let text = request.path.ok_or(ErrorCode::MarshallingError)?;
+        let path = text.as_bytes();
+        let parent_path = writable_parent(path)?;
+        if path::is_special(path) {
+            return Err(ErrorCode::BadArguments);
+        }
+        let parent = self.overlay.state(self.store, parent_path).ok_or(ErrorCode::NoNode)?;
+        self.check_acl(&parent, perms::DELETE, write)?;
+        let node = self.overlay.state(self.store, path).ok_or(ErrorCode::NoNode)?;
+        check_version(request.version, node.version)?;
+        if node.children_count > 0 {
+            return Err(ErrorCode::NotEmpty);
+        }
+        self.put_deleted(zxid, path, node);
+        Ok(Txn::Delete(DeleteTxn { path: text }))
+    }
+
+    fn set_data<'a>(&mut self, zxid: Zxid, write: &Write<'a>) -> Result<Txn<'a>, ErrorCode> {
+        let request: SetDataRequest = decode(write.body)?;
+        self.check_session(write, false)?;
+        let text = request.path.ok_or(ErrorCode::MarshallingError)?;
+        let path = text.as_bytes();
+        if !path::is_valid(path) {
+            return Err(ErrorCode::BadArguments);
+        }
+        let node = self.overlay.state(self.store, path).ok_or(ErrorCode::NoNode)?;
+        self.check_acl(&node, perms::WRITE, write)?;
+        check_version(request.version, node.version)?;
+        let version = node.version.wrapping_add(1);
+        self.overlay.put(self.store, zxid, path, State { version, ..node });
+        Ok(Txn::SetData(SetDataTxn { path: text, data: request.data, version }))
+    }
+
+    fn set_acl<'a>(
+        &mut self,
+        zxid: Zxid,
+        write: &Write<'a>,
+        scratch: &'a mut Scratch,
+    ) -> Result<Txn<'a>, ErrorCode> {
+        let request: SetAclRequest = decode(write.body)?;
+        self.check_session(write, false)?;
+        let text = request.path.ok_or(ErrorCode::MarshallingError)?;
+        let path = text.as_bytes();
+        if !path::is_valid(path) {
+            return Err(ErrorCode::BadArguments);
+        }
+        let (entries, open) = self.normalise(&request.acl, write.identities)?;
+        let node = self.overlay.state(self.store, path).ok_or(ErrorCode::NoNode)?;
+        self.check_acl(&node, perms::ADMIN, write)?;
+        check_version(request.version, node.aversion)?;
+        let aversion = node.aversion.wrapping_add(1);
+        let acl: AclRef = if open { None } else { acl_ref(entries) };
+        let acl_list = match &acl {
+            None => AclList::OPEN,
+            Some(entries) => encode_acl(&mut scratch.acl, entries),
+        };
+        self.overlay.put(self.store, zxid, path, State { aversion, acl, ..node });
+        Ok(Txn::SetAcl(SetAclTxn { path: text, acl: acl_list, version: aversion }))
+    }
+
+    /// Always succeeds: a session that can't be closed is already closed or closing.
+    fn close_session<'a>(
+        &mut self,
+        zxid: Zxid,
+        write: &Write<'a>,
+        scratch: &'a mut Scratch,
+    ) -> Result<Txn<'a>, ErrorCode> {
+        if write.from.is_some() {
+            self.check_session(write, false)?;
+        }
+        self.sessions.mark_closing(write.session);
+        let paths: Vec<Path> = self.overlay.ephemerals_of(self.store, write.session);
+        for path in &paths {
+            if let Some(node) = self.overlay.state(self.store, path.bytes()) {
+                self.put_deleted(zxid, path.bytes(), node);
+            }
+        }
+        scratch.paths.clear();
+        crate::wire::jute::encode_vector(&mut scratch.paths, paths.iter().map(|path| Text::from_bytes(path.bytes())));
+        let paths = decode(&scratch.paths)?;
+        Ok(Txn::CloseSession(crate::wire::txn::CloseSessionTxn { paths_to_delete: paths }))
+    }
+
+    fn put_deleted(&mut self, zxid: Zxid, path: &[u8], node: State) {
+        if let Some(parent_path) = parent_of(path)
+            && let Some(parent) = self.overlay.state(self.store, parent_path)
+        {
+            let children_count = parent.children_count - 1;
+            self.overlay.put(self.store, zxid, parent_path, State { children_count, ..parent });
+        }
+        self.overlay.put(self.store, zxid, path, State { alive: false, ..node });
+    }
+
+    fn check_session(&self, write: &Write<'_>, needs_global: bool) -> Result<(), ErrorCode> {
+        match write.from {
+            Some(from) => self.sessions.check(write.session, from, needs_global),
+            None => Ok(()),
+        }
+    }
+
+    fn check_acl(&self, state: &State, perm: i32, write: &Write<'_>) -> Result<(), ErrorCode> {
+        if self.skip_acl {
+            return Ok(());
+        }
+        acl::check(state.acl_entries(), perm, write.identities)
+    }
+
+    /// The list to store, and whether it is the open one (the usual case, which allocates nothing).
+    fn normalise(&self, list: &AclList<'_>, identities: &[Identity]) -> Result<(Vec<OwnedAcl>, bool), ErrorCode> {
+        if list.is_open() {
+            return Ok((vec![], true));
+        }
+        let mut entries = vec![];
+        for entry in list.iter() {
+            // world with a null id is a runtime exception in Java; any other null is an invalid ACL.
+            let world = entry.scheme.is_some_and(|scheme| scheme.as_bytes() == b"world");
+            let error = if world { ErrorCode::MarshallingError } else { ErrorCode::InvalidAcl };
+            entries.push(entry.to_owned().ok_or(error)?);
+        }
+        acl::normalise(entries, identities).map(|entries| (entries, false))
+    }
+}
+
+struct Flags {
+    ephemeral: bool,
+    sequential: bool,
+    ttl: bool,
+}
+
+impl Flags {
+    fn of(flags: i32) -> Result<Flags, ErrorCode> {
+        if !(0..=6).contains(&flags) {
+            return Err(ErrorCode::BadArguments);
+        }
+        // create and create2 with the container flag make a plain persistent node: the opcode decides.
+        Ok(Flags { ephemeral: matches!(flags, 1 | 3), sequential: matches!(flags, 2 | 3 | 6), ttl: flags >= 5 })
+    }
+}
+
+/// The parent as ZooKeeper cuts it: the text before the last `/`, which is empty for top-level nodes.
+fn writable_parent(path: &[u8]) -> Result<&[u8], ErrorCode> {
+    let slash = path.iter().rposition(|&b| b == b'/').ok_or(ErrorCode::BadArguments)?;
+    if path.contains(&0) {
+        return Err(ErrorCode::BadArguments);
+    }
+    Ok(&path[..slash])
+}
+
+fn check_version(expected: i32, actual: i32) -> Result<(), ErrorCode> {
+    if expected == -1 || expected == actual { Ok(()) } else { Err(ErrorCode::BadVersion) }
+}
+
+fn is_ephemeral(owner: i64) -> bool {
+    owner != 0 && owner != super::node::CONTAINER_OWNER
+}
+
+fn decode<'a, T: Decode<'a>>(bytes: &'a [u8]) -> Result<T, ErrorCode> {
+    T::decode(&mut Reader::new(bytes)).map_err(|_| ErrorCode::MarshallingError)
+}
+
+fn encode_acl<'a>(room: &'a mut Vec<u8>, entries: &[OwnedAcl]) -> AclList<'a> {
+    room.clear();
+    crate::wire::jute::encode_vector(room, entries);
+    AclList::decode(&mut Reader::new(room)).expect("encoded just now")
+}

@@ -1,0 +1,75 @@
+//! The shards' half of the tree: reads at a chosen version, without locks.
+//!
+//! A shard walks through history in order. It enters a turn, acts on notices one by one, reading at each one's zxid
+//! where a read waited for it, and ends at the published version; only then does it let go of the older versions
+//! ([`Reader::raise`]). What was readable at the turn's floor or later stays allocated for the whole turn.
+
+use crate::base::{HashKey, Zxid};
+use crate::lockfree::{IndexReader, Observer, Turn, View};
+
+use super::node::Node;
+
+#[derive(Debug)]
+pub struct Reader {
+    key: HashKey,
+    observer: Observer,
+    view: View<Node>,
+    index: IndexReader,
+}
+
+impl Reader {
+    pub(super) fn new(key: HashKey, observer: Observer, view: View<Node>, index: IndexReader) -> Reader {
+        Reader { key, observer, view, index }
+    }
+
+    /// The newest version all shards may read.
+    pub fn published(&self) -> Zxid {
+        Zxid::of_version(self.observer.published())
+    }
+
+    pub fn enter(&mut self) -> Reading<'_> {
+        Reading { key: self.key, turn: self.observer.enter(), view: &self.view, index: &self.index }
+    }
+
+    /// Nothing below `zxid` will be read again.
+    pub fn raise(&mut self, zxid: Zxid) {
+        self.observer.raise(zxid.version());
+    }
+
+    /// This shard sleeps: it keeps no version alive. The next `enter` starts at what is published then.
+    pub fn park(&mut self) {
+        self.observer.park();
+    }
+}
+
+/// A turn of reading. References into the tree live as long as it does.
+#[derive(Debug)]
+pub struct Reading<'a> {
+    key: HashKey,
+    turn: Turn<'a>,
+    view: &'a View<Node>,
+    index: &'a IndexReader,
+}
+
+impl Reading<'_> {
+    pub fn floor(&self) -> Zxid {
+        Zxid::of_version(self.turn.floor())
+    }
+
+    /// The node at `path` as of `at`. The empty path is the root, as in ZooKeeper.
+    pub fn node(&self, path: &[u8], at: Zxid) -> Option<&Node> {
+        let path = if path.is_empty() { b"/" } else { path };
+        self.index.candidates(&self.turn, self.key.hash(path)).find_map(|slot| {
+            let node = self.view.read(&self.turn, slot, at.version())?;
+            (node.path.bytes() == path && node.is_alive()).then_some(node)
+        })
+    }
+
+    /// The children of `node` as of `at`, in no particular order; `node` must have been read at `at`.
+    pub fn children<'r>(&'r self, node: &'r Node, at: Zxid) -> impl Iterator<Item = &'r Node> {
+        node.children().into_iter().flat_map(|bag| bag.iter()).filter_map(move |slot| {
+            let child = self.view.read(&self.turn, slot, at.version())?;
+            child.is_alive().then_some(child)
+        })
+    }
+}

@@ -1,0 +1,329 @@
+//! A consistent image of the tree at one zxid, taken while writes go on.
+//!
+//! The walk goes through the arena in slot order, a bounded number of nodes per call. A change to a node that the
+//! walk hasn't reached yet first leaves its version behind ([`Walk::keep`]): at most one pre-image per node, gone as
+//! soon as the walk has passed, and nothing pinned for readers. Parents come before children: a parent in a higher
+//! slot is written early and remembered until the walk reaches it.
+//!
+//! Format of the payload (ours; the container with its checksums is `log::snapshot_file`), all integers big endian:
+//!
+//! | item | bytes |
+//! |---|---|
+//! | head | u64 zxid, u64 tree digest, u64 nodes, u32 sessions, then per session i64 id, i32 timeout in ms |
+//! | node | u32 length of the path, path, i32 length of the data (-1: null), data, u32 ACL entries (0: open), per entry i32 permissions, u32 length, scheme, u32 length, id; then i64 czxid, mzxid, pzxid, ctime, mtime, owner, i32 version, cversion (stored), aversion, u32 children |
+//!
+//! Tested: snapshot_test.rs (walk under writes equals a copy taken at the start), tests/sim (crash at every write).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::{Path, SessionId, Zxid};
+use crate::lockfree::Arena;
+use crate::wire::Acl;
+
+use super::node::{Node, acl_ref, data_of};
+use super::store::{ROOT, Store};
+
+#[derive(Debug)]
+pub struct Walk {
+    zxid: Zxid,
+    /// Slots below are written.
+    next: u32,
+    end: u32,
+    /// Slots at or above `next` written already, as somebody's parent.
+    early: BTreeSet<u32>,
+    kept: BTreeMap<u32, Node>,
+}
+
+impl Walk {
+    /// Called before `slot` gets a new version.
+    pub(super) fn keep(&mut self, slot: u32, arena: &Arena<Node>) {
+        if slot < self.next || slot >= self.end || self.early.contains(&slot) || self.kept.contains_key(&slot) {
+            return;
+        }
+        if let Some(node) = in_image(arena, slot, self.zxid) {
+            self.kept.insert(slot, node.clone());
+        }
+    }
+}
+
+/// The newest version of the slot, if the image at `zxid` contains it.
+fn in_image(arena: &Arena<Node>, slot: u32, zxid: Zxid) -> Option<&Node> {
+    let node = arena.latest(slot)?;
+    let since = arena.latest_since(slot)?;
+    (since <= zxid.version() && node.is_alive()).then_some(node)
+}
+
+impl Store {
+    /// Starts an image of the tree as it is now and returns its head. One at a time.
+    pub fn begin_snapshot(&mut self, sessions: &[(SessionId, i32)]) -> Vec<u8> {
+        assert!(self.walk.is_none(), "one snapshot at a time");
+        let zxid = self.newest();
+        self.walk = Some(Walk {
+            zxid,
+            next: ROOT,
+            end: self.arena().slots(),
+            early: BTreeSet::new(),
+            kept: BTreeMap::new(),
+        });
+        let mut head = Vec::with_capacity(28 + sessions.len() * 12);
+        head.extend_from_slice(&zxid.0.to_be_bytes());
+        head.extend_from_slice(&self.digest().to_be_bytes());
+        head.extend_from_slice(&self.nodes_count().to_be_bytes());
+        head.extend_from_slice(&(sessions.len() as u32).to_be_bytes());
+        for (id, timeout_ms) in sessions {
+            head.extend_from_slice(&id.0.to_be_bytes());
+            head.extend_from_slice(&timeout_ms.to_be_bytes());
+        }
+        head
+    }
+
+    /// Appends the next nodes to `chunk`, about `budget` slots' worth and at most `bytes_max` (one node may pass it).
+    /// False when the image is complete.
+    pub fn continue_snapshot(&mut self, budget: usize, bytes_max: usize, chunk: &mut Vec<u8>) -> bool {
+        let Some(mut walk) = self.walk.take() else { return false };
+        let mut visited = 0;
+        while walk.next < walk.end && visited < budget && chunk.len() < bytes_max {
+            let slot = walk.next;
+            write_with_parents(self.arena(), &mut walk, slot, chunk);
+            walk.early.remove(&slot);
+            walk.next += 1;
+            visited += 1;
+        }
+        let more = walk.next < walk.end;
+        if more {
+            self.walk = Some(walk);
+        } else {
+            debug_assert!(walk.kept.is_empty() && walk.early.is_empty());
+        }
+        more
+    }
+
+    pub fn abandon_snapshot(&mut self) {
+        self.walk = None;
+    }
+
+    /// Pre-images held for the running snapshot.
+    pub fn kept_for_snapshot(&self) -> usize {
+        self.walk.as_ref().map_or(0, |walk| walk.kept.len())
+    }
+
+    /// Puts one node of a snapshot into an empty or partly loaded tree. Its parent must have come before.
+    pub fn load(&mut self, zxid: Zxid, record: Record<'_>) -> Result<(), LoadError> {
+        let fault = |what| LoadError { what, path: String::from_utf8_lossy(record.path).into_owned() };
+        let parent = match crate::base::parent(record.path) {
+            None if record.path == b"/" => ROOT,
+            None => return Err(fault("a node without a parent")),
+            Some(parent) => self.find(parent).ok_or_else(|| fault("the parent is not before it"))?.0,
+        };
+        if !super::path::is_valid(record.path) || record.children_count >= 1 << 31 {
+            return Err(fault("not a valid node"));
+        }
+        if self.find(record.path).is_some() {
+            return Err(fault("the node is there twice"));
+        }
+        let birth = super::node::Birth { zxid, time: 0, owner: record.owner };
+        self.create(
+            zxid,
+            Path::new(record.path),
+            |path, birth, parent| {
+                let mut node = Node::new(path, data_of(record.data), acl_ref(record.acl), birth, parent);
+                node.czxid = record.czxid;
+                node.mzxid = record.mzxid;
+                node.pzxid = record.pzxid;
+                node.ctime = record.ctime;
+                node.mtime = record.mtime;
+                node.version = record.version;
+                node.cversion = record.cversion;
+                node.aversion = record.aversion;
+                node.children_count = record.children_count;
+                node
+            },
+            birth,
+            parent,
+        );
+        self.reclaim();
+        Ok(())
+    }
+
+    /// After the last node: does the tree agree with the head, and every node with its children?
+    pub fn check_loaded(&self, head: &Head) -> Result<(), LoadError> {
+        let fault = |what: &'static str, path: &Path| LoadError { what, path: path.to_string() };
+        let root = self.find(b"/").ok_or(LoadError { what: "there is no root", path: "/".into() })?.1;
+        if self.nodes_count() != head.nodes {
+            return Err(fault("the number of nodes differs from the head's", &root.path));
+        }
+        if self.digest() != head.digest {
+            return Err(fault("the tree digest differs from the head's", &root.path));
+        }
+        for slot in 0..self.arena().slots() {
+            let Some(node) = self.arena().latest(slot) else { continue };
+            let children = node.children().map_or(0, |bag| bag.len());
+            if children != node.children_count as usize {
+                return Err(fault("the number of children differs from the node's", &node.path));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_with_parents(arena: &Arena<Node>, walk: &mut Walk, slot: u32, chunk: &mut Vec<u8>) {
+    // The chain of ancestors that are still to be written, nearest first; nearly always empty.
+    let mut ahead = vec![];
+    let mut at = slot;
+    while !walk.early.contains(&at) {
+        let kept = walk.kept.get(&at);
+        let Some(node) = kept.or_else(|| in_image(arena, at, walk.zxid)) else { break };
+        let parent = node.parent;
+        ahead.push(at);
+        if parent == at || parent < walk.next {
+            break;
+        }
+        at = parent;
+    }
+    for at in ahead.into_iter().rev() {
+        match walk.kept.remove(&at) {
+            Some(node) => write_node(&node, chunk),
+            None => write_node(in_image(arena, at, walk.zxid).expect("looked at just now"), chunk),
+        }
+        walk.early.insert(at);
+    }
+}
+
+fn write_node(node: &Node, out: &mut Vec<u8>) {
+    let bytes = |out: &mut Vec<u8>, bytes: &[u8]| {
+        out.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+        out.extend_from_slice(bytes);
+    };
+    bytes(out, node.path.bytes());
+    match node.data() {
+        Some(data) => bytes(out, data),
+        None => out.extend_from_slice(&(-1i32).to_be_bytes()),
+    }
+    let acl = node.acl_entries().unwrap_or_default();
+    out.extend_from_slice(&(acl.len() as u32).to_be_bytes());
+    for entry in acl {
+        out.extend_from_slice(&entry.perms.to_be_bytes());
+        bytes(out, entry.scheme.as_bytes());
+        bytes(out, entry.id.as_bytes());
+    }
+    for value in [node.czxid, node.mzxid, node.pzxid, node.ctime, node.mtime, node.owner] {
+        out.extend_from_slice(&value.to_be_bytes());
+    }
+    for value in [node.version, node.cversion, node.aversion] {
+        out.extend_from_slice(&value.to_be_bytes());
+    }
+    out.extend_from_slice(&node.children_count.to_be_bytes());
+}
+
+/// What a snapshot begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub zxid: Zxid,
+    pub digest: u64,
+    pub nodes: u64,
+    pub sessions: Vec<(SessionId, i32)>,
+}
+
+/// One node as a snapshot holds it.
+#[derive(Clone, Debug)]
+pub struct Record<'a> {
+    pub path: &'a [u8],
+    pub data: Option<&'a [u8]>,
+    pub acl: Vec<Acl>,
+    pub czxid: i64,
+    pub mzxid: i64,
+    pub pzxid: i64,
+    pub ctime: i64,
+    pub mtime: i64,
+    pub owner: i64,
+    pub version: i32,
+    pub cversion: i32,
+    pub aversion: i32,
+    pub children_count: u32,
+}
+
+/// A snapshot whose checksums are right and whose content is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadError {
+    pub what: &'static str,
+    pub path: String,
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (at {})", self.what, self.path)
+    }
+}
+
+impl Head {
+    pub fn decode(bytes: &[u8]) -> Result<(Head, &[u8]), LoadError> {
+        let mut cursor = Cursor(bytes);
+        let (zxid, digest, nodes) = (cursor.u64()?, cursor.u64()?, cursor.u64()?);
+        let count = cursor.u32()?;
+        let sessions = (0..count)
+            .map(|_| Ok((SessionId(cursor.u64()? as i64), cursor.u32()? as i32)))
+            .collect::<Result<_, LoadError>>()?;
+        Ok((Head { zxid: Zxid(zxid as i64), digest, nodes, sessions }, cursor.0))
+    }
+}
+
+impl<'a> Record<'a> {
+    /// The first record of `bytes`, and what is behind it.
+    pub fn decode(bytes: &'a [u8]) -> Result<(Record<'a>, &'a [u8]), LoadError> {
+        let mut cursor = Cursor(bytes);
+        let path = cursor.sized()?;
+        let data = match cursor.u32()? {
+            u32::MAX => None,
+            length => Some(cursor.take(length as usize)?),
+        };
+        let entries = cursor.u32()?;
+        let mut acl = vec![];
+        for _ in 0..entries {
+            let perms = cursor.u32()? as i32;
+            let mut text = || {
+                let bytes = cursor.sized()?;
+                String::from_utf8(bytes.to_vec())
+                    .map_err(|_| LoadError { what: "an ACL that is not UTF-8", path: String::new() })
+            };
+            acl.push(Acl { perms, scheme: text()?, id: text()? });
+        }
+        if acl.is_empty() {
+            acl.push(Acl::open());
+        }
+        let mut long = || cursor.u64().map(|value| value as i64);
+        let (czxid, mzxid, pzxid, ctime, mtime, owner) = (long()?, long()?, long()?, long()?, long()?, long()?);
+        let mut int = || cursor.u32().map(|value| value as i32);
+        let (version, cversion, aversion) = (int()?, int()?, int()?);
+        let children_count = cursor.u32()?;
+        let record = Record {
+            path, data, acl, czxid, mzxid, pzxid, ctime, mtime, owner, version, cversion, aversion, children_count,
+        };
+        Ok((record, cursor.0))
+    }
+}
+
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], LoadError> {
+        let (taken, rest) = self
+            .0
+            .split_at_checked(count)
+            .ok_or(LoadError { what: "a record ends in the middle", path: String::new() })?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn sized(&mut self) -> Result<&'a [u8], LoadError> {
+        let length = self.u32()? as usize;
+        self.take(length)
+    }
+
+    fn u32(&mut self) -> Result<u32, LoadError> {
+        Ok(u32::from_be_bytes(self.take(4)?.try_into().expect("four bytes were taken")))
+    }
+
+    fn u64(&mut self) -> Result<u64, LoadError> {
+        Ok(u64::from_be_bytes(self.take(8)?.try_into().expect("eight bytes were taken")))
+    }
+}

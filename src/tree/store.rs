@@ -1,0 +1,270 @@
+//! The writer's half of the tree: one arena of version chains, one index, one bag of slots per parent.
+//!
+//! Called by apply, by the loader and by prep (which only looks). There is one `Store` per server and it is the only
+//! writer; any number of [`super::Reader`]s look at it from other threads.
+//!
+//! Invariants:
+//! 1. A slot is in the index and in its parent's bag from its first version until nobody can read any version in
+//!    which it is alive. Whether a node exists at a version, its chain tells; index and bag are supersets.
+//! 2. Changes of one zxid become visible together: readers choose by version, and the version is published after the
+//!    last change.
+//! 3. `digest` is the sum of the digests of all nodes alive at the newest version.
+//!
+//! Limits: `limits::NODES_MAX` slots. Tested: store_test.rs, tests/model.rs, lockfree's own tests.
+
+use std::collections::BTreeSet;
+
+use crate::base::{HashKey, KeyedHasher, Map, Path, SessionId, Zxid};
+use crate::lockfree::{Arena, Bag, IndexWriter, Publisher};
+
+use super::node::{Birth, Node};
+use super::snapshot::Walk;
+
+/// Superseded versions freed in one call of [`Store::reclaim`], at the most. A write makes at most a few.
+const RECLAIM_BUDGET: usize = 64;
+
+#[derive(Debug)]
+pub struct Store {
+    key: HashKey,
+    publisher: Publisher,
+    arena: Arena<Node>,
+    index: IndexWriter,
+    /// Where each slot stands in its parent's bag.
+    positions: Vec<u32>,
+    ephemerals: Map<SessionId, BTreeSet<u32>>,
+    /// Zxid of the newest change, published or not.
+    newest: Zxid,
+    digest: u64,
+    nodes_count: u64,
+    data_bytes: u64,
+    pub(super) walk: Option<Walk>,
+}
+
+/// Slot of the root: the first node ever made, never deleted.
+pub const ROOT: u32 = 0;
+
+impl Store {
+    pub(super) fn new(key: HashKey, publisher: Publisher, arena: Arena<Node>, index: IndexWriter) -> Store {
+        Store {
+            key,
+            publisher,
+            arena,
+            index,
+            positions: Vec::new(),
+            ephemerals: Map::with_hasher(KeyedHasher(key)),
+            newest: Zxid::ZERO,
+            digest: 0,
+            nodes_count: 0,
+            data_bytes: 0,
+            walk: None,
+        }
+    }
+
+    /// The living node at `path`, in its newest version, whether published or not.
+    pub fn find(&self, path: &[u8]) -> Option<(u32, &Node)> {
+        let path = if path.is_empty() { b"/" } else { path };
+        self.find_any(path).filter(|(_, node)| node.is_alive())
+    }
+
+    fn find_any(&self, path: &[u8]) -> Option<(u32, &Node)> {
+        self.index.candidates(self.key.hash(path)).find_map(|slot| {
+            let node = self.arena.latest(slot)?;
+            (node.path.bytes() == path).then_some((slot, node))
+        })
+    }
+
+    pub fn node(&self, slot: u32) -> &Node {
+        self.arena.latest(slot).expect("slots handed out by find are not released within a step")
+    }
+
+    /// Makes `path` under `parent`, which must be alive; `path` must not exist.
+    pub fn create(&mut self, zxid: Zxid, path: Path, node: impl FnOnce(Path, Birth, u32) -> Node, birth: Birth, parent: u32) -> u32 {
+        debug_assert!(self.node(parent).is_alive());
+        let existing = self.find_any(path.bytes()).map(|(slot, dead)| (slot, dead.path.clone(), dead.children_bag()));
+        let hash = self.key.hash(path.bytes());
+        let path = existing.as_ref().map_or(path, |(_, path, _)| path.clone());
+        let mut node = node(path, birth, parent);
+        node.digest = node.compute_digest();
+        self.count_in(&node);
+        let owner = node.ephemeral_owner();
+        let slot = match existing {
+            // Deleted a moment ago and perhaps still read: the chain goes on, index and bag still hold the slot.
+            Some((slot, _, children)) => {
+                if let Some(children) = children {
+                    node.set_children(children);
+                }
+                self.before_change(slot);
+                self.arena.update(&self.publisher, slot, zxid.version(), node);
+                slot
+            }
+            None => {
+                let slot = self.arena.insert(zxid.version(), node);
+                self.index.insert(hash, slot);
+                let at = slot as usize;
+                if self.positions.len() <= at {
+                    self.positions.resize(at + 1, 0);
+                }
+                if slot != ROOT {
+                    self.positions[at] = self.bag_of(zxid, parent).push(slot);
+                }
+                slot
+            }
+        };
+        if let Some(owner) = owner {
+            self.ephemerals.entry(owner).or_default().insert(slot);
+        }
+        self.newest = self.newest.max(zxid);
+        slot
+    }
+
+    /// The bag of a parent's children, made with the first of them.
+    fn bag_of(&mut self, zxid: Zxid, parent: u32) -> triomphe::Arc<Bag> {
+        if let Some(bag) = self.node(parent).children_bag() {
+            return bag;
+        }
+        let bag = triomphe::Arc::new(Bag::new());
+        let for_node = bag.clone();
+        self.update(zxid, parent, |node| node.set_children(for_node));
+        bag
+    }
+
+    /// Replaces the newest version of a living node by an altered copy.
+    pub fn update(&mut self, zxid: Zxid, slot: u32, alter: impl FnOnce(&mut Node)) -> &Node {
+        self.before_change(slot);
+        let old = self.node(slot);
+        assert!(old.is_alive(), "a deleted node can only be created again");
+        let mut node = old.clone();
+        let (old_digest, old_bytes) = (old.digest, old.data_bytes());
+        alter(&mut node);
+        node.digest = node.compute_digest();
+        self.digest = self.digest.wrapping_sub(u64::from(old_digest)).wrapping_add(u64::from(node.digest));
+        self.data_bytes = self.data_bytes - old_bytes as u64 + node.data_bytes() as u64;
+        self.newest = self.newest.max(zxid);
+        self.arena.update(&self.publisher, slot, zxid.version(), node);
+        self.node(slot)
+    }
+
+    /// Deletes a living node without children.
+    pub fn delete(&mut self, zxid: Zxid, slot: u32) {
+        assert!(slot != ROOT, "the root is never deleted");
+        self.before_change(slot);
+        let old = self.node(slot);
+        assert!(old.is_alive() && old.children_count == 0);
+        let tombstone = old.tombstone();
+        let (digest, bytes, owner) = (old.digest, old.data_bytes(), old.ephemeral_owner());
+        self.digest = self.digest.wrapping_sub(u64::from(digest));
+        self.data_bytes -= bytes as u64;
+        self.nodes_count -= 1;
+        if let Some(owner) = owner
+            && let Some(slots) = self.ephemerals.get_mut(&owner)
+        {
+            slots.remove(&slot);
+            if slots.is_empty() {
+                self.ephemerals.remove(&owner);
+            }
+        }
+        self.newest = self.newest.max(zxid);
+        self.arena.update(&self.publisher, slot, zxid.version(), tombstone);
+    }
+
+    /// Everything up to `zxid` is visible to readers that look from now on.
+    pub fn publish(&mut self, zxid: Zxid) {
+        self.publisher.publish(zxid.version());
+    }
+
+    pub fn published(&self) -> Zxid {
+        Zxid::of_version(self.publisher.published())
+    }
+
+    /// Frees a bounded number of versions that nobody may read any more, and the slots of nodes long deleted.
+    pub fn reclaim(&mut self) {
+        let mut superseded = [0u32; RECLAIM_BUDGET];
+        let mut count = 0;
+        self.arena.reclaim(&self.publisher, RECLAIM_BUDGET, &mut |slot| {
+            superseded[count] = slot;
+            count += 1;
+        });
+        self.index.reclaim(&self.publisher);
+        let horizon = self.publisher.horizon();
+        for &slot in &superseded[..count] {
+            self.unlink_if_dead(slot, horizon);
+        }
+    }
+
+    fn unlink_if_dead(&mut self, slot: u32, horizon: u64) {
+        let Some(node) = self.arena.latest(slot) else { return };
+        let since = self.arena.latest_since(slot).expect("it has a latest version");
+        if node.is_alive() || since > horizon {
+            return;
+        }
+        let (hash, parent) = (self.key.hash(node.path.bytes()), node.parent);
+        let bag = self.arena.latest(parent).and_then(Node::children_bag);
+        bag.expect("a parent outlives its children").remove(self.positions[slot as usize]);
+        self.index.remove(hash, slot);
+        // Readers that began before now may hold the slot: it is freed when each has begun a later turn.
+        let stamp = self.newest.version().max(self.publisher.published()) + 1;
+        self.arena.release(&self.publisher, slot, stamp);
+    }
+
+    /// A snapshot that is being taken keeps what this change would hide from it.
+    fn before_change(&mut self, slot: u32) {
+        if let Some(walk) = &mut self.walk {
+            walk.keep(slot, &self.arena);
+        }
+    }
+
+    fn count_in(&mut self, node: &Node) {
+        self.digest = self.digest.wrapping_add(u64::from(node.digest));
+        self.data_bytes += node.data_bytes() as u64;
+        self.nodes_count += 1;
+    }
+
+    /// Paths of the session's ephemerals, in path order.
+    pub fn ephemerals_of(&self, session: SessionId) -> Vec<Path> {
+        let slots = self.ephemerals.get(&session);
+        let mut paths: Vec<Path> = slots.into_iter().flatten().map(|&slot| self.node(slot).path.clone()).collect();
+        paths.sort_unstable_by(|a, b| a.bytes().cmp(b.bytes()));
+        paths
+    }
+
+    /// Sessions that own at least one node.
+    pub fn ephemeral_owners(&self) -> Vec<SessionId> {
+        let mut owners: Vec<_> = self.ephemerals.keys().copied().collect();
+        owners.sort_unstable();
+        owners
+    }
+
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Nodes alive at the newest version.
+    pub fn nodes_count(&self) -> u64 {
+        self.nodes_count
+    }
+
+    pub fn data_bytes(&self) -> u64 {
+        self.data_bytes
+    }
+
+    pub fn ephemerals_count(&self) -> usize {
+        self.ephemerals.values().map(BTreeSet::len).sum()
+    }
+
+    pub fn newest(&self) -> Zxid {
+        self.newest
+    }
+
+    pub(super) fn set_newest(&mut self, zxid: Zxid) {
+        self.newest = self.newest.max(zxid);
+    }
+
+    /// Versions kept for readers, deletion marks included: bounded by what was written since the slowest reader's turn.
+    pub fn retired(&self) -> usize {
+        self.arena.retired()
+    }
+
+    pub(super) fn arena(&self) -> &Arena<Node> {
+        &self.arena
+    }
+}
