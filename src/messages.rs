@@ -8,10 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::base::{ConnectionId, Path, SessionId, ShardId, Zxid};
-use crate::wire::{Acl, ErrorCode, Opcode, Stat};
+use crate::wire::{ErrorCode, Opcode, OwnedAcl, Stat};
 
 /// A shared ACL list. `None` stands for world:anyone with all permissions, which nearly every node has.
-pub type AclRef = Option<Arc<[Acl]>>;
+pub type AclRef = Option<Arc<[OwnedAcl]>>;
 
 /// One of the identities a connection has shown: `ip` from the start, others by auth packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Client {
 #[derive(Clone, Debug)]
 pub enum Request {
     /// A connection asks for a session: a new one (`session` is `NONE`) or the one it had.
-    Connect { from: Client, session: SessionId, password: [u8; 16], timeout_ms: i32 },
+    Connect { from: Client, session: SessionId, password: Option<[u8; 16]>, timeout_ms: i32 },
     /// A request that changes the tree, undecoded: prep reads `body`.
     Write {
         from: Client,
@@ -106,13 +106,22 @@ pub struct Answer {
 pub enum AnswerBody {
     /// Header only, with this error (`Ok` for delete and closeSession).
     Error(ErrorCode),
-    Created { path: Path },
-    CreatedWithStat { path: Path, stat: Stat },
+    Created {
+        path: Path,
+    },
+    CreatedWithStat {
+        path: Path,
+        stat: Stat,
+    },
     Stat(Stat),
     /// An encoded response record, sent as it is.
     Raw(Bytes),
     /// The session asked for by `Request::Connect`.
-    Session { session: SessionId, password: [u8; 16], timeout_ms: i32 },
+    Session {
+        session: SessionId,
+        password: [u8; 16],
+        timeout_ms: i32,
+    },
     /// No such session, or a wrong password.
     SessionRefused,
     /// The session belongs to another connection by now: close without a reply.

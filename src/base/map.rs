@@ -3,7 +3,7 @@
 //! Clients choose paths, so an unkeyed hash could be flooded; a randomly keyed one (the standard library's) would make
 //! two runs of one seed differ. Here the driver hands the key in: from the OS in `server`, from the seed in `sim`.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::BuildHasher;
 
 use siphasher::sip::SipHasher13;
 
@@ -37,6 +37,8 @@ pub type Set<K> = hashbrown::HashSet<K, KeyedHasher>;
 
 #[cfg(test)]
 mod tests {
+    use std::hash::Hasher;
+
     use super::*;
 
     #[test]

@@ -1,6 +1,9 @@
 //! A znode's path as shared bytes: one word wide, cloned by reference count.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use triomphe::ThinArc;
 
@@ -38,6 +41,31 @@ pub fn parent(path: &[u8]) -> Option<&[u8]> {
     match path.iter().rposition(|&b| b == b'/')? {
         0 => Some(b"/"),
         slash => Some(&path[..slash]),
+    }
+}
+
+impl PartialOrd for Path {
+    fn partial_cmp(&self, other: &Path) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Path {
+    fn cmp(&self, other: &Path) -> Ordering {
+        self.bytes().cmp(other.bytes())
+    }
+}
+
+/// The hash of the bytes as a slice: tables of paths are looked up by slices.
+impl Hash for Path {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes().hash(state);
+    }
+}
+
+impl Borrow<[u8]> for Path {
+    fn borrow(&self) -> &[u8] {
+        self.bytes()
     }
 }
 

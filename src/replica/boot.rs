@@ -28,7 +28,6 @@ impl std::fmt::Display for BootError {
 }
 
 /// A replica under construction.
-#[derive(Debug)]
 pub struct Boot {
     settings: Settings,
     now: Now,
@@ -41,7 +40,6 @@ pub struct Boot {
 }
 
 /// What a finished boot hands over.
-#[derive(Debug)]
 pub struct Start {
     pub replica: Replica,
     /// One per shard.

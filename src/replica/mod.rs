@@ -29,7 +29,8 @@ use crate::base::{HashKey, Instant, Now, ServerId, SessionId, Zxid, limits};
 use crate::log;
 use crate::messages::{Answer, AnswerBody, Changes, Client, Identity, Notice, Request};
 use crate::tree::{self, Outcome, Overlay, Scratch, Sessions, Store};
-use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader, Txn, TxnHeader};
+use crate::wire::txn::{CreateSessionTxn, Entry, ErrorTxn, Txn, TxnHeader};
+use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader};
 
 use proposals::{Origin, Proposals};
 use snapshots::Snapshots;
@@ -63,7 +64,6 @@ pub struct Facts {
     pub snapshots_failed: u64,
 }
 
-#[derive(Debug)]
 pub struct Replica {
     settings: Settings,
     now: Now,
@@ -207,7 +207,7 @@ impl Replica {
                 if session == SessionId::NONE {
                     self.open_session(from, timeout_ms, outputs);
                 } else {
-                    self.resume_session(from, session, &password, timeout_ms, outputs);
+                    self.resume_session(from, session, password, timeout_ms, outputs);
                 }
             }
             Request::Write { from, session, xid, opcode, body, identities } => {
@@ -244,18 +244,18 @@ impl Replica {
         let session = self.sessions.allocate();
         let zxid = self.proposed.next();
         let origin = Origin { to: Some((from, 0)), opcode: Opcode::CreateSession };
-        self.append(zxid, session, 0, &Txn::CreateSession { timeout_ms }, origin);
+        self.append(zxid, session, 0, &Txn::CreateSession(CreateSessionTxn { timeout_ms }), origin);
     }
 
     fn resume_session(
         &mut self,
         from: Client,
         session: SessionId,
-        password: &[u8; 16],
+        password: Option<[u8; 16]>,
         timeout_ms: i32,
         outputs: &mut Vec<Output>,
     ) {
-        let resumed = tree::password::is_right(session, password)
+        let resumed = password.is_some_and(|password| tree::password::is_right(session, &password))
             && self.sessions.attach(session, timeout_ms, from, self.now.instant).is_some();
         if !resumed {
             self.answer(from, 0, AnswerBody::SessionRefused, outputs);
@@ -300,18 +300,14 @@ impl Replica {
                     self.answer(to, xid, AnswerBody::SessionMoved, outputs);
                 }
             }
-            Err(error) => self.append(zxid, session, cxid, &Txn::Error(error), origin),
+            Err(error) => self.append(zxid, session, cxid, &Txn::Error(ErrorTxn { err: error.code() }), origin),
         }
         self.scratch = scratch;
     }
 
     fn append(&mut self, zxid: Zxid, session: SessionId, cxid: i32, txn: &Txn<'_>, origin: Origin) {
-        let header =
-            TxnHeader { client_id: session, cxid, zxid, time: self.now.wall, kind: txn.kind() };
-        self.log.append(zxid, |buffer| {
-            header.encode(buffer);
-            txn.encode(buffer);
-        });
+        let entry = Entry::new(session, cxid, zxid, self.now.wall, *txn, None);
+        self.log.append(zxid, |buffer| entry.encode(buffer));
         self.proposals.push(zxid, origin);
         self.proposed = zxid;
     }

@@ -10,12 +10,23 @@ use crate::messages::{Notice, Request};
 
 #[derive(Debug)]
 pub enum Input<'a> {
-    Accepted { connection: ConnectionId, address: SocketAddr },
-    Received { connection: ConnectionId, bytes: &'a [u8] },
+    Accepted {
+        connection: ConnectionId,
+        address: SocketAddr,
+    },
+    Received {
+        connection: ConnectionId,
+        bytes: &'a [u8],
+    },
     /// The bytes of the last `Send` are with the kernel; the buffer comes back to be used again.
-    Sent { connection: ConnectionId, buffer: Vec<u8> },
+    Sent {
+        connection: ConnectionId,
+        buffer: Vec<u8>,
+    },
     /// The connection is gone, whoever closed it. The last input that names it.
-    Closed { connection: ConnectionId },
+    Closed {
+        connection: ConnectionId,
+    },
     /// From the replica, in order. Acted on once the published version reaches it.
     Notice(Arc<Notice>),
     /// The published version may have moved: load it and act on the notices up to it.
@@ -30,13 +41,26 @@ pub enum Output {
     /// For the replica, in order.
     Request(Request),
     /// At most one is in flight per connection.
-    Send { connection: ConnectionId, bytes: Vec<u8> },
+    Send {
+        connection: ConnectionId,
+        bytes: Vec<u8>,
+    },
     /// Stop receiving from the socket: TCP pushes back.
-    Pause { connection: ConnectionId },
-    Resume { connection: ConnectionId },
+    Pause {
+        connection: ConnectionId,
+    },
+    Resume {
+        connection: ConnectionId,
+    },
     /// Close once the send in flight, if any, has ended.
-    Close { connection: ConnectionId },
+    Close {
+        connection: ConnectionId,
+    },
     /// A four-letter word came instead of a connect request: the driver, who knows the whole server, answers through
     /// [`super::Shard::finish_with`].
-    Word { connection: ConnectionId, word: [u8; 4], argument: Vec<u8> },
+    Word {
+        connection: ConnectionId,
+        word: [u8; 4],
+        argument: Vec<u8>,
+    },
 }

@@ -1,1 +1,339 @@
-//! Room `shard`: see the map in `lib.rs`.
+//! One event loop's clients: framing, sessions' order, reads, watches, replies. No I/O, no clock, no thread.
+//!
+//! Called by the driver of an event loop; one shard per loop. A shard owns its connections and its half of the tree
+//! ([`crate::tree::Reader`]); everything else it learns from notices.
+//!
+//! Invariants:
+//! 1. Replies leave in the order of the requests of their connection; a read sees exactly the writes before it.
+//! 2. `version` is the newest zxid whose notice was acted on. Reads are answered at `version`, never ahead of it; so an
+//!    event comes before any reply that reflects its change, and no change falls between a read and its watch.
+//! 3. At most one send is in flight per connection, and nothing is appended to a buffer that the kernel reads.
+//!
+//! Limits: per connection `CONNECTION_REQUESTS_MAX` unanswered requests and `CONNECTION_OUTPUT_BYTES_SOFT` unsent
+//! bytes: above, its socket is not read. `CONNECTION_OUTPUT_BYTES_MAX`: it is closed.
+//! Tested: shard_test.rs, tests/sim, tests/conformance.
+
+mod connection;
+mod contract;
+mod intake;
+mod notices;
+mod reads;
+mod watches;
+
+pub use connection::{Connection, Phase, Stats};
+pub use contract::{Input, Output};
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::{ConnectionId, HashKey, Instant, KeyedHasher, Map, Now, SessionId, ShardId, Zxid, limits};
+use crate::messages::{Notice, Request};
+use crate::tree::Reader;
+use watches::Watches;
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub tick: Duration,
+    /// `jute.maxbuffer`.
+    pub frame_bytes_max: usize,
+    /// A connection without a session is closed after this.
+    pub sessionless_timeout: Duration,
+    pub skip_acl: bool,
+    pub hash_key: HashKey,
+}
+
+/// What an operator sees of the shard. Latencies are in microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts {
+    pub connections: u64,
+    pub outstanding: u64,
+    pub received: u64,
+    pub sent: u64,
+    pub bytes_received: u64,
+    pub watches: u64,
+    pub watched_paths: u64,
+    pub watching_connections: u64,
+}
+
+pub struct Shard {
+    reader: Reader,
+    state: State,
+}
+
+/// All but the tree, so that a turn of reading can be lent beside it.
+struct State {
+    id: ShardId,
+    settings: Settings,
+    now: Now,
+    version: Zxid,
+    notices: VecDeque<Arc<Notice>>,
+    connections: Vec<Option<Connection>>,
+    sessions: Map<SessionId, ConnectionId>,
+    watches: Watches,
+    dirty: Vec<ConnectionId>,
+    touched: Vec<SessionId>,
+    /// When silent connections are looked for and touches are sent.
+    next_sweep: Instant,
+    count: usize,
+    received: u64,
+    sent: u64,
+    bytes_received: u64,
+    latencies: Vec<u64>,
+}
+
+impl Shard {
+    pub fn new(id: ShardId, settings: Settings, reader: Reader, now: Now) -> Shard {
+        let hasher = KeyedHasher(settings.hash_key);
+        let state = State {
+            id,
+            version: reader.published(),
+            notices: VecDeque::new(),
+            connections: vec![],
+            sessions: Map::with_hasher(hasher),
+            watches: Watches::new(settings.hash_key),
+            dirty: vec![],
+            touched: vec![],
+            next_sweep: now.instant + settings.tick / 4,
+            count: 0,
+            received: 0,
+            sent: 0,
+            bytes_received: 0,
+            latencies: vec![],
+            settings,
+            now,
+        };
+        Shard { reader, state }
+    }
+
+    /// Tells the shard one thing. `now` never steps back.
+    pub fn step(&mut self, now: Now, input: Input<'_>, outputs: &mut Vec<Output>) {
+        assert!(now.instant >= self.state.now.instant, "the monotone clock stepped back");
+        self.state.now = now;
+        match input {
+            Input::Accepted { connection, address } => self.state.on_accepted(connection, address),
+            Input::Received { connection, bytes } => {
+                let reading = self.reader.enter();
+                self.state.on_received(&reading, connection, bytes, outputs);
+            }
+            Input::Sent { connection, buffer } => {
+                let reading = self.reader.enter();
+                self.state.on_sent(&reading, connection, buffer, outputs);
+            }
+            Input::Closed { connection } => self.state.on_closed(connection),
+            Input::Notice(notice) => self.state.notices.push_back(notice),
+            Input::Published => {
+                let reading = self.reader.enter();
+                let published = self.state.act_on_notices(&reading, outputs);
+                drop(reading);
+                self.reader.raise(published);
+            }
+            Input::Wakeup => self.state.sweep(outputs),
+            Input::TurnEnd => self.state.flush(outputs),
+        }
+    }
+
+    pub fn next_wakeup(&self) -> Option<Instant> {
+        (self.state.count > 0).then_some(self.state.next_sweep)
+    }
+
+    /// The driver's answer to [`Output::Word`]: sent, and then the connection is closed.
+    pub fn finish_with(&mut self, connection: ConnectionId, text: &[u8]) {
+        if let Some(found) = self.state.connection(connection) {
+            found.output.extend_from_slice(text);
+            found.phase = Phase::Closing;
+            self.state.mark_dirty(connection);
+        }
+    }
+
+    /// Every connection is told goodbye: what is answered is sent, then they are closed. Sessions live on.
+    pub fn close_all(&mut self) {
+        let ids: Vec<ConnectionId> = self.connections().map(|connection| connection.id).collect();
+        for id in ids {
+            self.state.begin_close(id);
+        }
+    }
+
+    pub fn connections(&self) -> impl Iterator<Item = &Connection> {
+        self.state.connections.iter().flatten()
+    }
+
+    pub fn facts(&self) -> Facts {
+        Facts {
+            connections: self.state.count as u64,
+            outstanding: self.connections().map(|connection| connection.pending.len() as u64).sum(),
+            received: self.state.received,
+            sent: self.state.sent,
+            bytes_received: self.state.bytes_received,
+            watches: self.state.watches.count() as u64,
+            watched_paths: self.state.watches.paths_count() as u64,
+            watching_connections: self.state.watches.connections_count() as u64,
+        }
+    }
+
+    /// Latencies, in microseconds, of requests answered since the last call.
+    pub fn take_latencies(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.state.latencies)
+    }
+
+    pub fn version(&self) -> Zxid {
+        self.state.version
+    }
+
+    /// This shard sleeps: it keeps no old version of any node alive.
+    pub fn park(&mut self) {
+        self.reader.park();
+    }
+}
+
+impl State {
+    fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.connections.get_mut(id.slot as usize)?.as_mut().filter(|connection| connection.id == id)
+    }
+
+    fn on_accepted(&mut self, id: ConnectionId, address: SocketAddr) {
+        let slot = id.slot as usize;
+        if self.connections.len() <= slot {
+            self.connections.resize_with(slot + 1, || None);
+        }
+        assert!(self.connections[slot].is_none(), "a slot is used again only after Closed");
+        let mut connection = Connection::new(id, address, self.now.instant);
+        connection.stats.established = self.now.wall.0;
+        self.connections[slot] = Some(connection);
+        if self.count == 0 {
+            self.next_sweep = self.now.instant + self.settings.tick / 4;
+        }
+        self.count += 1;
+    }
+
+    fn on_closed(&mut self, id: ConnectionId) {
+        if self.connection(id).is_none() {
+            return;
+        }
+        let connection = self.connections[id.slot as usize].take().expect("looked at just now");
+        self.count -= 1;
+        if let Some(session) = connection.session()
+            && self.sessions.get(&session) == Some(&id)
+        {
+            self.sessions.remove(&session);
+        }
+        self.watches.remove_connection(id);
+    }
+
+    fn on_sent(
+        &mut self,
+        reading: &crate::tree::Reading<'_>,
+        id: ConnectionId,
+        mut buffer: Vec<u8>,
+        outputs: &mut Vec<Output>,
+    ) {
+        let Some(connection) = self.connection(id) else { return };
+        connection.sending = false;
+        if buffer.capacity() <= limits::CONNECTION_OUTPUT_BYTES_SOFT / 16 {
+            buffer.clear();
+            connection.spare = buffer;
+        }
+        if !connection.output.is_empty() || connection.is_closing() {
+            self.mark_dirty(id);
+        }
+        self.advance(reading, id, outputs);
+    }
+
+    fn mark_dirty(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection(id)
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// No more input; closed when all that is answered is sent.
+    fn begin_close(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connection(id) else { return };
+        if let Some(session) = connection.session()
+            && self.sessions.get(&session) == Some(&id)
+        {
+            self.sessions.remove(&session);
+        }
+        let Some(connection) = self.connection(id) else { return };
+        connection.phase = Phase::Closing;
+        connection.input = vec![];
+        connection.pending.clear();
+        self.watches.remove_connection(id);
+        self.mark_dirty(id);
+    }
+
+    /// End of turn: what was collected goes out, one send per connection.
+    fn flush(&mut self, outputs: &mut Vec<Output>) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for &id in &dirty {
+            let Some(connection) = self.connection(id) else { continue };
+            connection.dirty = false;
+            if connection.sending || connection.close_asked {
+                continue;
+            }
+            if connection.output.is_empty() {
+                if connection.is_closing() {
+                    connection.close_asked = true;
+                    outputs.push(Output::Close { connection: id });
+                }
+                continue;
+            }
+            let spare = std::mem::take(&mut connection.spare);
+            let bytes = std::mem::replace(&mut connection.output, spare);
+            connection.sending = true;
+            outputs.push(Output::Send { connection: id, bytes });
+        }
+        dirty.clear();
+        self.dirty = dirty;
+    }
+
+    /// Four times a tick: who has been silent too long is closed, and the replica learns whose sessions live.
+    fn sweep(&mut self, outputs: &mut Vec<Output>) {
+        if self.now.instant < self.next_sweep {
+            return;
+        }
+        self.next_sweep = self.now.instant + self.settings.tick / 4;
+        let sessions = std::mem::take(&mut self.touched);
+        if !sessions.is_empty() {
+            for session in &sessions {
+                if let Some(&id) = self.sessions.get(session)
+                    && let Some(connection) = self.connection(id)
+                {
+                    connection.touched = false;
+                }
+            }
+            outputs.push(Output::Request(Request::Touch { sessions }));
+        }
+        let now = self.now.instant;
+        let sessionless = self.settings.sessionless_timeout;
+        let silent: Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .flatten()
+            .filter(|connection| {
+                let patience = match connection.phase {
+                    Phase::Active { timeout_ms, .. } => {
+                        Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0)) + sessionless / 10
+                    }
+                    Phase::Greeting | Phase::Connecting { .. } | Phase::Closing => sessionless,
+                };
+                now.since(connection.heard) > patience
+            })
+            .map(|connection| connection.id)
+            .collect();
+        for id in silent {
+            self.begin_close(id);
+            // A peer that takes nothing would keep a closing connection open for ever.
+            if let Some(connection) = self.connection(id)
+                && !connection.close_asked
+            {
+                connection.output.clear();
+                connection.close_asked = true;
+                outputs.push(Output::Close { connection: id });
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Who may do what (client-protocol.md §14.1, §14.2).
 
 use crate::messages::Identity;
-use crate::wire::{Acl, ErrorCode};
+use crate::wire::{ErrorCode, OwnedAcl as Acl};
 
 /// May a connection with these identities do this? `entries` is `None` for the open ACL.
 pub fn check(entries: Option<&[Acl]>, perm: i32, identities: &[Identity]) -> Result<(), ErrorCode> {
@@ -11,7 +11,9 @@ pub fn check(entries: Option<&[Acl]>, perm: i32, identities: &[Identity]) -> Res
     }
     let granted = entries.iter().filter(|entry| entry.perms & perm != 0).any(|entry| {
         (entry.scheme == "world" && entry.id == "anyone")
-            || identities.iter().any(|identity| identity.scheme == entry.scheme && matches(identity, &entry.id))
+            || identities
+                .iter()
+                .any(|identity| identity.scheme == entry.scheme && matches(identity, &entry.id))
     });
     if granted { Ok(()) } else { Err(ErrorCode::NoAuth) }
 }
@@ -32,25 +34,30 @@ pub fn normalise(entries: Vec<Acl>, identities: &[Identity]) -> Result<Vec<Acl>,
         }
     };
     if entries.is_empty() {
-        return Err(ErrorCode::InvalidAcl);
+        return Err(ErrorCode::InvalidACL);
     }
     for entry in entries {
         match entry.scheme.as_str() {
             "world" if entry.id == "anyone" => push(entry),
             "auth" => {
-                let authenticated = |identity: &&Identity| !matches!(identity.scheme.as_str(), "ip" | "super");
+                let authenticated =
+                    |identity: &&Identity| !matches!(identity.scheme.as_str(), "ip" | "super");
                 let mut any = false;
                 for identity in identities.iter().filter(authenticated) {
                     any = true;
-                    push(Acl { perms: entry.perms, scheme: identity.scheme.clone(), id: identity.id.clone() });
+                    push(Acl {
+                        perms: entry.perms,
+                        scheme: identity.scheme.clone(),
+                        id: identity.id.clone(),
+                    });
                 }
                 if !any {
-                    return Err(ErrorCode::InvalidAcl);
+                    return Err(ErrorCode::InvalidACL);
                 }
             }
             "ip" if Network::parse(&entry.id).is_some() => push(entry),
             "digest" if is_digest(&entry.id) => push(entry),
-            _ => return Err(ErrorCode::InvalidAcl),
+            _ => return Err(ErrorCode::InvalidACL),
         }
     }
     Ok(result)
@@ -86,7 +93,9 @@ impl Network {
         use std::net::IpAddr::{V4, V6};
         let Ok(address) = address.parse() else { return false };
         match (self.address, address) {
-            (V4(a), V4(b)) => top(u128::from(a.to_bits()), 32, self.bits) == top(u128::from(b.to_bits()), 32, self.bits),
+            (V4(a), V4(b)) => {
+                top(u128::from(a.to_bits()), 32, self.bits) == top(u128::from(b.to_bits()), 32, self.bits)
+            }
             (V6(a), V6(b)) => top(a.to_bits(), 128, self.bits) == top(b.to_bits(), 128, self.bits),
             _ => false,
         }
@@ -100,7 +109,7 @@ fn top(value: u128, width: u32, bits: u32) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::perms;
+    use crate::wire::acl::perms;
 
     fn acl(perms: i32, scheme: &str, id: &str) -> Acl {
         Acl { perms, scheme: scheme.into(), id: id.into() }
@@ -117,7 +126,9 @@ mod tests {
         assert_eq!(check(Some(&[acl(perms::READ, "world", "anyone")]), perms::READ, &from), Ok(()));
         let read_only = [acl(perms::READ, "world", "anyone")];
         assert_eq!(check(Some(&read_only), perms::WRITE, &from), Err(ErrorCode::NoAuth));
-        for (id, right) in [("10.1.2.3", true), ("10.1.0.0/16", true), ("10.1.0.0/24", false), ("0.0.0.0/0", true)] {
+        for (id, right) in
+            [("10.1.2.3", true), ("10.1.0.0/16", true), ("10.1.0.0/24", false), ("0.0.0.0/0", true)]
+        {
             assert_eq!(check(Some(&[acl(31, "ip", id)]), perms::READ, &from).is_ok(), right, "{id}");
         }
         assert_eq!(check(Some(&read_only), perms::WRITE, &[who("super", "")]), Ok(()));
@@ -126,10 +137,10 @@ mod tests {
     #[test]
     fn normalisation() {
         let ip = [who("ip", "127.0.0.1")];
-        assert_eq!(normalise(vec![], &ip), Err(ErrorCode::InvalidAcl));
-        assert_eq!(normalise(vec![acl(31, "world", "someone")], &ip), Err(ErrorCode::InvalidAcl));
-        assert_eq!(normalise(vec![acl(31, "auth", "")], &ip), Err(ErrorCode::InvalidAcl));
-        assert_eq!(normalise(vec![acl(31, "super", "x")], &ip), Err(ErrorCode::InvalidAcl));
+        assert_eq!(normalise(vec![], &ip), Err(ErrorCode::InvalidACL));
+        assert_eq!(normalise(vec![acl(31, "world", "someone")], &ip), Err(ErrorCode::InvalidACL));
+        assert_eq!(normalise(vec![acl(31, "auth", "")], &ip), Err(ErrorCode::InvalidACL));
+        assert_eq!(normalise(vec![acl(31, "super", "x")], &ip), Err(ErrorCode::InvalidACL));
         let twice = vec![acl(31, "world", "anyone"), acl(31, "world", "anyone"), acl(1, "world", "anyone")];
         assert_eq!(normalise(twice, &ip).map(|list| list.len()), Ok(2));
         let digest = [who("ip", "127.0.0.1"), who("digest", "u:h")];

@@ -6,7 +6,9 @@
 
 use crate::base::{Path, SessionId, WallMillis, Zxid, parent as parent_of};
 use crate::messages::{AclRef, Change, ChangeKind, Changes};
-use crate::wire::{ErrorCode, Stat, Txn, TxnHeader};
+use crate::wire::Text;
+use crate::wire::txn::{MultiTxn, Txn, TxnHeader};
+use crate::wire::{AclList, ErrorCode, OwnedAcl, Stat, acl::perms};
 
 use super::node::{Birth, CONTAINER_OWNER, Node, acl_ref, data_of};
 use super::store::Store;
@@ -22,10 +24,15 @@ pub struct Applied {
 pub enum Outcome {
     /// The transaction recorded a refusal.
     Error(ErrorCode),
-    Created { path: Path, stat: Stat },
+    Created {
+        path: Path,
+        stat: Stat,
+    },
     Deleted,
     Changed(Stat),
-    SessionCreated { timeout_ms: i32 },
+    SessionCreated {
+        timeout_ms: i32,
+    },
     SessionClosed,
     /// Replay of something the state already contains.
     Nothing,
@@ -40,24 +47,29 @@ impl Store {
 
     fn apply_body(&mut self, header: &TxnHeader, txn: &Txn<'_>) -> Applied {
         match txn {
-            Txn::Create(create) => {
+            Txn::Create(create) | Txn::Create2(create) => {
                 let owner = if create.ephemeral { header.client_id.0 } else { 0 };
-                self.apply_create(header, create.path, create.data, &create.acl, create.parent_cversion, owner)
+                let over_existing = matches!(txn, Txn::Create(_));
+                let birth = Birth { zxid: header.zxid, time: header.time.0, owner };
+                let path = create.path.as_bytes();
+                self.apply_create(birth, path, create.data, create.acl, create.parent_cversion, over_existing)
             }
-            Txn::CreateContainer(create) => self.apply_create(
-                header,
-                create.path,
-                create.data,
-                &create.acl,
-                create.parent_cversion,
-                CONTAINER_OWNER,
-            ),
-            Txn::Delete(delete) => {
-                let change = self.apply_delete(header.zxid, delete.path);
+            Txn::CreateContainer(create) => {
+                let birth = Birth { zxid: header.zxid, time: header.time.0, owner: CONTAINER_OWNER };
+                let path = create.path.as_bytes();
+                self.apply_create(birth, path, create.data, create.acl, create.parent_cversion, false)
+            }
+            Txn::CreateTtl(create) => {
+                let birth = Birth { zxid: header.zxid, time: header.time.0, owner: ttl_owner(create.ttl) };
+                let path = create.path.as_bytes();
+                self.apply_create(birth, path, create.data, create.acl, create.parent_cversion, false)
+            }
+            Txn::Delete(delete) | Txn::DeleteContainer(delete) => {
+                let change = self.apply_delete(header.zxid, delete.path.as_bytes());
                 Applied { outcome: Outcome::Deleted, changes: change.map_or(Changes::None, Changes::One) }
             }
-            Txn::SetData(set) => {
-                let Some((slot, _)) = self.find(set.path) else { return nothing() };
+            Txn::SetData(set) | Txn::Reconfig(set) => {
+                let Some((slot, _)) = self.find(set.path.as_bytes()) else { return nothing() };
                 let node = self.update(header.zxid, slot, |node| {
                     node.data = data_of(set.data);
                     node.version = set.version;
@@ -73,45 +85,50 @@ impl Store {
                 Applied { outcome: Outcome::Changed(node.stat()), changes: Changes::One(change) }
             }
             Txn::SetAcl(set) => {
-                let Some((slot, _)) = self.find(set.path) else { return nothing() };
-                let acl = acl_ref(set.acl.to_vec());
+                let Some((slot, _)) = self.find(set.path.as_bytes()) else { return nothing() };
+                let acl = stored_acl(set.acl);
                 let node = self.update(header.zxid, slot, |node| {
                     node.set_acl(acl);
                     node.aversion = set.version;
                 });
                 Applied { outcome: Outcome::Changed(node.stat()), changes: Changes::None }
             }
-            Txn::CreateSession { timeout_ms } => Applied {
-                outcome: Outcome::SessionCreated { timeout_ms: *timeout_ms },
+            Txn::CreateSession(create) => Applied {
+                outcome: Outcome::SessionCreated { timeout_ms: create.timeout_ms },
                 changes: Changes::None,
             },
-            Txn::CloseSession(paths) => self.apply_close_session(header, paths.iter()),
-            Txn::Error(code) => Applied { outcome: Outcome::Error(*code), changes: Changes::None },
+            Txn::CloseSession(paths) => self
+                .apply_close_session(header, paths.iter().flat_map(|paths| paths.iter()).map(Text::as_bytes)),
+            Txn::Error(error) => Applied { outcome: Outcome::Error(error.code()), changes: Changes::None },
+            Txn::Multi(ops) => self.apply_multi(header, ops),
+            Txn::Check(_) => nothing(),
         }
     }
 
     fn apply_create(
         &mut self,
-        header: &TxnHeader,
+        birth: Birth,
         path: &[u8],
         data: Option<&[u8]>,
-        acl: &crate::wire::AclList<'_>,
+        acl: Option<AclList<'_>>,
         parent_cversion: i32,
-        owner: i64,
+        raises_parent_over_existing: bool,
     ) -> Applied {
-        let zxid = header.zxid;
+        let zxid = birth.zxid;
         let Some((parent, parent_node)) = parent_of(path).and_then(|parent| self.find(parent)) else {
             return nothing();
         };
         let parent_acl = parent_node.acl();
-        let cversion = if parent_cversion == -1 { parent_node.cversion.wrapping_add(1) } else { parent_cversion };
-        let acl = acl_ref(acl.to_vec());
+        let cversion =
+            if parent_cversion == -1 { parent_node.cversion.wrapping_add(1) } else { parent_cversion };
+        let acl = stored_acl(acl);
         if let Some((slot, _)) = self.find(path) {
             self.update(zxid, slot, |node| node.set_acl(acl));
-            self.update(zxid, parent, |node| raise_parent(node, cversion, zxid));
+            if raises_parent_over_existing {
+                self.update(zxid, parent, |node| raise_parent(node, cversion, zxid));
+            }
             return nothing();
         }
-        let birth = Birth { zxid, time: header.time.0, owner };
         let for_node = acl.clone();
         let slot = self.create(
             zxid,
@@ -135,12 +152,13 @@ impl Store {
     /// The change, if there was something to delete. A missing node still raises the parent's pzxid (§8.2).
     fn apply_delete(&mut self, zxid: Zxid, path: &[u8]) -> Option<Change> {
         let parent = parent_of(path).and_then(|parent| self.find(parent)).map(|(slot, _)| slot)?;
-        let found = self.find(path).map(|(slot, node)| (slot, node.path.clone(), node.acl(), node.children_count));
+        let found =
+            self.find(path).map(|(slot, node)| (slot, node.path.clone(), node.acl(), node.children_count));
         // A replayed delete may meet a node that has children by now only in a damaged log; prep refuses it live.
         let found = found.filter(|(.., children)| *children == 0);
         let change = found.map(|(slot, path, acl, _)| {
             self.delete(zxid, slot);
-            Change { kind: ChangeKind::Deleted, path, acl, parent_acl: None::<AclRef>.flatten() }
+            Change { kind: ChangeKind::Deleted, path, acl, parent_acl: None }
         });
         let gone = change.is_some();
         let node = self.update(zxid, parent, |node| {
@@ -158,7 +176,8 @@ impl Store {
     ) -> Applied {
         let mut changes = vec![];
         for path in listed {
-            let owned = self.find(path).is_some_and(|(_, node)| node.ephemeral_owner() == Some(header.client_id));
+            let owned =
+                self.find(path).is_some_and(|(_, node)| node.ephemeral_owner() == Some(header.client_id));
             if owned {
                 changes.extend(self.apply_delete(header.zxid, path));
             }
@@ -170,6 +189,22 @@ impl Store {
         Applied { outcome: Outcome::SessionClosed, changes }
     }
 
+    /// All operations or, if one of them failed, none.
+    fn apply_multi(&mut self, header: &TxnHeader, ops: &MultiTxn<'_>) -> Applied {
+        if let Some(Txn::Error(error)) = ops.iter().map(|op| op.0).find(|op| matches!(op, Txn::Error(_))) {
+            return Applied { outcome: Outcome::Error(error.code()), changes: Changes::None };
+        }
+        let mut changes = vec![];
+        for op in ops.iter() {
+            match self.apply_body(header, &op.0).changes {
+                Changes::None => {}
+                Changes::One(change) => changes.push(change),
+                Changes::Many(more) => changes.extend(more),
+            }
+        }
+        Applied { outcome: Outcome::Nothing, changes: Changes::Many(changes) }
+    }
+
     /// The nodes every tree begins with (client-protocol.md §13.3). Not a transaction: zxid and times are zero.
     pub fn plant(&mut self) {
         let birth = Birth { zxid: Zxid::ZERO, time: WallMillis(0).0, owner: 0 };
@@ -179,11 +214,7 @@ impl Store {
         let zookeeper = self.create(Zxid::ZERO, Path::new(b"/zookeeper"), plain, birth, root);
         self.update(Zxid::ZERO, root, |node| node.children_count = 1);
         self.create(Zxid::ZERO, Path::new(b"/zookeeper/quota"), plain, birth, zookeeper);
-        let read_only = acl_ref(vec![crate::wire::Acl {
-            perms: crate::wire::perms::READ,
-            scheme: "world".into(),
-            id: "anyone".into(),
-        }]);
+        let read_only = acl_ref(vec![OwnedAcl::new(perms::READ, "world", "anyone")]);
         let config = |path, birth, parent| {
             let mut node = Node::new(path, empty(), read_only, birth, parent);
             node.aversion = -1;
@@ -208,4 +239,17 @@ fn raise_parent(node: &mut Node, cversion: i32, zxid: Zxid) {
 
 fn nothing() -> Applied {
     Applied { changes: Changes::None, outcome: Outcome::Nothing }
+}
+
+/// The list of a transaction as nodes keep it; null is the open list.
+fn stored_acl(acl: Option<AclList<'_>>) -> AclRef {
+    let acl = acl.filter(|list| !list.is_open())?;
+    acl_ref(acl.iter().filter_map(|entry| entry.to_owned()).collect())
+}
+
+/// `ephemeralOwner` of a TTL node (client-protocol.md §13.4). An illegal ttl, which kills a Java server, makes a
+/// persistent node here (file-formats.md §8.2).
+fn ttl_owner(ttl_ms: i64) -> i64 {
+    const MARK: i64 = 0xff << 56;
+    if (1..1 << 40).contains(&ttl_ms) { MARK | ttl_ms } else { 0 }
 }

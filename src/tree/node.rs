@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use triomphe::ThinArc;
 
-use crate::base::{Path, SessionId, Zxid};
+use crate::base::{Path, SessionId, WallMillis, Zxid};
 use crate::lockfree::Bag;
 use crate::messages::AclRef;
 use crate::wire::Stat;
+use crate::wire::acl::perms;
 
 /// Shared data of a znode. Null and empty data are distinct: null is `None`.
 pub type Data = ThinArc<(), u8>;
@@ -20,7 +21,7 @@ pub type Data = ThinArc<(), u8>;
 pub const CONTAINER_OWNER: i64 = i64::MIN;
 
 /// What few nodes have: a restricted ACL, or children.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Extras {
     pub acl: AclRef,
     /// Slots of the children, those alive at any version somebody may still read. Which of them are alive at a
@@ -28,7 +29,7 @@ pub struct Extras {
     pub children: Option<triomphe::Arc<Bag>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Node {
     pub path: Path,
     pub data: Option<Data>,
@@ -80,7 +81,7 @@ impl Node {
         self.extras.as_ref().and_then(|extras| extras.acl.clone())
     }
 
-    pub fn acl_entries(&self) -> Option<&[crate::wire::Acl]> {
+    pub fn acl_entries(&self) -> Option<&[crate::wire::OwnedAcl]> {
         self.extras.as_ref().and_then(|extras| extras.acl.as_deref())
     }
 
@@ -103,17 +104,17 @@ impl Node {
         debug_assert!(self.is_alive());
         let children = self.children_count as i32;
         Stat {
-            czxid: self.czxid,
-            mzxid: self.mzxid,
-            ctime: self.ctime,
-            mtime: self.mtime,
+            czxid: Zxid(self.czxid),
+            mzxid: Zxid(self.mzxid),
+            ctime: WallMillis(self.ctime),
+            mtime: WallMillis(self.mtime),
             version: self.version,
             cversion: self.cversion.wrapping_mul(2).wrapping_sub(children),
             aversion: self.aversion,
-            ephemeral_owner: self.ephemeral_owner().map_or(0, |session| session.0),
+            ephemeral_owner: self.ephemeral_owner().unwrap_or(SessionId::NONE),
             data_length: self.data_bytes() as i32,
             num_children: children,
-            pzxid: self.pzxid,
+            pzxid: Zxid(self.pzxid),
         }
     }
 
@@ -155,9 +156,9 @@ pub fn data_of(bytes: Option<&[u8]>) -> Option<Data> {
 }
 
 /// The stored form of an ACL list: `None` for the open one.
-pub fn acl_ref(acl: Vec<crate::wire::Acl>) -> AclRef {
+pub fn acl_ref(acl: Vec<crate::wire::OwnedAcl>) -> AclRef {
     match acl.as_slice() {
-        [only] if only.is_open() => None,
+        [only] if only.perms == perms::ALL && only.scheme == "world" && only.id == "anyone" => None,
         _ => Some(Arc::from(acl)),
     }
 }

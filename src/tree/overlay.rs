@@ -11,7 +11,8 @@ use hashbrown::HashTable;
 
 use crate::base::{HashKey, KeyedHasher, Map, Path, SessionId, Zxid};
 use crate::messages::AclRef;
-use crate::wire::{Acl, Txn};
+use crate::wire::OwnedAcl;
+use crate::wire::txn::Txn;
 
 use super::store::Store;
 
@@ -103,23 +104,31 @@ impl Overlay {
             return;
         }
         match txn {
-            Txn::Create(create) => {
-                self.settle_with_parent(zxid, create.path);
+            Txn::Create(create) | Txn::Create2(create) => {
+                self.settle_with_parent(zxid, create.path.as_bytes());
                 if create.ephemeral
                     && let Some(paths) = self.ephemerals.get_mut(&owner)
                 {
-                    paths.retain(|path| path.bytes() != create.path);
+                    paths.retain(|path| path.bytes() != create.path.as_bytes());
                     if paths.is_empty() {
                         self.ephemerals.remove(&owner);
                     }
                 }
             }
-            Txn::CreateContainer(create) => self.settle_with_parent(zxid, create.path),
-            Txn::Delete(delete) => self.settle_with_parent(zxid, delete.path),
-            Txn::SetData(set) => self.settle(zxid, set.path),
-            Txn::SetAcl(set) => self.settle(zxid, set.path),
-            Txn::CloseSession(paths) => paths.iter().for_each(|path| self.settle_with_parent(zxid, path)),
-            Txn::CreateSession { .. } | Txn::Error(_) => {}
+            Txn::CreateContainer(create) => self.settle_with_parent(zxid, create.path.as_bytes()),
+            Txn::CreateTtl(create) => self.settle_with_parent(zxid, create.path.as_bytes()),
+            Txn::Delete(delete) | Txn::DeleteContainer(delete) => {
+                self.settle_with_parent(zxid, delete.path.as_bytes());
+            }
+            Txn::SetData(set) | Txn::Reconfig(set) => self.settle(zxid, set.path.as_bytes()),
+            Txn::SetAcl(set) => self.settle(zxid, set.path.as_bytes()),
+            Txn::CloseSession(paths) => {
+                for path in paths.iter().flat_map(|paths| paths.iter()) {
+                    self.settle_with_parent(zxid, path.as_bytes());
+                }
+            }
+            Txn::Multi(ops) => ops.iter().for_each(|op| self.applied(zxid, owner, &op.0)),
+            Txn::CreateSession(_) | Txn::Error(_) | Txn::Check(_) => {}
         }
     }
 
@@ -145,7 +154,7 @@ impl Overlay {
 }
 
 impl State {
-    pub fn acl_entries(&self) -> Option<&[Acl]> {
+    pub fn acl_entries(&self) -> Option<&[OwnedAcl]> {
         self.acl.as_deref()
     }
 }

@@ -43,7 +43,8 @@ mod tests {
 
     #[test]
     fn invalid_paths() {
-        let bad = ["", "a", "/a/", "//", "/a//b", "/.", "/..", "/a/./b", "/a/../b", "/a\0", "/\u{1f}", "/\u{7f}"];
+        let bad =
+            ["", "a", "/a/", "//", "/a//b", "/.", "/..", "/a/./b", "/a/../b", "/a\0", "/\u{1f}", "/\u{7f}"];
         for path in bad.iter().chain(&["/\u{9f}", "/\u{e000}", "/\u{f8ff}", "/\u{fff0}", "/\u{10000}"]) {
             assert!(!is_valid(path.as_bytes()), "{path:?}");
         }

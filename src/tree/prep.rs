@@ -8,8 +8,8 @@ use crate::base::{Path, SessionId, Zxid, parent as parent_of};
 use crate::messages::{AclRef, Client, Identity};
 use crate::wire::acl::perms;
 use crate::wire::client::{CreateRequest, DeleteRequest, SetAclRequest, SetDataRequest};
-use crate::wire::txn::{CreateTxn, DeleteTxn, SetAclTxn, SetDataTxn};
-use crate::wire::{AclList, Decode, Encode, ErrorCode, Opcode, OwnedAcl, Reader, Text, Txn};
+use crate::wire::txn::{CreateTxn, DeleteTxn, SetAclTxn, SetDataTxn, Txn};
+use crate::wire::{AclList, Decode, ErrorCode, Opcode, OwnedAcl, Reader, Text};
 
 use super::acl;
 use super::node::acl_ref;
@@ -37,7 +37,6 @@ pub struct Scratch {
 }
 
 /// Everything prep looks at.
-#[derive(Debug)]
 pub struct View<'s> {
     pub store: &'s Store,
     pub overlay: &'s mut Overlay,
@@ -70,8 +69,8 @@ impl View<'_> {
         write: &Write<'a>,
         scratch: &'a mut Scratch,
     ) -> Result<Txn<'a>, ErrorCode> {
-        let request: CreateRequest = decode(write.body)?;
-        let path = request.path.ok_or(ErrorCode::MarshallingError)?.as_bytes();
+        let request: CreateRequest<'a> = decode(write.body)?;
+        let path = request.path.as_bytes();
         let flags = Flags::of(request.flags)?;
         if flags.ttl {
             // ttl = -1 is what these operations carry, and a TTL node needs a positive one.
@@ -79,7 +78,7 @@ impl View<'_> {
         }
         self.check_session(write, flags.ephemeral)?;
         let parent_path = writable_parent(path)?;
-        let (entries, open) = self.normalise(&request.acl, write.identities)?;
+        let (entries, open) = self.normalise(request.acl, write.identities)?;
         let parent = self.overlay.state(self.store, parent_path).ok_or(ErrorCode::NoNode)?;
         self.check_acl(&parent, perms::CREATE, write)?;
 
@@ -124,7 +123,7 @@ impl View<'_> {
         Ok(Txn::Create(CreateTxn {
             path: Text::from_bytes(path),
             data: request.data,
-            acl: acl_list,
+            acl: Some(acl_list),
             ephemeral: flags.ephemeral,
             parent_cversion,
         }))
@@ -133,7 +132,7 @@ impl View<'_> {
     fn delete<'a>(&mut self, zxid: Zxid, write: &Write<'a>) -> Result<Txn<'a>, ErrorCode> {
         let request: DeleteRequest = decode(write.body)?;
         self.check_session(write, false)?;
-        let text = request.path.ok_or(ErrorCode::MarshallingError)?;
+        let text = request.path;
         let path = text.as_bytes();
         let parent_path = writable_parent(path)?;
         if path::is_special(path) {
@@ -153,7 +152,7 @@ impl View<'_> {
     fn set_data<'a>(&mut self, zxid: Zxid, write: &Write<'a>) -> Result<Txn<'a>, ErrorCode> {
         let request: SetDataRequest = decode(write.body)?;
         self.check_session(write, false)?;
-        let text = request.path.ok_or(ErrorCode::MarshallingError)?;
+        let text = request.path;
         let path = text.as_bytes();
         if !path::is_valid(path) {
             return Err(ErrorCode::BadArguments);
@@ -174,12 +173,12 @@ impl View<'_> {
     ) -> Result<Txn<'a>, ErrorCode> {
         let request: SetAclRequest = decode(write.body)?;
         self.check_session(write, false)?;
-        let text = request.path.ok_or(ErrorCode::MarshallingError)?;
+        let text = request.path;
         let path = text.as_bytes();
         if !path::is_valid(path) {
             return Err(ErrorCode::BadArguments);
         }
-        let (entries, open) = self.normalise(&request.acl, write.identities)?;
+        let (entries, open) = self.normalise(request.acl, write.identities)?;
         let node = self.overlay.state(self.store, path).ok_or(ErrorCode::NoNode)?;
         self.check_acl(&node, perms::ADMIN, write)?;
         check_version(request.version, node.aversion)?;
@@ -190,7 +189,7 @@ impl View<'_> {
             Some(entries) => encode_acl(&mut scratch.acl, entries),
         };
         self.overlay.put(self.store, zxid, path, State { aversion, acl, ..node });
-        Ok(Txn::SetAcl(SetAclTxn { path: text, acl: acl_list, version: aversion }))
+        Ok(Txn::SetAcl(SetAclTxn { path: text, acl: Some(acl_list), version: aversion }))
     }
 
     /// Always succeeds: a session that can't be closed is already closed or closing.
@@ -211,9 +210,12 @@ impl View<'_> {
             }
         }
         scratch.paths.clear();
-        crate::wire::jute::encode_vector(&mut scratch.paths, paths.iter().map(|path| Text::from_bytes(path.bytes())));
+        crate::wire::jute::encode_vector(
+            &mut scratch.paths,
+            paths.iter().map(|path| Text::from_bytes(path.bytes())),
+        );
         let paths = decode(&scratch.paths)?;
-        Ok(Txn::CloseSession(crate::wire::txn::CloseSessionTxn { paths_to_delete: paths }))
+        Ok(Txn::CloseSession(Some(paths)))
     }
 
     fn put_deleted(&mut self, zxid: Zxid, path: &[u8], node: State) {
@@ -241,7 +243,12 @@ impl View<'_> {
     }
 
     /// The list to store, and whether it is the open one (the usual case, which allocates nothing).
-    fn normalise(&self, list: &AclList<'_>, identities: &[Identity]) -> Result<(Vec<OwnedAcl>, bool), ErrorCode> {
+    fn normalise(
+        &self,
+        list: Option<AclList<'_>>,
+        identities: &[Identity],
+    ) -> Result<(Vec<OwnedAcl>, bool), ErrorCode> {
+        let list = list.ok_or(ErrorCode::InvalidACL)?;
         if list.is_open() {
             return Ok((vec![], true));
         }
@@ -249,7 +256,7 @@ impl View<'_> {
         for entry in list.iter() {
             // world with a null id is a runtime exception in Java; any other null is an invalid ACL.
             let world = entry.scheme.is_some_and(|scheme| scheme.as_bytes() == b"world");
-            let error = if world { ErrorCode::MarshallingError } else { ErrorCode::InvalidAcl };
+            let error = if world { ErrorCode::MarshallingError } else { ErrorCode::InvalidACL };
             entries.push(entry.to_owned().ok_or(error)?);
         }
         acl::normalise(entries, identities).map(|entries| (entries, false))
@@ -268,7 +275,11 @@ impl Flags {
             return Err(ErrorCode::BadArguments);
         }
         // create and create2 with the container flag make a plain persistent node: the opcode decides.
-        Ok(Flags { ephemeral: matches!(flags, 1 | 3), sequential: matches!(flags, 2 | 3 | 6), ttl: flags >= 5 })
+        Ok(Flags {
+            ephemeral: matches!(flags, 1 | 3),
+            sequential: matches!(flags, 2 | 3 | 6),
+            ttl: flags >= 5,
+        })
     }
 }
 

@@ -9,7 +9,6 @@ use crate::lockfree::{IndexReader, Observer, Turn, View};
 
 use super::node::Node;
 
-#[derive(Debug)]
 pub struct Reader {
     key: HashKey,
     observer: Observer,
@@ -43,7 +42,6 @@ impl Reader {
 }
 
 /// A turn of reading. References into the tree live as long as it does.
-#[derive(Debug)]
 pub struct Reading<'a> {
     key: HashKey,
     turn: Turn<'a>,
@@ -54,6 +52,11 @@ pub struct Reading<'a> {
 impl Reading<'_> {
     pub fn floor(&self) -> Zxid {
         Zxid::of_version(self.turn.floor())
+    }
+
+    /// Looks again at what may be read.
+    pub fn published(&self) -> Zxid {
+        Zxid::of_version(self.turn.published())
     }
 
     /// The node at `path` as of `at`. The empty path is the root, as in ZooKeeper.

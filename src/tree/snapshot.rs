@@ -18,12 +18,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{Path, SessionId, Zxid};
 use crate::lockfree::Arena;
-use crate::wire::Acl;
+use crate::wire::OwnedAcl as Acl;
 
 use super::node::{Node, acl_ref, data_of};
 use super::store::{ROOT, Store};
 
-#[derive(Debug)]
 pub struct Walk {
     zxid: Zxid,
     /// Slots below are written.
@@ -37,7 +36,8 @@ pub struct Walk {
 impl Walk {
     /// Called before `slot` gets a new version.
     pub(super) fn keep(&mut self, slot: u32, arena: &Arena<Node>) {
-        if slot < self.next || slot >= self.end || self.early.contains(&slot) || self.kept.contains_key(&slot) {
+        if slot < self.next || slot >= self.end || self.early.contains(&slot) || self.kept.contains_key(&slot)
+        {
             return;
         }
         if let Some(node) = in_image(arena, slot, self.zxid) {
@@ -288,15 +288,28 @@ impl<'a> Record<'a> {
             acl.push(Acl { perms, scheme: text()?, id: text()? });
         }
         if acl.is_empty() {
-            acl.push(Acl::open());
+            acl.push(Acl::new(crate::wire::acl::perms::ALL, "world", "anyone"));
         }
         let mut long = || cursor.u64().map(|value| value as i64);
-        let (czxid, mzxid, pzxid, ctime, mtime, owner) = (long()?, long()?, long()?, long()?, long()?, long()?);
+        let (czxid, mzxid, pzxid, ctime, mtime, owner) =
+            (long()?, long()?, long()?, long()?, long()?, long()?);
         let mut int = || cursor.u32().map(|value| value as i32);
         let (version, cversion, aversion) = (int()?, int()?, int()?);
         let children_count = cursor.u32()?;
         let record = Record {
-            path, data, acl, czxid, mzxid, pzxid, ctime, mtime, owner, version, cversion, aversion, children_count,
+            path,
+            data,
+            acl,
+            czxid,
+            mzxid,
+            pzxid,
+            ctime,
+            mtime,
+            owner,
+            version,
+            cversion,
+            aversion,
+            children_count,
         };
         Ok((record, cursor.0))
     }

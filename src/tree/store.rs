@@ -23,7 +23,6 @@ use super::snapshot::Walk;
 /// Superseded versions freed in one call of [`Store::reclaim`], at the most. A write makes at most a few.
 const RECLAIM_BUDGET: usize = 64;
 
-#[derive(Debug)]
 pub struct Store {
     key: HashKey,
     publisher: Publisher,
@@ -78,9 +77,17 @@ impl Store {
     }
 
     /// Makes `path` under `parent`, which must be alive; `path` must not exist.
-    pub fn create(&mut self, zxid: Zxid, path: Path, node: impl FnOnce(Path, Birth, u32) -> Node, birth: Birth, parent: u32) -> u32 {
+    pub fn create(
+        &mut self,
+        zxid: Zxid,
+        path: Path,
+        node: impl FnOnce(Path, Birth, u32) -> Node,
+        birth: Birth,
+        parent: u32,
+    ) -> u32 {
         debug_assert!(self.node(parent).is_alive());
-        let existing = self.find_any(path.bytes()).map(|(slot, dead)| (slot, dead.path.clone(), dead.children_bag()));
+        let existing =
+            self.find_any(path.bytes()).map(|(slot, dead)| (slot, dead.path.clone(), dead.children_bag()));
         let hash = self.key.hash(path.bytes());
         let path = existing.as_ref().map_or(path, |(_, path, _)| path.clone());
         let mut node = node(path, birth, parent);
@@ -222,7 +229,8 @@ impl Store {
     /// Paths of the session's ephemerals, in path order.
     pub fn ephemerals_of(&self, session: SessionId) -> Vec<Path> {
         let slots = self.ephemerals.get(&session);
-        let mut paths: Vec<Path> = slots.into_iter().flatten().map(|&slot| self.node(slot).path.clone()).collect();
+        let mut paths: Vec<Path> =
+            slots.into_iter().flatten().map(|&slot| self.node(slot).path.clone()).collect();
         paths.sort_unstable_by(|a, b| a.bytes().cmp(b.bytes()));
         paths
     }

@@ -1,0 +1,132 @@
+//! One client connection: how far its handshake is, what it sent and what it waits for.
+//!
+//! ```text
+//! Greeting ─connect frame─► Connecting ─session─► Active ─closeSession, refusal, fault─► Closing
+//!     └──── four-letter word ──────────────────────────────────────────────────────────────┘
+//! ```
+//! Requests are answered in the order in which they came. Writes go to the replica at once and are pipelined; a read
+//! waits while an earlier request of the same connection is unanswered.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::base::{ConnectionId, Instant, SessionId, Zxid};
+use crate::messages::Identity;
+use crate::wire::Opcode;
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing decided yet: a connect request or a four-letter word.
+    Greeting,
+    /// The replica is asked for the session. `Some` if the request carried the readOnly byte, and so must the answer.
+    Connecting {
+        read_only: Option<bool>,
+    },
+    Active {
+        session: SessionId,
+        timeout_ms: i32,
+    },
+    /// Nothing more is read; closed when all output is sent.
+    Closing,
+}
+
+/// A request that is not answered yet.
+#[derive(Debug)]
+pub enum Pending {
+    /// With the replica.
+    Write { xid: i32, opcode: Opcode, since: Instant },
+    /// Waits for its turn.
+    Read { xid: i32, opcode: Opcode, body: Box<[u8]>, since: Instant },
+    /// An opcode nobody knows: answered in its turn, and then the connection is closed.
+    Refused { xid: i32 },
+}
+
+#[derive(Debug)]
+pub struct Connection {
+    pub id: ConnectionId,
+    pub address: SocketAddr,
+    pub phase: Phase,
+    pub identities: Arc<[Identity]>,
+    /// Received and not yet taken: part of a frame, or what flow control holds back.
+    pub input: Vec<u8>,
+    pub output: Vec<u8>,
+    /// An empty buffer that came back, for the next output.
+    pub spare: Vec<u8>,
+    pub sending: bool,
+    pub paused: bool,
+    /// In the shard's list of connections with new output.
+    pub dirty: bool,
+    /// `Output::Close` is out.
+    pub close_asked: bool,
+    pub pending: VecDeque<Pending>,
+    pub heard: Instant,
+    pub touched: bool,
+    pub stats: Stats,
+}
+
+/// What `cons` shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    pub established: i64,
+    pub received: u64,
+    pub sent: u64,
+    pub last_opcode: Option<i32>,
+    pub last_cxid: i32,
+    pub last_zxid: Zxid,
+    pub last_response_ms: u64,
+    pub latency_ms: Latency,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Latency {
+    pub last: u64,
+    pub min: u64,
+    pub max: u64,
+    pub sum: u64,
+    pub count: u64,
+}
+
+impl Latency {
+    pub fn add(&mut self, ms: u64) {
+        self.last = ms;
+        self.min = if self.count == 0 { ms } else { self.min.min(ms) };
+        self.max = self.max.max(ms);
+        self.sum += ms;
+        self.count += 1;
+    }
+}
+
+impl Connection {
+    pub fn new(id: ConnectionId, address: SocketAddr, now: Instant) -> Connection {
+        let ip = Identity { scheme: "ip".into(), id: address.ip().to_canonical().to_string() };
+        Connection {
+            id,
+            address,
+            phase: Phase::Greeting,
+            identities: Arc::from([ip]),
+            input: vec![],
+            output: vec![],
+            spare: vec![],
+            sending: false,
+            paused: false,
+            dirty: false,
+            close_asked: false,
+            pending: VecDeque::new(),
+            heard: now,
+            touched: false,
+            stats: Stats::default(),
+        }
+    }
+
+    pub fn session(&self) -> Option<SessionId> {
+        match self.phase {
+            Phase::Active { session, .. } => Some(session),
+            Phase::Greeting | Phase::Connecting { .. } | Phase::Closing => None,
+        }
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.phase == Phase::Closing
+    }
+}

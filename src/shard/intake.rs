@@ -1,0 +1,326 @@
+//! From received bytes to requests: frames, the handshake, and the order of one connection's requests.
+
+use bytes::Bytes;
+
+use crate::base::{ConnectionId, Zxid, limits};
+use crate::messages::{Client, Request};
+use crate::tree::Reading;
+use crate::wire::client::header::encode_bare_reply;
+use crate::wire::client::{ConnectRequest, RequestHeader, SyncRequest};
+use crate::wire::frame::{Frame, split};
+use crate::wire::{Decode, ErrorCode, Opcode, Reader};
+
+use super::connection::{Connection, Pending, Phase};
+use super::reads::{self, Read};
+use super::{Output, State};
+
+/// What became of the bytes looked at.
+enum Taken {
+    /// This many were used; look again.
+    Bytes(usize),
+    /// Nothing more can be done with what is there.
+    Wait,
+}
+
+impl State {
+    pub(super) fn on_received(
+        &mut self,
+        reading: &Reading<'_>,
+        id: ConnectionId,
+        bytes: &[u8],
+        outputs: &mut Vec<Output>,
+    ) {
+        let now = self.now.instant;
+        self.bytes_received += bytes.len() as u64;
+        let Some(connection) = self.connection(id) else { return };
+        if connection.is_closing() {
+            return;
+        }
+        connection.heard = now;
+        if connection.input.is_empty() {
+            // The usual case: whole frames, taken where they lie.
+            let used = self.take_all(reading, id, bytes, outputs);
+            if let Some(connection) = self.connection(id).filter(|connection| !connection.is_closing()) {
+                connection.input.extend_from_slice(&bytes[used..]);
+            }
+        } else {
+            connection.input.extend_from_slice(bytes);
+            self.take_buffered(reading, id, outputs);
+        }
+        self.control_flow(id, outputs);
+    }
+
+    /// Something moved: queued reads may run, held-back input may be taken, the socket may be read again.
+    pub(super) fn advance(&mut self, reading: &Reading<'_>, id: ConnectionId, outputs: &mut Vec<Output>) {
+        self.run_queued_reads(reading, id);
+        if self.connection(id).is_some_and(|connection| !connection.input.is_empty()) {
+            self.take_buffered(reading, id, outputs);
+        }
+        self.control_flow(id, outputs);
+    }
+
+    fn take_buffered(&mut self, reading: &Reading<'_>, id: ConnectionId, outputs: &mut Vec<Output>) {
+        let Some(connection) = self.connection(id) else { return };
+        let mut input = std::mem::take(&mut connection.input);
+        let used = self.take_all(reading, id, &input, outputs);
+        if let Some(connection) = self.connection(id).filter(|connection| !connection.is_closing()) {
+            input.drain(..used);
+            connection.input = input;
+        }
+    }
+
+    fn take_all(
+        &mut self,
+        reading: &Reading<'_>,
+        id: ConnectionId,
+        bytes: &[u8],
+        outputs: &mut Vec<Output>,
+    ) -> usize {
+        let mut used = 0;
+        while used < bytes.len() {
+            match self.take_one(reading, id, &bytes[used..], outputs) {
+                Taken::Bytes(count) => used += count,
+                Taken::Wait => break,
+            }
+        }
+        used
+    }
+
+    fn take_one(
+        &mut self,
+        reading: &Reading<'_>,
+        id: ConnectionId,
+        bytes: &[u8],
+        outputs: &mut Vec<Output>,
+    ) -> Taken {
+        let limit = self.settings.frame_bytes_max;
+        let Some(connection) = self.connection(id) else { return Taken::Wait };
+        match connection.phase {
+            Phase::Closing | Phase::Connecting { .. } => return Taken::Wait,
+            Phase::Active { .. } if is_congested(connection) => return Taken::Wait,
+            Phase::Active { .. } | Phase::Greeting => {}
+        }
+        match split(bytes, limit) {
+            Frame::Complete { body } => {
+                let end = body.end;
+                match connection.phase {
+                    Phase::Greeting => self.on_greeting(id, &bytes[body], outputs),
+                    _ => self.on_request(reading, id, &bytes[body], outputs),
+                }
+                Taken::Bytes(end)
+            }
+            Frame::NeedMore { .. } => Taken::Wait,
+            Frame::Bad(fault) => {
+                if connection.phase == Phase::Greeting
+                    && let Some(&word) = bytes.first_chunk::<4>()
+                    && word.iter().all(u8::is_ascii_lowercase)
+                {
+                    // stmk is followed by eight bytes; whatever comes in the same packet is handed over.
+                    let argument = bytes[4..].to_vec();
+                    connection.phase = Phase::Closing;
+                    outputs.push(Output::Word { connection: id, word, argument });
+                    return Taken::Wait;
+                }
+                tracing::warn!(address = %connection.address, %fault, "closing a connection: bad frame");
+                self.begin_close(id);
+                Taken::Wait
+            }
+        }
+    }
+
+    /// The first frame: a connect request (client-protocol.md §4.2 has the order of checks).
+    fn on_greeting(&mut self, id: ConnectionId, frame: &[u8], outputs: &mut Vec<Output>) {
+        let version = self.version;
+        let from = Client { shard: self.id, connection: id };
+        let Some(connection) = self.connection(id) else { return };
+        let Ok(request) = ConnectRequest::decode(&mut Reader::new(frame)) else {
+            tracing::warn!(address = %connection.address, "closing a connection: its first frame is no connect request");
+            return self.begin_close(id);
+        };
+        if request.last_zxid_seen > version {
+            tracing::info!(
+                address = %connection.address, seen = %request.last_zxid_seen, %version,
+                "closing a connection: the client has seen a later zxid than this server"
+            );
+            return self.begin_close(id);
+        }
+        connection.phase = Phase::Connecting { read_only: request.read_only };
+        connection.stats.received += 1;
+        self.received += 1;
+        let session = request.session_id;
+        // A password of another length is nobody's; the replica answers what it answers to any wrong one.
+        let password = request.password.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+        outputs.push(Output::Request(Request::Connect {
+            from,
+            session,
+            password,
+            timeout_ms: request.timeout_ms,
+        }));
+    }
+
+    fn on_request(
+        &mut self,
+        reading: &Reading<'_>,
+        id: ConnectionId,
+        frame: &[u8],
+        outputs: &mut Vec<Output>,
+    ) {
+        let (shard, version, now, skip_acl) = (self.id, self.version, self.now, self.settings.skip_acl);
+        let mut reader = Reader::new(frame);
+        let header = RequestHeader::decode(&mut reader);
+        let body = reader.rest();
+        let Some(connection) = self.connection(id) else { return };
+        let Ok(header) = header else {
+            tracing::warn!(address = %connection.address, "closing a connection: a frame too short for a request");
+            return self.begin_close(id);
+        };
+        let Phase::Active { session, .. } = connection.phase else { return };
+        connection.stats.received += 1;
+        connection.stats.last_opcode = Some(header.opcode);
+        connection.stats.last_cxid = header.xid;
+        let newly_touched = !std::mem::replace(&mut connection.touched, true);
+        let xid = header.xid;
+        let from = Client { shard, connection: id };
+        let since = now.instant;
+        match Opcode::from_i32(header.opcode) {
+            Some(opcode) if reads::is_read(opcode) || opcode == Opcode::Sync => {
+                if connection.pending.is_empty() {
+                    let identities = connection.identities.clone();
+                    let mut output = std::mem::take(&mut connection.output);
+                    let read = Read { connection: id, identities: &identities, xid, opcode, body, skip_acl };
+                    reads::answer(&read, reading, version, &mut self.watches, &mut output);
+                    if let Some(connection) = self.connection(id) {
+                        connection.output = output;
+                    }
+                    self.count_answer(id, version, since);
+                } else {
+                    connection.pending.push_back(Pending::Read { xid, opcode, body: body.into(), since });
+                }
+            }
+            // One that can't be decoded is answered in its turn, as the reads are.
+            Some(Opcode::Sync) if SyncRequest::decode(&mut Reader::new(body)).is_ok() => {
+                connection.pending.push_back(Pending::Write { xid, opcode: Opcode::Sync, since });
+                let body = Bytes::copy_from_slice(body);
+                outputs.push(Output::Request(Request::Sync { from, session, xid, body }));
+            }
+            Some(opcode) if is_write(opcode) => {
+                connection.pending.push_back(Pending::Write { xid, opcode, since });
+                let identities = connection.identities.clone();
+                let body = Bytes::copy_from_slice(body);
+                outputs.push(Output::Request(Request::Write {
+                    from,
+                    session,
+                    xid,
+                    opcode,
+                    body,
+                    identities,
+                }));
+            }
+            Some(Opcode::Auth) => {
+                // No scheme but ip is built yet, and ip needs no packet: what a server answers to an unknown scheme.
+                encode_bare_reply(&mut connection.output, xid, Zxid::ZERO, ErrorCode::AuthFailed);
+                self.begin_close(id);
+            }
+            _ => {
+                connection.pending.push_back(Pending::Refused { xid });
+                self.run_queued_reads(reading, id);
+            }
+        }
+        self.received += 1;
+        if newly_touched {
+            self.touched.push(session);
+        }
+    }
+
+    /// Answers the reads at the front of the queue, up to the first request that waits for the replica.
+    pub(super) fn run_queued_reads(&mut self, reading: &Reading<'_>, id: ConnectionId) {
+        let (version, skip_acl) = (self.version, self.settings.skip_acl);
+        loop {
+            let Some(connection) = self.connection(id) else { return };
+            if connection.output.len() > limits::CONNECTION_OUTPUT_BYTES_SOFT {
+                return;
+            }
+            match connection.pending.front() {
+                None | Some(Pending::Write { .. }) => return,
+                Some(Pending::Read { .. }) => {
+                    let Some(Pending::Read { xid, opcode, body, since }) = connection.pending.pop_front()
+                    else {
+                        return;
+                    };
+                    let identities = connection.identities.clone();
+                    let read =
+                        Read { connection: id, identities: &identities, xid, opcode, body: &body, skip_acl };
+                    let mut output = std::mem::take(&mut connection.output);
+                    reads::answer(&read, reading, version, &mut self.watches, &mut output);
+                    if let Some(connection) = self.connection(id) {
+                        connection.output = output;
+                    }
+                    self.count_answer(id, version, since);
+                }
+                Some(&Pending::Refused { xid }) => {
+                    encode_bare_reply(&mut connection.output, xid, Zxid(-1), ErrorCode::Unimplemented);
+                    return self.begin_close(id);
+                }
+            }
+        }
+    }
+
+    /// A reply was appended to the connection's output.
+    pub(super) fn count_answer(&mut self, id: ConnectionId, zxid: Zxid, since: crate::base::Instant) {
+        let now = self.now.instant;
+        let waited = now.since(since);
+        self.sent += 1;
+        if let Some(connection) = self.connection(id) {
+            connection.stats.sent += 1;
+            connection.stats.last_zxid = zxid;
+            connection.stats.last_response_ms = now.millis();
+            connection.stats.latency_ms.add(waited.as_millis() as u64);
+        }
+        self.mark_dirty(id);
+    }
+
+    /// Reads the socket or lets TCP push back, as the queues say.
+    fn control_flow(&mut self, id: ConnectionId, outputs: &mut Vec<Output>) {
+        let limit = self.settings.frame_bytes_max;
+        let Some(connection) = self.connection(id) else { return };
+        if connection.is_closing() {
+            return;
+        }
+        if connection.output.len() > limits::CONNECTION_OUTPUT_BYTES_MAX {
+            tracing::warn!(address = %connection.address, "closing a connection: the client doesn't read its replies");
+            connection.output.clear();
+            return self.begin_close(id);
+        }
+        // While a session is being made, what was pipelined behind the connect request waits here.
+        let holds = matches!(connection.phase, Phase::Connecting { .. }) && connection.input.len() > limit;
+        let wants_pause = is_congested(connection) || holds;
+        let may_resume = connection.pending.len() <= limits::CONNECTION_REQUESTS_MAX / 2
+            && connection.output.len() <= limits::CONNECTION_OUTPUT_BYTES_SOFT / 2
+            && !holds;
+        if !connection.paused && wants_pause {
+            connection.paused = true;
+            outputs.push(Output::Pause { connection: id });
+        } else if connection.paused && may_resume {
+            connection.paused = false;
+            outputs.push(Output::Resume { connection: id });
+        }
+    }
+}
+
+fn is_congested(connection: &Connection) -> bool {
+    connection.pending.len() >= limits::CONNECTION_REQUESTS_MAX
+        || connection.output.len() > limits::CONNECTION_OUTPUT_BYTES_SOFT
+}
+
+/// Writes that this version carries out.
+fn is_write(opcode: Opcode) -> bool {
+    matches!(
+        opcode,
+        Opcode::Create
+            | Opcode::Create2
+            | Opcode::Delete
+            | Opcode::SetData
+            | Opcode::SetAcl
+            | Opcode::CloseSession
+    )
+}

@@ -1,0 +1,199 @@
+//! Acts on what the replica says, in zxid order: events first, then the reply, then the reads that waited for it.
+
+use std::sync::Arc;
+
+use crate::base::{ConnectionId, SessionId, Zxid};
+use crate::messages::{AclRef, Answer, AnswerBody, Change, ChangeKind, Client, Notice};
+use crate::tree::{Reading, acl};
+use crate::wire::acl::perms;
+use crate::wire::client::header::{begin_reply, encode_bare_reply, encode_frame, encode_reply, end_reply};
+use crate::wire::client::{
+    ConnectResponse, Create2Response, CreateResponse, EventType, KeeperState, SetDataResponse, WatcherEvent,
+    xid,
+};
+use crate::wire::{ErrorCode, Opcode, Text};
+
+use super::connection::{Pending, Phase};
+use super::watches::Table;
+use super::{Output, State};
+
+impl State {
+    /// Acts on every notice up to the published version, and returns that version.
+    pub(super) fn act_on_notices(&mut self, reading: &Reading<'_>, outputs: &mut Vec<Output>) -> Zxid {
+        let published = reading.published();
+        while self.notices.front().is_some_and(|notice| notice.zxid <= published) {
+            let Some(notice) = self.notices.pop_front() else { break };
+            assert!(notice.zxid >= self.version, "notices come in zxid order");
+            self.version = notice.zxid;
+            self.act_on(&notice, reading, outputs);
+        }
+        self.version = published;
+        published
+    }
+
+    fn act_on(&mut self, notice: &Arc<Notice>, reading: &Reading<'_>, outputs: &mut Vec<Output>) {
+        if !self.watches.is_empty() {
+            for change in notice.changes.as_slice() {
+                self.fire(notice.zxid, change);
+            }
+        }
+        if let Some((session, owner)) = notice.moved {
+            self.give_up_session(session, owner);
+        }
+        if let Some(answer) = &notice.answer
+            && answer.to.shard == self.id
+        {
+            self.on_answer(notice.zxid, answer, reading, outputs);
+        }
+        if let Some(session) = notice.ended
+            && let Some(&id) = self.sessions.get(&session)
+        {
+            self.begin_close(id);
+        }
+    }
+
+    /// The session came back through another connection: ours is closed.
+    fn give_up_session(&mut self, session: SessionId, owner: Client) {
+        if let Some(&id) = self.sessions.get(&session)
+            && (owner.shard != self.id || owner.connection != id)
+        {
+            self.begin_close(id);
+        }
+    }
+
+    fn on_answer(&mut self, zxid: Zxid, answer: &Answer, reading: &Reading<'_>, outputs: &mut Vec<Output>) {
+        let id = answer.to.connection;
+        let Some(connection) = self.connection(id) else { return };
+        match connection.phase {
+            Phase::Closing | Phase::Greeting => return,
+            Phase::Connecting { read_only } => {
+                self.on_session(id, read_only, &answer.body);
+                return self.advance(reading, id, outputs);
+            }
+            Phase::Active { .. } => {}
+        }
+        let Some(Pending::Write { xid, opcode, since }) = connection.pending.pop_front() else {
+            panic!("an answer without a request before it: {answer:?}");
+        };
+        assert_eq!(xid, answer.xid, "answers come in request order");
+        let out = &mut connection.output;
+        match &answer.body {
+            AnswerBody::Error(code) => encode_bare_reply(out, xid, zxid, *code),
+            AnswerBody::Created { path } => {
+                encode_reply(out, xid, zxid, &CreateResponse { path: Text::from_bytes(path.bytes()) });
+            }
+            AnswerBody::CreatedWithStat { path, stat } => {
+                let path = Text::from_bytes(path.bytes());
+                encode_reply(out, xid, zxid, &Create2Response { path, stat: *stat });
+            }
+            AnswerBody::Stat(stat) => encode_reply(out, xid, zxid, &SetDataResponse { stat: *stat }),
+            AnswerBody::Raw(body) => {
+                let reply = begin_reply(out, xid, zxid, ErrorCode::Ok);
+                out.extend_from_slice(body);
+                end_reply(out, reply);
+            }
+            AnswerBody::SessionMoved | AnswerBody::Session { .. } | AnswerBody::SessionRefused => {
+                return self.begin_close(id);
+            }
+        }
+        self.count_answer(id, zxid, since);
+        if opcode == Opcode::CloseSession {
+            self.begin_close(id);
+        }
+        self.advance(reading, id, outputs);
+    }
+
+    /// The replica answered the connect request.
+    fn on_session(&mut self, id: ConnectionId, read_only: Option<bool>, body: &AnswerBody) {
+        let since = self.now.instant;
+        let version = self.version;
+        let Some(connection) = self.connection(id) else { return };
+        // This server is never the read-only one; the byte goes to those who sent theirs.
+        let read_only = read_only.map(|_| false);
+        if let AnswerBody::Session { session, password, timeout_ms } = body {
+            let response = ConnectResponse {
+                protocol_version: 0,
+                timeout_ms: *timeout_ms,
+                session_id: *session,
+                password: Some(password),
+                read_only,
+            };
+            encode_frame(&mut connection.output, &response);
+            connection.phase = Phase::Active { session: *session, timeout_ms: *timeout_ms };
+            self.sessions.insert(*session, id);
+            self.count_answer(id, version, since);
+        } else {
+            encode_frame(&mut connection.output, &ConnectResponse::rejection(read_only));
+            self.begin_close(id);
+        }
+    }
+
+    /// The events of one change (client-protocol.md §12.3).
+    fn fire(&mut self, zxid: Zxid, change: &Change) {
+        let path = change.path.bytes();
+        match change.kind {
+            ChangeKind::DataChanged => {
+                let watchers = self.watches.take(Table::Data, path);
+                self.notify(zxid, &watchers, EventType::NodeDataChanged, path, &change.acl);
+                return;
+            }
+            ChangeKind::Created => {
+                let watchers = self.watches.take(Table::Data, path);
+                self.notify(zxid, &watchers, EventType::NodeCreated, path, &change.acl);
+            }
+            ChangeKind::Deleted => {
+                let watchers = self.watches.take(Table::Data, path);
+                self.notify(zxid, &watchers, EventType::NodeDeleted, path, &change.acl);
+                let mut of_children = self.watches.take(Table::Child, path);
+                of_children.retain(|id| !watchers.contains(id));
+                self.notify(zxid, &of_children, EventType::NodeDeleted, path, &change.acl);
+            }
+        }
+        if let Some(parent) = change.path.parent() {
+            let watchers = self.watches.take(Table::Child, parent);
+            self.notify(zxid, &watchers, EventType::NodeChildrenChanged, parent, &change.parent_acl);
+        }
+    }
+
+    fn notify(
+        &mut self,
+        zxid: Zxid,
+        watchers: &[ConnectionId],
+        kind: EventType,
+        path: &[u8],
+        allowed: &AclRef,
+    ) {
+        let skip_acl = self.settings.skip_acl;
+        for &id in watchers {
+            let Some(connection) = self.connection(id).filter(|connection| !connection.is_closing()) else {
+                continue;
+            };
+            // Who may not read the node isn't told; the watch is used up all the same.
+            if !skip_acl && acl::check(allowed.as_deref(), perms::READ, &connection.identities).is_err() {
+                continue;
+            }
+            let event = WatcherEvent {
+                event_type: kind,
+                state: KeeperState::SyncConnected,
+                path: Text::from_bytes(path),
+            };
+            encode_reply(&mut connection.output, xid::NOTIFICATION, zxid, &event);
+            connection.stats.sent += 1;
+            let overfull = connection.output.len() > crate::base::limits::CONNECTION_OUTPUT_BYTES_MAX;
+            self.sent += 1;
+            if overfull {
+                self.drop_deaf(id);
+            }
+            self.mark_dirty(id);
+        }
+    }
+
+    /// A client that takes none of its events is closed; its session lives on, and its watches come back with it.
+    fn drop_deaf(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection(id) {
+            tracing::warn!(address = %connection.address, "closing a connection: the client doesn't read its events");
+            connection.output = vec![];
+        }
+        self.begin_close(id);
+    }
+}
