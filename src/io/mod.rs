@@ -1,1 +1,35 @@
-//! Room `io`: see the map in `lib.rs`.
+//! The only room that makes system calls. It moves bytes and knows no ZooKeeper word.
+//!
+//! Called by `server` (one [`Loop`] per event-loop thread, one [`SegmentFile`] per log thread) and by `cli`. Nothing above
+//! sees a file descriptor, a pointer, a completion entry or an errno: only ids, byte slices and typed errors.
+//!
+//! ```text
+//!  Loop ── table (who waits for what; owns every byte the kernel may touch) ── operation: Submission ▼  Completion ▲
+//!                                                                            ├─ uring   the kernel's ring
+//!                                                                            └─ epoll   readiness, dressed as a ring
+//! ```
+//!
+//! Invariants: 1. memory handed to the kernel lives until the operation's last completion has been reaped, also when
+//! its socket is gone. 2. a completion for an operation that isn't in flight is our bug and panics. 3. completions are
+//! never run inside one another: the driver takes them one by one. 4. `table` is driven by submissions and completions
+//! only, so it is tested against the kernel *and* against a fake ring (`table_test.rs`).
+//! Limits: connections per loop as given to [`Loop::new`]; beyond that `adopt` gives the socket back.
+#![allow(unsafe_code)]
+
+mod buffers;
+mod clock;
+mod epoll;
+mod error;
+mod event_loop;
+mod operation;
+mod socket;
+mod table;
+mod uring;
+mod waker;
+
+pub use clock::Clock;
+pub use error::{Error, ErrorKind};
+pub use event_loop::{Backend, Event, Loop};
+pub use socket::AcceptedSocket;
+pub use table::{CloseReason, ListenerId};
+pub use waker::Waker;
