@@ -299,29 +299,14 @@ fn client_port(settings: &mut Settings, resolve: Resolve) -> Option<ClientPort> 
         );
         return None;
     }
-    match lone_server {
-        Some((key, host, port)) => match address_of_server(settings, &key, &host, resolve) {
-            Some(address) => Some(ClientPort { address, port, listen_backlog }),
-            None => None,
-        },
-        None => {
-            settings.missing("clientPort", "required: nothing could reach this server; e.g. clientPort=2181");
-            None
-        }
-    }
-}
-
-/// The outer `None` is "can't be resolved", the inner one is "all addresses".
-fn address_of_server(
-    settings: &mut Settings,
-    key: &str,
-    host: &Host,
-    resolve: Resolve,
-) -> Option<Option<IpAddr>> {
-    match address(host, resolve) {
-        Ok(address) => Some(address),
+    let Some((key, host, port)) = lone_server else {
+        settings.missing("clientPort", "required: nothing could reach this server; e.g. clientPort=2181");
+        return None;
+    };
+    match address(&host, resolve) {
+        Ok(address) => Some(ClientPort { address, port, listen_backlog }),
         Err(problem) => {
-            settings.fault_at(key, problem);
+            settings.fault_at(&key, problem);
             None
         }
     }

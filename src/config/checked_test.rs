@@ -94,9 +94,7 @@ fn every_key_has_its_effect() {
         ("tickTime=500", |c| c.tick_time == Duration::from_millis(500)),
         ("tickTime=500", |c| c.min_session_timeout == Duration::from_secs(1)),
         ("tickTime=500", |c| c.max_session_timeout == Duration::from_secs(10)),
-        ("dataLogDir=/log", |c| {
-            c.data_log_dir == PathBuf::from("/log") && c.data_dir == PathBuf::from("/data")
-        }),
+        ("dataLogDir=/log", |c| c.data_log_dir == "/log" && c.data_dir == "/data"),
         ("clientPortAddress=127.0.0.2", |c| c.client.socket_address() == "127.0.0.2:2181".parse().unwrap()),
         ("clientPortAddress=zoo1", |c| c.client.address == Some(HOST)),
         ("clientPortAddress=0.0.0.0", |c| c.client.address.is_none()),

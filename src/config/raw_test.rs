@@ -13,9 +13,12 @@ fn parsed(content: &[u8]) -> Vec<(usize, String, String)> {
         .collect()
 }
 
+/// Content of a file, and what is in it: line, key, value.
+type Syntax = (&'static str, &'static [(usize, &'static str, &'static str)]);
+
 #[test]
 fn syntax_of_java_properties() {
-    let cases: &[(&str, &[(usize, &str, &str)])] = &[
+    let cases: &[Syntax] = &[
         ("", &[]),
         ("\n\n", &[]),
         ("a=b", &[(1, "a", "b")]),

@@ -64,10 +64,13 @@ fn processor_lists() {
     }
 }
 
+/// A list, whether read-only mode is on, words inside and outside of it, words nobody knows.
+type Words = &'static [&'static str];
+type List = (&'static str, bool, Words, Words, Words);
+
 #[test]
 fn whitelists() {
-    let cases: &[(&str, bool, &[&str], &[&str], &[&str])] = &[
-        // list, read-only mode, in, out, unknown
+    let cases: &[List] = &[
         ("", false, &["srvr"], &["ruok", "isro", "stat"], &[]),
         ("", true, &["srvr", "isro"], &["ruok"], &[]),
         ("ruok, stat,,mntr ", false, &["srvr", "ruok", "stat", "mntr"], &["conf"], &[]),
