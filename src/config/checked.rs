@@ -280,7 +280,7 @@ fn client_port(settings: &mut Settings, resolve: Resolve) -> Option<ClientPort> 
     let backlog = settings.number("clientPortListenBacklog", -1..=INT_MAX, "-1: the system's", -1);
     let listen_backlog = positive(backlog).map(|backlog| backlog as u32);
     let address = settings.value("clientPortAddress", |text| match Host::new(text) {
-        Some(host) => address(&host, resolve),
+        Some(host) => resolved(&host, resolve),
         None => Err("not an address; allowed: an IPv4 or IPv6 address, or a host name".to_owned()),
     });
     if settings.is_given("clientPort") {
@@ -303,7 +303,7 @@ fn client_port(settings: &mut Settings, resolve: Resolve) -> Option<ClientPort> 
         settings.missing("clientPort", "required: nothing could reach this server; e.g. clientPort=2181");
         return None;
     };
-    match address(&host, resolve) {
+    match resolved(&host, resolve) {
         Ok(address) => Some(ClientPort { address, port, listen_backlog }),
         Err(problem) => {
             settings.fault_at(&key, problem);
@@ -312,7 +312,8 @@ fn client_port(settings: &mut Settings, resolve: Resolve) -> Option<ClientPort> 
     }
 }
 
-fn address(host: &Host, resolve: Resolve) -> Result<Option<IpAddr>, String> {
+/// `None` is all addresses.
+fn resolved(host: &Host, resolve: Resolve) -> Result<Option<IpAddr>, String> {
     match host {
         Host::All => Ok(None),
         Host::Address(address) => Ok(Some(*address)),

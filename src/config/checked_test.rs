@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::*;
 
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
@@ -94,7 +96,7 @@ fn every_key_has_its_effect() {
         ("tickTime=500", |c| c.tick_time == Duration::from_millis(500)),
         ("tickTime=500", |c| c.min_session_timeout == Duration::from_secs(1)),
         ("tickTime=500", |c| c.max_session_timeout == Duration::from_secs(10)),
-        ("dataLogDir=/log", |c| c.data_log_dir == "/log" && c.data_dir == "/data"),
+        ("dataLogDir=/log", |c| (&*c.data_log_dir, &*c.data_dir) == (Path::new("/log"), Path::new("/data"))),
         ("clientPortAddress=127.0.0.2", |c| c.client.socket_address() == "127.0.0.2:2181".parse().unwrap()),
         ("clientPortAddress=zoo1", |c| c.client.address == Some(HOST)),
         ("clientPortAddress=0.0.0.0", |c| c.client.address.is_none()),
@@ -389,68 +391,6 @@ fn a_lone_server_line_may_bring_the_client_port() {
         vec![
             "zoo.cfg:2: server.1=localhost:2888:3888;elsewhere:2181: host name `elsewhere` can't be resolved; \
              allowed: an address of this host"
-        ]
-    );
-}
-
-#[test]
-fn the_environment_overrides_the_file_and_the_command_line_overrides_both() {
-    let variables = [
-        ("ZOO_TICK_TIME", "1000"),
-        ("ZOO_MAX_CLIENT_CNXNS", "5"),
-        ("ZOO_AUTOPURGE_PURGEINTERVAL", "1"),
-        ("ZOO_AUTOPURGE_SNAPRETAINCOUNT", "4"),
-        ("ZOO_4LW_COMMANDS_WHITELIST", "*"),
-        ("ZOO_DATA_DIR", "/env"),
-        ("ZOO_DATA_LOG_DIR", ""),
-        ("ZOO_CFG_EXTRA", "snapCount=77  ringkeeper.shards=2"),
-        ("ZOO_SERVERS", "server.1=localhost:2888:3888;2181"),
-        ("ZOO_MY_ID", "1"),
-        ("ZOO_LOG4J_PROP", "INFO"),
-        ("PATH", "/bin"),
-    ];
-    let mut raw = Raw::parse("zoo.cfg", b"dataDir=/file\ntickTime=9\nmaxClientCnxns=9\nclientPort=2181");
-    raw.environment(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    raw.property("zookeeper.maxClientCnxns=6");
-    let (config, warnings) = raw.check(resolve).unwrap();
-    assert_eq!(config.tick_time, Duration::from_secs(1));
-    assert_eq!(config.max_client_cnxns, Some(6));
-    assert_eq!(config.purge, Purge { snap_retain_count: 4, interval: Some(Duration::from_secs(3600)) });
-    assert!(config.four_letter_words.contains(*b"mntr"));
-    assert_eq!((config.data_dir, config.data_log_dir), ("/env".into(), "/env".into()));
-    assert_eq!((config.snap_count, config.shards), (77, Some(2)));
-    assert_eq!(
-        texts(&warnings),
-        vec![
-            "environment variable ZOO_DATA_DIR: dataDir overrides line 1",
-            "environment variable ZOO_MAX_CLIENT_CNXNS: maxClientCnxns overrides line 3",
-            "environment variable ZOO_TICK_TIME: tickTime overrides line 2",
-            "-D on the command line: maxClientCnxns overrides environment variable ZOO_MAX_CLIENT_CNXNS",
-        ]
-    );
-    assert!(warnings.iter().all(|warning| warning.severity == Severity::Info));
-}
-
-#[test]
-fn faults_of_the_environment_name_the_variable() {
-    let mut raw = Raw::parse("zoo.cfg", with_basics("").as_bytes());
-    let variables =
-        [("ZOO_TICK_TIME", "x"), ("ZOO_CFG_EXTRA", "oops"), ("ZOO_TICKTIME", "5"), ("ZOO_PORT", "5")];
-    raw.environment(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    let refusal = raw.check(resolve).unwrap_err();
-    assert_eq!(
-        texts(&refusal.faults),
-        vec![
-            "environment variable ZOO_CFG_EXTRA: oops: not a setting; allowed: key=value, several separated by blanks",
-            "environment variable ZOO_TICK_TIME: tickTime=x: not a whole number; allowed: whole numbers from 1 to \
-             107374182 (milliseconds)",
-        ]
-    );
-    assert_eq!(
-        texts(&refusal.warnings),
-        vec![
-            "environment variable ZOO_PORT: unknown, ignored",
-            "environment variable ZOO_TICKTIME: unknown, ignored: did you mean `ZOO_TICK_TIME`?",
         ]
     );
 }

@@ -76,3 +76,7 @@ impl Raw {
 pub fn names() -> impl Iterator<Item = &'static str> {
     VARIABLES.iter().map(|(name, _)| *name).chain(["ZOO_SERVERS", "ZOO_CFG_EXTRA"])
 }
+
+#[cfg(test)]
+#[path = "environment_test.rs"]
+mod tests;

@@ -8,7 +8,7 @@
 //! faults of one start are reported together, each with its place, key, value and what is allowed. Nothing is
 //! silently ignored that would change what a client sees.
 //! Limits: `base::limits` where a setting has a counterpart there.
-//! Tested: raw_test.rs, values_test.rs, checked_test.rs.
+//! Tested: raw_test.rs, environment_test.rs, values_test.rs, checked_test.rs, and random settings in both ends.
 
 mod checked;
 pub mod defaults;
