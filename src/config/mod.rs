@@ -1,1 +1,25 @@
-//! Room `config`: see the map in `lib.rs`.
+//! `zoo.cfg`: as written ([`Raw`]), then checked ([`Config`]).
+//!
+//! Called by `cli`, which reads the file, the environment and the command line and hands them in as bytes and strings.
+//! Settings come in layers, a later one wins: built-in, file, environment (`ZOO_*`), command line (`-Dname=value`).
+//! Every name is taken in three forms: `tickTime`, `zookeeper.tickTime`, and either of them after `-D`.
+//!
+//! Invariants: a [`Config`] is complete and consistent: no reader of it needs a default or a check of its own. All
+//! faults of one start are reported together, each with its place, key, value and what is allowed. Nothing is
+//! silently ignored that would change what a client sees.
+//! Limits: `base::limits` where a setting has a counterpart there.
+//! Tested: raw_test.rs, environment_test.rs, values_test.rs, checked_test.rs, and random settings in both ends.
+
+mod checked;
+pub mod defaults;
+mod environment;
+mod fault;
+mod keys;
+mod raw;
+mod settings;
+mod values;
+
+pub use checked::{ClientPort, Config, Containers, Io, Purge, Refusal, Resolve};
+pub use fault::{Fault, Origin, Severity, Warning};
+pub use raw::{Raw, Setting};
+pub use values::{SuperDigest, Whitelist};

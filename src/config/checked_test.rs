@@ -1,0 +1,455 @@
+use std::path::Path;
+
+use super::*;
+
+const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
+
+/// The only name there is.
+fn resolve(name: &str) -> Option<IpAddr> {
+    (name == "zoo1").then_some(HOST)
+}
+
+fn check(content: &str) -> Result<(Config, Vec<Warning>), Refusal> {
+    Raw::parse("zoo.cfg", content.as_bytes()).check(resolve)
+}
+
+/// `lines` after a directory and a port, so that they are what is tested: they begin at line 3.
+fn with_basics(lines: &str) -> String {
+    format!("dataDir=/data\nclientPort=2181\n{lines}")
+}
+
+fn good(lines: &str) -> (Config, Vec<String>) {
+    match check(&with_basics(lines)) {
+        Ok((config, warnings)) => (config, texts(&warnings)),
+        Err(refusal) => panic!("{lines}: {:?}", texts(&refusal.faults)),
+    }
+}
+
+fn config_of(lines: &str) -> Config {
+    good(lines).0
+}
+
+fn texts(findings: &[impl ToString]) -> Vec<String> {
+    findings.iter().map(ToString::to_string).collect()
+}
+
+fn faults(content: &str) -> Vec<String> {
+    match check(content) {
+        Ok(_) => vec![],
+        Err(refusal) => texts(&refusal.faults),
+    }
+}
+
+#[test]
+fn defaults_are_zookeepers() {
+    let (config, warnings) = good("");
+    let expected = Config {
+        tick_time: Duration::from_secs(3),
+        data_dir: "/data".into(),
+        data_log_dir: "/data".into(),
+        client: ClientPort { address: None, port: 2181, listen_backlog: None },
+        min_session_timeout: Duration::from_secs(6),
+        max_session_timeout: Duration::from_secs(60),
+        max_client_cnxns: Some(60),
+        max_cnxns: limits::CONNECTIONS_MAX,
+        snap_count: 100_000,
+        snap_size_limit: Some(4 << 30),
+        pre_alloc_size: 64 << 20,
+        purge: Purge { snap_retain_count: 3, interval: None },
+        jute_max_buffer: 1_048_575,
+        extended_types_enabled: false,
+        four_letter_words: Whitelist::new("srvr", false).0,
+        force_sync: true,
+        skip_acl: false,
+        super_digest: None,
+        read_only_mode: false,
+        containers: Containers {
+            check_interval: Duration::from_secs(60),
+            max_per_minute: 10_000,
+            max_never_used_interval: None,
+        },
+        global_outstanding_limit: 1000,
+        fsync_warning_threshold: Duration::from_secs(1),
+        cores: None,
+        shards: None,
+        io: Io::Auto,
+        snapshot_rate: Some(64 << 20),
+    };
+    assert_eq!(config, expected);
+    assert_eq!(warnings, Vec::<String>::new());
+}
+
+#[test]
+fn built_in_configuration_is_for_loopback_only() {
+    let (config, warnings) = Raw::built_in().check(resolve).unwrap();
+    assert_eq!(config.client.socket_address(), "127.0.0.1:2181".parse().unwrap());
+    assert_eq!(config.data_dir, PathBuf::from("./ringkeeper-data"));
+    assert_eq!(warnings, vec![]);
+}
+
+/// A line, and whether a configuration shows it.
+type Effect = (&'static str, fn(&Config) -> bool);
+
+#[test]
+fn every_key_has_its_effect() {
+    let cases: &[Effect] = &[
+        ("tickTime=500", |c| c.tick_time == Duration::from_millis(500)),
+        ("tickTime=500", |c| c.min_session_timeout == Duration::from_secs(1)),
+        ("tickTime=500", |c| c.max_session_timeout == Duration::from_secs(10)),
+        ("dataLogDir=/log", |c| (&*c.data_log_dir, &*c.data_dir) == (Path::new("/log"), Path::new("/data"))),
+        ("clientPortAddress=127.0.0.2", |c| c.client.socket_address() == "127.0.0.2:2181".parse().unwrap()),
+        ("clientPortAddress=zoo1", |c| c.client.address == Some(HOST)),
+        ("clientPortAddress=0.0.0.0", |c| c.client.address.is_none()),
+        ("clientPortListenBacklog=512", |c| c.client.listen_backlog == Some(512)),
+        ("clientPortListenBacklog=-1", |c| c.client.listen_backlog.is_none()),
+        ("minSessionTimeout=100", |c| c.min_session_timeout == Duration::from_millis(100)),
+        ("minSessionTimeout=-1", |c| c.min_session_timeout == Duration::from_secs(6)),
+        ("maxSessionTimeout=600000", |c| c.max_session_timeout == Duration::from_secs(600)),
+        ("maxClientCnxns=0", |c| c.max_client_cnxns.is_none()),
+        ("maxClientCnxns=7", |c| c.max_client_cnxns == Some(7)),
+        ("maxCnxns=9", |c| c.max_cnxns == 9),
+        ("maxCnxns=2147483647", |c| c.max_cnxns == limits::CONNECTIONS_MAX),
+        ("snapCount=10", |c| c.snap_count == 10),
+        ("snapSizeLimitInKb=10", |c| c.snap_size_limit == Some(10_240)),
+        ("snapSizeLimitInKb=0", |c| c.snap_size_limit.is_none()),
+        ("preAllocSize=4096", |c| c.pre_alloc_size == 4 << 20),
+        ("autopurge.snapRetainCount=5", |c| c.purge.snap_retain_count == 5),
+        ("autopurge.purgeInterval=2", |c| c.purge.interval == Some(Duration::from_secs(7200))),
+        ("autopurge.purgeInterval=-1", |c| c.purge.interval.is_none()),
+        ("jute.maxbuffer=4194304", |c| c.jute_max_buffer == 4 << 20),
+        ("jute.maxbuffer=0x1fffff", |c| c.jute_max_buffer == 0x1f_ffff),
+        ("extendedTypesEnabled=TRUE", |c| c.extended_types_enabled),
+        ("4lw.commands.whitelist=ruok,mntr", |c| c.four_letter_words.contains(*b"mntr")),
+        ("forceSync=no", |c| !c.force_sync),
+        ("skipACL=yes", |c| c.skip_acl),
+        ("DigestAuthenticationProvider.superDigest=super:g9oN2HttPfn8MMWJZ2r45Np/LIA=", |c| {
+            c.super_digest.as_ref().map(SuperDigest::reveal) == Some("super:g9oN2HttPfn8MMWJZ2r45Np/LIA=")
+        }),
+        ("readonlymode.enabled=true", |c| c.read_only_mode && c.four_letter_words.contains(*b"isro")),
+        ("znode.container.checkIntervalMs=5", |c| c.containers.check_interval == Duration::from_millis(5)),
+        ("znode.container.maxPerMinute=5", |c| c.containers.max_per_minute == 5),
+        ("znode.container.maxNeverUsedIntervalMs=5", |c| {
+            c.containers.max_never_used_interval == Some(Duration::from_millis(5))
+        }),
+        ("globalOutstandingLimit=5", |c| c.global_outstanding_limit == 5),
+        ("fsync.warningthresholdms=20", |c| c.fsync_warning_threshold == Duration::from_millis(20)),
+        ("ringkeeper.cores=0-1,3", |c| c.cores == Some(BTreeSet::from([0, 1, 3]))),
+        ("ringkeeper.shards=4", |c| c.shards == Some(4)),
+        ("ringkeeper.shards=0", |c| c.shards.is_none()),
+        ("ringkeeper.io=epoll", |c| c.io == Io::Epoll),
+        ("ringkeeper.io=uring", |c| c.io == Io::Uring),
+        ("ringkeeper.snapshotRate=1", |c| c.snapshot_rate == Some(1 << 20)),
+        ("ringkeeper.snapshotRate=0", |c| c.snapshot_rate.is_none()),
+    ];
+    for (line, holds) in cases {
+        assert!(holds(&config_of(line)), "{line}");
+        assert!(holds(&config_of(&format!("zookeeper.{line}"))), "zookeeper.{line}");
+        for property in [(*line).to_owned(), format!("zookeeper.{line}")] {
+            let mut raw = Raw::parse("zoo.cfg", with_basics("").as_bytes());
+            raw.property(&property);
+            assert!(holds(&raw.check(resolve).unwrap().0), "-D{property}");
+        }
+    }
+    // Each honoured key has a row above, or is shown by another test.
+    let elsewhere = ["dataDir", "clientPort", "standaloneEnabled"];
+    for name in keys::honoured() {
+        let row = cases.iter().any(|(line, _)| line.split('=').next() == Some(name));
+        assert!(row || elsewhere.contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn single_faults() {
+    const RANGE: &str = "allowed: whole numbers from";
+    let cases = [
+        ("tickTime=abc", format!("tickTime=abc: not a whole number; {RANGE} 1 to 107374182 (milliseconds)")),
+        ("tickTime=0", format!("tickTime=0: out of range; {RANGE} 1 to 107374182 (milliseconds)")),
+        ("tickTime=", format!("tickTime=: not a whole number; {RANGE} 1 to 107374182 (milliseconds)")),
+        ("maxSessionTimeout=0", "maxSessionTimeout=0: no session could live; allowed: 1 or more, -1: default".into()),
+        (
+            "maxSessionTimeout=5000",
+            "maxSessionTimeout=5000: minSessionTimeout is 6000 ms (the default, 2 ticks), maxSessionTimeout is \
+             5000 ms (as given); allowed: minSessionTimeout not above maxSessionTimeout"
+                .into(),
+        ),
+        (
+            "minSessionTimeout=60001",
+            "minSessionTimeout=60001: minSessionTimeout is 60001 ms (as given), maxSessionTimeout is 60000 ms \
+             (the default, 20 ticks); allowed: minSessionTimeout not above maxSessionTimeout"
+                .into(),
+        ),
+        ("dataLogDir=", "dataLogDir=: empty; allowed: the path of a directory".into()),
+        ("dataLogDir=/a\\u0000b", "dataLogDir=/a\\u{0}b: has a zero byte; allowed: the path of a directory".into()),
+        (
+            "clientPortAddress=a b",
+            "clientPortAddress=a b: not an address; allowed: an IPv4 or IPv6 address, or a host name".into(),
+        ),
+        (
+            "clientPortAddress=nowhere.example",
+            "clientPortAddress=nowhere.example: host name `nowhere.example` can't be resolved; \
+             allowed: an address of this host"
+                .into(),
+        ),
+        ("maxCnxns=-1", format!("maxCnxns=-1: out of range; {RANGE} 0 to 2147483647 (0: no limit)")),
+        ("preAllocSize=0", format!("preAllocSize=0: out of range; {RANGE} 1 to 16777216 (KiB)")),
+        ("jute.maxbuffer=100", format!("jute.maxbuffer=100: out of range; {RANGE} 1024 to 67108864 (bytes)")),
+        ("extendedTypesEnabled=yes", "extendedTypesEnabled=yes: not a boolean; allowed: true, false".into()),
+        ("forceSync=maybe", "forceSync=maybe: neither yes nor no; allowed: yes, no".into()),
+        (
+            "ringkeeper.io=magic",
+            "ringkeeper.io=magic: no such backend; allowed: auto, uring, epoll".into(),
+        ),
+        ("ringkeeper.shards=65", format!("ringkeeper.shards=65: out of range; {RANGE} 0 to 64 (0: by rule)")),
+        (
+            "ringkeeper.cores=3-1",
+            "ringkeeper.cores=3-1: the range 3-1 runs backwards; allowed: a list such as 2,3 or 0-3, \
+             numbers from 0 to 1023"
+                .into(),
+        ),
+        (
+            "sessionRequireClientSASLAuth=true",
+            "sessionRequireClientSASLAuth=true: not built yet, and to ignore it would admit clients that it is to \
+             keep out; allowed: false"
+                .into(),
+        ),
+        (
+            "dynamicConfigFile=/zoo.cfg.dynamic",
+            "dynamicConfigFile=/zoo.cfg.dynamic: dynamic configuration is not built yet in this version; a lone \
+             server needs only clientPort"
+                .into(),
+        ),
+        (
+            "standaloneEnabled=false",
+            "standaloneEnabled=false: ensembles, of one server too, are not built yet in this version; allowed: true"
+                .into(),
+        ),
+        (
+            "server.one=a:1:2",
+            "server.one=a:1:2: no server number; allowed: server.N with a whole number N".into(),
+        ),
+        (
+            "server.1=a:1",
+            "server.1=a:1: malformed server line; allowed: \
+             host:quorumPort:electionPort[:participant|:observer][;[host:]clientPort]"
+                .into(),
+        ),
+        (
+            "server.1=a:1:2:observer",
+            "server.1=a:1:2:observer: an observer with nobody to observe; allowed: participant".into(),
+        ),
+    ];
+    for (line, expected) in cases {
+        assert_eq!(faults(&with_basics(line)), vec![format!("zoo.cfg:3: {expected}")], "{line}");
+    }
+}
+
+#[test]
+fn faults_of_the_whole() {
+    const DIR: &str =
+        "zoo.cfg: dataDir: required: the directory of the server's data, e.g. dataDir=/var/lib/zookeeper";
+    const PORT: &str = "zoo.cfg: clientPort: required: nothing could reach this server; e.g. clientPort=2181";
+    let cases: &[(&str, &[&str])] = &[
+        ("", &[DIR, PORT]),
+        ("dataDir=/d", &[PORT]),
+        ("clientPort=1", &[DIR]),
+        (
+            "dataDir=/d\nclientPortAddress=127.0.0.1",
+            &[
+                "zoo.cfg:2: clientPortAddress=127.0.0.1: of no use without clientPort; add e.g. clientPort=2181",
+            ],
+        ),
+        (
+            "dataDir=/d\nclientPort=0",
+            &["zoo.cfg:2: clientPort=0: out of range; allowed: whole numbers from 1 to 65535 (a TCP port)"],
+        ),
+        (
+            "dataDir=/d\nclientPort=1\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2",
+            &[
+                "zoo.cfg:4: server.2=b:1:2: 3 servers are listed, and ensembles are not built yet in this version; \
+               allowed: at most one server line",
+            ],
+        ),
+    ];
+    for (content, expected) in cases {
+        assert_eq!(faults(content), *expected, "{content:?}");
+    }
+}
+
+#[test]
+fn all_faults_come_at_once_in_the_order_of_lines() {
+    let content =
+        "snapCount=x\n=nothing\ntickTime=0\nextendedTypesEnabled=maybe\ndatadir=/d\nclientPort=70000\n";
+    let refusal = check(content).unwrap_err();
+    let places: Vec<String> = refusal.faults.iter().map(|fault| fault.origin.to_string()).collect();
+    assert_eq!(places, vec!["zoo.cfg:1", "zoo.cfg:2", "zoo.cfg:3", "zoo.cfg:4", "zoo.cfg:6", "zoo.cfg"]);
+    assert_eq!(
+        texts(&refusal.warnings),
+        vec!["zoo.cfg:5: unknown key `datadir` (line 5): did you mean `dataDir`?"]
+    );
+}
+
+#[test]
+fn warnings() {
+    let cases: &[(&str, &[&str])] = &[
+        ("clientport=2182", &["zoo.cfg:3: unknown key `clientport` (line 3): did you mean `clientPort`?"]),
+        ("no.such.key=1", &["zoo.cfg:3: unknown key `no.such.key` (line 3): ignored"]),
+        (
+            "ringkeeper.core=1",
+            &["zoo.cfg:3: unknown key `ringkeeper.core` (line 3): did you mean `ringkeeper.cores`?"],
+        ),
+        ("secureClientPort=2281", &["zoo.cfg:3: `secureClientPort` is not built yet, ignored"]),
+        ("ssl.keyStore.location=/k", &["zoo.cfg:3: `ssl.keyStore.location` is not built yet, ignored"]),
+        ("localSessionsEnabled=true", &["zoo.cfg:3: `localSessionsEnabled` is not built yet, ignored"]),
+        ("localSessionsEnabled=false", &[]),
+        ("reconfigEnabled=true", &["zoo.cfg:3: `reconfigEnabled` is not built yet, ignored"]),
+        ("admin.enableServer=false", &[]),
+        ("admin.enableServer=true", &["zoo.cfg:3: `admin.enableServer` is not built yet, ignored"]),
+        ("admin.serverPort=8080", &["zoo.cfg:3: `admin.serverPort` is not built yet, ignored"]),
+        (
+            "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider",
+            &["zoo.cfg:3: `metricsProvider.className` is not built yet, ignored"],
+        ),
+        (
+            "nio.numWorkerThreads=4",
+            &["zoo.cfg:3: `nio.numWorkerThreads` tunes what this server doesn't have, ignored"],
+        ),
+        ("initLimit=10\nsyncLimit=5", &[]),
+        ("server.1=localhost:2888:3888", &[]),
+        ("weight.1=1", &["zoo.cfg:3: `weight.1`: ensembles are not built yet, ignored"]),
+        (
+            "tickTime=1\ntickTime=2000",
+            &["zoo.cfg:4: tickTime is given again; the value of line 3 is ignored"],
+        ),
+        (
+            "snapCount=5\nzookeeper.snapCount=6",
+            &["zoo.cfg:4: snapCount is given again; the value of line 3 is ignored"],
+        ),
+        ("snapCount=1", &["zoo.cfg:3: snapCount=1 is too small, raised to 2"]),
+        (
+            "autopurge.snapRetainCount=1",
+            &["zoo.cfg:3: autopurge.snapRetainCount=1 is too small, raised to 3"],
+        ),
+        (
+            "4lw.commands.whitelist=ruok,rouk",
+            &["zoo.cfg:3: 4lw.commands.whitelist: `rouk` is no four-letter word"],
+        ),
+        ("forceSync=no", &["zoo.cfg:3: forceSync=no: acknowledged writes are lost when power is"]),
+        ("skipACL=yes", &["zoo.cfg:3: skipACL=yes: every client may read and change every node"]),
+        (
+            "dataLogDir=log",
+            &[
+                "zoo.cfg:3: dataLogDir depends on the directory the server is started in; begin it with / or ./",
+            ],
+        ),
+        (
+            "preAllocSize=64",
+            &[
+                "zoo.cfg:3: preAllocSize raised to 2048 KiB: a log segment must hold a request of jute.maxbuffer \
+               (1048575 bytes)",
+            ],
+        ),
+    ];
+    for (lines, expected) in cases {
+        assert_eq!(good(lines).1, *expected, "{lines}");
+    }
+}
+
+#[test]
+fn raised_values_are_the_ones_that_count() {
+    assert_eq!(config_of("snapCount=-4").snap_count, 2);
+    assert_eq!(config_of("autopurge.snapRetainCount=0").purge.snap_retain_count, 3);
+    let config = config_of("preAllocSize=64\njute.maxbuffer=67108864");
+    assert!(config.pre_alloc_size > config.jute_max_buffer as u64);
+    assert_eq!(config.pre_alloc_size % 4096, 0);
+    assert_eq!(config_of("tickTime=1\ntickTime=2000").tick_time, Duration::from_secs(2));
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let line = "zookeeper.DigestAuthenticationProvider.superDigest=super:hunter2";
+    let refusal = check(&with_basics(line)).unwrap_err();
+    assert_eq!(refusal.faults.len(), 1);
+    let shown = format!("{} {refusal:?}", refusal.faults[0]);
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains("zoo.cfg:3"), "{shown}");
+}
+
+#[test]
+fn a_lone_server_line_may_bring_the_client_port() {
+    let cases = [
+        ("dataDir=/d\nserver.1=localhost:2888:3888;2181", "0.0.0.0:2181"),
+        ("dataDir=/d\nserver.1=localhost:2888:3888;127.0.0.1:2181", "127.0.0.1:2181"),
+        ("dataDir=/d\nserver.1=localhost:2888:3888;zoo1:2181", "10.0.0.7:2181"),
+        ("dataDir=/d\nclientPort=5\nserver.1=localhost:2888:3888;2181", "0.0.0.0:5"),
+    ];
+    for (content, expected) in cases {
+        let (config, _) = check(content).unwrap();
+        assert_eq!(config.client.socket_address(), expected.parse().unwrap(), "{content}");
+    }
+    assert_eq!(
+        faults("dataDir=/d\nserver.1=localhost:2888:3888;elsewhere:2181"),
+        vec![
+            "zoo.cfg:2: server.1=localhost:2888:3888;elsewhere:2181: host name `elsewhere` can't be resolved; \
+             allowed: an address of this host"
+        ]
+    );
+}
+
+#[test]
+fn a_port_and_a_directory_as_arguments() {
+    let mut raw = Raw::empty();
+    raw.argument("clientPort", "0");
+    raw.argument("dataDir", "/d");
+    raw.argument("tickTime", "700");
+    let (config, warnings) = raw.check(resolve).unwrap();
+    assert_eq!(config.client, ClientPort { address: None, port: 0, listen_backlog: None });
+    assert_eq!(config.tick_time, Duration::from_millis(700));
+    assert_eq!(warnings, vec![]);
+
+    let mut raw = Raw::empty();
+    raw.argument("clientPort", "port");
+    raw.argument("dataDir", "/d");
+    assert_eq!(
+        texts(&raw.check(resolve).unwrap_err().faults),
+        vec![
+            "command line: clientPort=port: not a whole number; allowed: whole numbers from 0 to 65535 (a TCP port)"
+        ]
+    );
+}
+
+#[test]
+fn unknown_keys_of_ours_are_told_loudly() {
+    let (_, warnings) = check(&with_basics("ringkeeper.turbo=1\nturbo=1")).unwrap();
+    let severities: Vec<Severity> = warnings.iter().map(|warning| warning.severity).collect();
+    assert_eq!(severities, vec![Severity::Error, Severity::Warning]);
+}
+
+/// Whatever is written, the answer is a complete configuration or a reason.
+#[test]
+fn any_settings_are_taken_or_refused() {
+    let mut random = crate::base::Prng::new(11);
+    let values =
+        ["", "0", "-1", "1", "true", "no", "x", "99999999999999", "0x7fffffff", "a:1:2", "/d", "1-3", "*"];
+    let (mut taken, mut refused) = (0, 0);
+    for _ in 0..5_000 {
+        let mut content = with_basics("");
+        for _ in 0..random.below(5) {
+            let names: Vec<&str> = keys::honoured().chain(["server.1", "server.-2", "nothing"]).collect();
+            let name = names[random.below(names.len() as u64) as usize];
+            let value = values[random.below(values.len() as u64) as usize];
+            content.push_str(&format!("{name}={value}\n"));
+        }
+        match check(&content) {
+            Ok((config, _)) => {
+                taken += 1;
+                assert!(config.min_session_timeout <= config.max_session_timeout, "{content}");
+                assert!(config.pre_alloc_size > config.jute_max_buffer as u64, "{content}");
+            }
+            Err(refusal) => {
+                refused += 1;
+                assert!(!refusal.faults.is_empty(), "{content}");
+            }
+        }
+    }
+    assert!(taken > 500 && refused > 500, "{taken} {refused}");
+}

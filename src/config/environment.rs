@@ -1,0 +1,82 @@
+//! `ZOO_*` variables, as the official container image takes them.
+//!
+//! There they are written into a fresh `zoo.cfg`; here they override the file, so that one file serves many containers.
+
+use super::fault::{Fault, Origin};
+use super::raw::{Raw, Setting};
+
+/// Variable and the key it stands for.
+const VARIABLES: &[(&str, &str)] = &[
+    ("ZOO_4LW_COMMANDS_WHITELIST", "4lw.commands.whitelist"),
+    ("ZOO_ADMINSERVER_ENABLED", "admin.enableServer"),
+    ("ZOO_AUTOPURGE_PURGEINTERVAL", "autopurge.purgeInterval"),
+    ("ZOO_AUTOPURGE_SNAPRETAINCOUNT", "autopurge.snapRetainCount"),
+    ("ZOO_DATA_DIR", "dataDir"),
+    ("ZOO_DATA_LOG_DIR", "dataLogDir"),
+    ("ZOO_INIT_LIMIT", "initLimit"),
+    ("ZOO_MAX_CLIENT_CNXNS", "maxClientCnxns"),
+    ("ZOO_STANDALONE_ENABLED", "standaloneEnabled"),
+    ("ZOO_SYNC_LIMIT", "syncLimit"),
+    ("ZOO_TICK_TIME", "tickTime"),
+];
+
+/// Variables of the image which say something to its scripts or to Java, and nothing to us.
+const UNUSED: &[&str] = &[
+    "ZOO_CONF_DIR",
+    "ZOO_DATADIR_AUTOCREATE_DISABLE",
+    "ZOO_LOG4J_PROP",
+    "ZOO_LOG_DIR",
+    "ZOO_LOG_FILE",
+    "ZOO_MY_ID",
+];
+
+impl Raw {
+    /// Takes what is ours from the environment. An empty variable counts as unset, as in the image.
+    pub fn environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
+        let mut variables: Vec<(String, String)> = variables
+            .into_iter()
+            .filter(|(name, value)| name.starts_with("ZOO_") && !value.trim().is_empty())
+            .collect();
+        // The environment has no order worth keeping, and messages should not depend on it.
+        variables.sort();
+        for (name, value) in variables {
+            let origin = Origin::Environment { variable: name.clone() };
+            if let Some((_, key)) = VARIABLES.iter().find(|(variable, _)| *variable == name) {
+                let value = value.trim().to_owned();
+                self.environment.push(Setting { key: (*key).to_owned(), value, origin });
+            } else if name == "ZOO_SERVERS" || name == "ZOO_CFG_EXTRA" {
+                // Entries are separated by blanks, so none can hold one: the image has no quoting either.
+                for entry in value.split_whitespace() {
+                    self.entry(entry, &origin);
+                }
+            } else if !UNUSED.contains(&name.as_str()) {
+                self.strangers.push(name);
+            }
+        }
+    }
+
+    fn entry(&mut self, entry: &str, origin: &Origin) {
+        match entry.split_once('=') {
+            Some((key, value)) if !key.is_empty() => self.environment.push(Setting {
+                key: key.to_owned(),
+                value: value.to_owned(),
+                origin: origin.clone(),
+            }),
+            _ => self.faults.push(Fault {
+                origin: origin.clone(),
+                key: entry.to_owned(),
+                value: None,
+                problem: "not a setting; allowed: key=value, several separated by blanks".to_owned(),
+            }),
+        }
+    }
+}
+
+/// Names for a guess what a stranger was meant to be.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    VARIABLES.iter().map(|(name, _)| *name).chain(["ZOO_SERVERS", "ZOO_CFG_EXTRA"])
+}
+
+#[cfg(test)]
+#[path = "environment_test.rs"]
+mod tests;

@@ -1,0 +1,301 @@
+//! Every setting of ZooKeeper 3.9 and of ours: its name, and what this version does with it.
+
+/// What a name means here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// `checked` reads it.
+    Honoured,
+    /// Says something to members of an ensemble only; a standalone Apache ZooKeeper ignores it too.
+    EnsembleOnly,
+    /// Not built yet. These values ask for nothing that we don't do; any other is warned of.
+    NotBuilt { harmless: &'static [&'static str] },
+    /// Not built yet, and to ignore it would leave data open that its operator meant to protect: refused.
+    Protects { harmless: &'static [&'static str] },
+    /// Tunes threads, caches or a library of Apache ZooKeeper that have no counterpart here.
+    Foreign,
+}
+
+use Standing::{EnsembleOnly, Foreign, Honoured, NotBuilt, Protects};
+
+const OFF: Standing = NotBuilt { harmless: &["false"] };
+const ON: Standing = NotBuilt { harmless: &["true"] };
+const ANY: Standing = NotBuilt { harmless: &[] };
+
+/// Names without `zookeeper.`, by which every one may be prefixed.
+const NAMES: &[(&str, Standing)] = &[
+    ("4lw.commands.whitelist", Honoured),
+    ("DigestAuthenticationProvider.superDigest", Honoured),
+    ("autopurge.purgeInterval", Honoured),
+    ("autopurge.snapRetainCount", Honoured),
+    ("clientPort", Honoured),
+    ("clientPortAddress", Honoured),
+    ("clientPortListenBacklog", Honoured),
+    ("dataDir", Honoured),
+    ("dataLogDir", Honoured),
+    ("extendedTypesEnabled", Honoured),
+    ("forceSync", Honoured),
+    ("fsync.warningthresholdms", Honoured),
+    ("globalOutstandingLimit", Honoured),
+    ("jute.maxbuffer", Honoured),
+    ("maxClientCnxns", Honoured),
+    ("maxCnxns", Honoured),
+    ("maxSessionTimeout", Honoured),
+    ("minSessionTimeout", Honoured),
+    ("preAllocSize", Honoured),
+    ("readonlymode.enabled", Honoured),
+    ("ringkeeper.cores", Honoured),
+    ("ringkeeper.io", Honoured),
+    ("ringkeeper.shards", Honoured),
+    ("ringkeeper.snapshotRate", Honoured),
+    ("skipACL", Honoured),
+    ("snapCount", Honoured),
+    ("snapSizeLimitInKb", Honoured),
+    ("standaloneEnabled", Honoured),
+    ("tickTime", Honoured),
+    ("znode.container.checkIntervalMs", Honoured),
+    ("znode.container.maxNeverUsedIntervalMs", Honoured),
+    ("znode.container.maxPerMinute", Honoured),
+    // Ensembles.
+    ("connectToLearnerMasterLimit", EnsembleOnly),
+    ("cnxTimeout", EnsembleOnly),
+    ("commitLogCount", EnsembleOnly),
+    ("electionAlg", EnsembleOnly),
+    ("electionPortBindRetry", EnsembleOnly),
+    ("ensembleAuthName", NotBuilt { harmless: &[""] }),
+    ("follower.nodelay", EnsembleOnly),
+    ("follower.skipLearnerRequestToNextProcessor", EnsembleOnly),
+    ("forceSnapshotSync", EnsembleOnly),
+    ("forward_learner_requests_to_commit_processor_disabled", EnsembleOnly),
+    ("initLimit", EnsembleOnly),
+    ("leader.nodelay", EnsembleOnly),
+    ("leaderConnectDelayDuringRetryMs", EnsembleOnly),
+    ("leaderServes", EnsembleOnly),
+    ("learner.asyncSending", EnsembleOnly),
+    ("learner.closeSocketAsync", EnsembleOnly),
+    ("localSessionsEnabled", OFF),
+    ("localSessionsUpgradingEnabled", OFF),
+    ("observerMasterPort", EnsembleOnly),
+    ("oraclePath", ANY),
+    ("peerType", EnsembleOnly),
+    ("portUnification", EnsembleOnly),
+    ("quorumCnxnTimeoutMs", EnsembleOnly),
+    ("quorumListenOnAllIPs", EnsembleOnly),
+    ("reconfigEnabled", OFF),
+    ("snapshotSizeFactor", EnsembleOnly),
+    ("sslQuorum", EnsembleOnly),
+    ("sslQuorumReloadCertFiles", EnsembleOnly),
+    ("syncEnabled", EnsembleOnly),
+    ("syncLimit", EnsembleOnly),
+    ("tcpKeepAlive", EnsembleOnly),
+    // Clients and security.
+    ("DigestAuthenticationProvider.digestAlg", NotBuilt { harmless: &["sha1"] }),
+    ("DigestAuthenticationProvider.enabled", ON),
+    ("IPAuthenticationProvider.usexforwardedfor", OFF),
+    ("SASLAuthenticationProvider.superPassword", ANY),
+    ("X509AuthenticationProvider.superUser", ANY),
+    ("allowSaslFailedClients", OFF),
+    ("client.certReload", OFF),
+    ("client.portUnification", OFF),
+    ("clientTcpKeepAlive", OFF),
+    ("enforce.auth.enabled", Protects { harmless: &["false"] }),
+    ("enforce.auth.schemes", ANY),
+    ("fips-mode", NotBuilt { harmless: &["true", "false"] }),
+    ("letAnySaslUserDoX", ANY),
+    ("requireKerberosConfig", OFF),
+    ("secureClientPort", ANY),
+    ("secureClientPortAddress", ANY),
+    ("sessionRequireClientSASLAuth", Protects { harmless: &["false"] }),
+    ("superUser", ANY),
+    ("tcnative.ocsp.stapling", OFF),
+    // Requests and storage.
+    ("audit.enable", OFF),
+    ("audit.impl.class", ANY),
+    ("closeSessionTxn.enabled", ON),
+    ("datadir.autocreate", ON),
+    ("db.autocreate", ON),
+    ("digest.enabled", ON),
+    ("emulate353TTLNodes", OFF),
+    ("enableEagerACLCheck", OFF),
+    ("enforceQuota", OFF),
+    ("jute.maxbuffer.extrasize", ANY),
+    ("largeRequestMaxBytes", NotBuilt { harmless: &["104857600"] }),
+    ("largeRequestThreshold", NotBuilt { harmless: &["-1"] }),
+    ("request_throttle_max_requests", NotBuilt { harmless: &["0"] }),
+    ("serializeLastProcessedZxid.enabled", ON),
+    ("snapshot.compression.method", NotBuilt { harmless: &["", "checked"] }),
+    ("snapshot.trust.empty", OFF),
+    ("throttled_op_wait_time", NotBuilt { harmless: &["0"] }),
+    ("txnLogSizeLimitInKb", NotBuilt { harmless: &["-1", "0"] }),
+    // Without a counterpart.
+    ("bitHashCacheSize", Foreign),
+    ("flushDelay", Foreign),
+    ("intBufferStartingSizeBytes", Foreign),
+    ("kinit", Foreign),
+    ("maxBatchSize", Foreign),
+    ("maxGetChildrenResponseCacheSize", Foreign),
+    ("maxInProcessingDeadWatchers", Foreign),
+    ("maxResponseCacheSize", Foreign),
+    ("maxWriteQueuePollTime", Foreign),
+    ("request_stale_connection_check", Foreign),
+    ("request_stale_latency_check", Foreign),
+    ("request_throttle_drop_stale", Foreign),
+    ("request_throttle_stall_time", Foreign),
+    ("request_throttler.shutdownTimeout", Foreign),
+    ("serverCnxnFactory", Foreign),
+    ("watchManagerName", Foreign),
+    ("watcherCleanIntervalInSeconds", Foreign),
+    ("watcherCleanThreadsNum", Foreign),
+    ("watcherCleanThreshold", Foreign),
+];
+
+/// Families whose members are named by the operator, or are too many to list while none is built.
+const FAMILIES: &[(&str, Standing)] = &[
+    ("admin.", ANY),
+    ("authProvider.", ANY),
+    ("commitProcessor.", Foreign),
+    ("connection_throttle_", ANY),
+    ("fastleader.", EnsembleOnly),
+    ("java.", Foreign),
+    ("jvm.pause.", Foreign),
+    ("kerberos.", ANY),
+    ("leader.", EnsembleOnly),
+    ("log4j.", Foreign),
+    ("logback.", Foreign),
+    ("messageTracker.", Foreign),
+    ("metricsProvider.", ANY),
+    ("multiAddress.", EnsembleOnly),
+    ("netty.", Foreign),
+    ("nio.", Foreign),
+    ("observer.", EnsembleOnly),
+    ("observerMaster.", EnsembleOnly),
+    ("pathStats.", Foreign),
+    ("quorum.", EnsembleOnly),
+    ("sasl.", ANY),
+    ("security.", ANY),
+    ("server.principal", ANY),
+    ("server.realm", ANY),
+    ("ssl.quorum.", EnsembleOnly),
+    ("ssl.", ANY),
+    ("superUser.", ANY),
+];
+
+/// Members of families which have a harmless value after all.
+const EXCEPTIONS: &[(&str, Standing)] = &[
+    // There is no admin server, so who turns it off gets what he wants.
+    ("admin.enableServer", OFF),
+    (
+        "metricsProvider.className",
+        NotBuilt { harmless: &["org.apache.zookeeper.metrics.impl.defaultmetricsprovider"] },
+    ),
+];
+
+/// A name without the prefix which Java's properties carry.
+pub fn short(name: &str) -> &str {
+    name.strip_prefix("zookeeper.").unwrap_or(name)
+}
+
+/// The canonical name of `name` and what is done with it; `None` for a name that nobody knows.
+pub fn find(name: &str) -> Option<(&str, Standing)> {
+    let name = short(name);
+    let exact = NAMES.iter().chain(EXCEPTIONS).find(|(known, _)| *known == name);
+    let (_, standing) = exact.or_else(|| FAMILIES.iter().find(|(family, _)| name.starts_with(family)))?;
+    Some((name, *standing))
+}
+
+/// The names which `checked` must read.
+#[cfg(test)]
+pub fn honoured() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().filter(|(_, standing)| *standing == Honoured).map(|(name, _)| *name)
+}
+
+/// The name that `name` was probably meant to be: differs in case only, or in at most two letters.
+pub fn nearest(name: &str) -> Option<&'static str> {
+    nearest_of(short(name), NAMES.iter().chain(EXCEPTIONS).map(|(known, _)| *known))
+}
+
+/// As [`nearest`], among `candidates`. A short name is near to everything, so it may differ in less.
+pub fn nearest_of<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const LENGTH_MAX: usize = 64;
+    if name.len() > LENGTH_MAX {
+        return None;
+    }
+    let folded = name.to_ascii_lowercase();
+    let allowed = if name.len() < 6 { 1 } else { 2 };
+    candidates
+        .map(|known| (distance(&folded, &known.to_ascii_lowercase()), known))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, known)| known)
+}
+
+/// Letters to insert, delete or replace (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_misses_are_named() {
+        let cases = [
+            ("datadir", Some("dataDir")),
+            ("clientport", Some("clientPort")),
+            ("ticktime", Some("tickTime")),
+            ("tickTme", Some("tickTime")),
+            ("zookeeper.snapcount", Some("snapCount")),
+            ("maxClientCxns", Some("maxClientCnxns")),
+            ("autopurge.purgeInterval ", Some("autopurge.purgeInterval")),
+            ("ringkeeper.core", Some("ringkeeper.cores")),
+            ("port", None),
+            ("wholly.different", None),
+            ("", None),
+        ];
+        for (written, expected) in cases {
+            assert_eq!(nearest(written), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_known_with_and_without_its_prefix() {
+        for (name, standing) in NAMES.iter().chain(EXCEPTIONS) {
+            assert_eq!(find(name), Some((*name, *standing)));
+            assert_eq!(find(&format!("zookeeper.{name}")), Some((*name, *standing)), "{name}");
+        }
+        assert_eq!(find("ssl.keyStore.location"), Some(("ssl.keyStore.location", ANY)));
+        assert_eq!(find("ssl.quorum.keyStore.location").map(|(_, standing)| standing), Some(EnsembleOnly));
+        assert_eq!(find("datadir"), None);
+        assert_eq!(find("zookeeper.zookeeper.tickTime"), None);
+    }
+
+    #[test]
+    fn no_name_is_listed_twice() {
+        let mut names: Vec<&str> = NAMES.iter().chain(EXCEPTIONS).map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        let before = names.len();
+        names.dedup();
+        assert_eq!(names.len(), before);
+    }
+
+    #[test]
+    fn distances() {
+        for (a, b, expected) in
+            [("", "", 0), ("abc", "abc", 0), ("abc", "abd", 1), ("abc", "bc", 1), ("", "abc", 3)]
+        {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+            assert_eq!(distance(b, a), expected, "{b} {a}");
+        }
+    }
+}
