@@ -44,7 +44,7 @@ pub mod io;
 pub mod lockfree;
 pub mod log;
 pub mod messages;
-//pub mod replica;
+pub mod replica;
 pub mod server;
 pub mod shard;
 pub mod sim;

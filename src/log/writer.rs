@@ -130,15 +130,26 @@ impl Sealed {
         self.bytes.slice(entry.range())
     }
 
+    /// The entry that begins at `at`, and where the next one does; `None` at the end. The first begins at
+    /// [`Sealed::FIRST`]. For those who go on where they stopped.
+    #[inline]
+    pub fn entry_at(&self, at: usize) -> Option<(Entry<'_>, usize)> {
+        let record = self.bytes.get(at..).filter(|rest| !rest.is_empty())?;
+        let start = at + RECORD_HEADER_BYTES;
+        let end = start + u32_at(record, 4) as usize;
+        Some((Entry { zxid: Zxid(u64_at(record, 8) as i64), payload: &self.bytes[start..end] }, end))
+    }
+
+    /// Where the first entry begins.
+    pub const FIRST: usize = GROUP_HEADER_BYTES;
+
     /// In order. Trusts the bytes: this process made them.
     pub fn entries(&self) -> impl Iterator<Item = (Entry<'_>, EntryRange)> {
         let mut at = GROUP_HEADER_BYTES;
         std::iter::from_fn(move || {
-            let record = self.bytes.get(at..).filter(|rest| !rest.is_empty())?;
-            let start = at + RECORD_HEADER_BYTES;
-            let end = start + u32_at(record, 4) as usize;
+            let (entry, end) = self.entry_at(at)?;
+            let start = end - entry.payload.len();
             at = end;
-            let entry = Entry { zxid: Zxid(u64_at(record, 8) as i64), payload: &self.bytes[start..end] };
             Some((entry, EntryRange { start: start as u32, end: end as u32 }))
         })
     }

@@ -50,16 +50,7 @@ impl Boot {
     pub fn new(settings: Settings, shards: usize, now: Now) -> Boot {
         let (store, readers) = tree::tree(settings.hash_key, shards);
         let sessions = Sessions::new(settings.server, settings.tick, settings.hash_key, now.instant);
-        Boot {
-            settings,
-            now,
-            store,
-            readers,
-            sessions,
-            applied: Zxid::ZERO,
-            replayed: 0,
-            head: None,
-        }
+        Boot { settings, now, store, readers, sessions, applied: Zxid::ZERO, replayed: 0, head: None }
     }
 
     /// The next chunk of the snapshot's payload.
@@ -151,7 +142,7 @@ impl Boot {
             overlay: Overlay::new(self.settings.hash_key),
             sessions: self.sessions,
             log,
-            proposals: Proposals::default(),
+            proposals: Proposals::new(self.applied),
             deferred: std::collections::VecDeque::new(),
             proposed: self.applied,
             applied: self.applied,

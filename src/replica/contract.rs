@@ -18,13 +18,22 @@ pub enum Input {
     Wakeup,
     Request(Request),
     /// All bytes appended before this ticket's `Persist` survive power loss.
-    Durable { ticket: Ticket },
+    Durable {
+        ticket: Ticket,
+    },
     /// The snapshot's bytes so far are with the file system; more may be sent.
-    SnapshotProgress { bytes: u64 },
+    SnapshotProgress {
+        bytes: u64,
+    },
     /// The snapshot is synced under its final name.
-    SnapshotDone { zxid: Zxid },
+    SnapshotDone {
+        zxid: Zxid,
+    },
     /// The snapshot could not be written; never fatal.
-    SnapshotFailed { zxid: Zxid, reason: String },
+    SnapshotFailed {
+        zxid: Zxid,
+        reason: String,
+    },
     /// The disk's reserve is touched: refuse writes before prep.
     SpaceLow,
     SpaceBack,
@@ -37,21 +46,36 @@ pub enum Output {
     /// For the log thread, in order.
     Log(log::Command),
     /// For one shard, or for all of them.
-    Notify { shard: Option<ShardId>, notice: Arc<Notice> },
+    Notify {
+        shard: Option<ShardId>,
+        notice: Arc<Notice>,
+    },
     /// After every `Notify` up to this zxid: call [`super::Replica::publish`].
-    Publish { zxid: Zxid },
+    Publish {
+        zxid: Zxid,
+    },
     Snapshot(SnapshotCommand),
 }
 
 /// Written under a temporary name; trusted only after `Complete`.
 #[derive(Debug)]
 pub enum SnapshotCommand {
-    Create { zxid: Zxid },
-    Append { bytes: Bytes },
+    Create {
+        zxid: Zxid,
+    },
+    Append {
+        bytes: Bytes,
+    },
     /// Sync, rename, sync the directory, answer `SnapshotDone`, and remove all but the newest `retain` if purging.
-    Complete { zxid: Zxid },
+    Complete {
+        zxid: Zxid,
+    },
     /// Delete the temporary file.
-    Abandon { zxid: Zxid },
+    Abandon {
+        zxid: Zxid,
+    },
     /// Remove finished snapshots below this zxid.
-    RemoveBelow { zxid: Zxid },
+    RemoveBelow {
+        zxid: Zxid,
+    },
 }

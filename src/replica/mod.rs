@@ -120,14 +120,14 @@ impl Replica {
     pub fn apply_next(&mut self, outputs: &mut Vec<Output>) -> bool {
         let Some((zxid, payload, origin)) = self.proposals.next_committed() else { return false };
         assert!(zxid > self.applied, "transactions are applied in zxid order, once");
-        let (header, txn) = decode(payload).expect("the payload is what this server or its log's checksums vouch for");
+        let (header, txn) =
+            decode(payload).expect("the payload is what this server or its log's checksums vouch for");
         assert!(header.zxid == zxid);
 
         let applied = self.store.apply(&header, &txn);
         self.overlay.applied(zxid, header.client_id, &txn);
         self.applied = zxid;
-        let mut notice =
-            Notice { zxid, changes: applied.changes, answer: None, ended: None, moved: None };
+        let mut notice = Notice { zxid, changes: applied.changes, answer: None, ended: None, moved: None };
         match applied.outcome {
             Outcome::SessionCreated { timeout_ms } => {
                 self.sessions.add(header.client_id, timeout_ms, self.now.instant);
@@ -194,7 +194,10 @@ impl Replica {
         // A driver that is alive steps at least once a tick; what goes beyond is time nobody could have been heard in.
         let alive = self.settings.tick * 2;
         if gap > alive {
-            tracing::warn!(gap_ms = gap.as_millis() as u64, "this process stood still: session deadlines move by the gap");
+            tracing::warn!(
+                gap_ms = gap.as_millis() as u64,
+                "this process stood still: session deadlines move by the gap"
+            );
             self.sessions.extend(gap - self.settings.tick);
         }
         self.now = now;
@@ -300,7 +303,9 @@ impl Replica {
                     self.answer(to, xid, AnswerBody::SessionMoved, outputs);
                 }
             }
-            Err(error) => self.append(zxid, session, cxid, &Txn::Error(ErrorTxn { err: error.code() }), origin),
+            Err(error) => {
+                self.append(zxid, session, cxid, &Txn::Error(ErrorTxn { err: error.code() }), origin)
+            }
         }
         self.scratch = scratch;
     }
@@ -348,7 +353,8 @@ impl Replica {
     }
 
     fn release_deferred(&mut self, outputs: &mut Vec<Output>) {
-        while let Some((_, shard, notice)) = self.deferred.pop_front_if(|(after, ..)| *after <= self.applied) {
+        while let Some((_, shard, notice)) = self.deferred.pop_front_if(|(after, ..)| *after <= self.applied)
+        {
             outputs.push(Output::Notify { shard, notice });
         }
     }
@@ -363,7 +369,9 @@ impl Replica {
     ) -> AnswerBody {
         match outcome {
             Outcome::Error(code) => AnswerBody::Error(code),
-            Outcome::Created { path, stat } if opcode == Opcode::Create2 => AnswerBody::CreatedWithStat { path, stat },
+            Outcome::Created { path, stat } if opcode == Opcode::Create2 => {
+                AnswerBody::CreatedWithStat { path, stat }
+            }
             Outcome::Created { path, .. } => AnswerBody::Created { path },
             Outcome::Changed(stat) => AnswerBody::Stat(stat),
             Outcome::SessionCreated { timeout_ms } => {

@@ -17,17 +17,21 @@ pub struct Origin {
     pub opcode: Opcode,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Proposals {
     /// One per proposal, sealed or not.
     origins: VecDeque<(Zxid, Origin)>,
     groups: VecDeque<log::Sealed>,
-    /// Entries of the front group already applied.
-    applied_of_front: usize,
+    /// Where the oldest proposal's entry begins in the front group.
+    at: usize,
     committed: Zxid,
 }
 
 impl Proposals {
+    pub fn new(committed: Zxid) -> Proposals {
+        Proposals { origins: VecDeque::new(), groups: VecDeque::new(), at: log::Sealed::FIRST, committed }
+    }
+
     pub fn push(&mut self, zxid: Zxid, origin: Origin) {
         debug_assert!(self.origins.back().is_none_or(|(last, _)| *last < zxid));
         self.origins.push_back((zxid, origin));
@@ -50,16 +54,20 @@ impl Proposals {
             return None;
         }
         let group = self.groups.front().expect("what is committed was sealed");
-        Some((zxid, group.payload(self.applied_of_front), origin))
+        let (entry, _) = group.entry_at(self.at).expect("a group has as many entries as it has proposals");
+        assert!(entry.zxid == zxid, "the log and the proposals go in step");
+        Some((zxid, entry.payload, origin))
     }
 
     /// The oldest proposal is applied.
     pub fn pop(&mut self) {
         self.origins.pop_front();
-        self.applied_of_front += 1;
-        if self.groups.front().is_some_and(|group| group.count() == self.applied_of_front) {
+        let Some(group) = self.groups.front() else { return };
+        let (_, next) = group.entry_at(self.at).expect("what is popped was there");
+        self.at = next;
+        if group.entry_at(next).is_none() {
             self.groups.pop_front();
-            self.applied_of_front = 0;
+            self.at = log::Sealed::FIRST;
         }
     }
 

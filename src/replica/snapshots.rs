@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::base::{Instant, Prng, Zxid, limits};
+use crate::base::{Instant, Prng, Zxid};
 use crate::log::SnapshotEncoder;
 
 use super::{Output, Replica, SnapshotCommand};
@@ -26,10 +26,9 @@ pub struct Settings {
 
 /// Bytes that may wait for the file. Above, the walk pauses.
 const AHEAD_BYTES_MAX: u64 = 8 << 20;
-/// A chunk of the container: one checksum each.
-const CHUNK_BYTES: usize = 256 << 10;
-/// The walk looks at its budget this often.
-const PACE: Duration = Duration::from_millis(5);
+/// What one turn may write: few enough that nobody's latency shows it.
+const SLICE_NODES: usize = 256;
+const SLICE_BYTES: usize = 64 << 10;
 
 #[derive(Debug)]
 pub struct Snapshots {
@@ -48,12 +47,17 @@ pub struct Snapshots {
 #[derive(Debug)]
 struct Running {
     zxid: Zxid,
-    encoder: SnapshotEncoder,
-    chunk: Vec<u8>,
-    walking: bool,
+    /// Until the last node is written; then the file's completion is waited for.
+    walk: Option<Walk>,
     emitted: u64,
     progress: u64,
+}
+
+#[derive(Debug)]
+struct Walk {
+    encoder: SnapshotEncoder,
     started: Instant,
+    /// When the next slice is due.
     next: Instant,
 }
 
@@ -110,9 +114,10 @@ impl Snapshots {
     }
 
     pub fn next_wakeup(&self, now: Instant) -> Option<Instant> {
-        let running = self.running.as_ref().filter(|running| running.walking)?;
+        let running = self.running.as_ref()?;
+        let walk = running.walk.as_ref()?;
         // Waiting for the file ends with `SnapshotProgress`, not with time.
-        (running.emitted - running.progress < AHEAD_BYTES_MAX).then_some(running.next.max(now))
+        (running.emitted - running.progress < AHEAD_BYTES_MAX).then_some(walk.next.max(now))
     }
 }
 
@@ -125,53 +130,40 @@ impl Replica {
         let now = self.now.instant;
         let rate = self.snapshots.settings.bytes_per_second;
         let Some(running) = &mut self.snapshots.running else { return };
-        if !running.walking || now < running.next || running.emitted - running.progress >= AHEAD_BYTES_MAX {
+        if running.emitted - running.progress >= AHEAD_BYTES_MAX {
             return;
         }
-        running.next = now + PACE;
-        let behind_budget = |running: &Running| {
-            let allowed = u128::from(rate) * now.since(running.started).as_nanos() / 1_000_000_000;
-            rate == 0 || u128::from(running.emitted) <= allowed + CHUNK_BYTES as u128
-        };
-        // A slice of the walk: as many nodes as the pace allows, never more than a turn's budget.
-        if !behind_budget(running) {
-            return;
+        let Some(walk) = running.walk.as_mut().filter(|walk| now >= walk.next) else { return };
+        let mut more = true;
+        let store = &mut self.store;
+        let bytes =
+            walk.encoder.chunk(1, |chunk| more = store.continue_snapshot(SLICE_NODES, SLICE_BYTES, chunk));
+        running.emitted += bytes.len() as u64;
+        outputs.push(Output::Snapshot(SnapshotCommand::Append { bytes }));
+        if rate > 0 {
+            let nanoseconds = u128::from(running.emitted) * 1_000_000_000 / u128::from(rate);
+            walk.next = walk.started + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
         }
-        running.walking = self.store.continue_snapshot(limits::TURN_BUDGET, CHUNK_BYTES, &mut running.chunk);
-        if running.chunk.len() >= CHUNK_BYTES || !running.walking {
-            let bytes = running.encoder.chunk(&running.chunk);
-            running.chunk.clear();
+        if !more && let Some(walk) = running.walk.take() {
+            let bytes = walk.encoder.finish();
             running.emitted += bytes.len() as u64;
             outputs.push(Output::Snapshot(SnapshotCommand::Append { bytes }));
-        }
-        if !running.walking {
-            let bytes = running.encoder.finish();
-            let zxid = running.zxid;
-            outputs.push(Output::Snapshot(SnapshotCommand::Append { bytes }));
-            outputs.push(Output::Snapshot(SnapshotCommand::Complete { zxid }));
+            outputs.push(Output::Snapshot(SnapshotCommand::Complete { zxid: running.zxid }));
         }
     }
 
     fn begin_snapshot(&mut self, outputs: &mut Vec<Output>) {
         let zxid = self.applied;
         let head = self.store.begin_snapshot(&self.sessions.list());
-        let (mut encoder, header) = SnapshotEncoder::new(zxid);
-        let head = encoder.chunk(&head);
+        let (mut encoder, header) = SnapshotEncoder::new(zxid, self.snapshots.prng.next());
+        let head = encoder.chunk(1, |chunk| chunk.extend_from_slice(&head));
         outputs.push(Output::Snapshot(SnapshotCommand::Create { zxid }));
         let emitted = (header.len() + head.len()) as u64;
         outputs.push(Output::Snapshot(SnapshotCommand::Append { bytes: header }));
         outputs.push(Output::Snapshot(SnapshotCommand::Append { bytes: head }));
         let now = self.now.instant;
-        self.snapshots.running = Some(Running {
-            zxid,
-            encoder,
-            chunk: Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4),
-            walking: true,
-            emitted,
-            progress: 0,
-            started: now,
-            next: now,
-        });
+        let walk = Walk { encoder, started: now, next: now };
+        self.snapshots.running = Some(Running { zxid, walk: Some(walk), emitted, progress: 0 });
         self.snapshots.draw();
         self.log.roll();
     }
