@@ -150,6 +150,11 @@ impl Replica {
         true
     }
 
+    /// Nothing is proposed that is not applied, and every answer is out.
+    pub fn is_idle(&self) -> bool {
+        self.proposals.count() == 0 && self.deferred.is_empty()
+    }
+
     /// To be called when an `Output::Publish` is carried out.
     pub fn publish(&mut self, zxid: Zxid) {
         self.store.publish(zxid);

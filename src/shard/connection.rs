@@ -88,11 +88,11 @@ pub struct Latency {
 }
 
 impl Latency {
-    pub fn add(&mut self, ms: u64) {
-        self.last = ms;
-        self.min = if self.count == 0 { ms } else { self.min.min(ms) };
-        self.max = self.max.max(ms);
-        self.sum += ms;
+    pub fn add(&mut self, value: u64) {
+        self.last = value;
+        self.min = if self.count == 0 { value } else { self.min.min(value) };
+        self.max = self.max.max(value);
+        self.sum += value;
         self.count += 1;
     }
 }

@@ -270,6 +270,7 @@ impl State {
         let now = self.now.instant;
         let waited = now.since(since);
         self.sent += 1;
+        self.latency.add(waited.as_micros() as u64);
         if let Some(connection) = self.connection(id) {
             connection.stats.sent += 1;
             connection.stats.last_zxid = zxid;

@@ -20,7 +20,7 @@ mod notices;
 mod reads;
 mod watches;
 
-pub use connection::{Connection, Phase, Stats};
+pub use connection::{Connection, Latency, Phase, Stats};
 pub use contract::{Input, Output};
 
 use std::collections::VecDeque;
@@ -44,7 +44,7 @@ pub struct Settings {
     pub hash_key: HashKey,
 }
 
-/// What an operator sees of the shard. Latencies are in microseconds.
+/// What an operator sees of the shard.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
     pub connections: u64,
@@ -55,6 +55,8 @@ pub struct Facts {
     pub watches: u64,
     pub watched_paths: u64,
     pub watching_connections: u64,
+    /// In microseconds.
+    pub latency: Latency,
 }
 
 pub struct Shard {
@@ -80,7 +82,7 @@ struct State {
     received: u64,
     sent: u64,
     bytes_received: u64,
-    latencies: Vec<u64>,
+    latency: Latency,
 }
 
 impl Shard {
@@ -100,7 +102,7 @@ impl Shard {
             received: 0,
             sent: 0,
             bytes_received: 0,
-            latencies: vec![],
+            latency: Latency::default(),
             settings,
             now,
         };
@@ -169,12 +171,8 @@ impl Shard {
             watches: self.state.watches.count() as u64,
             watched_paths: self.state.watches.paths_count() as u64,
             watching_connections: self.state.watches.connections_count() as u64,
+            latency: self.state.latency,
         }
-    }
-
-    /// Latencies, in microseconds, of requests answered since the last call.
-    pub fn take_latencies(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.state.latencies)
     }
 
     pub fn version(&self) -> Zxid {
