@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::admin::{About, VERSION};
+use crate::admin::About;
 use crate::config::Config;
 
 mod about;
@@ -25,7 +25,7 @@ type Start = fn(Config, About) -> ExitCode;
 
 /// A ZooKeeper server. Without a subcommand: `ringkeeper server`.
 #[derive(Parser)]
-#[command(name = "ringkeeper", version = VERSION)]
+#[command(name = "ringkeeper", version)]
 struct Arguments {
     #[command(subcommand)]
     subcommand: Option<Subcommand>,

@@ -15,12 +15,15 @@ use crate::config::{Config, Raw, Refusal, Severity, Warning};
 ///
 /// Without arguments: standalone on 127.0.0.1:2181 with its data in ./ringkeeper-data.
 #[derive(clap::Args, Debug, Default)]
+#[command(
+    override_usage = "ringkeeper server [-D NAME=VALUE]… [CONFIG | PORT DATADIR [TICKTIME [MAXCLIENTCNXNS]]]"
+)]
 pub struct Arguments {
-    /// A configuration file (zoo.cfg), or what a standalone server needs of one.
-    #[arg(value_name = "CONFIG | PORT DATADIR [TICKTIME] [MAXCLIENTCNXNS]", num_args = 0..=4)]
+    /// CONFIG is a zoo.cfg; PORT and DATADIR are what a standalone server needs of one.
+    #[arg(value_name = "CONFIG | PORT DATADIR", num_args = 0..=4)]
     what: Vec<OsString>,
 
-    /// Sets what a file would set, or a Java property: -DtickTime=500, -Dzookeeper.snapCount=1000. Goes before file and environment.
+    /// Sets what a file would set, or a Java property: -DtickTime=500, -Dzookeeper.snapCount=1000. Wins over file and environment.
     #[arg(short = 'D', value_name = "NAME=VALUE", allow_hyphen_values = true)]
     properties: Vec<String>,
 }

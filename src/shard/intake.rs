@@ -183,7 +183,11 @@ impl State {
         let from = Client { shard, connection: id };
         let since = now.instant;
         match Opcode::from_i32(header.opcode) {
-            Some(opcode) if reads::is_read(opcode) || opcode == Opcode::Sync => {
+            // A sync that can't be decoded is answered in its turn, as the reads are.
+            Some(opcode)
+                if reads::is_read(opcode)
+                    || (opcode == Opcode::Sync && SyncRequest::decode(&mut Reader::new(body)).is_err()) =>
+            {
                 if connection.pending.is_empty() {
                     let identities = connection.identities.clone();
                     let mut output = std::mem::take(&mut connection.output);
@@ -197,8 +201,7 @@ impl State {
                     connection.pending.push_back(Pending::Read { xid, opcode, body: body.into(), since });
                 }
             }
-            // One that can't be decoded is answered in its turn, as the reads are.
-            Some(Opcode::Sync) if SyncRequest::decode(&mut Reader::new(body)).is_ok() => {
+            Some(Opcode::Sync) => {
                 connection.pending.push_back(Pending::Write { xid, opcode: Opcode::Sync, since });
                 let body = Bytes::copy_from_slice(body);
                 outputs.push(Output::Request(Request::Sync { from, session, xid, body }));
