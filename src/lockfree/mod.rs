@@ -15,3 +15,8 @@ pub use eras::{Observer, Publisher, Turn, eras};
 pub use index::{Candidates, IndexReader, IndexWriter, index};
 pub use ring::{Consumer, Producer, ring};
 pub use versions::{Arena, SLOTS_MAX, View, arena};
+
+#[cfg(all(test, loom))]
+mod loom_test;
+#[cfg(all(test, not(loom)))]
+mod stress_test;
