@@ -205,6 +205,7 @@ fn replacing_a_table() {
         });
         writer.insert(1 << 62, 6);
         assert!(writer.bytes() > before, "this is about replacing");
+        assert_eq!(writer.reclaim(&publisher), 0, "nothing published since, so readers may be inside");
         publisher.publish(2);
         writer.reclaim(&publisher);
         publisher.publish(3);
