@@ -74,10 +74,7 @@ fn a_group_is_one_append_and_one_persist() {
     let entries: Vec<_> = sealed.entries().collect();
     assert_eq!(
         entries,
-        [
-            (Entry { zxid: Zxid(1), payload: b"one" }, first),
-            (Entry { zxid: Zxid(2), payload: b"" }, second)
-        ]
+        [(Entry { zxid: Zxid(1), payload: b"one" }, first), (Entry { zxid: Zxid(2), payload: b"" }, second)]
     );
     assert_eq!((writer.appended_zxid(), writer.durable_zxid()), (Zxid(2), Zxid(0)));
     assert_eq!(writer.open_bytes(), 0);
@@ -127,7 +124,8 @@ fn a_group_names_what_was_durable_when_it_was_sealed() {
 
 #[test]
 fn groups_sealed_during_a_persist_begin_on_a_page_of_their_own() {
-    let (mut writer, _) = writer_with(Settings { persists_max: 2, first_segment_bytes: 64 << 10, ..settings() });
+    let (mut writer, _) =
+        writer_with(Settings { persists_max: 2, first_segment_bytes: 64 << 10, ..settings() });
     let mut commands = Vec::new();
     append(&mut writer, 1, b"a");
     let first = writer.seal(&mut commands).expect("open");
@@ -153,7 +151,8 @@ fn a_group_that_does_not_fit_opens_the_next_segment() {
     commands.clear();
     append(&mut writer, 2, &[2; 3000]);
     let second = writer.seal(&mut commands).expect("open");
-    let [Command::Create { segment, header, bytes }, Command::Append { .. }, Command::Persist { .. }] = &commands[..]
+    let [Command::Create { segment, header, bytes }, Command::Append { .. }, Command::Persist { .. }] =
+        &commands[..]
     else {
         panic!("{commands:?}")
     };
@@ -196,7 +195,9 @@ fn roll_begins_a_segment_with_the_next_group_and_only_once() {
     assert_eq!(sealed.position, position(1, 4096), "an unused segment is not replaced");
     writer.on_durable(sealed.ticket);
     writer.roll();
-    for (zxid, expected) in [(2, position(2, 4096)), (3, position(2, (4096 + group_bytes(&[1])).next_multiple_of(8)))] {
+    for (zxid, expected) in
+        [(2, position(2, 4096)), (3, position(2, (4096 + group_bytes(&[1])).next_multiple_of(8)))]
+    {
         append(&mut writer, zxid, b"b");
         let sealed = writer.seal(&mut commands).expect("open");
         assert_eq!(sealed.position, expected);
@@ -222,7 +223,10 @@ fn purge_removes_whole_segments_whose_successor_is_durable() {
     writer.purge(Zxid(0), &mut commands);
     assert_eq!(commands, []);
     writer.purge(Zxid(2), &mut commands);
-    assert_eq!(commands, [Command::Remove { segment: SegmentId(1) }, Command::Remove { segment: SegmentId(2) }]);
+    assert_eq!(
+        commands,
+        [Command::Remove { segment: SegmentId(1) }, Command::Remove { segment: SegmentId(2) }]
+    );
     assert_eq!(writer.continuous_after(), Zxid(2));
     commands.clear();
     writer.purge(Zxid(4), &mut commands);
@@ -244,7 +248,8 @@ fn finish_persists_a_mark_that_covers_everything() {
     writer.on_durable(sealed.ticket);
     commands.clear();
     let ticket = writer.finish(&mut commands).expect("idle");
-    let [Command::Append { segment: SegmentId(1), offset, bytes }, Command::Persist { ticket: persisted }] = &commands[..]
+    let [Command::Append { segment: SegmentId(1), offset, bytes }, Command::Persist { ticket: persisted }] =
+        &commands[..]
     else {
         panic!("{commands:?}")
     };
