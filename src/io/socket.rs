@@ -11,7 +11,7 @@ use super::error::Error;
 #[derive(Debug)]
 pub struct AcceptedSocket {
     pub(super) fd: OwnedFd,
-    peer: SocketAddr,
+    pub(super) peer: SocketAddr,
 }
 
 impl AcceptedSocket {
