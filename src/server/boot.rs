@@ -1,32 +1,44 @@
-//! From directories to a running loop: lock, recovery, threads, port.
+//! From directories to the parts of a running server: lock, recovery, threads, port.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::{HashKey, Now, ServerId, ShardId, Ticket, Zxid, limits};
+use crate::admin::About;
 use crate::config::Config;
 use crate::io::{Backend, Clock, Directory, Error, Lock, Loop, MappedFile, SegmentFile};
 use crate::log::{self, Command, SegmentId, SegmentImage, SnapshotDecoder, SnapshotName};
-use crate::replica::{self, Boot, SnapshotSettings, Start};
+use crate::replica::{self, Boot, Replica, SnapshotSettings, Start};
 use crate::shard::{self, Shard};
+use crate::tree::Reader;
 
 use super::admission::Admission;
 use super::disk::{self, Disk};
-use super::one_loop::OneLoop;
 use super::words::Words;
-use super::{Fatal, stop_on_signals};
+use super::Fatal;
 
 /// Our files lie in a directory of their own below `dataDir` and `dataLogDir`, beside Apache's `version-2`.
 const SUBDIRECTORY: &str = "ringkeeper-1";
 
-pub fn boot(
-    config: &Arc<Config>,
-    about: crate::admin::About,
-    seed: u64,
-    started: Now,
-) -> Result<OneLoop, Fatal> {
+/// What every placement is made of.
+pub struct Booted {
+    pub config: Arc<Config>,
+    pub about: About,
+    pub started: Now,
+    pub places: Places,
+    pub replica: Replica,
+    /// One per shard.
+    pub readers: Vec<Reader>,
+    /// The segment in which the log goes on.
+    active: SegmentFile,
+    hash_key: HashKey,
+}
+
+/// Takes the directories and recovers what they hold.
+pub fn boot(config: Arc<Config>, about: About, seed: u64, shards: usize, started: Now) -> Result<Booted, Fatal> {
     crate::io::install_sigbus_handler().map_err(Fatal::Io)?;
-    let places = Places::open(config)?;
+    let places = Places::open(&config)?;
     let mut prng = crate::base::Prng::salted(seed, "boot");
     let hash_key = HashKey(prng.next(), prng.next());
     let log_settings = log::Settings {
@@ -37,56 +49,109 @@ pub fn boot(
         salt_seed: prng.next(),
         first_ticket: Ticket(1),
     };
-
-    let loaded = load_snapshot(&places, config, hash_key, prng.next(), started)?;
+    let settings = replica_settings(&config, hash_key, prng.next());
+    let loaded = load_snapshot(&places, &settings, shards, started)?;
     let RecoveredLog { start, active } = recover_log(&places, &log_settings, loaded)?;
-    let Start { replica, mut readers } = start;
+    let Start { replica, readers } = start;
+    Ok(Booted { config, about, started, places, replica, readers, active, hash_key })
+}
 
+/// The rest of what a placement needs, once `Booted` is taken apart.
+pub struct Parts {
+    pub replica: Replica,
+    pub disk: Disk,
+    pub admission: Arc<Admission>,
+    pub words: Words,
+    pub shards: Vec<Shard>,
+}
+
+/// An event loop as configured.
+pub fn event_loop(config: &Config, connections_max: usize) -> Result<Loop, Fatal> {
     let backend = match config.io {
         crate::config::Io::Auto => Backend::Auto,
         crate::config::Io::Uring => Backend::Uring,
         crate::config::Io::Epoll => Backend::Epoll,
     };
-    let mut io = Loop::new(backend, config.max_cnxns.min(CONNECTIONS_OF_A_LOOP)).map_err(Fatal::Io)?;
-    let stop = stop_on_signals(&io.doorbell())?;
-    let disk = Disk::start(
-        disk::Settings {
-            log_directory: places.log.clone(),
-            snapshot_directory: places.snapshots.clone(),
-            segment_bytes: config.pre_alloc_size,
-            force_sync: config.force_sync,
-            sync_warning: config.fsync_warning_threshold,
-        },
-        active,
-        &io.doorbell(),
-    )?;
+    let io = Loop::new(backend, connections_max).map_err(Fatal::Io)?;
+    if !io.is_uring() {
+        tracing::warn!("sockets are carried by {}", io.backend_note());
+    }
+    Ok(io)
+}
 
-    let settings = shard::Settings {
-        tick: config.tick_time,
-        frame_bytes_max: config.jute_max_buffer,
-        sessionless_timeout: SESSIONLESS_TIMEOUT,
-        skip_acl: config.skip_acl,
-        hash_key,
-    };
-    let reader = readers.pop().expect("one reader was asked for");
-    let shard = Shard::new(ShardId(0), settings, reader, Clock::now());
-    let backlog =
-        config.client.listen_backlog.map_or(BACKLOG, |backlog| i32::try_from(backlog).unwrap_or(BACKLOG));
-    let (_, bound) = io.listen(config.client.socket_address(), backlog, false).map_err(Fatal::Io)?;
-    let facts = replica.facts();
-    // The one line that says: ready.
-    tracing::info!(
-        "ringkeeper {} ready on {bound} in {} ms: {} znodes, zxid {}, data in {}, {}",
-        env!("CARGO_PKG_VERSION"),
-        Clock::instant().since(started.instant).as_millis(),
-        facts.nodes_count,
-        facts.applied,
-        places.snapshots.path().display(),
-        io.backend_note(),
-    );
-    let admission = Arc::new(Admission::new(config.max_cnxns, config.max_client_cnxns, hash_key));
-    let words = Words::new(config.clone(), about, started, bound.port(), places);
-    Ok(OneLoop { io, replica, shard, disk, admission, words, stop })
+/// Opens the client port on this loop.
+pub fn listen(config: &Config, io: &mut Loop) -> Result<SocketAddr, Fatal> {
+    let client = &config.client;
+    let backlog = client.listen_backlog.map_or(BACKLOG, |backlog| i32::try_from(backlog).unwrap_or(BACKLOG));
+    io.listen(client.socket_address(), backlog, false).map(|(_, bound)| bound).map_err(Fatal::Io)
+}
+
+/// The one line that says: ready.
+pub struct ReadyLine {
+    started: Now,
+    facts: replica::Facts,
+    directory: String,
+    shards: usize,
+}
+
+impl ReadyLine {
+    pub fn tell(&self, bound: SocketAddr) {
+        tracing::info!(
+            "ringkeeper {} ready on {bound} in {} ms: {} znodes, zxid {}, data in {}, {}",
+            env!("CARGO_PKG_VERSION"),
+            Clock::instant().since(self.started.instant).as_millis(),
+            self.facts.nodes_count,
+            self.facts.applied,
+            self.directory,
+            match self.shards {
+                1 => "one event loop".to_owned(),
+                shards => format!("a replica and {shards} shards"),
+            },
+        );
+    }
+}
+
+impl Booted {
+    pub fn ready_line(&self) -> ReadyLine {
+        ReadyLine {
+            started: self.started,
+            facts: self.replica.facts(),
+            directory: self.places.snapshots.path().display().to_string(),
+            shards: self.readers.len(),
+        }
+    }
+
+    /// Starts the disk threads, which ring `bell`.
+    pub fn into_parts(self, bell: &crate::io::Waker) -> Result<Parts, Fatal> {
+        let Booted { config, about, started, places, replica, readers, active, hash_key } = self;
+        let disk = Disk::start(
+            disk::Settings {
+                log_directory: places.log.clone(),
+                snapshot_directory: places.snapshots.clone(),
+                segment_bytes: config.pre_alloc_size,
+                force_sync: config.force_sync,
+                sync_warning: config.fsync_warning_threshold,
+            },
+            active,
+            bell,
+        )?;
+        let settings = shard::Settings {
+            tick: config.tick_time,
+            frame_bytes_max: config.jute_max_buffer,
+            sessionless_timeout: SESSIONLESS_TIMEOUT,
+            skip_acl: config.skip_acl,
+            hash_key,
+        };
+        let now = Clock::now();
+        let shards = readers
+            .into_iter()
+            .enumerate()
+            .map(|(at, reader)| Shard::new(ShardId(at as u16), settings.clone(), reader, now))
+            .collect();
+        let admission = Arc::new(Admission::new(config.max_cnxns, config.max_client_cnxns, hash_key));
+        let words = Words::new(config, about, started, places, disk.sync_times.clone());
+        Ok(Parts { replica, disk, admission, words, shards })
+    }
 }
 
 /// The file that says a server is here.
@@ -95,7 +160,8 @@ const LOCK: &str = "lock";
 const SESSIONLESS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// A start makes a segment while clients wait: it is small, the next ones are made ahead.
 const FIRST_SEGMENT_BYTES: u64 = 4 << 20;
-const CONNECTIONS_OF_A_LOOP: usize = 1 << 17;
+/// Slots of one event loop.
+pub const CONNECTIONS_OF_A_LOOP: usize = 1 << 17;
 const BACKLOG: i32 = 1024;
 
 /// The directories, ours alone as long as this lives.
@@ -153,14 +219,8 @@ struct Loaded {
     snapshots: Vec<Zxid>,
 }
 
-fn load_snapshot(
-    places: &Places,
-    config: &Config,
-    hash_key: HashKey,
-    seed: u64,
-    now: Now,
-) -> Result<Loaded, Fatal> {
-    let settings = replica::Settings {
+fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) -> replica::Settings {
+    replica::Settings {
         server: ServerId(1),
         tick: config.tick_time,
         session_timeout_min: config.min_session_timeout,
@@ -175,7 +235,15 @@ fn load_snapshot(
             seed,
         },
         hash_key,
-    };
+    }
+}
+
+fn load_snapshot(
+    places: &Places,
+    settings: &replica::Settings,
+    shards: usize,
+    now: Now,
+) -> Result<Loaded, Fatal> {
     let mut usable: Vec<Zxid> = vec![];
     for entry in places.snapshots.list().map_err(Fatal::Io)? {
         if let Some(SnapshotName::Whole(zxid)) = SnapshotName::parse(&entry.name) {
@@ -185,7 +253,7 @@ fn load_snapshot(
     usable.sort_unstable();
     while let Some(&zxid) = usable.last() {
         let path = places.snapshots.path_of(&log::snapshot_file_name(zxid));
-        let mut boot = Boot::new(settings.clone(), 1, now);
+        let mut boot = Boot::new(settings.clone(), shards, now);
         match load_one(&path, zxid, &mut boot) {
             Ok(()) => return Ok(Loaded { boot, snapshots: usable }),
             Err(LoadFault::Newer(what)) => return Err(Fatal::Foreign(what)),
@@ -195,7 +263,7 @@ fn load_snapshot(
             }
         }
     }
-    let mut boot = Boot::new(settings, 1, now);
+    let mut boot = Boot::new(settings.clone(), shards, now);
     boot.plant();
     Ok(Loaded { boot, snapshots: usable })
 }

@@ -20,7 +20,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use crate::base::{Ticket, Zxid};
 use crate::io::{Clock, Directory, Error, FileWriter, SegmentFile, Waker};
 use crate::log::{self, Command, SegmentId};
-use crate::replica::SnapshotCommand;
+use crate::replica::{Input, SnapshotCommand};
 
 /// What the threads report. A wake-up of the loop follows each.
 #[derive(Debug)]
@@ -44,6 +44,21 @@ pub enum Done {
     Failed {
         error: Error,
     },
+}
+
+impl Done {
+    /// As the replica is told.
+    pub fn into_input(self) -> Input {
+        match self {
+            Done::Durable { ticket } => Input::Durable { ticket },
+            Done::SpaceLow => Input::SpaceLow,
+            Done::SpaceBack => Input::SpaceBack,
+            Done::SnapshotProgress { bytes } => Input::SnapshotProgress { bytes },
+            Done::SnapshotDone { zxid } => Input::SnapshotDone { zxid },
+            Done::SnapshotFailed { zxid, reason } => Input::SnapshotFailed { zxid, reason },
+            Done::Failed { .. } => unreachable!("the drivers end the server first"),
+        }
+    }
 }
 
 /// How the log did, for `mntr` and `fsync.warningthresholdms`.

@@ -6,7 +6,12 @@
 mod admission;
 mod boot;
 mod disk;
+mod many_loops;
 mod one_loop;
+mod placement;
+mod replica_thread;
+mod rings;
+mod shard_thread;
 mod words;
 
 use std::sync::Arc;
@@ -18,6 +23,9 @@ use crate::config::Config;
 use crate::io::{Clock, Error, Waker};
 use crate::log;
 use crate::replica::BootError;
+
+use one_loop::OneLoop;
+use placement::Placement;
 
 /// Why the server can't start, or can't go on.
 #[derive(Debug)]
@@ -63,11 +71,19 @@ impl Fatal {
     }
 }
 
+/// How long a stopping server waits for clients to take their last replies.
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Set by a signal; asked by the loop each turn.
 #[derive(Clone)]
 pub struct Stop(&'static AtomicBool);
 
 impl Stop {
+    /// SIGTERM and SIGINT ask, and wake the loop of `waker`.
+    fn on_signals(waker: &Waker) -> Result<Stop, Fatal> {
+        crate::io::signal::install(waker).map(Stop).map_err(Fatal::Io)
+    }
+
     fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -77,17 +93,18 @@ impl Stop {
 pub fn run(config: Config, about: About) -> Result<(), Fatal> {
     let started = Clock::now();
     let seed = crate::io::entropy::seed().map_err(Fatal::Io)?;
-    let config = Arc::new(config);
-    boot::boot(&config, about, seed, started)?.run()
+    let placement = Placement::choose(&config)?;
+    let booted = boot::boot(Arc::new(config), about, seed, placement.shards, started)?;
+    if placement.shards == 1 {
+        placement.pin(0)?;
+        OneLoop::build(booted)?.run()
+    } else {
+        many_loops::run(booted, &placement)
+    }
 }
 
 /// The one place where threads begin.
 fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Fatal> {
     let builder = std::thread::Builder::new().name(name.into());
     builder.spawn(body).map_err(|error| Fatal::Thread { name, error })
-}
-
-/// Installs the handlers of SIGTERM and SIGINT.
-fn stop_on_signals(waker: &Waker) -> Result<Stop, Fatal> {
-    crate::io::signal::install(waker).map(Stop).map_err(Fatal::Io)
 }

@@ -13,24 +13,34 @@ use crate::replica::{self, Replica};
 use crate::shard::{self, Shard};
 
 use super::admission::Admission;
+use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Parts};
 use super::disk::{Disk, Done};
-use super::words::Words;
-use super::{Fatal, Stop};
-
-/// How long a stopping server waits for clients to take their last replies.
-const GOODBYE: Duration = Duration::from_secs(2);
+use super::rings::ShardCensus;
+use super::words::{Words, connection_facts};
+use super::{Fatal, GOODBYE, Stop};
 
 pub struct OneLoop {
-    pub io: Loop,
-    pub replica: Replica,
-    pub shard: Shard,
-    pub disk: Disk,
-    pub admission: Arc<Admission>,
-    pub words: Words,
-    pub stop: Stop,
+    io: Loop,
+    replica: Replica,
+    shard: Shard,
+    disk: Disk,
+    admission: Arc<Admission>,
+    words: Words,
+    stop: Stop,
 }
 
 impl OneLoop {
+    pub fn build(booted: Booted) -> Result<OneLoop, Fatal> {
+        let connections_max = booted.config.max_cnxns.min(CONNECTIONS_OF_A_LOOP);
+        let mut io = boot::event_loop(&booted.config, connections_max)?;
+        let stop = Stop::on_signals(&io.doorbell())?;
+        let bound = boot::listen(&booted.config, &mut io)?;
+        booted.ready_line().tell(bound);
+        let Parts { replica, disk, admission, words, mut shards } = booted.into_parts(&io.doorbell())?;
+        let shard = shards.pop().expect("this placement has one shard");
+        Ok(OneLoop { io, replica, shard, disk, admission, words: words.at_port(bound.port()), stop })
+    }
+
     pub fn run(mut self) -> Result<(), Fatal> {
         let mut turn = Turn::default();
         while !self.stop.is_asked() {
@@ -63,13 +73,8 @@ impl OneLoop {
     fn take_done(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
         while let Some(done) = self.disk.next_done() {
             let input = match done {
-                Done::Durable { ticket } => replica::Input::Durable { ticket },
-                Done::SpaceLow => replica::Input::SpaceLow,
-                Done::SpaceBack => replica::Input::SpaceBack,
-                Done::SnapshotProgress { bytes } => replica::Input::SnapshotProgress { bytes },
-                Done::SnapshotDone { zxid } => replica::Input::SnapshotDone { zxid },
-                Done::SnapshotFailed { zxid, reason } => replica::Input::SnapshotFailed { zxid, reason },
                 Done::Failed { error } => return Err(Fatal::Log(error)),
+                done => done.into_input(),
             };
             self.replica.step(turn.now, input, &mut turn.from_replica);
             self.carry_out_replica(turn);
@@ -180,7 +185,7 @@ impl OneLoop {
                     shard::Output::Close { connection } => self.io.close(connection),
                     shard::Output::Word { connection, word, argument } => {
                         let text =
-                            self.words.answer(word, &argument, &self.replica, &mut self.shard, &self.disk);
+                            self.answer_word(word, &argument);
                         self.shard.finish_with(connection, text.as_bytes());
                     }
                 }
@@ -192,6 +197,12 @@ impl OneLoop {
         if !turn.from_replica.is_empty() {
             self.carry_out_replica(turn);
         }
+    }
+
+    fn answer_word(&mut self, word: [u8; 4], argument: &[u8]) -> String {
+        let connections = self.shard.connections().map(connection_facts).collect();
+        let census = vec![ShardCensus { facts: self.shard.facts(), connections }];
+        self.words.answer(word, argument, &self.replica.facts(), census)
     }
 
     /// Nothing new is taken; what is proposed is made durable, answered and sent; then the log is sealed with a mark.

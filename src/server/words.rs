@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::admin::{self, About, Facts, ServerFacts};
-use crate::base::Now;
+use crate::base::{ConnectionId, Now, ShardId};
 use crate::config::Config;
 use crate::io::{Clock, Directory, process};
-use crate::replica::Replica;
-use crate::shard::Shard;
+use crate::{replica, shard};
 
 use super::boot::Places;
-use super::disk::Disk;
+use super::disk::SyncTimes;
+use super::rings::ShardCensus;
 
 pub struct Words {
     config: Arc<Config>,
@@ -19,12 +19,32 @@ pub struct Words {
     started: Now,
     port: u16,
     places: Places,
+    sync_times: Arc<SyncTimes>,
     trace_mask: i64,
 }
 
+/// A four-letter word that came to some shard.
+pub struct Question {
+    pub asker: ShardId,
+    pub connection: ConnectionId,
+    pub word: [u8; 4],
+    pub argument: Vec<u8>,
+}
+
 impl Words {
-    pub fn new(config: Arc<Config>, about: About, started: Now, port: u16, places: Places) -> Words {
-        Words { config, about, started, port, places, trace_mask: admin::TRACE_MASK_DEFAULT }
+    pub fn new(
+        config: Arc<Config>,
+        about: About,
+        started: Now,
+        places: Places,
+        sync_times: Arc<SyncTimes>,
+    ) -> Words {
+        Words { config, about, started, port: 0, places, sync_times, trace_mask: admin::TRACE_MASK_DEFAULT }
+    }
+
+    /// The port as bound.
+    pub fn at_port(self, port: u16) -> Words {
+        Words { port, ..self }
     }
 
     /// The text for a word, or nothing for one that isn't known: then the connection is just closed.
@@ -32,16 +52,19 @@ impl Words {
         &mut self,
         word: [u8; 4],
         argument: &[u8],
-        replica: &Replica,
-        shard: &mut Shard,
-        disk: &Disk,
+        in_replica: &replica::Facts,
+        shards: Vec<ShardCensus>,
     ) -> String {
         let Some(command) = admin::recognise(word) else { return String::new() };
         if let Some(mask) = argument.first_chunk::<8>().filter(|_| command.argument_bytes() == 8) {
             self.trace_mask = i64::from_be_bytes(*mask);
         }
-        let in_replica = replica.facts();
-        let in_shard = shard.facts();
+        let mut connections = vec![];
+        let mut in_shard = shard::Facts::default();
+        for census in shards {
+            in_shard.add(&census.facts);
+            connections.extend(census.connections);
+        }
         let watch_counts = admin::WatchCounts {
             connections_count: in_shard.watching_connections,
             paths_count: in_shard.watched_paths,
@@ -57,7 +80,7 @@ impl Words {
             data_bytes: size(&self.places.snapshots, "snapshot."),
             log_bytes: size(&self.places.log, "segment."),
         };
-        let times = &disk.sync_times;
+        let times = &self.sync_times;
         let store = admin::StoreMetrics {
             snapshot_errors: in_replica.snapshots_failed,
             fsync_time: admin::Summary {
@@ -96,7 +119,6 @@ impl Words {
             open_files_count: process::open_files().unwrap_or(0),
             open_files_max: process::open_files_max().unwrap_or(0),
         };
-        let connections: Vec<admin::ConnectionFacts> = shard.connections().map(connection_facts).collect();
         let facts = Facts {
             about: &self.about,
             config: &self.config,
@@ -115,7 +137,7 @@ impl Words {
     }
 }
 
-fn connection_facts(connection: &crate::shard::Connection) -> admin::ConnectionFacts {
+pub fn connection_facts(connection: &crate::shard::Connection) -> admin::ConnectionFacts {
     use std::time::Duration;
     let stats = &connection.stats;
     let latency = &stats.latency_ms;

@@ -88,6 +88,15 @@ pub struct Latency {
 }
 
 impl Latency {
+    pub fn merge(&mut self, other: &Latency) {
+        if other.count > 0 {
+            self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
+            self.max = self.max.max(other.max);
+            self.sum += other.sum;
+            self.count += other.count;
+        }
+    }
+
     pub fn add(&mut self, value: u64) {
         self.last = value;
         self.min = if self.count == 0 { value } else { self.min.min(value) };

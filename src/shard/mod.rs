@@ -59,6 +59,21 @@ pub struct Facts {
     pub latency: Latency,
 }
 
+impl Facts {
+    /// Adds another shard's.
+    pub fn add(&mut self, other: &Facts) {
+        self.connections += other.connections;
+        self.outstanding += other.outstanding;
+        self.received += other.received;
+        self.sent += other.sent;
+        self.bytes_received += other.bytes_received;
+        self.watches += other.watches;
+        self.watched_paths += other.watched_paths;
+        self.watching_connections += other.watching_connections;
+        self.latency.merge(&other.latency);
+    }
+}
+
 pub struct Shard {
     reader: Reader,
     state: State,
@@ -175,6 +190,16 @@ impl Shard {
         }
     }
 
+    pub fn id(&self) -> ShardId {
+        self.state.id
+    }
+
+    /// The newest version that could be acted on.
+    pub fn published(&self) -> Zxid {
+        self.reader.published()
+    }
+
+    /// Everything up to here was acted on.
     pub fn version(&self) -> Zxid {
         self.state.version
     }

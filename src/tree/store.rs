@@ -20,8 +20,8 @@ use crate::lockfree::{Arena, Bag, IndexWriter, Publisher};
 use super::node::{Birth, Node};
 use super::snapshot::Walk;
 
-/// Superseded versions freed in one call of [`Store::reclaim`], at the most. A write makes at most a few.
-const RECLAIM_BUDGET: usize = 64;
+/// Versions freed before the slots they leave are looked at.
+const RECLAIM_BATCH: usize = 64;
 
 pub struct Store {
     key: HashKey,
@@ -38,6 +38,9 @@ pub struct Store {
     data_bytes: u64,
     pub(super) walk: Option<Walk>,
 }
+
+/// What one transaction may leave to free, with room to catch up.
+pub const RECLAIM_BUDGET: usize = 16;
 
 /// Slot of the root: the first node ever made, never deleted.
 pub const ROOT: u32 = 0;
@@ -183,19 +186,27 @@ impl Store {
         Zxid::of_version(self.publisher.published())
     }
 
-    /// Frees a bounded number of versions that nobody may read any more, and the slots of nodes long deleted.
-    pub fn reclaim(&mut self) {
-        let mut superseded = [0u32; RECLAIM_BUDGET];
-        let mut count = 0;
-        self.arena.reclaim(&self.publisher, RECLAIM_BUDGET, &mut |slot| {
-            superseded[count] = slot;
-            count += 1;
-        });
-        self.index.reclaim(&self.publisher);
+    /// Frees versions that nobody may read any more, oldest first and about `budget` of them, and the slots of nodes
+    /// long deleted.
+    pub fn reclaim(&mut self, budget: usize) {
         let horizon = self.publisher.horizon();
-        for &slot in &superseded[..count] {
-            self.unlink_if_dead(slot, horizon);
+        let mut freed = 0;
+        while freed < budget {
+            let mut superseded = [0u32; RECLAIM_BATCH];
+            let mut count = 0;
+            let batch = self.arena.reclaim(&self.publisher, RECLAIM_BATCH, &mut |slot| {
+                superseded[count] = slot;
+                count += 1;
+            });
+            for &slot in &superseded[..count] {
+                self.unlink_if_dead(slot, horizon);
+            }
+            if batch < RECLAIM_BATCH {
+                break;
+            }
+            freed += batch;
         }
+        self.index.reclaim(&self.publisher);
     }
 
     fn unlink_if_dead(&mut self, slot: u32, horizon: u64) {
