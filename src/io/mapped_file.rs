@@ -1,8 +1,8 @@
 //! Files seen as memory: the log's segments, written through the map; and any file, to be read whole.
 //!
-//! A segment is made by the recipe that `design.md` 8 measured: zeroes by large writes, fsync, drop the cache, map, advise
-//! random access, populate for *reading*. Then a small store dirties 4 KiB (not a 1 MiB folio) and faults on nothing but
-//! the write protection. Its size never changes, so no access is past the end of the file.
+//! A segment is made by the recipe that `design.md` 8 measured: zeroes by large writes, fsync, drop the cache, read it back
+//! in small folios, map, advise random access, populate for *reading*. Then a small store dirties 4 KiB (not a 1 MiB folio)
+//! and faults on nothing but the write protection. Its size never changes, so no access is past the end of the file.
 //! Invariants: 1. a `SegmentFile` has one owner, which alone writes. 2. nobody truncates a mapped file: the directory's
 //! lock keeps other servers away; who does it all the same is named by `sigbus`. 3. a failed persist is never retried: the
 //! caller treats it as fatal.
@@ -21,6 +21,10 @@ use super::sigbus::Registration;
 
 /// Zeroes are written in pieces of this size.
 const ZEROES_BYTES: usize = 1 << 20;
+
+/// How much is asked for at once when a segment is read back: the usual `read_ahead_kb`, above which the kernel ignores
+/// the rest. Left to the populating faults, each page would be a read of its own: 16 MiB took 1.3 s, so they take 25 ms.
+const READ_BACK_BYTES: u64 = 128 << 10;
 
 /// A preallocated file written through a map of all of it.
 pub struct SegmentFile {
@@ -69,6 +73,8 @@ impl SegmentFile {
     }
 
     fn map(file: File, path: &Path) -> Result<SegmentFile, Error> {
+        file.sync_all().map_err(|e| Error::of_file("persist", path, e))?;
+        shrink_folios(&file, path)?;
         // SAFETY: the file's size doesn't change and nobody else writes to it while it is mapped: module invariants 1, 2.
         let map = unsafe { MmapMut::map_mut(&file) }.map_err(|e| Error::of_file("map", path, e))?;
         map.advise(Advice::Random).map_err(|e| Error::of_file("advise random access to", path, e))?;
@@ -148,13 +154,23 @@ fn write_zeroes(path: &Path, bytes: u64) -> Result<File, Error> {
         done += piece as u64;
     }
     file.sync_all().map_err(|e| Error::of_file("persist", path, e))?;
-    // Drops the large folios of the writes; without this every small persist writes a megabyte.
-    // SAFETY: takes no pointers. It returns the error instead of setting errno.
-    let result = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
-    match result {
-        0 => Ok(file),
-        code => Err(failed(io::Error::from_raw_os_error(code))),
+    Ok(file)
+}
+
+/// Puts small folios in the place of the large ones that writing or reading ahead left in the page cache. The file must
+/// be clean. Only advice: where a file system takes none, persisting is slower and `doctor` tells.
+fn shrink_folios(file: &File, path: &Path) -> Result<(), Error> {
+    let bytes = file.metadata().map_err(|e| Error::of_file("look at", path, e))?.len();
+    let advise = |offset: u64, length: u64, advice| {
+        // SAFETY: takes no pointers.
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), offset as i64, length as i64, advice) };
+    };
+    advise(0, 0, libc::POSIX_FADV_DONTNEED);
+    // Asked for like this, not by a fault, the kernel reads page by page into single-page folios, but in large requests.
+    for offset in (0..bytes).step_by(READ_BACK_BYTES as usize) {
+        advise(offset, READ_BACK_BYTES, libc::POSIX_FADV_WILLNEED);
     }
+    Ok(())
 }
 
 /// Maps every page for reading. Not for writing: that would dirty them all.

@@ -46,6 +46,36 @@ fn a_segment_is_allocated_in_full() {
     assert!(metadata.blocks() * 512 >= BYTES, "{} blocks", metadata.blocks());
 }
 
+/// Bytes of page cache which this thread has made dirty.
+fn dirtied_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/io")
+        .expect("needs CONFIG_TASK_IO_ACCOUNTING, as all distributions have");
+    let line = text.lines().find_map(|line| line.strip_prefix("write_bytes: ")).unwrap();
+    line.parse().unwrap()
+}
+
+/// What the recipe is for. With the folios that large writes leave, each of these persists would write a megabyte.
+#[test]
+fn a_small_store_dirties_a_page_and_not_a_megabyte() {
+    let scratch = Scratch::new("folios");
+    let path = scratch.path().join("segment");
+    let store = |mut segment: SegmentFile| {
+        let before = dirtied_bytes();
+        for index in 0..8 {
+            segment.write_at(index * 300_000, b"a few bytes");
+            segment.persist().unwrap();
+        }
+        let dirtied = dirtied_bytes() - before;
+        assert!(dirtied <= 8 * 16_384, "{dirtied} bytes for eight small persists");
+    };
+    store(SegmentFile::create(&path, BYTES).unwrap());
+    assert!(
+        MappedFile::open(&path).unwrap().bytes().iter().any(|b| *b != 0),
+        "reading ahead makes large folios"
+    );
+    store(SegmentFile::open(&path).unwrap());
+}
+
 #[test]
 fn an_existing_file_is_never_overwritten() {
     let scratch = Scratch::new("exists");

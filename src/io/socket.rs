@@ -57,6 +57,14 @@ pub(super) fn listen(
     Ok((listener.into(), bound))
 }
 
+/// Throws away what was received and not read. Closed with such bytes, a socket is reset, and a reply still on its way to
+/// the peer is lost with it.
+pub(super) fn discard_unread(fd: &OwnedFd) {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+    // SAFETY: with MSG_TRUNC TCP drops the bytes and writes nothing, so no buffer is needed (tcp(7)).
+    unsafe { libc::recv(fd.as_raw_fd(), std::ptr::null_mut(), 64 << 20, flags) };
+}
+
 /// A TCP socket with TCP_NODELAY, in blocking mode: the ring waits by itself only on such.
 pub(super) fn stream_socket(address: SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };

@@ -178,10 +178,10 @@ fn run(seed: u64) -> (FakeRing, usize) {
     let (mut closed, mut next_byte) = (0, 0u8);
     let mut step = |table: &mut Table, ring: &mut FakeRing, connections: &mut Map<ConnectionId, Believed>| {
         let mut outcome = table.next_outcome();
-        if outcome.is_none() {
-            if let Some(completion) = ring.step() {
-                outcome = table.complete(completion);
-            }
+        if outcome.is_none()
+            && let Some(completion) = ring.step()
+        {
+            outcome = table.complete(completion);
         }
         match outcome {
             None => {}
