@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::{HashKey, Now, ServerId, ShardId, Ticket, Zxid, limits};
 use crate::admin::About;
+use crate::base::{HashKey, Now, ServerId, ShardId, Ticket, Zxid, limits};
 use crate::config::Config;
 use crate::io::{Backend, Clock, Directory, Error, Lock, Loop, MappedFile, SegmentFile};
 use crate::log::{self, Command, SegmentId, SegmentImage, SnapshotDecoder, SnapshotName};
@@ -13,10 +13,10 @@ use crate::replica::{self, Boot, Replica, SnapshotSettings, Start};
 use crate::shard::{self, Shard};
 use crate::tree::Reader;
 
+use super::Fatal;
 use super::admission::Admission;
 use super::disk::{self, Disk};
 use super::words::Words;
-use super::Fatal;
 
 /// Our files lie in a directory of their own below `dataDir` and `dataLogDir`, beside Apache's `version-2`.
 const SUBDIRECTORY: &str = "ringkeeper-1";
@@ -36,7 +36,13 @@ pub struct Booted {
 }
 
 /// Takes the directories and recovers what they hold.
-pub fn boot(config: Arc<Config>, about: About, seed: u64, shards: usize, started: Now) -> Result<Booted, Fatal> {
+pub fn boot(
+    config: Arc<Config>,
+    about: About,
+    seed: u64,
+    shards: usize,
+    started: Now,
+) -> Result<Booted, Fatal> {
     crate::io::install_sigbus_handler().map_err(Fatal::Io)?;
     let places = Places::open(&config)?;
     let mut prng = crate::base::Prng::salted(seed, "boot");

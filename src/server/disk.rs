@@ -87,6 +87,8 @@ pub struct Disk {
     to_log: Option<Sender<Vec<Command>>>,
     to_snapshots: Option<Sender<SnapshotCommand>>,
     done: Receiver<Done>,
+    /// Taken by `wait_done`, not yet handed out.
+    waited: Option<Done>,
     threads: Vec<JoinHandle<()>>,
     pub sync_times: Arc<SyncTimes>,
 }
@@ -135,6 +137,7 @@ impl Disk {
             to_log: Some(to_log),
             to_snapshots: Some(to_snapshots),
             done,
+            waited: None,
             threads,
             sync_times,
         })
@@ -161,7 +164,14 @@ impl Disk {
     }
 
     pub fn next_done(&mut self) -> Option<Done> {
-        self.done.try_recv().ok()
+        self.waited.take().or_else(|| self.done.try_recv().ok())
+    }
+
+    /// Blocks until a thread reports, or for `patience`.
+    pub fn wait_done(&mut self, patience: Duration) {
+        if self.waited.is_none() {
+            self.waited = self.done.recv_timeout(patience).ok();
+        }
     }
 
     /// The last mark, then the threads end. Whatever was handed over is carried out.

@@ -64,10 +64,12 @@ pub fn run(booted: Booted, placement: &Placement) -> Result<(), Fatal> {
     let bound = bound.expect("the first shard listens");
     ready.tell(bound);
     let to_shards: Vec<Sender<ToShard>> = shards.iter().map(|(to_shard, _)| to_shard.clone()).collect();
-    let answering = Answering { words: words.at_port(bound.port()), shards, to_replica, replica: bell.clone() };
+    let answering =
+        Answering { words: words.at_port(bound.port()), shards, to_replica, replica: bell.clone() };
     spawn("words", move || answering.run(&questions))?;
 
-    ReplicaThread { io, replica, disk, bell, shards: replica_ends, to_shards, words: words_for_replica, stop }.run()
+    ReplicaThread { io, replica, disk, bell, shards: replica_ends, to_shards, words: words_for_replica, stop }
+        .run()
 }
 
 /// A shard's thread that has not got its shard yet.
@@ -98,9 +100,9 @@ fn start_shard(
     let (config, placement) = (config.clone(), placement.clone());
     let (to_replica, replica) = (to_replica.clone(), replica.clone());
     spawn("shard", move || {
-        let made = placement.pin(at + 1).and_then(|()| {
-            boot::event_loop(&config, config.max_cnxns.min(CONNECTIONS_OF_A_LOOP))
-        });
+        let made = placement
+            .pin(at + 1)
+            .and_then(|()| boot::event_loop(&config, config.max_cnxns.min(CONNECTIONS_OF_A_LOOP)));
         let mut io = match made {
             Ok(io) => io,
             Err(fatal) => return drop(waker_in.send(Err(fatal))),

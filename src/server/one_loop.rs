@@ -19,6 +19,9 @@ use super::rings::ShardCensus;
 use super::words::{Words, connection_facts};
 use super::{Fatal, GOODBYE, Stop};
 
+/// How long a full pipeline waits for the disk at a time.
+const DISK_PATIENCE: Duration = Duration::from_millis(1);
+
 pub struct OneLoop {
     io: Loop,
     replica: Replica,
@@ -51,6 +54,10 @@ impl OneLoop {
 
     fn turn(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
         let timeout = self.timeout();
+        if self.replica.is_full() {
+            // Events wait, so the ring would not: only the disk can make room.
+            self.disk.wait_done(DISK_PATIENCE);
+        }
         self.io.wait(timeout).map_err(Fatal::Io)?;
         turn.now = Clock::now();
         self.take_done(turn)?;
@@ -102,7 +109,10 @@ impl OneLoop {
                     self.shard.step(now, shard::Input::Sent { connection, buffer }, &mut turn.from_shard);
                     self.carry_out_shard(turn);
                 }
-                Event::Ended { connection } => self.io.close(connection),
+                Event::Ended { connection } => {
+                    self.shard.step(now, shard::Input::Ended { connection }, &mut turn.from_shard);
+                    self.carry_out_shard(turn);
+                }
                 Event::Closed { connection, .. } => {
                     self.admission.leave(&mut turn.addresses, connection);
                     self.shard.step(now, shard::Input::Closed { connection }, &mut turn.from_shard);
@@ -184,8 +194,7 @@ impl OneLoop {
                     shard::Output::Resume { connection } => self.io.resume_receive(connection),
                     shard::Output::Close { connection } => self.io.close(connection),
                     shard::Output::Word { connection, word, argument } => {
-                        let text =
-                            self.answer_word(word, &argument);
+                        let text = self.answer_word(word, &argument);
                         self.shard.finish_with(connection, text.as_bytes());
                     }
                 }

@@ -47,7 +47,10 @@ impl Bell {
 pub enum ToShard {
     Socket(AcceptedSocket),
     /// The answer to a four-letter word.
-    Text { connection: ConnectionId, text: String },
+    Text {
+        connection: ConnectionId,
+        text: String,
+    },
     Census(Sender<ShardCensus>),
     Stop,
 }
@@ -140,12 +143,8 @@ pub fn ends(replica: &Bell, shard: &Bell) -> (ReplicaEnd, ShardEnd, Sender<ToSha
     let (requests, request_out) = ring(limits::REQUESTS_MAX);
     let (notices_in, notices) = ring(limits::NOTICES_MAX);
     let (to_shard, words) = unbounded();
-    let replica_end = ReplicaEnd {
-        requests: request_out,
-        notices: notices_in,
-        held: VecDeque::new(),
-        bell: shard.clone(),
-    };
+    let replica_end =
+        ReplicaEnd { requests: request_out, notices: notices_in, held: VecDeque::new(), bell: shard.clone() };
     let shard_end = ShardEnd {
         requests,
         held: VecDeque::new(),

@@ -154,7 +154,10 @@ impl ShardThread {
                     self.shard.step(now, shard::Input::Sent { connection, buffer }, &mut turn.outputs);
                     self.carry_out(turn);
                 }
-                Event::Ended { connection } => self.io.close(connection),
+                Event::Ended { connection } => {
+                    self.shard.step(now, shard::Input::Ended { connection }, &mut turn.outputs);
+                    self.carry_out(turn);
+                }
                 Event::Closed { connection, .. } => {
                     self.admission.leave(&mut turn.addresses, connection);
                     self.shard.step(now, shard::Input::Closed { connection }, &mut turn.outputs);

@@ -57,6 +57,8 @@ pub struct Connection {
     pub paused: bool,
     /// In the shard's list of connections with new output.
     pub dirty: bool,
+    /// A four-letter word is being answered: not closed before its text is sent.
+    pub awaits_text: bool,
     /// `Output::Close` is out.
     pub close_asked: bool,
     pub pending: VecDeque<Pending>,
@@ -120,6 +122,7 @@ impl Connection {
             sending: false,
             paused: false,
             dirty: false,
+            awaits_text: false,
             close_asked: false,
             pending: VecDeque::new(),
             heard: now,

@@ -118,6 +118,7 @@ impl State {
                     // stmk is followed by eight bytes; whatever comes in the same packet is handed over.
                     let argument = bytes[4..].to_vec();
                     connection.phase = Phase::Closing;
+                    connection.awaits_text = true;
                     outputs.push(Output::Word { connection: id, word, argument });
                     return Taken::Wait;
                 }

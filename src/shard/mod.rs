@@ -138,6 +138,8 @@ impl Shard {
                 let reading = self.reader.enter();
                 self.state.on_sent(&reading, connection, buffer, outputs);
             }
+            // ZooKeeper takes the end of input for the end of the connection. A four-letter word is answered first.
+            Input::Ended { connection } => self.state.begin_close(connection),
             Input::Closed { connection } => self.state.on_closed(connection),
             Input::Notice(notice) => self.state.notices.push_back(notice),
             Input::Published => {
@@ -160,6 +162,7 @@ impl Shard {
         if let Some(found) = self.state.connection(connection) {
             found.output.extend_from_slice(text);
             found.phase = Phase::Closing;
+            found.awaits_text = false;
             self.state.mark_dirty(connection);
         }
     }
@@ -294,7 +297,7 @@ impl State {
         for &id in &dirty {
             let Some(connection) = self.connection(id) else { continue };
             connection.dirty = false;
-            if connection.sending || connection.close_asked {
+            if connection.sending || connection.close_asked || connection.awaits_text {
                 continue;
             }
             if connection.output.is_empty() {
