@@ -10,8 +10,8 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// For one step of the handshake or of the farewell.
-const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+/// For one step of the handshake or of the farewell, towards a server that serves.
+pub const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Connection {
     pub stream: TcpStream,
@@ -20,6 +20,7 @@ pub struct Connection {
     pub timeout_ms: i32,
     /// What the poll driver waits for on this socket.
     pub interest: EventFlags,
+    step: Duration,
 }
 
 impl AsMut<Session> for Connection {
@@ -33,16 +34,17 @@ fn bad_answer(what: String) -> io::Error {
 }
 
 impl Connection {
-    /// Connects and opens a new session. The socket is left blocking.
+    /// Connects and opens a new session; each answer is waited for as long as `step`. The socket is left blocking.
     pub fn open(
         server: SocketAddr,
         index: usize,
         timeout_ms: i32,
         exists_is_fine: bool,
+        step: Duration,
     ) -> io::Result<Connection> {
-        let mut stream = TcpStream::connect_timeout(&server, STEP_TIMEOUT)?;
+        let mut stream = TcpStream::connect_timeout(&server, step)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(STEP_TIMEOUT))?;
+        stream.set_read_timeout(Some(step))?;
         let mut request = Vec::new();
         protocol::connect_request(&mut request, timeout_ms);
         stream.write_all(&request)?;
@@ -58,20 +60,21 @@ impl Connection {
             session: Session::new(index, exists_is_fine),
             timeout_ms: granted,
             interest: EventFlags::empty(),
+            step,
         })
     }
 
-    /// Reads the znode at `path` and closes the session.
-    pub fn read_once(mut self, path: &str) -> io::Result<()> {
+    /// Reads the znode at `path`, whose data doesn't matter.
+    pub fn read(&mut self, path: &str) -> io::Result<()> {
         let xid = self.session.next_xid();
         self.session.skip_xid();
         let mut request = Vec::new();
         protocol::get_data(&mut request, xid, path.as_bytes());
-        self.stream.set_read_timeout(Some(STEP_TIMEOUT))?;
+        self.stream.set_read_timeout(Some(self.step))?;
         self.stream.write_all(&request)?;
         let answer = read_frame(&mut self.stream)?;
         match (protocol::int_at(&answer, 0), protocol::int_at(&answer, 12)) {
-            (Some(answered), Some(0)) if answered == xid => self.close(),
+            (Some(answered), Some(0)) if answered == xid => Ok(()),
             (_, Some(code)) => {
                 Err(bad_answer(format!("reading {path}: {} ({code})", protocol::error_name(code))))
             }
@@ -82,7 +85,7 @@ impl Connection {
     /// Says goodbye and waits for the answer. For a session whose requests are all answered.
     pub fn close(mut self) -> io::Result<()> {
         self.stream.set_nonblocking(false)?;
-        self.stream.set_read_timeout(Some(STEP_TIMEOUT))?;
+        self.stream.set_read_timeout(Some(self.step))?;
         let xid = self.session.next_xid();
         let mut request = Vec::new();
         protocol::close_session(&mut request, xid);
@@ -116,7 +119,7 @@ fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 fn explained(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", STEP_TIMEOUT.as_secs()))
+            io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
         }
         io::ErrorKind::UnexpectedEof => {
             io::Error::new(error.kind(), "the server closed the connection (is it serving? see its log)")

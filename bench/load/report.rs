@@ -59,6 +59,7 @@ pub fn as_json(arguments: &LoadArguments, load: &Load) -> Value {
         "window_seconds": window_seconds,
         "window_start_ns": begin.at,
         "operations": all.len(),
+        "replies_total": recorder.replies_total,
         "operations_per_second": per_second(all.len()),
         "latency": latency(&all),
         "latency_by_kind": kinds,

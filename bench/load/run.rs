@@ -4,7 +4,7 @@
 
 use crate::arguments::{DriverChoice, LoadArguments, WaitArguments, resolve};
 use crate::clock;
-use crate::connection::Connection;
+use crate::connection::{Connection, STEP_TIMEOUT};
 use crate::load::{Load, Pacing};
 use crate::workload::{self, CHILDREN_PER_PARENT, Endless, Mix, ROOT, Source, Workload};
 use crate::{poll_driver, report, ring_driver};
@@ -65,7 +65,7 @@ fn open_sessions(
 ) -> Result<Vec<Connection>, String> {
     (0..count)
         .map(|index| {
-            Connection::open(server, index, arguments.session_timeout, exists_is_fine)
+            Connection::open(server, index, arguments.session_timeout, exists_is_fine, STEP_TIMEOUT)
                 .map_err(|error| format!("session {} of {count} at {server}: {error}", index + 1))
         })
         .collect()
@@ -157,17 +157,24 @@ fn write_json(path: &Path, result: &serde_json::Value) -> Result<(), String> {
         .map_err(|error| format!("--json {}: {error}", path.display()))
 }
 
-/// Prints the seconds until the server answers a read of `path`: dialled again and again, so that the time of a
-/// restart has the resolution of a failed dial and not that of a poll interval.
+/// How long one attempt of [`wait`] may take: some servers take a connection before they serve, and then forget it.
+const WAIT_STEP: Duration = Duration::from_millis(500);
+
+/// Prints the seconds until the server answers a read of `path`. It is dialled again at once when it refuses, so that
+/// the time of a restart has the resolution of a failed dial.
 pub fn wait(arguments: &WaitArguments) -> Result<(), String> {
     let server = resolve(&arguments.server)?;
     let start = clock::now();
     loop {
-        let attempt = Connection::open(server, 0, 30_000, false).and_then(|c| c.read_once(&arguments.path));
-        let seconds = (clock::now() - start) as f64 / 1e9;
+        let attempt = Connection::open(server, 0, 30_000, false, WAIT_STEP)
+            .and_then(|mut connection| connection.read(&arguments.path).map(|()| connection));
+        let now = clock::now();
+        let seconds = (now - start) as f64 / 1e9;
         match attempt {
-            Ok(()) => {
-                println!("answered after {seconds:.4} s, at {} ns of the monotone clock", clock::now());
+            Ok(connection) => {
+                println!("answered after {seconds:.4} s, at {now} ns of the monotone clock");
+                // The answer counts; a session that can't be closed expires.
+                let _ = connection.close();
                 return Ok(());
             }
             Err(error) if seconds > arguments.seconds => {
