@@ -15,7 +15,7 @@ use super::*;
 
 /// All interleavings with at most this many preemptions, beside those at blocking: known to find nearly all faults,
 /// and without it the larger models take hours.
-const PREEMPTIONS: usize = 3;
+const PREEMPTIONS: usize = 4;
 
 fn explore(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
