@@ -326,12 +326,12 @@ impl IndexWriter {
         // a version above the published one finds the new tables.
         let stamp = publisher.published() + 1;
         self.retired.extend(self.replaced.drain(..).map(|table| (stamp, table)));
-        let horizon = publisher.horizon();
+        let horizon = publisher.horizon_of_unlinked();
         let mut freed = 0;
         while self.retired.front().is_some_and(|&(stamp, _)| stamp <= horizon) {
             let (_, table) = self.retired.pop_front().expect("it has a front");
-            // SAFETY: taken out of its segment and owned by this queue; horizon ≥ stamp says that no reader is inside
-            // (header of `eras`); `publisher`, checked to be ours, vouches for the horizon.
+            // SAFETY: taken out of its segment and owned by this queue; the horizon says that no reader is inside or
+            // can come in: a table is found through its segment's pointer only (header of `eras`); `publisher`, checked to be ours, vouches for the horizon.
             unsafe { table.free() };
             freed += 1;
         }

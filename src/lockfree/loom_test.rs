@@ -15,7 +15,7 @@ use super::*;
 
 /// All interleavings with at most this many preemptions, beside those at blocking: known to find nearly all faults,
 /// and without it the larger models take hours.
-const PREEMPTIONS: usize = 3;
+const PREEMPTIONS: usize = 4;
 
 fn explore(preemptions: Option<usize>, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
@@ -205,7 +205,8 @@ fn replacing_a_table() {
         });
         writer.insert(1 << 62, 6);
         assert!(writer.bytes() > before, "this is about replacing");
-        assert_eq!(writer.reclaim(&publisher), 0, "nothing published since, so readers may be inside");
+        // Frees it if the reader isn't inside, though nothing was published since.
+        writer.reclaim(&publisher);
         publisher.publish(2);
         writer.reclaim(&publisher);
         publisher.publish(3);
