@@ -54,8 +54,8 @@ impl World {
     fn new(seed: u64, bug: Bug) -> World {
         let mut prng = Prng::salted(seed, "log crash test");
         let settings = Settings {
-            segment_bytes: 8192 << prng.below(2),
-            first_segment_bytes: 8192,
+            segment_bytes: 8192 << prng.below(4),
+            first_segment_bytes: 8192 << prng.below(3),
             group_bytes_max: 4096,
             persists_max: 1 + prng.below(3) as usize,
             salt_seed: 0,
@@ -400,37 +400,37 @@ fn acknowledged_entries_survive_crashes_at_every_command_and_within_repairs() {
     }
 }
 
-fn caught(bug: Bug, as_what: &str) {
+fn caught(bug: Bug, as_what: &[&str]) {
     let why = (0..200).find_map(|seed| run(seed, bug, 40).err()).expect("the checker has to catch this bug");
-    assert!(why.contains(as_what), "{why}");
+    assert!(as_what.iter().any(|what| why.contains(what)), "{why}");
 }
 
 #[test]
 fn canary_acknowledge_before_durable_is_caught() {
-    caught(Bug::AcknowledgeBeforeDurable, "lost");
+    caught(Bug::AcknowledgeBeforeDurable, &["lost"]);
 }
 
 #[test]
 fn canary_skipped_persist_is_caught() {
-    caught(Bug::SkipPersist, "lost");
+    caught(Bug::SkipPersist, &["lost"]);
 }
 
 #[test]
 fn canary_trusted_page_cache_is_caught() {
-    caught(Bug::TrustPageCache, "lost");
+    caught(Bug::TrustPageCache, &["lost"]);
 }
 
 #[test]
 fn canary_cleanup_before_the_repair_is_persisted_is_caught() {
-    caught(Bug::CleanupFirst, "refused after a mere crash");
+    caught(Bug::CleanupFirst, &["lost", "refused after a mere crash"]);
 }
 
 #[test]
 fn canary_accepted_torn_tail_is_caught() {
-    caught(Bug::AcceptTornTail, "garbage");
+    caught(Bug::AcceptTornTail, &["garbage"]);
 }
 
 #[test]
 fn canary_ignored_salt_is_caught() {
-    caught(Bug::IgnoreSalt, "garbage");
+    caught(Bug::IgnoreSalt, &["garbage"]);
 }

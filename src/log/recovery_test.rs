@@ -1,6 +1,7 @@
 use super::*;
 use crate::log::Writer;
 use crate::log::model_disk::ModelDisk;
+use crate::log::segment::u64_at;
 
 const SETTINGS: Settings = Settings {
     segment_bytes: 8192,
@@ -241,7 +242,7 @@ fn a_missing_file_in_the_middle_is_refused_unless_a_snapshot_covers_it() {
     }
     assert_eq!(log.disk.names(), [SegmentId(1), SegmentId(2), SegmentId(3)]);
     log.disk.delete(SegmentId(2));
-    let fault = Fault::Missing { segment: SegmentId(2), needed_by: SegmentId(3) };
+    let fault = Fault::Missing { segment: SegmentId(2), needed_by: SegmentId(3), snapshot: Zxid(0) };
     assert_eq!(log.recover(), Err(fault.clone()));
     assert!(fault.to_string().contains("segment.0000000000000002 is missing"));
     assert_eq!(log.recover_behind(Zxid(4)), Ok(6));
@@ -336,7 +337,7 @@ fn a_log_that_begins_behind_the_snapshot_is_refused() {
     log.writer.purge(Zxid(2), &mut commands);
     carry_out(&mut log.disk, &commands);
     assert_eq!(log.writer.continuous_after(), Zxid(2));
-    let fault = Fault::Missing { segment: SegmentId(2), needed_by: SegmentId(3) };
+    let fault = Fault::Missing { segment: SegmentId(2), needed_by: SegmentId(3), snapshot: Zxid(1) };
     assert_eq!(log.recover_behind(Zxid(1)), Err(fault));
     assert_eq!(log.recover_behind(Zxid(2)), Ok(3));
     log.restart_behind(Zxid(2));
@@ -526,6 +527,115 @@ fn forge(image: &mut [u8]) {
             image[start..start + 4].copy_from_slice(&checksum.to_le_bytes());
         }
     }
+}
+
+/// Where the groups of the first segment lie, and its image: entries 1 | 2 3 4 | 5 | mark, all of 40 bytes.
+fn forgeable() -> (Log, [usize; 4]) {
+    let mut log = Log::new();
+    let first = log.group(&[40]).offset as usize;
+    let second = log.group(&[40, 40, 40]).offset as usize;
+    let third = log.group(&[40]).offset as usize;
+    let fourth = log.writer.active_segment().1.next_multiple_of(8) as usize;
+    log.finish();
+    assert_eq!(log.recover(), Ok(5));
+    (log, [first, second, third, fourth])
+}
+
+const RECORD: usize = RECORD_HEADER_BYTES + 40;
+
+/// What recovery says of the first segment after `forging` it; checksums of headers are made to fit.
+fn why_refused(log: &mut Log, forging: impl FnOnce(&mut Vec<u8>)) -> (u64, &'static str) {
+    let image = log.disk.bytes_mut(SegmentId(1));
+    forging(image);
+    forge(image);
+    match log.recover() {
+        Err(Fault::Damaged { at, why, .. }) => (at.offset, why),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_record_taken_out_of_the_middle_is_noticed() {
+    let (mut log, [_, second, ..]) = forgeable();
+    let third_record = second + GROUP_HEADER_BYTES + 2 * RECORD;
+    let (at, why) = why_refused(&mut log, |image| {
+        image.copy_within(third_record..third_record + RECORD, third_record - RECORD);
+    });
+    assert_eq!((at, why), ((third_record - RECORD) as u64, "the record doesn't follow the one before it"));
+}
+
+#[test]
+fn a_group_taken_out_of_the_middle_is_noticed() {
+    let (mut log, [_, second, third, _]) = forgeable();
+    let (at, why) = why_refused(&mut log, |image| {
+        image.copy_within(third..third + GROUP_HEADER_BYTES + RECORD, second);
+        image[second + 24..second + 32].copy_from_slice(&(second as u64).to_le_bytes());
+        image[second + 40..second + 56].fill(0); // its mark would lie behind it
+    });
+    assert_eq!(why, "the group doesn't follow the record before it");
+    assert_eq!(at.next_multiple_of(8), second as u64);
+}
+
+#[test]
+fn a_group_in_another_place_than_its_own_is_none() {
+    let (mut log, [_, second, third, _]) = forgeable();
+    let (_, why) = why_refused(&mut log, |image| {
+        image.copy_within(third..third + GROUP_HEADER_BYTES + RECORD, second);
+    });
+    assert_eq!(why, "no group begins here");
+}
+
+#[test]
+fn a_group_with_another_salt_is_none_and_proves_nothing() {
+    let (mut log, [_, second, ..]) = forgeable();
+    let (_, why) = why_refused(&mut log, |image| image[second + 8] ^= 1);
+    assert_eq!(why, "no group begins here");
+    // Behind the end, such a group says that much more was durable. It is what an older file left here.
+    let mut log = Log::new().groups(2);
+    let (start, bytes, _) = log.groups[1];
+    let image = log.disk.bytes_mut(SegmentId(1));
+    let stale = 6000;
+    image.copy_within(start.offset as usize..(start.offset + bytes) as usize, stale);
+    image[stale + 8] ^= 1;
+    image[stale + 24..stale + 32].copy_from_slice(&(stale as u64).to_le_bytes());
+    image[stale + 48..stale + 56].copy_from_slice(&(stale as u64).to_le_bytes());
+    forge(image);
+    assert_eq!(log.recover(), Ok(4));
+    let image = log.disk.bytes_mut(SegmentId(1));
+    image[stale + 8] ^= 1;
+    forge(image);
+    assert!(log.recover().is_err(), "with the right salt it is a proof");
+}
+
+#[test]
+fn a_group_whose_count_is_wrong_is_noticed() {
+    for (delta, expected) in
+        [(1, "the group holds fewer records than it says"), (u8::MAX, "the records don't fill their group")]
+    {
+        let (mut log, [_, second, ..]) = forgeable();
+        let (_, why) =
+            why_refused(&mut log, |image| image[second + 60] = image[second + 60].wrapping_add(delta));
+        assert_eq!(why, expected);
+    }
+}
+
+#[test]
+fn a_segment_that_continues_in_the_middle_of_a_record_or_at_another_zxid_is_noticed() {
+    let mut log = Log::new().groups(2);
+    log.roll();
+    log.group(&[40]);
+    let continues = u64_at(log.disk.images()[1].bytes, 48);
+    let image = log.disk.bytes_mut(SegmentId(2));
+    image[48..56].copy_from_slice(&(continues - 1).to_le_bytes());
+    forge(image);
+    let middle = position(1, continues - 1);
+    assert_eq!(log.recover(), Err(Fault::Foreign { segment: SegmentId(2), continues: middle }));
+    let image = log.disk.bytes_mut(SegmentId(2));
+    image[48..56].copy_from_slice(&continues.to_le_bytes());
+    image[32] ^= 7;
+    forge(image);
+    let fault = log.recover().expect_err("another history");
+    assert!(matches!(fault, Fault::Foreign { segment: SegmentId(2), .. }), "{fault}");
 }
 
 #[test]
