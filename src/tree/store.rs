@@ -62,14 +62,19 @@ impl Store {
         }
     }
 
-    /// The living node at `path`, in its newest version, whether published or not.
+    /// The living node at `path`, in its newest version, whether published or not. The empty path is the root.
     pub fn find(&self, path: &[u8]) -> Option<(u32, &Node)> {
         let path = if path.is_empty() { b"/" } else { path };
-        self.find_any(path).filter(|(_, node)| node.is_alive())
+        self.find_hashed(self.key.hash(path), path)
     }
 
-    fn find_any(&self, path: &[u8]) -> Option<(u32, &Node)> {
-        self.index.candidates(self.key.hash(path)).find_map(|slot| {
+    /// The same for those who have the path's hash already; the root under its own name only.
+    pub fn find_hashed(&self, hash: u64, path: &[u8]) -> Option<(u32, &Node)> {
+        self.find_any(hash, path).filter(|(_, node)| node.is_alive())
+    }
+
+    fn find_any(&self, hash: u64, path: &[u8]) -> Option<(u32, &Node)> {
+        self.index.candidates(hash).find_map(|slot| {
             let node = self.arena.latest(slot)?;
             (node.path.bytes() == path).then_some((slot, node))
         })
@@ -88,10 +93,11 @@ impl Store {
         birth: Birth,
         parent: u32,
     ) -> u32 {
-        debug_assert!(self.node(parent).is_alive());
-        let existing =
-            self.find_any(path.bytes()).map(|(slot, dead)| (slot, dead.path.clone(), dead.children_bag()));
+        debug_assert!(path.bytes() == b"/" || self.node(parent).is_alive());
         let hash = self.key.hash(path.bytes());
+        let existing = self
+            .find_any(hash, path.bytes())
+            .map(|(slot, dead)| (slot, dead.path.clone(), dead.children_bag()));
         let path = existing.as_ref().map_or(path, |(_, path, _)| path.clone());
         let mut node = node(path, birth, parent);
         node.digest = node.compute_digest();
