@@ -13,6 +13,8 @@ mod reader;
 mod sessions;
 mod snapshot;
 mod store;
+#[cfg(test)]
+mod testing;
 
 pub use apply::{Applied, Outcome};
 pub use node::Node;
