@@ -55,6 +55,7 @@
 #![allow(unsafe_code)]
 
 pub mod bag;
+mod blob;
 pub mod doorbell;
 pub mod eras;
 pub mod index;
@@ -63,6 +64,7 @@ mod sync;
 pub mod versions;
 
 pub use bag::Bag;
+pub use blob::Blob;
 pub use doorbell::Doorbell;
 pub use eras::{Observer, Publisher, Turn, eras};
 pub use index::{Candidates, IndexReader, IndexWriter, index};

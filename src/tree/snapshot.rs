@@ -21,7 +21,7 @@ use crate::lockfree::Arena;
 use crate::wire::OwnedAcl as Acl;
 
 use super::node::{Node, acl_ref, data_of};
-use super::store::{RECLAIM_BUDGET, ROOT, Store};
+use super::store::{ROOT, Store};
 
 pub struct Walk {
     zxid: Zxid,
@@ -108,45 +108,43 @@ impl Store {
     }
 
     /// Puts one node of a snapshot into an empty or partly loaded tree. Its parent must have come before.
-    pub fn load(&mut self, zxid: Zxid, record: Record<'_>) -> Result<(), LoadError> {
+    pub fn load(&mut self, zxid: Zxid, record: Record<'_>, progress: &mut Progress) -> Result<(), LoadError> {
         let fault = |what| LoadError { what, path: String::from_utf8_lossy(record.path).into_owned() };
-        let parent = match crate::base::parent(record.path) {
-            None if record.path == b"/" => ROOT,
-            None => return Err(fault("a node without a parent")),
-            Some(parent) => self.find(parent).ok_or_else(|| fault("the parent is not before it"))?.0,
-        };
         if !super::path::is_valid(record.path) || record.children_count >= 1 << 31 {
             return Err(fault("not a valid node"));
         }
-        if self.find(record.path).is_some() {
-            return Err(fault("the node is there twice"));
-        }
+        let parent = match crate::base::parent(record.path) {
+            None => ROOT,
+            Some(parent) if progress.parent_path == parent => progress.parent,
+            Some(parent) => {
+                progress.parent = self.find(parent).ok_or_else(|| fault("the parent is not before it"))?.0;
+                progress.parent_path.clear();
+                progress.parent_path.extend_from_slice(parent);
+                progress.parent
+            }
+        };
         let birth = super::node::Birth { zxid, time: 0, owner: record.owner };
-        self.create(
-            zxid,
-            Path::new(record.path),
-            |path, birth, parent| {
-                let mut node = Node::new(path, data_of(record.data), acl_ref(record.acl), birth, parent);
-                node.czxid = record.czxid;
-                node.mzxid = record.mzxid;
-                node.pzxid = record.pzxid;
-                node.ctime = record.ctime;
-                node.mtime = record.mtime;
-                node.version = record.version;
-                node.cversion = record.cversion;
-                node.aversion = record.aversion;
-                node.children_count = record.children_count;
-                node
-            },
-            birth,
-            parent,
-        );
-        self.reclaim(RECLAIM_BUDGET);
+        let mut node =
+            Node::new(Path::new(record.path), data_of(record.data), acl_ref(record.acl), birth, parent);
+        node.czxid = record.czxid;
+        node.mzxid = record.mzxid;
+        node.pzxid = record.pzxid;
+        node.ctime = record.ctime;
+        node.mtime = record.mtime;
+        node.version = record.version;
+        node.cversion = record.cversion;
+        node.aversion = record.aversion;
+        node.children_count = record.children_count;
+        let slot = self.adopt(zxid, node).ok_or_else(|| fault("the node is there twice"))?;
+        if record.children_count > 0 {
+            progress.parents.push(slot);
+            progress.children += u64::from(record.children_count);
+        }
         Ok(())
     }
 
     /// After the last node: does the tree agree with the head, and every node with its children?
-    pub fn check_loaded(&self, head: &Head) -> Result<(), LoadError> {
+    pub fn check_loaded(&self, head: &Head, progress: &Progress) -> Result<(), LoadError> {
         let fault = |what: &'static str, path: &Path| LoadError { what, path: path.to_string() };
         let root = self.find(b"/").ok_or(LoadError { what: "there is no root", path: "/".into() })?.1;
         if self.nodes_count() != head.nodes {
@@ -155,15 +153,30 @@ impl Store {
         if self.digest() != head.digest {
             return Err(fault("the tree digest differs from the head's", &root.path));
         }
-        for slot in 0..self.arena().slots() {
-            let Some(node) = self.arena().latest(slot) else { continue };
-            let children = node.children().map_or(0, |bag| bag.len());
-            if children != node.children_count as usize {
+        // Every node but the root is somebody's child: if those that say they have children have as many, and these are
+        // all there are, nobody else has any.
+        if progress.children != head.nodes - 1 {
+            return Err(fault("the sum of all children differs from the number of nodes", &root.path));
+        }
+        for &slot in &progress.parents {
+            let node = self.node(slot);
+            if node.children().map_or(0, |bag| bag.len()) != node.children_count as usize {
                 return Err(fault("the number of children differs from the node's", &node.path));
             }
         }
         Ok(())
     }
+}
+
+/// How far loading a snapshot is.
+#[derive(Debug, Default)]
+pub struct Progress {
+    parent_path: Vec<u8>,
+    parent: u32,
+    /// Slots of nodes that say they have children.
+    parents: Vec<u32>,
+    /// How many they say they have.
+    children: u64,
 }
 
 fn write_with_parents(arena: &Arena<Node>, walk: &mut Walk, slot: u32, chunk: &mut Vec<u8>) {
