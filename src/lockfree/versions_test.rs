@@ -83,6 +83,23 @@ fn two_changes_under_one_version_show_the_second() {
 }
 
 #[test]
+fn version_zero_may_be_built_under_readers() {
+    let (mut publisher, mut observers) = eras(1);
+    let (mut arena, view) = arena(&publisher);
+    let slot = arena.insert(0, 'a');
+    let turn = enter_one(&mut observers);
+    let held = view.read(&turn, slot, 0);
+    arena.update(&publisher, slot, 0, 'b');
+    assert_eq!(view.read(&turn, slot, 0), Some(&'b'));
+    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_| ()), 0);
+    assert_eq!(held, Some(&'a'), "still there for who holds it");
+    publisher.publish(1);
+    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_| ()), 0, "the reader's floor is 0");
+    observers[0].park();
+    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_| ()), 1);
+}
+
+#[test]
 fn a_released_slot_is_used_again_only_when_nobody_can_hold_it() {
     let (mut publisher, mut observers) = eras(1);
     let (mut arena, view) = arena(&publisher);
