@@ -353,12 +353,10 @@ impl State {
         for id in silent {
             self.begin_close(id);
             // A peer that takes nothing would keep a closing connection open for ever.
-            if let Some(connection) = self.connection(id)
-                && !connection.close_asked
-            {
+            if let Some(connection) = self.connection(id) {
                 connection.output.clear();
                 connection.close_asked = true;
-                outputs.push(Output::Close { connection: id });
+                outputs.push(Output::Abort { connection: id });
             }
         }
     }
