@@ -143,9 +143,7 @@ impl Shard {
             Input::Closed { connection } => self.state.on_closed(connection),
             Input::Notice(notice) => self.state.notices.push_back(notice),
             Input::Published { zxid } => {
-                let reading = self.reader.enter();
-                self.state.act_on_notices(&reading, zxid, outputs);
-                drop(reading);
+                self.state.act_on_notices(&self.reader.enter(), zxid, outputs);
                 self.reader.raise(zxid);
             }
             Input::Wakeup => self.state.sweep(outputs),
