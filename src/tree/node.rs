@@ -43,7 +43,7 @@ pub struct Node {
     /// As stored: counts created children only.
     pub cversion: i32,
     pub aversion: i32,
-    /// [`DEAD`] in the version that marks a deletion.
+    /// `DEAD` in the version that marks a deletion.
     pub children_count: u32,
     /// Slot of the parent; the root is its own.
     pub parent: u32,
