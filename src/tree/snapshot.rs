@@ -12,7 +12,8 @@
 //! | head | u64 zxid, u64 tree digest, u64 nodes, u32 sessions, then per session i64 id, i32 timeout in ms |
 //! | node | u32 length of the path, path, i32 length of the data (-1: null), data, u32 ACL entries (0: open), per entry i32 permissions, u32 length, scheme, u32 length, id; then i64 czxid, mzxid, pzxid, ctime, mtime, owner, i32 version, cversion (stored), aversion, u32 children |
 //!
-//! Tested: snapshot_test.rs (walk under writes equals a copy taken at the start), tests/sim (crash at every write).
+//! Tested: snapshot_test.rs (walk under writes equals a copy taken at the start, every cut and flipped bit of a
+//! payload), tests/sim (crash at every write).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -259,12 +260,17 @@ pub struct Record<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadError {
     pub what: &'static str,
+    /// The node concerned; empty where not even its path can be read.
     pub path: String,
 }
 
 impl std::fmt::Display for LoadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} (at {})", self.what, self.path)
+        if self.path.is_empty() {
+            f.write_str(self.what)
+        } else {
+            write!(f, "{} (at {})", self.what, self.path)
+        }
     }
 }
 
@@ -274,7 +280,7 @@ impl Head {
         let (zxid, digest, nodes) = (cursor.u64()?, cursor.u64()?, cursor.u64()?);
         let count = cursor.u32()?;
         let sessions = (0..count)
-            .map(|_| Ok((SessionId(cursor.u64()? as i64), cursor.u32()? as i32)))
+            .map(|_| Ok((SessionId(cursor.i64()?), cursor.i32()?)))
             .collect::<Result<_, LoadError>>()?;
         Ok((Head { zxid: Zxid(zxid as i64), digest, nodes, sessions }, cursor.0))
     }
@@ -285,46 +291,40 @@ impl<'a> Record<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<(Record<'a>, &'a [u8]), LoadError> {
         let mut cursor = Cursor(bytes);
         let path = cursor.sized()?;
+        let record = Record::decode_node(path, &mut cursor)
+            .map_err(|error| LoadError { path: String::from_utf8_lossy(path).into_owned(), ..error })?;
+        Ok((record, cursor.0))
+    }
+
+    fn decode_node(path: &'a [u8], cursor: &mut Cursor<'a>) -> Result<Record<'a>, LoadError> {
         let data = match cursor.u32()? {
             u32::MAX => None,
             length => Some(cursor.take(length as usize)?),
         };
-        let entries = cursor.u32()?;
         let mut acl = vec![];
-        for _ in 0..entries {
+        for _ in 0..cursor.u32()? {
             let perms = cursor.u32()? as i32;
-            let mut text = || {
-                let bytes = cursor.sized()?;
-                String::from_utf8(bytes.to_vec())
-                    .map_err(|_| LoadError { what: "an ACL that is not UTF-8", path: String::new() })
-            };
-            acl.push(Acl { perms, scheme: text()?, id: text()? });
+            acl.push(Acl { perms, scheme: cursor.text()?, id: cursor.text()? });
         }
         if acl.is_empty() {
             acl.push(Acl::new(crate::wire::acl::perms::ALL, "world", "anyone"));
         }
-        let mut long = || cursor.u64().map(|value| value as i64);
-        let (czxid, mzxid, pzxid, ctime, mtime, owner) =
-            (long()?, long()?, long()?, long()?, long()?, long()?);
-        let mut int = || cursor.u32().map(|value| value as i32);
-        let (version, cversion, aversion) = (int()?, int()?, int()?);
-        let children_count = cursor.u32()?;
-        let record = Record {
+        // Fields are read in the order in which they are written here.
+        Ok(Record {
             path,
             data,
             acl,
-            czxid,
-            mzxid,
-            pzxid,
-            ctime,
-            mtime,
-            owner,
-            version,
-            cversion,
-            aversion,
-            children_count,
-        };
-        Ok((record, cursor.0))
+            czxid: cursor.i64()?,
+            mzxid: cursor.i64()?,
+            pzxid: cursor.i64()?,
+            ctime: cursor.i64()?,
+            mtime: cursor.i64()?,
+            owner: cursor.i64()?,
+            version: cursor.i32()?,
+            cversion: cursor.i32()?,
+            aversion: cursor.i32()?,
+            children_count: cursor.u32()?,
+        })
     }
 }
 
@@ -345,6 +345,12 @@ impl<'a> Cursor<'a> {
         self.take(length)
     }
 
+    fn text(&mut self) -> Result<String, LoadError> {
+        let bytes = self.sized()?.to_vec();
+        String::from_utf8(bytes)
+            .map_err(|_| LoadError { what: "an ACL that is not UTF-8", path: String::new() })
+    }
+
     fn u32(&mut self) -> Result<u32, LoadError> {
         Ok(u32::from_be_bytes(self.take(4)?.try_into().expect("four bytes were taken")))
     }
@@ -352,4 +358,16 @@ impl<'a> Cursor<'a> {
     fn u64(&mut self) -> Result<u64, LoadError> {
         Ok(u64::from_be_bytes(self.take(8)?.try_into().expect("eight bytes were taken")))
     }
+
+    fn i32(&mut self) -> Result<i32, LoadError> {
+        self.u32().map(|value| value as i32)
+    }
+
+    fn i64(&mut self) -> Result<i64, LoadError> {
+        self.u64().map(|value| value as i64)
+    }
 }
+
+#[cfg(test)]
+#[path = "snapshot_test.rs"]
+mod tests;

@@ -296,7 +296,7 @@ impl Store {
         let slots = self.ephemerals.get(&session);
         let mut paths: Vec<Path> =
             slots.into_iter().flatten().map(|&slot| self.node(slot).path.clone()).collect();
-        paths.sort_unstable_by(|a, b| a.bytes().cmp(b.bytes()));
+        paths.sort_unstable();
         paths
     }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::base::Prng;
-use crate::tree::testing::{Image, World, image_at, image_of};
+use crate::tree::testing::{Image, World, image_at, image_of, random_transaction};
 use crate::wire::OwnedAcl;
 use crate::wire::acl::perms;
 
@@ -222,25 +222,6 @@ fn readers_see_history_as_it_was() {
         settle(&mut world);
         assert_eq!(image_of(&world.store), last, "seed {seed}");
     }
-}
-
-/// One that changes something, or hits nothing.
-fn random_transaction(world: &mut World, prng: &mut Prng) {
-    const NAMES: [&str; 3] = ["a", "b", "c"];
-    let mut path = String::new();
-    for _ in 0..=prng.below(3) {
-        path.push('/');
-        path.push_str(NAMES[prng.below(3) as usize]);
-    }
-    let session = 1 + prng.below(2) as i64;
-    match prng.below(12) {
-        0..=3 => world.create(&path, path.as_bytes()),
-        4 => world.create_ephemeral(session, &path),
-        5..=8 => world.delete(&path),
-        9 => world.set_data(&path, &vec![b'x'; prng.below(30) as usize]),
-        10 => world.set_acl(&path, &[OwnedAcl::new(prng.below(32) as i32, "world", "anyone")]),
-        _ => world.close(session, &[]),
-    };
 }
 
 #[test]
