@@ -73,9 +73,11 @@ fn receiving_descriptor<'a>(lines: &[&'a str], at: usize) -> Option<&'a str> {
 fn a_trace_is_judged_by_what_lies_between() {
     let good = "10 recvfrom(9, \"..MARK..\", 65536, 0, NULL, NULL) = 40\n11 fdatasync(7) = 0\n10 sendto(9, \"..\", 88, 0, NULL, 0) = 88\n";
     assert_eq!(judge(good, "MARK"), Found::SyncBeforeReply);
-    let split = "10 recvfrom(9, \"..MARK..\", 65536) = 40\n11 fdatasync(7 <unfinished ...>\n10 epoll_wait(3) = 0\n11 <... fdatasync resumed>) = 0\n10 sendto(9, \"..\") = 88\n";
+    let split = "10 recvfrom(9, \"..MARK..\", 65536) = 40\n11 fdatasync(7 <unfinished ...>\n\
+        10 epoll_wait(3) = 0\n11 <... fdatasync resumed>) = 0\n10 sendto(9, \"..\") = 88\n";
     assert_eq!(judge(split, "MARK"), Found::SyncBeforeReply);
-    let resumed = "10 recvfrom(9 <unfinished ...>\n11 read(5, \"x\", 8) = 8\n10 <... recvfrom resumed>\"..MARK..\", 65536) = 40\n11 fdatasync(7) = 0\n10 sendto(9, \"..\") = 88\n";
+    let resumed = "10 recvfrom(9 <unfinished ...>\n11 read(5, \"x\", 8) = 8\n\
+        10 <... recvfrom resumed>\"..MARK..\", 65536) = 40\n11 fdatasync(7) = 0\n10 sendto(9, \"..\") = 88\n";
     assert_eq!(judge(resumed, "MARK"), Found::SyncBeforeReply);
     // Reply before sync; no sync; a sync that began before the write arrived; one that is still running; one that failed.
     for bad in [
