@@ -1,3 +1,5 @@
+//! Version chains against a naive model.
+
 use std::collections::VecDeque;
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize, Ordering as StdOrdering};

@@ -8,6 +8,7 @@ use crate::base::{Path, SessionId, Zxid, parent as parent_of};
 use crate::messages::{AclRef, Client, Identity};
 use crate::wire::acl::perms;
 use crate::wire::client::{CreateRequest, DeleteRequest, SetAclRequest, SetDataRequest};
+use crate::wire::jute::{DecodeError, Reason};
 use crate::wire::txn::{CreateTxn, DeleteTxn, SetAclTxn, SetDataTxn, Txn};
 use crate::wire::{AclList, Decode, ErrorCode, Opcode, OwnedAcl, Reader, Text};
 
@@ -159,7 +160,7 @@ impl View<'_> {
     }
 
     fn set_data<'a>(&mut self, zxid: Zxid, write: &Write<'a>) -> Result<Txn<'a>, ErrorCode> {
-        let request: SetDataRequest = decode(write.body)?;
+        let request: SetDataRequest = decode_judging_path(write.body)?;
         self.check_session(write, false)?;
         let text = request.path;
         let path = text.as_bytes();
@@ -181,7 +182,7 @@ impl View<'_> {
         write: &Write<'a>,
         scratch: &'a mut Scratch,
     ) -> Result<Txn<'a>, ErrorCode> {
-        let request: SetAclRequest = decode(write.body)?;
+        let request: SetAclRequest = decode_judging_path(write.body)?;
         self.check_session(write, false)?;
         let text = request.path;
         let path = text.as_bytes();
@@ -297,6 +298,15 @@ fn is_ephemeral(owner: i64) -> bool {
 
 fn decode<'a, T: Decode<'a>>(bytes: &'a [u8]) -> Result<T, ErrorCode> {
     T::decode(&mut Reader::new(bytes)).map_err(|_| ErrorCode::MarshallingError)
+}
+
+/// For setData and setACL, which in ZooKeeper judge the path before they trip over a null: BadArguments, where the others
+/// answer MarshallingError.
+fn decode_judging_path<'a, T: Decode<'a>>(bytes: &'a [u8]) -> Result<T, ErrorCode> {
+    T::decode(&mut Reader::new(bytes)).map_err(|error| match error {
+        DecodeError { offset: 0, reason: Reason::Null } => ErrorCode::BadArguments,
+        _ => ErrorCode::MarshallingError,
+    })
 }
 
 fn encode_acl<'a>(room: &'a mut Vec<u8>, entries: &[OwnedAcl]) -> AclList<'a> {

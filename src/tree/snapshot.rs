@@ -10,7 +10,9 @@
 //! | item | bytes |
 //! |---|---|
 //! | head | u64 zxid, u64 tree digest, u64 nodes, u32 sessions, then per session i64 id, i32 timeout in ms |
-//! | node | u32 length of the path, path, i32 length of the data (-1: null), data, u32 ACL entries (0: open), per entry i32 permissions, u32 length, scheme, u32 length, id; then i64 czxid, mzxid, pzxid, ctime, mtime, owner, i32 version, cversion (stored), aversion, u32 children |
+//! | node | u32 length of the path, path, i32 length of the data (-1: null), data, ACL, stat |
+//! | ACL | u32 entries (0: open), per entry i32 permissions, u32 length, scheme, u32 length, id |
+//! | stat | i64 czxid, mzxid, pzxid, ctime, mtime, owner, i32 version, cversion (stored), aversion, u32 children |
 //!
 //! Tested: snapshot_test.rs (walk under writes equals a copy taken at the start, every cut and flipped bit of a
 //! payload), tests/sim (crash at every write).

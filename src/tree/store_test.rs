@@ -1,3 +1,5 @@
+//! The tree against a naive model.
+
 use std::collections::BTreeMap;
 
 use super::*;
