@@ -1,6 +1,86 @@
 //! Subcommands of the `ringkeeper` binary.
+//!
+//! Called by `main`. Reads what the pure rooms may not: the command line, the environment, the configuration file.
+//! Exit codes: 0 done, 2 a command line or configuration that can't be carried out; others are room `server`'s.
+//! Tested: server_test.rs.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::admin::About;
+use crate::config::Config;
+
+mod about;
+mod server;
+
+/// The variable that says which log lines are written, as `RINGKEEPER_LOG=debug` or `info,ringkeeper::io=trace`.
+const LOG_VARIABLE: &str = "RINGKEEPER_LOG";
+const LOG_DEFAULT: &str = "info";
+
+/// What a server is started with; returns when it has ended.
+type Start = fn(Config, About) -> ExitCode;
+
+/// A ZooKeeper server. Without a subcommand: `ringkeeper server`.
+#[derive(Parser)]
+#[command(name = "ringkeeper", version)]
+struct Arguments {
+    #[command(subcommand)]
+    subcommand: Option<Subcommand>,
+}
+
+#[derive(clap::Subcommand)]
+enum Subcommand {
+    Server(server::Arguments),
+}
 
 /// Runs the program as the command line says.
-pub fn run() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn run() -> ExitCode {
+    run_with(std::env::args_os().collect(), start)
+}
+
+fn run_with(arguments: Vec<OsString>, start: Start) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(answer) => {
+            // Help and version come this way too. If nobody reads them there is nobody to tell.
+            let _ = answer.print();
+            return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2));
+        }
+    };
+    match arguments.subcommand.unwrap_or_else(|| Subcommand::Server(server::Arguments::default())) {
+        Subcommand::Server(arguments) => server::run(&arguments, start),
+    }
+}
+
+/// The one call into room `server`.
+fn start(config: Config, about: About) -> ExitCode {
+    match crate::server::run(config, about) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fatal) => {
+            tracing::error!("{fatal}");
+            ExitCode::from(fatal.exit_code())
+        }
+    }
+}
+
+/// Sends log lines to standard error from here on.
+fn log_to_stderr() {
+    let given = std::env::var(LOG_VARIABLE).ok().filter(|directives| !directives.trim().is_empty());
+    let (filter, complaint) = match EnvFilter::try_new(given.as_deref().unwrap_or(LOG_DEFAULT)) {
+        Ok(filter) => (filter, None),
+        Err(error) => (EnvFilter::new(LOG_DEFAULT), Some(error)),
+    };
+    tracing_subscriber::fmt()
+        .compact()
+        .with_ansi(false)
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .init();
+    if let Some(error) = complaint {
+        tracing::warn!("{LOG_VARIABLE}: {error}; using {LOG_VARIABLE}={LOG_DEFAULT}");
+    }
 }

@@ -23,8 +23,9 @@ pub const PRE_ALLOC_SIZE_KIB: i64 = 65_536;
 /// `autopurge.snapRetainCount`; fewer are raised to 3.
 pub const SNAP_RETAIN_COUNT: i64 = 3;
 pub const SNAP_RETAIN_COUNT_MIN: i64 = 3;
-/// `autopurge.purgeInterval` in hours; 0 is off.
-pub const PURGE_INTERVAL_HOURS: i64 = 0;
+/// `autopurge.purgeInterval` in hours; 0 is off. ZooKeeper's default is off, and its disks fill up; here the files that
+/// no recovery needs go after each snapshot unless 0 is asked for.
+pub const PURGE_INTERVAL_HOURS: i64 = 1;
 /// `jute.maxbuffer`.
 pub const JUTE_MAX_BUFFER: i64 = limits::FRAME_BYTES_DEFAULT as i64;
 /// Below this no honest client could connect and name a path.

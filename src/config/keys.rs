@@ -213,14 +213,16 @@ pub fn nearest(name: &str) -> Option<&'static str> {
     nearest_of(short(name), NAMES.iter().chain(EXCEPTIONS).map(|(known, _)| *known))
 }
 
-/// As [`nearest`], among `candidates`. A short name is near to everything, so it may differ in less.
+/// As [`nearest`], among `candidates`. A short name is near to everything, so it may differ in less; what
+/// it shares with its family doesn't make it longer.
 pub fn nearest_of<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const LENGTH_MAX: usize = 64;
     if name.len() > LENGTH_MAX {
         return None;
     }
     let folded = name.to_ascii_lowercase();
-    let allowed = if name.len() < 6 { 1 } else { 2 };
+    let own = folded.rsplit('.').next().map_or(0, str::len);
+    let allowed = if own < 6 { 1 } else { 2 };
     candidates
         .map(|known| (distance(&folded, &known.to_ascii_lowercase()), known))
         .filter(|(distance, _)| *distance <= allowed)
@@ -259,6 +261,8 @@ mod tests {
             ("maxClientCxns", Some("maxClientCnxns")),
             ("autopurge.purgeInterval ", Some("autopurge.purgeInterval")),
             ("ringkeeper.core", Some("ringkeeper.cores")),
+            ("ringkeeper.x", None),
+            ("readonlymode.enable", Some("readonlymode.enabled")),
             ("port", None),
             ("wholly.different", None),
             ("", None),

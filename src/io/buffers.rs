@@ -17,8 +17,6 @@ use super::operation::BufferId;
 
 /// One buffer: a large pipelined batch of small requests, or a sixteenth of a large frame of the default limit.
 pub(super) const BUFFER_BYTES: usize = 16 << 10;
-/// Distance of two buffers. Not a multiple of 4096, or all their beginnings would share a few sets of the cache.
-const STRIDE: usize = BUFFER_BYTES + 192;
 /// The ring's slots, a power of two. Memory is touched as buffers are published.
 const COUNT: u16 = 1024;
 /// Circulating from the start.
@@ -41,7 +39,7 @@ impl Buffers {
     pub(super) fn new() -> Result<Buffers, Error> {
         let map = |bytes| MmapMut::map_anon(bytes).map_err(|e| Error::new("allocate receive buffers", e));
         let ring = map(usize::from(COUNT) * size_of::<BufRingEntry>())?;
-        let bytes = map(usize::from(COUNT) * STRIDE)?;
+        let bytes = map(usize::from(COUNT) * BUFFER_BYTES)?;
         Ok(Buffers { ring, bytes, tail: 0, published: 0 })
     }
 
@@ -73,7 +71,7 @@ impl Buffers {
         let index = usize::from(self.tail & (COUNT - 1));
         let entries = self.ring.as_mut_ptr().cast::<BufRingEntry>();
         // SAFETY: `id` is below COUNT, so the address lies within `bytes`.
-        let address = unsafe { self.bytes.as_mut_ptr().add(usize::from(id.0) * STRIDE) };
+        let address = unsafe { self.bytes.as_mut_ptr().add(usize::from(id.0) * BUFFER_BYTES) };
         // SAFETY: `index` is within the ring. The kernel reads no entry at or past the tail, and this one is: at most
         // COUNT buffers exist, each published once at a time (who gives back holds it: the struct's invariant).
         let entry = unsafe { &mut *entries.add(index) };
@@ -93,6 +91,6 @@ impl Buffers {
         assert!(id.0 < COUNT && count <= BUFFER_BYTES);
         // SAFETY: the range lies within `bytes`, is initialised (mapped zeroes or the kernel's bytes), and the kernel
         // doesn't write to it before `give_back`, which needs `&mut self`.
-        unsafe { slice::from_raw_parts(self.bytes.as_ptr().add(usize::from(id.0) * STRIDE), count) }
+        unsafe { slice::from_raw_parts(self.bytes.as_ptr().add(usize::from(id.0) * BUFFER_BYTES), count) }
     }
 }

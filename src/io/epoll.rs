@@ -27,13 +27,13 @@ struct Watch {
     receive: Option<Token>,
     wake: Option<Token>,
     connect: Option<Token>,
-    send: Option<Send>,
+    send: Option<Unsent>,
     /// What the epoll set knows; zero when not in it.
     interest: u32,
 }
 
 #[derive(Clone, Copy)]
-struct Send {
+struct Unsent {
     token: Token,
     /// The table's bytes: valid until this token completes.
     bytes: *const u8,
@@ -86,7 +86,7 @@ impl Epoll {
                 self.refresh(fd);
             }
             Submission::Send { token, fd, bytes, length } => {
-                self.watch(fd).send = Some(Send { token, bytes, length, done: 0 });
+                self.watch(fd).send = Some(Unsent { token, bytes, length, done: 0 });
                 self.continue_send(fd);
             }
             Submission::Connect { token, fd, address, length } => self.connect(token, fd, address, length),
@@ -156,10 +156,10 @@ impl Epoll {
             if let Some(token) = watch.wake {
                 self.completions.push_back(Completion { token, result: 1, more: true, buffer: None });
             }
-            if let (Some(token), true) = (watch.receive, readable) {
-                if let Some(completion) = self.receive(token, fd) {
-                    return Some(completion);
-                }
+            if let (Some(token), true) = (watch.receive, readable)
+                && let Some(completion) = self.receive(token, fd)
+            {
+                return Some(completion);
             }
         }
     }

@@ -247,6 +247,25 @@ on_both_backends! {
         });
     }
 
+    fn unread_bytes_do_not_cost_the_peer_its_reply(backend: Backend) {
+        let (mut io, address) = serve(backend);
+        let (connection, mut client) = pair(&mut io, address);
+        io.pause_receive(connection);
+        settle(&mut io, |_, event| panic!("{event:?}"));
+        client.write_all(&noise(100_000)).unwrap();
+        io.send(connection, noise(1 << 20));
+        io.close(connection);
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut back = Vec::new();
+                client.read_to_end(&mut back).map(|_| back)
+            });
+            drive(&mut io, |_, event| matches!(event, Seen::Closed(_, CloseReason::Asked)));
+            let back = reader.join().unwrap().expect("an orderly end, no reset");
+            assert!(back == noise(1 << 20));
+        });
+    }
+
     fn close_now_gives_up_a_send_that_is_stuck(backend: Backend) {
         let (mut io, address) = serve(backend);
         let (connection, _client) = pair(&mut io, address);
@@ -318,6 +337,8 @@ on_both_backends! {
     /// All write before the server looks: more chunks at once than there are receive buffers.
     fn two_thousand_connections(backend: Backend) {
         const COUNT: usize = 2000;
+        let files = super::super::process::raise_open_files_max().unwrap();
+        assert!(files >= 12_000, "both backends at once take 8,000 descriptors: raise the hard limit of open files");
         let (mut io, address) = serve(backend);
         let (mut clients, mut ids) = (Vec::new(), Map::default());
         for _ in 0..COUNT {
@@ -548,6 +569,43 @@ on_both_backends! {
         let (_, again) = io.listen(address, 16, false).unwrap();
         io.close_listener(listener); // names the old one: does nothing
         pair(&mut io, again);
+    }
+
+    /// Descriptors are limited per process, so the test runs itself again in a process that may open only few.
+    fn a_listener_recovers_from_running_out_of_descriptors(backend: Backend) {
+        const FEW: &str = "RINGKEEPER_TEST_FEW_FILES";
+        if std::env::var_os(FEW).is_none() {
+            let name = if backend == Backend::Uring { "uring" } else { "epoll" };
+            let test = format!(
+                "io::event_loop::tests::{name}::a_listener_recovers_from_running_out_of_descriptors"
+            );
+            let output = std::process::Command::new("sh")
+                .args(["-c", "ulimit -n 64; exec \"$0\" --exact \"$1\""])
+                .arg(std::env::current_exe().unwrap())
+                .arg(test)
+                .env(FEW, "1")
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
+            return;
+        }
+        let (mut io, address) = serve(backend);
+        let client = TcpStream::connect(address).unwrap();
+        let mut files = Vec::new();
+        while let Ok(file) = std::fs::File::open("/dev/null") {
+            files.push(file);
+        }
+        let before = Clock::instant();
+        for _ in 0..2 {
+            drive(&mut io, |_, event| matches!(event, Seen::AcceptFailed));
+        }
+        assert!(Clock::instant().since(before) >= ACCEPT_RETRY, "it tries again, but doesn't spin");
+        files.clear();
+        drive(&mut io, |_, event| match event {
+            Seen::Accepted(socket) => socket.peer() == client.local_addr().unwrap(),
+            other => panic!("{other:?}"),
+        });
     }
 
     fn two_loops_share_a_port_if_asked(backend: Backend) {

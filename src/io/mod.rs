@@ -18,18 +18,28 @@
 
 mod buffers;
 mod clock;
+pub mod cpu;
+mod directory;
+pub mod entropy;
 mod epoll;
 mod error;
 mod event_loop;
+mod mapped_file;
 mod operation;
+pub mod process;
+mod sigbus;
+pub mod signal;
 mod socket;
 mod table;
 mod uring;
 mod waker;
 
 pub use clock::Clock;
+pub use directory::{Directory, Entry, FileWriter, Lock, Space};
 pub use error::{Error, ErrorKind};
 pub use event_loop::{Backend, Event, Loop};
+pub use mapped_file::{MappedFile, SegmentFile};
+pub use sigbus::install_sigbus_handler;
 pub use socket::AcceptedSocket;
 pub use table::{CloseReason, ListenerId};
 pub use waker::Waker;

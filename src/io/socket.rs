@@ -11,7 +11,7 @@ use super::error::Error;
 #[derive(Debug)]
 pub struct AcceptedSocket {
     pub(super) fd: OwnedFd,
-    peer: SocketAddr,
+    pub(super) peer: SocketAddr,
 }
 
 impl AcceptedSocket {
@@ -55,6 +55,14 @@ pub(super) fn listen(
     let listener = std::net::TcpListener::from(fd);
     let bound = listener.local_addr().map_err(wrap("ask for the bound address of"))?;
     Ok((listener.into(), bound))
+}
+
+/// Throws away what was received and not read. Closed with such bytes, a socket is reset, and a reply still on its way to
+/// the peer is lost with it.
+pub(super) fn discard_unread(fd: &OwnedFd) {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+    // SAFETY: with MSG_TRUNC TCP drops the bytes and writes nothing, so no buffer is needed (tcp(7)).
+    unsafe { libc::recv(fd.as_raw_fd(), std::ptr::null_mut(), 64 << 20, flags) };
 }
 
 /// A TCP socket with TCP_NODELAY, in blocking mode: the ring waits by itself only on such.

@@ -28,6 +28,12 @@
 //! the stamp) r has let go: references borrow the [`Turn`], `raise` and `park` need `&mut Observer`, and their Release
 //! store, seen by the Acquire load of the horizon, puts r's last access before the free.
 //!
+//! *What hangs on one pointer.* If all announcements were seen `IDLE`, a thing that readers find only through one
+//! pointer may be freed whatever its stamp: a reader that enters later has F2 behind F1 (case 2), so its loads of that
+//! pointer see the unlinking, which precedes F1. That is not so for replaced versions: a reader may enter below
+//! their stamp and walk to them through the successor. It lets a tree be loaded before there are readers without
+//! keeping every outgrown table until something is published.
+//!
 //! `raise` needs no fence: a writer which misses it sees a smaller announcement and frees less.
 //!
 //! A horizon stays good: floors of readers inside only rise, and who enters later starts at published ≥ h.
@@ -109,8 +115,23 @@ impl Publisher {
     /// load per reader: once per turn, not once per object.
     pub fn horizon(&self) -> u64 {
         fence(Ordering::SeqCst);
+        self.floors().min(self.published)
+    }
+
+    /// The horizon for what readers find through one pointer and no version: as [`horizon`](Self::horizon), but without
+    /// bound if nobody reads. (Header, "what hangs on one pointer".)
+    pub(super) fn horizon_of_unlinked(&self) -> u64 {
+        fence(Ordering::SeqCst);
+        match self.floors() {
+            IDLE => IDLE,
+            floor => floor.min(self.published),
+        }
+    }
+
+    /// The smallest announcement, `IDLE` if nobody reads.
+    fn floors(&self) -> u64 {
         let announced = self.eras.0.announced.iter().map(|reader| reader.load(Ordering::Acquire));
-        announced.min().unwrap_or(IDLE).min(self.published)
+        announced.min().unwrap_or(IDLE)
     }
 
     /// Stamps and versions of changes must lie above what readers may already be reading.

@@ -1,4 +1,57 @@
-//! What threads share: one writer, many readers which never lock and never wait. Knows nothing of ZooKeeper.
+//! What threads share: one writer, many readers which never lock, never wait and never write a shared line but their
+//! own, once per turn. Knows nothing of ZooKeeper: versions are `u64`s that rise, things are slots and hashes.
+//!
+//! | module | is | writer's half | reader's half |
+//! |---|---|---|---|
+//! | [`eras`](mod@eras) | what may still be read, so what may be freed; **the proof is there** | [`Publisher`] | [`Observer`], [`Turn`] |
+//! | [`versions`] | slots with chains of immutable versions | [`Arena`] | [`View`] |
+//! | [`index`](mod@index) | 64-bit hash to slots | [`IndexWriter`] | [`IndexReader`] |
+//! | [`bag`] | a set of slots, iterated while it changes | [`Bag`] | [`Bag`] |
+//! | [`ring`](mod@ring) | bounded queue between two threads | [`Producer`] | [`Consumer`] |
+//! | [`doorbell`] | who must be woken; the system call is room `io`'s | [`Doorbell`] | [`Doorbell`] |
+//!
+//! # How they fit together
+//!
+//! ```text
+//! writer, for version z                      reader, one turn of its loop
+//!   insert / update in arena, index, bag       turn = observer.enter()
+//!   push the notice of z into each ring        v = turn.published()
+//!   publisher.publish(z)                       act on notices ≤ v, in order, reading at each one's version
+//!   ring the doorbells                         read at v; arm watches "after v"
+//!   arena.reclaim, index.reclaim               observer.raise(v); before sleeping: observer.park()
+//! ```
+//!
+//! **Notices before data, nothing between a read and its watch.** Let a reader have loaded v.
+//! (a) The notice of every z ≤ v is in its ring: pushed before publish(z) (program order), and the reader's Acquire
+//! load read publish(v) or a later store. It acts on them before it reads at v: so an event precedes the data it announces.
+//! (b) It doesn't act on a notice of z > v, though it may be in the ring already: so no event precedes its data by a
+//! read at an older version that comes later, and a watch armed "after v" still has the notices of all z > v to come.
+//! (c) Reading at v shows v exactly: the newest version with `since` ≤ v, whatever the writer has put in front of it.
+//! `loom_test.rs` runs this, and a canary with the order turned round which it must catch.
+//!
+//! **Deleting.** What readers at older versions must still find stays in index and bag. The writer marks it deleted
+//! by a version (`update`) and publishes; when `reclaim` calls back with the slot, the version before the mark is freed,
+//! so no reader can read below the mark: now the writer takes the slot out of index and bag, and releases it.
+//! The slot number comes back only after every reader has begun a turn since.
+//!
+//! # Unsafe
+//!
+//! This room and `io` may. What the unsafe blocks here stand on, once for all:
+//! memory is freed only by the one writer, in `reclaim`, under a horizon of the very `Publisher` which the structure was made
+//! for (checked by identity), or by the last half to be dropped; references given out borrow the `Turn` (which pins the floor) and
+//! the reader's half (which pins the structure); a stamp lies above all that is published, which a shared borrow of the
+//! `Publisher` holds still; floors and versions are asserted at each read. So safe code outside can't cause a use after free, in whatever
+//! order it calls, from whatever thread.
+//!
+//! # Testing
+//!
+//! ```text
+//! cargo test --lib lockfree::                                             # models, stress with real threads
+//! RUSTFLAGS="--cfg loom" cargo test --lib --release lockfree::loom        # interleavings and weak memory, about a minute
+//! MIRIFLAGS="-Zmiri-strict-provenance" cargo +nightly miri test --lib lockfree::    # undefined behaviour
+//! RUSTFLAGS="-Zsanitizer=address" cargo +nightly test --target x86_64-unknown-linux-gnu --lib lockfree::
+//! ```
+//! Sizes shrink under Miri and loom. Loom treats SeqCst accesses as weaker than they are, so this room has SeqCst fences only.
 #![allow(unsafe_code)]
 
 pub mod bag;
@@ -15,3 +68,8 @@ pub use eras::{Observer, Publisher, Turn, eras};
 pub use index::{Candidates, IndexReader, IndexWriter, index};
 pub use ring::{Consumer, Producer, ring};
 pub use versions::{Arena, SLOTS_MAX, View, arena};
+
+#[cfg(all(test, loom))]
+mod loom_test;
+#[cfg(all(test, not(loom)))]
+mod stress_test;

@@ -15,6 +15,21 @@ mod real {
     };
     pub(in super::super) use std::sync::{Arc, OnceLock};
 
+    /// A plain value, written before it is shared. Under loom, one whose reads are checked to come after that.
+    #[repr(transparent)]
+    pub(in super::super) struct Frozen<T>(T);
+
+    impl<T: Copy> Frozen<T> {
+        pub(in super::super) fn new(value: T) -> Frozen<T> {
+            Frozen(value)
+        }
+
+        #[inline(always)]
+        pub(in super::super) fn get(&self) -> T {
+            self.0
+        }
+    }
+
     /// `std::cell::UnsafeCell` with loom's interface.
     #[repr(transparent)]
     pub(in super::super) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
@@ -43,6 +58,19 @@ mod simulated {
     pub(in super::super) use ::loom::sync::atomic::{
         AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
+
+    pub(in super::super) struct Frozen<T>(UnsafeCell<T>);
+
+    impl<T: Copy> Frozen<T> {
+        pub(in super::super) fn new(value: T) -> Frozen<T> {
+            Frozen(UnsafeCell::new(value))
+        }
+
+        pub(in super::super) fn get(&self) -> T {
+            // SAFETY: never written after `new`; loom checks that this comes after that.
+            self.0.with(|value| unsafe { *value })
+        }
+    }
 
     /// `std::sync::OnceLock` for one writer, which loom lacks: a pointer that is null or set for good.
     pub(in super::super) struct OnceLock<T> {

@@ -24,7 +24,7 @@ use std::collections::VecDeque;
 use std::ptr;
 
 use super::eras::{Eras, Publisher, Turn};
-use super::sync::{Arc, AtomicPtr, Ordering};
+use super::sync::{Arc, AtomicPtr, Frozen, Ordering};
 
 /// Slots of the first chunk, as a power of two. Small in models, so that few insertions cross chunks.
 const FIRST_BITS: u32 = if cfg!(any(miri, loom)) { 2 } else { 10 };
@@ -38,11 +38,17 @@ pub const SLOTS_MAX: u32 = (1 << 31) - FIRST as u32;
 const LAST: u32 = 1 << 31;
 
 struct Version<T> {
-    since: u64,
-    /// The version before, never changed after linking. Dangles once that one is freed: see the header for who may
+    since: Frozen<u64>,
+    /// The version before. Dangles once that one is freed: see the header for who may
     /// follow it.
-    next: *mut Version<T>,
+    next: Frozen<*mut Version<T>>,
     value: T,
+}
+
+impl<T> Version<T> {
+    fn boxed(since: u64, next: *mut Version<T>, value: T) -> *mut Version<T> {
+        Box::into_raw(Box::new(Version { since: Frozen::new(since), next: Frozen::new(next), value }))
+    }
 }
 
 struct Retired<T> {
@@ -188,7 +194,7 @@ impl<T> Arena<T> {
             slot
         });
         let head = self.slots.head(slot).expect("a slot below count has its chunk");
-        let version = Box::into_raw(Box::new(Version { since, next: ptr::null_mut(), value }));
+        let version = Version::boxed(since, ptr::null_mut(), value);
         head.store(version, Ordering::Release);
         slot
     }
@@ -203,9 +209,9 @@ impl<T> Arena<T> {
         let old = head.load(Ordering::Relaxed);
         assert!(!old.is_null(), "update of empty slot {slot}");
         // SAFETY: a head is alive: only `update` and `release` take it out, and they hand it to the queue.
-        let old_since = unsafe { (*old).since };
+        let old_since = unsafe { (*old).since.get() };
         assert!(since >= old_since, "versions of a slot never fall: {since} < {old_since}");
-        let version = Box::into_raw(Box::new(Version { since, next: old, value }));
+        let version = Version::boxed(since, old, value);
         head.store(version, Ordering::Release);
         self.retired.push_back(Retired { stamp: since, version: old, slot });
     }
@@ -219,7 +225,7 @@ impl<T> Arena<T> {
     /// Since when it holds that.
     #[inline]
     pub fn latest_since(&self, slot: u32) -> Option<u64> {
-        self.head(slot).map(|version| version.since)
+        self.head(slot).map(|version| version.since.get())
     }
 
     #[inline]
@@ -322,10 +328,10 @@ impl<T> View<T> {
             // `next` of a version with `since` > `version` ≥ floor (header). The reference borrows the turn, which
             // keeps the floor, and `self`, which keeps the slots.
             let found = unsafe { at.as_ref() }?;
-            if found.since <= version {
+            if found.since.get() <= version {
                 return Some(&found.value);
             }
-            at = found.next;
+            at = found.next.get();
         }
     }
 }

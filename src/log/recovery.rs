@@ -77,7 +77,7 @@ pub enum Fault {
     /// Was durable, and is not there as it was.
     Damaged { at: Position, why: &'static str, mark: Position, named_by: Position },
     /// A whole file was durable, and is gone.
-    Missing { segment: SegmentId, needed_by: SegmentId },
+    Missing { segment: SegmentId, needed_by: SegmentId, snapshot: Zxid },
     /// Segments of different logs lie in one directory, or one file was put back from an old copy.
     Foreign { segment: SegmentId, continues: Position },
     /// Made by a later version of this program.
@@ -99,9 +99,10 @@ impl fmt::Display for Fault {
                 "the log is damaged at {at}: {why}. It was durable up to {mark} once ({named_by} says so), \
                  so acknowledged transactions would be lost. {REMEDY}."
             ),
-            Fault::Missing { segment, needed_by } => write!(
+            Fault::Missing { segment, needed_by, snapshot } => write!(
                 f,
-                "the log file {segment} is missing: {needed_by} continues it and no snapshot covers it. {REMEDY}."
+                "the log file {segment} is missing: {needed_by} continues it, and the snapshot in use ends before it, \
+                 at zxid {snapshot}. {REMEDY}."
             ),
             Fault::Foreign { segment, continues } => write!(
                 f,
@@ -287,7 +288,7 @@ fn follow(segments: &[Segment<'_>], snapshot: Zxid) -> Result<(Vec<usize>, Optio
                 Ok(found) => index = found,
                 Err(place) => {
                     if proof(&segments[place..], Position { segment: before, offset: 0 }).is_some() {
-                        return Err(Fault::Missing { segment: before, needed_by: header.id });
+                        return Err(Fault::Missing { segment: before, needed_by: header.id, snapshot });
                     }
                     dropped = Some("the file before it is missing and was never durable");
                     candidates = index;
@@ -373,6 +374,14 @@ fn walk<'a>(segments: &[Segment<'a>], line: &[usize], snapshot: Zxid, to: Zxid) 
                 Step::Group => None,
                 Step::Done => break,
                 Step::Broken { offset, why } => {
+                    if let Some(next) = next
+                        && offset > limit
+                    {
+                        // No tear does that: the next segment was made for another log than this.
+                        let Segment { id, .. } = segments[*next];
+                        let continues = Position { segment: segment.id, offset: limit };
+                        return Err(Fault::Foreign { segment: id, continues });
+                    }
                     let at = Position { segment: segment.id, offset };
                     let found = proof(&segments[*index..], at);
                     if let Some((mark, named_by)) = found {

@@ -116,7 +116,7 @@ impl Boot {
         self.replayed += 1;
         // Nobody reads yet: what is superseded can go at once.
         self.store.publish(zxid);
-        self.store.reclaim();
+        self.store.reclaim(64);
         Ok(())
     }
 

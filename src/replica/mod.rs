@@ -150,10 +150,17 @@ impl Replica {
         true
     }
 
+    /// Nothing is proposed that is not applied, and every answer is out.
+    pub fn is_idle(&self) -> bool {
+        self.proposals.count() == 0 && self.deferred.is_empty()
+    }
+
     /// To be called when an `Output::Publish` is carried out.
     pub fn publish(&mut self, zxid: Zxid) {
+        // Twice what the transactions since the last time can have superseded: it catches up without a long pause.
+        let transactions = zxid.0.saturating_sub(self.store.published().0).unsigned_abs() as usize;
         self.store.publish(zxid);
-        self.store.reclaim();
+        self.store.reclaim(64 + 8 * transactions);
     }
 
     pub fn facts(&self) -> Facts {

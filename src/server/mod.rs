@@ -1,1 +1,110 @@
-//! Room `server`: see the map in `lib.rs`.
+//! Wires the rooms for real: threads, start and stop order, outputs to io, completions to inputs.
+//!
+//! Start: directories and their lock, recovery, the disk threads, then the port is opened; one line says so. Stop: no
+//! more input, everything proposed is made durable and answered, a last mark in the log, the lock is let go.
+
+mod admission;
+mod boot;
+mod disk;
+mod many_loops;
+mod one_loop;
+mod placement;
+mod replica_thread;
+mod rings;
+mod shard_thread;
+mod words;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crate::admin::About;
+use crate::config::Config;
+use crate::io::{Clock, Error, Waker};
+use crate::log;
+use crate::replica::BootError;
+
+use one_loop::OneLoop;
+use placement::Placement;
+
+/// Why the server can't start, or can't go on.
+#[derive(Debug)]
+pub enum Fatal {
+    /// Files or sockets at start.
+    Io(Error),
+    /// Writing or syncing the log failed: to go on could lose acknowledged writes.
+    Log(Error),
+    /// The log on disk can't be used.
+    Recovery { directory: String, fault: log::Fault },
+    /// The snapshot or a transaction can't be read.
+    Boot { directory: String, error: BootError },
+    /// The system gives no thread.
+    Thread { name: &'static str, error: std::io::Error },
+    /// The directory holds what this version can't use.
+    Foreign(String),
+}
+
+impl std::fmt::Display for Fatal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fatal::Io(error) => write!(f, "{error}"),
+            Fatal::Log(error) => write!(
+                f,
+                "{error}. The transaction log can't be trusted any more: the server stops, and at the next start \
+                 recovers what is on the disk. Check the disk first."
+            ),
+            Fatal::Recovery { directory, fault } => write!(f, "log directory {directory}: {fault}"),
+            Fatal::Boot { directory, error } => write!(f, "data directory {directory}: {error}"),
+            Fatal::Thread { name, error } => write!(f, "thread {name} can't be started: {error}"),
+            Fatal::Foreign(what) => f.write_str(what),
+        }
+    }
+}
+
+impl Fatal {
+    /// Exit code: 3 for what the operator can mend and start again, 4 where data is in question.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Fatal::Io(_) | Fatal::Foreign(_) | Fatal::Thread { .. } => 3,
+            Fatal::Log(_) | Fatal::Recovery { .. } | Fatal::Boot { .. } => 4,
+        }
+    }
+}
+
+/// How long a stopping server waits for clients to take their last replies.
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Set by a signal; asked by the loop each turn.
+#[derive(Clone)]
+pub struct Stop(&'static AtomicBool);
+
+impl Stop {
+    /// SIGTERM and SIGINT ask, and wake the loop of `waker`.
+    fn on_signals(waker: &Waker) -> Result<Stop, Fatal> {
+        crate::io::signal::install(waker).map(Stop).map_err(Fatal::Io)
+    }
+
+    fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs a server until it is told to stop.
+pub fn run(config: Config, about: About) -> Result<(), Fatal> {
+    let started = Clock::now();
+    let seed = crate::io::entropy::seed().map_err(Fatal::Io)?;
+    let placement = Placement::choose(&config)?;
+    let booted = boot::boot(Arc::new(config), about, seed, placement.shards, started)?;
+    if placement.shards == 1 {
+        placement.pin(0)?;
+        OneLoop::build(booted)?.run()
+    } else {
+        many_loops::run(booted, &placement)
+    }
+}
+
+/// The one place where threads begin.
+fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Fatal> {
+    let builder = std::thread::Builder::new().name(name.into());
+    builder.spawn(body).map_err(|error| Fatal::Thread { name, error })
+}

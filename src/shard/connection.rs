@@ -57,6 +57,8 @@ pub struct Connection {
     pub paused: bool,
     /// In the shard's list of connections with new output.
     pub dirty: bool,
+    /// A four-letter word is being answered: not closed before its text is sent.
+    pub awaits_text: bool,
     /// `Output::Close` is out.
     pub close_asked: bool,
     pub pending: VecDeque<Pending>,
@@ -88,11 +90,20 @@ pub struct Latency {
 }
 
 impl Latency {
-    pub fn add(&mut self, ms: u64) {
-        self.last = ms;
-        self.min = if self.count == 0 { ms } else { self.min.min(ms) };
-        self.max = self.max.max(ms);
-        self.sum += ms;
+    pub fn merge(&mut self, other: &Latency) {
+        if other.count > 0 {
+            self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
+            self.max = self.max.max(other.max);
+            self.sum += other.sum;
+            self.count += other.count;
+        }
+    }
+
+    pub fn add(&mut self, value: u64) {
+        self.last = value;
+        self.min = if self.count == 0 { value } else { self.min.min(value) };
+        self.max = self.max.max(value);
+        self.sum += value;
         self.count += 1;
     }
 }
@@ -111,6 +122,7 @@ impl Connection {
             sending: false,
             paused: false,
             dirty: false,
+            awaits_text: false,
             close_asked: false,
             pending: VecDeque::new(),
             heard: now,

@@ -23,6 +23,10 @@ pub enum Input<'a> {
         connection: ConnectionId,
         buffer: Vec<u8>,
     },
+    /// The peer will send nothing more; it may still read.
+    Ended {
+        connection: ConnectionId,
+    },
     /// The connection is gone, whoever closed it. The last input that names it.
     Closed {
         connection: ConnectionId,

@@ -118,6 +118,7 @@ impl State {
                     // stmk is followed by eight bytes; whatever comes in the same packet is handed over.
                     let argument = bytes[4..].to_vec();
                     connection.phase = Phase::Closing;
+                    connection.awaits_text = true;
                     outputs.push(Output::Word { connection: id, word, argument });
                     return Taken::Wait;
                 }
@@ -183,7 +184,11 @@ impl State {
         let from = Client { shard, connection: id };
         let since = now.instant;
         match Opcode::from_i32(header.opcode) {
-            Some(opcode) if reads::is_read(opcode) || opcode == Opcode::Sync => {
+            // A sync that can't be decoded is answered in its turn, as the reads are.
+            Some(opcode)
+                if reads::is_read(opcode)
+                    || (opcode == Opcode::Sync && SyncRequest::decode(&mut Reader::new(body)).is_err()) =>
+            {
                 if connection.pending.is_empty() {
                     let identities = connection.identities.clone();
                     let mut output = std::mem::take(&mut connection.output);
@@ -197,8 +202,7 @@ impl State {
                     connection.pending.push_back(Pending::Read { xid, opcode, body: body.into(), since });
                 }
             }
-            // One that can't be decoded is answered in its turn, as the reads are.
-            Some(Opcode::Sync) if SyncRequest::decode(&mut Reader::new(body)).is_ok() => {
+            Some(Opcode::Sync) => {
                 connection.pending.push_back(Pending::Write { xid, opcode: Opcode::Sync, since });
                 let body = Bytes::copy_from_slice(body);
                 outputs.push(Output::Request(Request::Sync { from, session, xid, body }));
@@ -270,6 +274,7 @@ impl State {
         let now = self.now.instant;
         let waited = now.since(since);
         self.sent += 1;
+        self.latency.add(waited.as_micros() as u64);
         if let Some(connection) = self.connection(id) {
             connection.stats.sent += 1;
             connection.stats.last_zxid = zxid;

@@ -20,7 +20,7 @@ mod notices;
 mod reads;
 mod watches;
 
-pub use connection::{Connection, Phase, Stats};
+pub use connection::{Connection, Latency, Phase, Stats};
 pub use contract::{Input, Output};
 
 use std::collections::VecDeque;
@@ -44,7 +44,7 @@ pub struct Settings {
     pub hash_key: HashKey,
 }
 
-/// What an operator sees of the shard. Latencies are in microseconds.
+/// What an operator sees of the shard.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
     pub connections: u64,
@@ -55,6 +55,23 @@ pub struct Facts {
     pub watches: u64,
     pub watched_paths: u64,
     pub watching_connections: u64,
+    /// In microseconds.
+    pub latency: Latency,
+}
+
+impl Facts {
+    /// Adds another shard's.
+    pub fn add(&mut self, other: &Facts) {
+        self.connections += other.connections;
+        self.outstanding += other.outstanding;
+        self.received += other.received;
+        self.sent += other.sent;
+        self.bytes_received += other.bytes_received;
+        self.watches += other.watches;
+        self.watched_paths += other.watched_paths;
+        self.watching_connections += other.watching_connections;
+        self.latency.merge(&other.latency);
+    }
 }
 
 pub struct Shard {
@@ -80,7 +97,7 @@ struct State {
     received: u64,
     sent: u64,
     bytes_received: u64,
-    latencies: Vec<u64>,
+    latency: Latency,
 }
 
 impl Shard {
@@ -100,7 +117,7 @@ impl Shard {
             received: 0,
             sent: 0,
             bytes_received: 0,
-            latencies: vec![],
+            latency: Latency::default(),
             settings,
             now,
         };
@@ -121,6 +138,8 @@ impl Shard {
                 let reading = self.reader.enter();
                 self.state.on_sent(&reading, connection, buffer, outputs);
             }
+            // ZooKeeper takes the end of input for the end of the connection. A four-letter word is answered first.
+            Input::Ended { connection } => self.state.begin_close(connection),
             Input::Closed { connection } => self.state.on_closed(connection),
             Input::Notice(notice) => self.state.notices.push_back(notice),
             Input::Published => {
@@ -143,6 +162,7 @@ impl Shard {
         if let Some(found) = self.state.connection(connection) {
             found.output.extend_from_slice(text);
             found.phase = Phase::Closing;
+            found.awaits_text = false;
             self.state.mark_dirty(connection);
         }
     }
@@ -169,14 +189,20 @@ impl Shard {
             watches: self.state.watches.count() as u64,
             watched_paths: self.state.watches.paths_count() as u64,
             watching_connections: self.state.watches.connections_count() as u64,
+            latency: self.state.latency,
         }
     }
 
-    /// Latencies, in microseconds, of requests answered since the last call.
-    pub fn take_latencies(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.state.latencies)
+    pub fn id(&self) -> ShardId {
+        self.state.id
     }
 
+    /// The newest version that could be acted on.
+    pub fn published(&self) -> Zxid {
+        self.reader.published()
+    }
+
+    /// Everything up to here was acted on.
     pub fn version(&self) -> Zxid {
         self.state.version
     }
@@ -271,7 +297,7 @@ impl State {
         for &id in &dirty {
             let Some(connection) = self.connection(id) else { continue };
             connection.dirty = false;
-            if connection.sending || connection.close_asked {
+            if connection.sending || connection.close_asked || connection.awaits_text {
                 continue;
             }
             if connection.output.is_empty() {

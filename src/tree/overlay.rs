@@ -19,6 +19,8 @@ use super::store::Store;
 /// What prep needs to know of one path.
 #[derive(Clone, Debug)]
 pub struct State {
+    /// The tree's own copy of the path, or the one that will become it.
+    pub path: Path,
     pub alive: bool,
     pub owner: i64,
     pub version: i32,
@@ -31,7 +33,6 @@ pub struct State {
 #[derive(Debug)]
 struct Entry {
     hash: u64,
-    path: Path,
     last: Zxid,
     state: State,
 }
@@ -53,12 +54,19 @@ impl Overlay {
     /// touches it.
     pub fn state(&self, store: &Store, path: &[u8]) -> Option<State> {
         let path = if path.is_empty() { b"/" } else { path };
-        let hash = self.key.hash(path);
-        if let Some(entry) = self.table.find(hash, |entry| entry.path.bytes() == path) {
+        self.state_hashed(store, self.key.hash(path), path)
+    }
+
+    /// The same for those who have the path's hash already.
+    pub fn state_hashed(&self, store: &Store, hash: u64, path: &[u8]) -> Option<State> {
+        if !self.table.is_empty()
+            && let Some(entry) = self.table.find(hash, |entry| entry.state.path.bytes() == path)
+        {
             return entry.state.alive.then(|| entry.state.clone());
         }
-        let (_, node) = store.find(path)?;
+        let (_, node) = store.find_hashed(hash, path)?;
         Some(State {
+            path: node.path.clone(),
             alive: true,
             owner: node.owner,
             version: node.version,
@@ -69,17 +77,26 @@ impl Overlay {
         })
     }
 
-    /// A transaction proposed as `zxid` leaves `path` in this state.
-    pub fn put(&mut self, store: &Store, zxid: Zxid, path: &[u8], state: State) {
-        let hash = self.key.hash(path);
-        if let Some(entry) = self.table.find_mut(hash, |entry| entry.path.bytes() == path) {
-            entry.last = zxid;
-            entry.state = state;
-            return;
+    pub fn hash(&self, path: &[u8]) -> u64 {
+        self.key.hash(path)
+    }
+
+    /// A transaction proposed as `zxid` leaves the state's path in this state.
+    pub fn put(&mut self, zxid: Zxid, state: State) {
+        self.put_hashed(zxid, self.key.hash(state.path.bytes()), state);
+    }
+
+    pub fn put_hashed(&mut self, zxid: Zxid, hash: u64, state: State) {
+        match self.table.entry(hash, |entry| entry.state.path == state.path, |entry| entry.hash) {
+            hashbrown::hash_table::Entry::Occupied(mut found) => {
+                let entry = found.get_mut();
+                entry.last = zxid;
+                entry.state = state;
+            }
+            hashbrown::hash_table::Entry::Vacant(free) => {
+                free.insert(Entry { hash, last: zxid, state });
+            }
         }
-        // The tree's own copy of the path, where there is one, saves making another.
-        let path = store.find(path).map_or_else(|| Path::new(path), |(_, node)| node.path.clone());
-        self.table.insert_unique(hash, Entry { hash, path, last: zxid, state }, |entry| entry.hash);
     }
 
     pub fn add_ephemeral(&mut self, owner: SessionId, path: &[u8]) {
@@ -141,7 +158,7 @@ impl Overlay {
 
     fn settle(&mut self, zxid: Zxid, path: &[u8]) {
         let hash = self.key.hash(path);
-        if let Ok(entry) = self.table.find_entry(hash, |entry| entry.path.bytes() == path)
+        if let Ok(entry) = self.table.find_entry(hash, |entry| entry.state.path.bytes() == path)
             && entry.get().last <= zxid
         {
             entry.remove();

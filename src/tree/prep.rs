@@ -113,13 +113,20 @@ impl View<'_> {
         if flags.ephemeral {
             self.overlay.add_ephemeral(write.session, path);
         }
-        let born = State { alive: true, owner, version: 0, cversion: 0, aversion: 0, children_count: 0, acl };
-        self.overlay.put(self.store, zxid, path, born);
-        // The parent's name ends where the last component of the full path begins.
-        let parent_path = parent_of(path).ok_or(ErrorCode::NoNode)?;
+        let born = State {
+            path: Path::new(path),
+            alive: true,
+            owner,
+            version: 0,
+            cversion: 0,
+            aversion: 0,
+            children_count: 0,
+            acl,
+        };
+        self.overlay.put(zxid, born);
         let children_count = parent.children_count + 1;
         let grown = State { cversion: parent_cversion, children_count, ..parent };
-        self.overlay.put(self.store, zxid, parent_path, grown);
+        self.overlay.put(zxid, grown);
         Ok(Txn::Create(CreateTxn {
             path: Text::from_bytes(path),
             data: request.data,
@@ -145,7 +152,7 @@ impl View<'_> {
         if node.children_count > 0 {
             return Err(ErrorCode::NotEmpty);
         }
-        self.put_deleted(zxid, path, node);
+        self.put_deleted(zxid, node);
         Ok(Txn::Delete(DeleteTxn { path: text }))
     }
 
@@ -157,11 +164,12 @@ impl View<'_> {
         if !path::is_valid(path) {
             return Err(ErrorCode::BadArguments);
         }
-        let node = self.overlay.state(self.store, path).ok_or(ErrorCode::NoNode)?;
+        let hash = self.overlay.hash(path);
+        let node = self.overlay.state_hashed(self.store, hash, path).ok_or(ErrorCode::NoNode)?;
         self.check_acl(&node, perms::WRITE, write)?;
         check_version(request.version, node.version)?;
         let version = node.version.wrapping_add(1);
-        self.overlay.put(self.store, zxid, path, State { version, ..node });
+        self.overlay.put_hashed(zxid, hash, State { version, ..node });
         Ok(Txn::SetData(SetDataTxn { path: text, data: request.data, version }))
     }
 
@@ -188,7 +196,7 @@ impl View<'_> {
             None => AclList::OPEN,
             Some(entries) => encode_acl(&mut scratch.acl, entries),
         };
-        self.overlay.put(self.store, zxid, path, State { aversion, acl, ..node });
+        self.overlay.put(zxid, State { aversion, acl, ..node });
         Ok(Txn::SetAcl(SetAclTxn { path: text, acl: Some(acl_list), version: aversion }))
     }
 
@@ -206,7 +214,7 @@ impl View<'_> {
         let paths: Vec<Path> = self.overlay.ephemerals_of(self.store, write.session);
         for path in &paths {
             if let Some(node) = self.overlay.state(self.store, path.bytes()) {
-                self.put_deleted(zxid, path.bytes(), node);
+                self.put_deleted(zxid, node);
             }
         }
         scratch.paths.clear();
@@ -218,14 +226,14 @@ impl View<'_> {
         Ok(Txn::CloseSession(Some(paths)))
     }
 
-    fn put_deleted(&mut self, zxid: Zxid, path: &[u8], node: State) {
-        if let Some(parent_path) = parent_of(path)
+    fn put_deleted(&mut self, zxid: Zxid, node: State) {
+        if let Some(parent_path) = parent_of(node.path.bytes())
             && let Some(parent) = self.overlay.state(self.store, parent_path)
         {
             let children_count = parent.children_count - 1;
-            self.overlay.put(self.store, zxid, parent_path, State { children_count, ..parent });
+            self.overlay.put(zxid, State { children_count, ..parent });
         }
-        self.overlay.put(self.store, zxid, path, State { alive: false, ..node });
+        self.overlay.put(zxid, State { alive: false, ..node });
     }
 
     fn check_session(&self, write: &Write<'_>, needs_global: bool) -> Result<(), ErrorCode> {

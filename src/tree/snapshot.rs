@@ -21,7 +21,7 @@ use crate::lockfree::Arena;
 use crate::wire::OwnedAcl as Acl;
 
 use super::node::{Node, acl_ref, data_of};
-use super::store::{ROOT, Store};
+use super::store::{RECLAIM_BUDGET, ROOT, Store};
 
 pub struct Walk {
     zxid: Zxid,
@@ -141,7 +141,7 @@ impl Store {
             birth,
             parent,
         );
-        self.reclaim();
+        self.reclaim(RECLAIM_BUDGET);
         Ok(())
     }
 

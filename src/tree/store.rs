@@ -20,8 +20,8 @@ use crate::lockfree::{Arena, Bag, IndexWriter, Publisher};
 use super::node::{Birth, Node};
 use super::snapshot::Walk;
 
-/// Superseded versions freed in one call of [`Store::reclaim`], at the most. A write makes at most a few.
-const RECLAIM_BUDGET: usize = 64;
+/// Versions freed before the slots they leave are looked at.
+const RECLAIM_BATCH: usize = 64;
 
 pub struct Store {
     key: HashKey,
@@ -38,6 +38,9 @@ pub struct Store {
     data_bytes: u64,
     pub(super) walk: Option<Walk>,
 }
+
+/// What one transaction may leave to free, with room to catch up.
+pub const RECLAIM_BUDGET: usize = 16;
 
 /// Slot of the root: the first node ever made, never deleted.
 pub const ROOT: u32 = 0;
@@ -59,14 +62,19 @@ impl Store {
         }
     }
 
-    /// The living node at `path`, in its newest version, whether published or not.
+    /// The living node at `path`, in its newest version, whether published or not. The empty path is the root.
     pub fn find(&self, path: &[u8]) -> Option<(u32, &Node)> {
         let path = if path.is_empty() { b"/" } else { path };
-        self.find_any(path).filter(|(_, node)| node.is_alive())
+        self.find_hashed(self.key.hash(path), path)
     }
 
-    fn find_any(&self, path: &[u8]) -> Option<(u32, &Node)> {
-        self.index.candidates(self.key.hash(path)).find_map(|slot| {
+    /// The same for those who have the path's hash already; the root under its own name only.
+    pub fn find_hashed(&self, hash: u64, path: &[u8]) -> Option<(u32, &Node)> {
+        self.find_any(hash, path).filter(|(_, node)| node.is_alive())
+    }
+
+    fn find_any(&self, hash: u64, path: &[u8]) -> Option<(u32, &Node)> {
+        self.index.candidates(hash).find_map(|slot| {
             let node = self.arena.latest(slot)?;
             (node.path.bytes() == path).then_some((slot, node))
         })
@@ -85,10 +93,11 @@ impl Store {
         birth: Birth,
         parent: u32,
     ) -> u32 {
-        debug_assert!(self.node(parent).is_alive());
-        let existing =
-            self.find_any(path.bytes()).map(|(slot, dead)| (slot, dead.path.clone(), dead.children_bag()));
+        debug_assert!(path.bytes() == b"/" || self.node(parent).is_alive());
         let hash = self.key.hash(path.bytes());
+        let existing = self
+            .find_any(hash, path.bytes())
+            .map(|(slot, dead)| (slot, dead.path.clone(), dead.children_bag()));
         let path = existing.as_ref().map_or(path, |(_, path, _)| path.clone());
         let mut node = node(path, birth, parent);
         node.digest = node.compute_digest();
@@ -183,19 +192,27 @@ impl Store {
         Zxid::of_version(self.publisher.published())
     }
 
-    /// Frees a bounded number of versions that nobody may read any more, and the slots of nodes long deleted.
-    pub fn reclaim(&mut self) {
-        let mut superseded = [0u32; RECLAIM_BUDGET];
-        let mut count = 0;
-        self.arena.reclaim(&self.publisher, RECLAIM_BUDGET, &mut |slot| {
-            superseded[count] = slot;
-            count += 1;
-        });
-        self.index.reclaim(&self.publisher);
+    /// Frees versions that nobody may read any more, oldest first and about `budget` of them, and the slots of nodes
+    /// long deleted.
+    pub fn reclaim(&mut self, budget: usize) {
         let horizon = self.publisher.horizon();
-        for &slot in &superseded[..count] {
-            self.unlink_if_dead(slot, horizon);
+        let mut freed = 0;
+        while freed < budget {
+            let mut superseded = [0u32; RECLAIM_BATCH];
+            let mut count = 0;
+            let batch = self.arena.reclaim(&self.publisher, RECLAIM_BATCH, &mut |slot| {
+                superseded[count] = slot;
+                count += 1;
+            });
+            for &slot in &superseded[..count] {
+                self.unlink_if_dead(slot, horizon);
+            }
+            if batch < RECLAIM_BATCH {
+                break;
+            }
+            freed += batch;
         }
+        self.index.reclaim(&self.publisher);
     }
 
     fn unlink_if_dead(&mut self, slot: u32, horizon: u64) {

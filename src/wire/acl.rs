@@ -5,9 +5,8 @@
 
 use std::fmt;
 
-use super::jute::{
-    Decode, DecodeError, Elements, Encode, Nullable, Reader, Text, Vector, encode_bytes, record,
-};
+use super::jute::{Decode, DecodeError, Encode, Nullable, Reader, Text, encode_bytes, record};
+use super::vector::{Elements, Vector};
 
 /// The permission bits. Other bits are stored as they come.
 pub mod perms {
@@ -153,7 +152,7 @@ impl fmt::Debug for AclList<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::jute::encode_vector;
+    use crate::wire::vector::encode_vector;
 
     #[test]
     fn the_predefined_lists_are_what_they_say() {

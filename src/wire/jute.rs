@@ -1,15 +1,16 @@
 //! Jute, ZooKeeper's encoding: big-endian integers, length-prefixed strings and buffers, counted vectors, records as
 //! their fields in order without tags.
 //!
-//! Called by every other file of `wire`, and by `tree` for snapshots. Invariants: 1. no input makes a decoder panic.
-//! 2. a [`Vector`] holds only elements that decode. Strings stay bytes ([`Text`]), because a client may send any.
+//! Called by every other file of `wire`, and by `tree` for snapshots. Invariant: no input makes a decoder panic.
+//! Strings stay bytes ([`Text`]), because a client may send any. Vectors have a file of their own.
 //! Source of the format: ZooKeeper's `BinaryInputArchive` and `BinaryOutputArchive`.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
 use crate::base::{SessionId, WallMillis, Zxid};
+
+pub use super::vector::{Elements, Vector, VectorWriter, encode_vector};
 
 /// Why bytes are not the record they should be. The answer to a request is MarshallingError, whatever the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,173 +223,6 @@ impl fmt::Display for Text<'_> {
     }
 }
 
-/// A counted sequence, kept as its encoding: `int count`, then the elements. Never null: where null has a meaning the
-/// field is an `Option`.
-///
-/// Every element was decoded once when the vector was; iterating decodes again, and so needs no memory.
-/// Any negative count but -1 is an empty vector, as in ZooKeeper.
-pub struct Vector<'a, T> {
-    /// The count, not negative, and exactly its elements: never shorter than four bytes.
-    encoded: &'a [u8],
-    element: PhantomData<fn() -> T>,
-}
-
-impl<'a, T> Vector<'a, T> {
-    pub const EMPTY: Vector<'static, T> = Vector { encoded: &[0; 4], element: PhantomData };
-
-    /// Count and elements, as on the wire.
-    #[inline]
-    pub fn as_encoded(&self) -> &'a [u8] {
-        self.encoded
-    }
-
-    /// Number of elements.
-    #[inline]
-    pub fn len(&self) -> usize {
-        let count = self.encoded.first_chunk().map_or(0, |count| i32::from_be_bytes(*count));
-        usize::try_from(count).unwrap_or(0)
-    }
-
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    #[inline]
-    pub fn iter(&self) -> Elements<'a, T> {
-        let elements = self.encoded.get(4..).unwrap_or_default();
-        Elements { left: self.len(), reader: Reader::new(elements), element: PhantomData }
-    }
-
-    /// Takes an encoding whose count and elements the caller knows to be sound.
-    #[inline]
-    pub(super) const fn from_checked(encoded: &'a [u8]) -> Vector<'a, T> {
-        Vector { encoded, element: PhantomData }
-    }
-}
-
-impl<'a, T: Decode<'a>> Decode<'a> for Vector<'a, T> {
-    const BYTES_MIN: usize = 4;
-
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        let start = *reader;
-        let count = reader.i32()?;
-        let Ok(elements) = usize::try_from(count) else {
-            return if count == -1 { Err(start.error(Reason::Null)) } else { Ok(Vector::EMPTY) };
-        };
-        // Before the walk, so that a huge count costs nothing. Every element type has at least one byte.
-        if elements.saturating_mul(T::BYTES_MIN) > reader.rest.len() {
-            return Err(start.error(Reason::TooLong(count)));
-        }
-        for _ in 0..elements {
-            T::decode(reader)?;
-        }
-        let bytes = start.rest.len() - reader.rest.len();
-        Ok(Vector::from_checked(&start.rest[..bytes]))
-    }
-}
-
-impl<T> Nullable for Vector<'_, T> {}
-
-impl<T> Encode for Vector<'_, T> {
-    #[inline]
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.encoded);
-    }
-}
-
-impl<T> Clone for Vector<'_, T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Vector<'_, T> {}
-
-impl<T> PartialEq for Vector<'_, T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.encoded == other.encoded
-    }
-}
-
-impl<T> Eq for Vector<'_, T> {}
-
-impl<'a, T: Decode<'a> + fmt::Debug> fmt::Debug for Vector<'a, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
-}
-
-impl<'a, T: Decode<'a>> IntoIterator for Vector<'a, T> {
-    type Item = T;
-    type IntoIter = Elements<'a, T>;
-
-    fn into_iter(self) -> Elements<'a, T> {
-        self.iter()
-    }
-}
-
-/// The elements of a [`Vector`], in order.
-#[derive(Clone, Debug)]
-pub struct Elements<'a, T> {
-    left: usize,
-    reader: Reader<'a>,
-    element: PhantomData<fn() -> T>,
-}
-
-impl<'a, T: Decode<'a>> Iterator for Elements<'a, T> {
-    type Item = T;
-
-    #[inline]
-    fn next(&mut self) -> Option<T> {
-        self.left = self.left.checked_sub(1)?;
-        let element = T::decode(&mut self.reader);
-        debug_assert!(element.is_ok(), "the elements of a vector are checked when it is made");
-        element.ok()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
-}
-
-impl<'a, T: Decode<'a>> ExactSizeIterator for Elements<'a, T> {}
-
-/// Appends a vector element by element, where nobody has them in one piece.
-#[derive(Debug)]
-#[must_use = "the count is written by `end`"]
-pub struct VectorWriter {
-    at: usize,
-    count: i32,
-}
-
-impl VectorWriter {
-    pub fn begin(out: &mut Vec<u8>) -> VectorWriter {
-        let at = out.len();
-        out.extend_from_slice(&[0; 4]);
-        VectorWriter { at, count: 0 }
-    }
-
-    #[inline]
-    pub fn push(&mut self, out: &mut Vec<u8>, element: &(impl Encode + ?Sized)) {
-        self.count += 1;
-        element.encode(out);
-    }
-
-    pub fn end(self, out: &mut [u8]) {
-        patch_i32(out, self.at, self.count);
-    }
-}
-
-/// Appends `elements` as a vector.
-pub fn encode_vector<E: Encode>(out: &mut Vec<u8>, elements: impl IntoIterator<Item = E>) {
-    let mut vector = VectorWriter::begin(out);
-    for element in elements {
-        vector.push(out, &element);
-    }
-    vector.end(out);
-}
-
 /// Starts a length-prefixed stretch (a buffer, or a frame) whose length is not known yet: hand the returned position to
 /// [`end_length`] when all of it has been appended.
 #[must_use = "the length is written by `end_length`"]
@@ -405,7 +239,8 @@ pub fn end_length(out: &mut [u8], at: usize) {
     patch_i32(out, at, length);
 }
 
-fn patch_i32(out: &mut [u8], at: usize, value: i32) {
+/// Overwrites the four bytes at `at`.
+pub(super) fn patch_i32(out: &mut [u8], at: usize, value: i32) {
     out[at..at + 4].copy_from_slice(&value.to_be_bytes());
 }
 

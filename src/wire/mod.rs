@@ -23,9 +23,14 @@ pub mod jute;
 mod opcode;
 mod stat;
 pub mod txn;
+pub mod vector;
 
 pub use acl::{Acl, AclList, OwnedAcl};
 pub use error::ErrorCode;
-pub use jute::{Decode, DecodeError, Encode, Reader, Text, Vector};
+pub use jute::{Decode, DecodeError, Encode, Reader, Text};
 pub use opcode::{Class, Opcode};
 pub use stat::{Stat, StatPersisted};
+pub use vector::Vector;
+
+#[cfg(test)]
+mod testing;

@@ -11,10 +11,9 @@ use crate::base::{SessionId, WallMillis, Zxid};
 
 use super::acl::AclList;
 use super::error::ErrorCode;
-use super::jute::{
-    Decode, DecodeError, Encode, Reader, Reason, Text, Vector, begin_length, end_length, record,
-};
+use super::jute::{Decode, DecodeError, Encode, Reader, Reason, Text, begin_length, end_length, record};
 use super::opcode::Opcode;
+use super::vector::Vector;
 
 record! {
     pub struct TxnHeader {

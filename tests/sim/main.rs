@@ -264,7 +264,7 @@ fn main() -> ExitCode {
     };
     std::panic::set_hook(Box::new(|info| {
         let text = info.to_string();
-        if std::env::var_os("RUST_BACKTRACE").is_some() {
+        if std::env::var("RUST_BACKTRACE").is_ok_and(|value| value == "full") {
             eprintln!("{text}\n{}", std::backtrace::Backtrace::force_capture());
         }
         PANIC.set(text.replace('\n', " "));

@@ -1,6 +1,6 @@
 //! getChildren, getChildren2, getAllChildrenNumber, getEphemerals.
 //!
-//! A server that has the names one by one writes the responses with [`crate::wire::jute::VectorWriter`], which gives
+//! A server that has the names one by one writes the responses with [`crate::wire::vector::VectorWriter`], which gives
 //! the same bytes as these records.
 //!
 //! | operation | request | response |
@@ -10,8 +10,9 @@
 //! | getAllChildrenNumber | [`GetAllChildrenNumberRequest`] | [`GetAllChildrenNumberResponse`] |
 //! | getEphemerals | [`GetEphemeralsRequest`] | [`GetEphemeralsResponse`] |
 
-use crate::wire::jute::{Text, Vector, record};
+use crate::wire::jute::{Text, record};
 use crate::wire::stat::Stat;
+use crate::wire::vector::Vector;
 
 record! {
     /// Of getChildren and getChildren2.

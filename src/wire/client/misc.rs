@@ -8,7 +8,8 @@
 //! | reconfig | [`ReconfigRequest`] | [`super::GetDataResponse`] |
 //! | whoAmI | none | [`WhoAmIResponse`] |
 
-use crate::wire::jute::{Text, Vector, record};
+use crate::wire::jute::{Text, record};
+use crate::wire::vector::Vector;
 
 record! {
     pub struct SyncRequest<'a> {

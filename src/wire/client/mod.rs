@@ -120,3 +120,7 @@ requests! {
 #[cfg(test)]
 #[path = "client_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "round_trip_test.rs"]
+mod round_trip_tests;

@@ -8,9 +8,10 @@
 use std::marker::PhantomData;
 
 use crate::wire::error::ErrorCode;
-use crate::wire::jute::{Decode, DecodeError, Encode, Reader, Reason, Text, Vector, record};
+use crate::wire::jute::{Decode, DecodeError, Encode, Reader, Reason, Text, record};
 use crate::wire::opcode::Opcode;
 use crate::wire::stat::Stat;
+use crate::wire::vector::Vector;
 
 use super::create::{Create2Response, CreateRequest, CreateResponse, CreateTtlRequest};
 use super::data::{CheckVersionRequest, DeleteRequest, GetDataRequest, GetDataResponse, SetDataRequest};
@@ -355,3 +356,7 @@ impl Encode for MultiResult<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "multi_test.rs"]
+mod tests;

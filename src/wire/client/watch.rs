@@ -4,8 +4,9 @@
 
 use crate::base::Zxid;
 use crate::wire::jute::{
-    Decode, DecodeError, Encode, Reader, Reason, Text, Vector, begin_length, end_length, record,
+    Decode, DecodeError, Encode, Reader, Reason, Text, begin_length, end_length, record,
 };
+use crate::wire::vector::Vector;
 
 use super::header::{ReplyHeader, xid};
 

@@ -1,0 +1,129 @@
+//! Opening and closing sessions: the only blocking conversation with the server.
+//!
+//! Called by `run` before and after a load. A session is closed with closeSession, not by dropping its socket, so that
+//! no session expires in the middle of the next measurement.
+
+use crate::protocol::{self, Front};
+use crate::session::Session;
+use rustix::event::epoll::EventFlags;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// For one step of the handshake or of the farewell, towards a server that serves.
+pub const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub struct Connection {
+    pub stream: TcpStream,
+    pub session: Session,
+    /// What the server made of `--session-timeout`, milliseconds.
+    pub timeout_ms: i32,
+    /// What the poll driver waits for on this socket.
+    pub interest: EventFlags,
+    step: Duration,
+}
+
+impl AsMut<Session> for Connection {
+    fn as_mut(&mut self) -> &mut Session {
+        &mut self.session
+    }
+}
+
+fn bad_answer(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+impl Connection {
+    /// Connects and opens a new session; each answer is waited for as long as `step`. The socket is left blocking.
+    pub fn open(
+        server: SocketAddr,
+        index: usize,
+        timeout_ms: i32,
+        exists_is_fine: bool,
+        step: Duration,
+    ) -> io::Result<Connection> {
+        let mut stream = TcpStream::connect_timeout(&server, step)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(step))?;
+        let mut request = Vec::new();
+        protocol::connect_request(&mut request, timeout_ms);
+        stream.write_all(&request)?;
+        let answer = read_frame(&mut stream)?;
+        let granted = protocol::int_at(&answer, 4)
+            .ok_or_else(|| bad_answer(format!("the connect answer has only {} bytes", answer.len())))?;
+        if granted <= 0 {
+            return Err(bad_answer("the server refused a new session (timeout 0 in its answer)".to_owned()));
+        }
+        stream.set_read_timeout(None)?;
+        Ok(Connection {
+            stream,
+            session: Session::new(index, exists_is_fine),
+            timeout_ms: granted,
+            interest: EventFlags::empty(),
+            step,
+        })
+    }
+
+    /// Reads the znode at `path`, whose data doesn't matter.
+    pub fn read(&mut self, path: &str) -> io::Result<()> {
+        let xid = self.session.next_xid();
+        self.session.skip_xid();
+        let mut request = Vec::new();
+        protocol::get_data(&mut request, xid, path.as_bytes());
+        self.stream.set_read_timeout(Some(self.step))?;
+        self.stream.write_all(&request)?;
+        let answer = read_frame(&mut self.stream)?;
+        match (protocol::int_at(&answer, 0), protocol::int_at(&answer, 12)) {
+            (Some(answered), Some(0)) if answered == xid => Ok(()),
+            (_, Some(code)) => {
+                Err(bad_answer(format!("reading {path}: {} ({code})", protocol::error_name(code))))
+            }
+            _ => Err(bad_answer(format!("reading {path}: the answer has only {} bytes", answer.len()))),
+        }
+    }
+
+    /// Says goodbye and waits for the answer. For a session whose requests are all answered.
+    pub fn close(mut self) -> io::Result<()> {
+        self.stream.set_nonblocking(false)?;
+        self.stream.set_read_timeout(Some(self.step))?;
+        let xid = self.session.next_xid();
+        let mut request = Vec::new();
+        protocol::close_session(&mut request, xid);
+        self.stream.write_all(&request)?;
+        loop {
+            let answer = read_frame(&mut self.stream)?;
+            match protocol::int_at(&answer, 0) {
+                Some(answered) if answered == xid => return Ok(()),
+                Some(protocol::XID_PING) => {}
+                _ => return Err(bad_answer("the answer to closeSession is another one's".to_owned())),
+            }
+        }
+    }
+}
+
+fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).map_err(explained)?;
+    let bytes = match protocol::front(&length) {
+        Front::BadLength(length) => {
+            return Err(bad_answer(format!("a frame of {length} bytes was announced")));
+        }
+        Front::Frame(_) | Front::Partial => i32::from_be_bytes(length) as usize,
+    };
+    let mut frame = vec![0; bytes];
+    stream.read_exact(&mut frame).map_err(explained)?;
+    Ok(frame)
+}
+
+/// The errors of a read that has a timeout, in words which tell what happened.
+fn explained(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
+        }
+        io::ErrorKind::UnexpectedEof => {
+            io::Error::new(error.kind(), "the server closed the connection (is it serving? see its log)")
+        }
+        _ => error,
+    }
+}

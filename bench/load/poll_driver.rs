@@ -1,0 +1,168 @@
+//! Drives a load over non-blocking sockets and epoll, in one thread.
+//!
+//! Called by `run`. One turn: release what is due (open loop), wait, read each ready socket once, answer its replies
+//! with new requests, hand those to the socket. The wait ends at the next due time with nanosecond resolution.
+
+use crate::clock;
+use crate::connection::Connection;
+use crate::load::{Load, Stage};
+use rustix::event::{Timespec, epoll};
+use std::io::{self, Read, Write};
+
+/// One read: at least the replies of a whole pipeline.
+const READ_BYTES: usize = 256 << 10;
+/// The samples' and the stage's resolution.
+const TURN_NS_MAX: u64 = 10_000_000;
+
+struct Driver<'a> {
+    load: &'a mut Load,
+    epoll: rustix::fd::OwnedFd,
+    buffer: Vec<u8>,
+    /// Sessions with output that their socket hasn't been offered.
+    touched: Vec<usize>,
+}
+
+/// Carries `load` out over `connections`. Faults of single sessions are counted in the recorder; the error is a
+/// fault of the generator's own surroundings.
+pub fn run(load: &mut Load, connections: &mut [Connection]) -> io::Result<()> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    for (index, connection) in connections.iter_mut().enumerate() {
+        connection.stream.set_nonblocking(true)?;
+        connection.interest = epoll::EventFlags::IN;
+        epoll::add(&epoll, &connection.stream, epoll::EventData::new_u64(index as u64), connection.interest)?;
+    }
+    // Without this an open loop's waits end 50 microseconds late. A refusal costs that accuracy, and shows in the
+    // reported lateness.
+    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+    Driver { load, epoll, buffer: vec![0; READ_BYTES], touched: Vec::new() }.run(connections)
+}
+
+impl Driver<'_> {
+    fn run(&mut self, connections: &mut [Connection]) -> io::Result<()> {
+        let mut events =
+            [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 256];
+        let start = clock::now();
+        for connection in connections.iter_mut() {
+            self.load.refill(&mut connection.session, start);
+            self.flush(connection)?;
+        }
+        let mut pings_at = start;
+        loop {
+            let now = clock::now();
+            let stage = self.load.on_turn(now).map_err(io::Error::other)?;
+            match stage {
+                Stage::Asking => self.release(connections, now)?,
+                Stage::Draining if connections.iter().all(|c| c.session.unanswered_count() == 0) => {
+                    return Ok(());
+                }
+                Stage::Draining => {}
+                Stage::Stalled => return self.give_up(connections),
+            }
+            if now >= pings_at {
+                if connections.iter().all(|c| c.session.broken) {
+                    return Ok(());
+                }
+                pings_at = now + 1_000_000_000;
+                self.ping_idle(connections, now)?;
+            }
+            let wait = match self.load.next_due_at() {
+                Some(due) if stage == Stage::Asking => due.saturating_sub(now).min(TURN_NS_MAX),
+                _ => TURN_NS_MAX,
+            };
+            let timeout = Timespec { tv_sec: 0, tv_nsec: wait as _ };
+            let ready = match epoll::wait(&self.epoll, &mut events[..], Some(&timeout)) {
+                Err(rustix::io::Errno::INTR) => 0,
+                other => other?,
+            };
+            for event in &events[..ready] {
+                let connection = &mut connections[event.data.u64() as usize];
+                if !connection.session.broken {
+                    self.on_ready(connection)?;
+                }
+            }
+        }
+    }
+
+    fn release(&mut self, connections: &mut [Connection], now: u64) -> io::Result<()> {
+        if self.load.is_open_loop() {
+            let mut touched = std::mem::take(&mut self.touched);
+            self.load.release(connections, now, |index| touched.push(index));
+            for index in touched.drain(..) {
+                self.flush(&mut connections[index])?;
+            }
+            self.touched = touched;
+        }
+        Ok(())
+    }
+
+    fn on_ready(&mut self, connection: &mut Connection) -> io::Result<()> {
+        match (&connection.stream).read(&mut self.buffer) {
+            Ok(0) => connection.session.fail("connection closed by the server", &mut self.load.recorder),
+            Ok(n) => {
+                let now = clock::now();
+                let recorder = &mut self.load.recorder;
+                if let Err(fault) = connection.session.on_bytes(&self.buffer[..n], now, recorder) {
+                    connection.session.fail(fault.name(), recorder);
+                }
+                self.load.refill(&mut connection.session, now);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                let reason = format!("connection failed: {}", error.kind());
+                connection.session.fail(&reason, &mut self.load.recorder);
+            }
+        }
+        self.flush(connection)
+    }
+
+    /// Offers the session's output to its socket; what isn't taken waits for the socket to be writable.
+    fn flush(&mut self, connection: &mut Connection) -> io::Result<()> {
+        let session = &mut connection.session;
+        while session.sent < session.output.len() {
+            match (&connection.stream).write(&session.output[session.sent..]) {
+                Ok(n) => session.sent += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    session.fail(&format!("connection failed: {}", error.kind()), &mut self.load.recorder);
+                }
+            }
+        }
+        let blocked = session.sent < session.output.len();
+        if !blocked {
+            session.output.clear();
+            session.sent = 0;
+        }
+        // A broken session stays registered without interest: the kernel still reports its hang-up, once a turn at
+        // most, and only until the load ends.
+        let wanted = match (session.broken, blocked) {
+            (true, _) => epoll::EventFlags::empty(),
+            (false, true) => epoll::EventFlags::IN | epoll::EventFlags::OUT,
+            (false, false) => epoll::EventFlags::IN,
+        };
+        if wanted != connection.interest {
+            connection.interest = wanted;
+            let data = epoll::EventData::new_u64(session.index as u64);
+            epoll::modify(&self.epoll, &connection.stream, data, wanted)?;
+        }
+        Ok(())
+    }
+
+    /// A session that asks nothing for a third of its timeout pings, as every client does.
+    fn ping_idle(&mut self, connections: &mut [Connection], now: u64) -> io::Result<()> {
+        for connection in connections {
+            let idle = connection.timeout_ms as u64 * 1_000_000 / 3;
+            if connection.session.ping_if_idle(now, idle) {
+                self.flush(connection)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn give_up(&mut self, connections: &mut [Connection]) -> io::Result<()> {
+        for connection in connections.iter_mut().filter(|c| c.session.unanswered_count() > 0) {
+            connection.session.fail("no answer for 30 s", &mut self.load.recorder);
+        }
+        Ok(())
+    }
+}

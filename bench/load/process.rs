@@ -1,0 +1,113 @@
+//! What the kernel says of the servers under test: processor time and resident memory, from `/proc/PID`.
+//!
+//! Called by `load` at both ends of the measured window. Processor time has the kernel's tick (10 ms) as its unit:
+//! windows of seconds are long enough for it. Format: proc(5). Tested: `process_test.rs`.
+
+use std::fmt;
+
+/// `USER_HZ`: what the kernel counts processor time in towards programs, on every architecture that we run on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    pub cpu_seconds: f64,
+    pub threads: u64,
+    /// Bytes; heap, stacks, private mappings.
+    pub resident_anonymous: u64,
+    /// Bytes; program text and mapped files, which the kernel can drop and read again.
+    pub resident_file: u64,
+    /// Bytes; shared memory.
+    pub resident_shared: u64,
+    /// Bytes; the most that was resident at once since the process began.
+    pub resident_peak: u64,
+}
+
+/// Processor time of the whole machine since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MachineUsage {
+    pub busy_seconds: f64,
+    /// Time in which a virtual processor wanted to run and its host gave the time to others.
+    pub stolen_seconds: f64,
+}
+
+#[derive(Debug)]
+pub struct ProcessError(String);
+
+impl fmt::Display for ProcessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ProcessError {}
+
+/// The sum over `pids`, so that an ensemble counts as one server.
+pub fn usage_of_all(pids: &[u32]) -> Result<Usage, ProcessError> {
+    pids.iter().try_fold(Usage::default(), |sum, &pid| {
+        let one = usage(pid)?;
+        Ok(Usage {
+            cpu_seconds: sum.cpu_seconds + one.cpu_seconds,
+            threads: sum.threads + one.threads,
+            resident_anonymous: sum.resident_anonymous + one.resident_anonymous,
+            resident_file: sum.resident_file + one.resident_file,
+            resident_shared: sum.resident_shared + one.resident_shared,
+            resident_peak: sum.resident_peak + one.resident_peak,
+        })
+    })
+}
+
+fn usage(pid: u32) -> Result<Usage, ProcessError> {
+    let fail = |what| ProcessError(format!("cannot read the usage of process {pid} (--server-pid): {what}"));
+    let read = |name: &str| {
+        let path = format!("/proc/{pid}/{name}");
+        std::fs::read_to_string(&path).map_err(|error| fail(format!("{path}: {error}")))
+    };
+    let stat = read("stat")?;
+    let cpu_seconds =
+        cpu_seconds(&stat).ok_or_else(|| fail(format!("/proc/{pid}/stat has no times: {stat:?}")))?;
+    let status = read("status")?;
+    let field = |name| status_field(&status, name).unwrap_or(0);
+    Ok(Usage {
+        cpu_seconds,
+        threads: field("Threads"),
+        resident_anonymous: field("RssAnon") * 1024,
+        resident_file: field("RssFile") * 1024,
+        resident_shared: field("RssShmem") * 1024,
+        resident_peak: field("VmHWM") * 1024,
+    })
+}
+
+pub fn machine_usage() -> Result<MachineUsage, ProcessError> {
+    let stat = std::fs::read_to_string("/proc/stat")
+        .map_err(|error| ProcessError(format!("/proc/stat: {error}")))?;
+    machine_times(&stat).ok_or_else(|| ProcessError("/proc/stat has no line of all processors".to_owned()))
+}
+
+/// The line `cpu user nice system idle iowait irq softirq steal …`; `user` holds the time of guests already.
+fn machine_times(stat: &str) -> Option<MachineUsage> {
+    let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks: Vec<u64> = line.split_ascii_whitespace().map_while(|field| field.parse().ok()).collect();
+    let [user, nice, system, _idle, _iowait, irq, softirq, steal, ..] = ticks[..] else { return None };
+    Some(MachineUsage {
+        busy_seconds: (user + nice + system + irq + softirq) as f64 / TICKS_PER_SECOND,
+        stolen_seconds: steal as f64 / TICKS_PER_SECOND,
+    })
+}
+
+/// Fields 14 and 15 (utime, stime), counted behind the command's closing bracket: the command may contain spaces.
+fn cpu_seconds(stat: &str) -> Option<f64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some((user + system) as f64 / TICKS_PER_SECOND)
+}
+
+fn status_field(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+#[path = "process_test.rs"]
+mod tests;

@@ -1,0 +1,35 @@
+//! Tests of `process`.
+
+use super::*;
+
+#[test]
+fn a_command_with_brackets_and_spaces_does_not_shift_the_fields() {
+    let stat = "77 (a) b (c) S 1 77 77 0 -1 4194560 5 0 0 0 150 50 0 0 20 0 9 0 100 1 1";
+    assert_eq!(cpu_seconds(stat), Some(2.0));
+    assert_eq!(cpu_seconds("77 (x) S 1"), None);
+}
+
+#[test]
+fn the_machine_is_busy_except_when_idle_waiting_or_robbed() {
+    let stat = "cpu  100 20 30 1000 2000 4 6 50 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
+    assert_eq!(machine_times(stat), Some(MachineUsage { busy_seconds: 1.6, stolen_seconds: 0.5 }));
+    assert_eq!(machine_times("cpu0 1 1 1 1 1 1 1 1"), None);
+    assert_eq!(machine_times("cpu  1 2 3"), None);
+    assert!(machine_usage().expect("our own /proc/stat").busy_seconds > 0.0);
+}
+
+#[test]
+fn fields_of_status_are_found_by_whole_name() {
+    let status = "VmRSSX:\t1 kB\nRssAnon:\t    2048 kB\nThreads:\t3\n";
+    assert_eq!(status_field(status, "RssAnon"), Some(2048));
+    assert_eq!(status_field(status, "Threads"), Some(3));
+    assert_eq!(status_field(status, "VmRSS"), None);
+}
+
+#[test]
+fn this_process_has_memory_and_a_process_that_cannot_exist_is_named() {
+    let own = usage_of_all(&[std::process::id()]).expect("our own /proc entry");
+    assert!(own.resident_anonymous > 0 && own.threads > 0, "{own:?}");
+    let error = usage_of_all(&[u32::MAX]).expect_err("pids end at 2^22").to_string();
+    assert!(error.contains("--server-pid") && error.contains(&u32::MAX.to_string()), "{error}");
+}

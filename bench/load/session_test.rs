@@ -1,0 +1,101 @@
+//! Tests of `session`: right, wrong, torn and unasked-for replies.
+
+use super::*;
+use crate::recorder::CountBy;
+
+fn reply(xid: i32, code: i32, body: usize) -> Vec<u8> {
+    let mut frame = ((16 + body) as i32).to_be_bytes().to_vec();
+    frame.extend_from_slice(&xid.to_be_bytes());
+    frame.extend_from_slice(&7i64.to_be_bytes());
+    frame.extend_from_slice(&code.to_be_bytes());
+    frame.resize(20 + body, 0);
+    frame
+}
+
+fn recorder() -> Recorder {
+    Recorder::new(CountBy::Reply, 0..1_000_000_000)
+}
+
+fn asked(kinds: &[(Kind, u32)]) -> Session {
+    let mut session = Session::new(0, false);
+    for &(kind, body) in kinds {
+        session.asked(kind, body, 10);
+    }
+    session
+}
+
+fn errors(recorder: &Recorder) -> Vec<(String, u64)> {
+    recorder.errors_by_kind().map(|(kind, count)| (kind.to_owned(), count)).collect()
+}
+
+#[test]
+fn replies_are_counted_however_the_bytes_are_cut() {
+    let stream = [reply(1, 0, 5), reply(-1, 0, 3), reply(2, 0, 68)].concat();
+    for cut in 0..=stream.len() {
+        let mut session = asked(&[(Kind::Get, 5), (Kind::Set, 68)]);
+        let mut recorder = recorder();
+        assert_eq!(session.on_bytes(&stream[..cut], 20, &mut recorder), Ok(()));
+        assert_eq!(session.on_bytes(&stream[cut..], 30, &mut recorder), Ok(()));
+        assert_eq!((session.unanswered_count(), recorder.replies_total), (0, 2), "cut at {cut}");
+        let when = if cut == stream.len() { 10 } else { 20 };
+        assert_eq!(recorder.histogram(Kind::Set).max(), when);
+        assert_eq!(errors(&recorder), []);
+    }
+}
+
+#[test]
+fn a_reply_of_another_request_or_to_none_is_a_fault() {
+    let mut recorder = recorder();
+    let mut session = asked(&[(Kind::Get, 0), (Kind::Get, 0)]);
+    assert_eq!(session.on_bytes(&reply(2, 0, 0), 20, &mut recorder), Err(Fault::ReplyOutOfOrder));
+    let mut session = asked(&[]);
+    assert_eq!(session.on_bytes(&reply(1, 0, 0), 20, &mut recorder), Err(Fault::UnexpectedReply));
+    assert_eq!(session.on_bytes(&reply(-2, 0, 0), 20, &mut recorder), Err(Fault::UnexpectedReply));
+    assert_eq!(session.on_bytes(&[0, 0, 0, 1, 9], 20, &mut recorder), Err(Fault::ReplyTooShort));
+    assert_eq!(session.on_bytes(&[0xff; 4], 20, &mut recorder), Err(Fault::BadFrameLength));
+}
+
+#[test]
+fn wrong_codes_and_wrong_lengths_are_errors_by_name() {
+    let mut recorder = recorder();
+    let mut session = asked(&[(Kind::Get, 5), (Kind::Get, 5), (Kind::Create, 5)]);
+    let stream = [reply(1, -101, 0), reply(2, 0, 6), reply(3, -110, 0)].concat();
+    assert_eq!(session.on_bytes(&stream, 20, &mut recorder), Ok(()));
+    let expected = [
+        ("NoNode".to_owned(), 1),
+        ("NodeExists".to_owned(), 1),
+        ("wrong length of reply (other data size than --bytes?)".to_owned(), 1),
+    ];
+    assert_eq!(errors(&recorder), expected);
+    assert_eq!(recorder.replies_total, 0);
+}
+
+#[test]
+fn where_znodes_may_be_there_already_that_is_no_error() {
+    let mut recorder = recorder();
+    let mut session = Session::new(0, true);
+    session.asked(Kind::Create, 5, 10);
+    assert_eq!(session.on_bytes(&reply(1, protocol::NODE_EXISTS, 0), 20, &mut recorder), Ok(()));
+    assert_eq!((recorder.replies_total, recorder.errors_count()), (1, 0));
+}
+
+#[test]
+fn an_idle_session_pings_and_takes_the_answer() {
+    let mut recorder = recorder();
+    let mut session = asked(&[]);
+    assert!(!session.ping_if_idle(9, 10));
+    assert!(session.ping_if_idle(10, 10));
+    assert!(!session.ping_if_idle(19, 10));
+    assert_eq!(session.output.len(), 12);
+    assert_eq!(session.on_bytes(&reply(protocol::XID_PING, 0, 0), 20, &mut recorder), Ok(()));
+}
+
+#[test]
+fn a_session_that_fails_counts_what_it_owes_once() {
+    let mut recorder = recorder();
+    let mut session = asked(&[(Kind::Get, 5), (Kind::Get, 5)]);
+    session.fail("gone", &mut recorder);
+    session.fail("gone", &mut recorder);
+    assert_eq!(errors(&recorder), [("gone".to_owned(), 1), ("unanswered".to_owned(), 2)]);
+    assert!(session.broken && session.output.is_empty());
+}

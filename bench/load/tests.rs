@@ -1,0 +1,161 @@
+//! The generator against the floor: real sockets, both drivers, both loops, and servers which misbehave.
+
+use crate::arguments::{Arguments, WaitArguments};
+use crate::{floor, run};
+use clap::Parser;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::mpsc;
+
+/// A directory of this test's own, removed when the test ends well.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target").join(format!("load-test-{name}"));
+        std::fs::create_dir_all(&path).expect("target is writable");
+        Scratch(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A floor that serves until the test process ends.
+fn floor(scratch: &Scratch) -> SocketAddr {
+    let options = floor::Options {
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        file: scratch.0.join("log"),
+        file_bytes: 1 << 20,
+        data_bytes: 100,
+    };
+    let (send, receive) = mpsc::channel();
+    std::thread::Builder::new()
+        .name("floor".to_owned())
+        .spawn(move || floor::serve(&options, |address| send.send(address).expect("the test waits")))
+        .expect("a thread");
+    receive.recv().expect("the floor starts")
+}
+
+fn load(server: SocketAddr, scratch: &Scratch, line: &str) -> (Result<u64, String>, serde_json::Value) {
+    let json = scratch.0.join("result.json");
+    let line = format!("ringkeeper-load --server {server} --json {} {line}", json.display());
+    let arguments = Arguments::try_parse_from(line.split_ascii_whitespace()).expect("right arguments").load;
+    let result = run::run(&arguments);
+    let text = std::fs::read_to_string(&json).unwrap_or_else(|_| "null".to_owned());
+    (result, serde_json::from_str(&text).expect("the generator writes JSON"))
+}
+
+#[test]
+fn every_operation_by_every_driver_is_measured_without_error() {
+    let scratch = Scratch::new("drivers");
+    let server = floor(&scratch);
+    for op in ["get", "set", "create", "mixed:0.5"] {
+        for driver in ["poll", "uring"] {
+            let line = format!(
+                "--op {op} --driver {driver} --sessions 3 --outstanding 5 --keys 20 --warmup 0.05 --seconds 0.3"
+            );
+            let (result, json) = load(server, &scratch, &line);
+            assert_eq!(result, Ok(0), "{line}");
+            assert!(json["operations"].as_u64().expect("a count") > 0, "{json}");
+            let series: u64 = json["series_100ms"]["replies"]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .filter_map(|n| n.as_u64())
+                .sum();
+            assert_eq!(json["operations"].as_u64(), Some(series), "{json}");
+            assert_eq!(json["errors"], serde_json::json!({}));
+        }
+    }
+}
+
+#[test]
+fn an_open_loop_measures_what_it_planned() {
+    let scratch = Scratch::new("open");
+    let server = floor(&scratch);
+    let pid = std::process::id();
+    let line = format!("--op set --rate 2000 --sessions 4 --warmup 0.1 --seconds 0.5 --server-pid {pid}");
+    let (result, json) = load(server, &scratch, &line);
+    assert_eq!(result, Ok(0));
+    assert_eq!(json["operations"], 1000, "{json}");
+    assert_eq!(json["sent_late"]["count"], 1000, "{json}");
+    assert!(json["server"]["resident_anonymous_bytes"].as_u64().expect("bytes") > 0, "{json}");
+}
+
+#[test]
+fn a_tree_is_made_and_a_waiter_is_answered() {
+    let scratch = Scratch::new("tree");
+    let server = floor(&scratch);
+    let (result, json) = load(server, &scratch, "--preload 3x700");
+    assert_eq!((result, json), (Ok(0), serde_json::Value::Null));
+    let wait = WaitArguments { server: server.to_string(), path: "/".to_owned(), seconds: 5.0 };
+    assert_eq!(run::wait(&wait), Ok(()));
+}
+
+#[test]
+fn another_data_size_than_announced_is_an_error() {
+    let scratch = Scratch::new("size");
+    let server = floor(&scratch);
+    let (result, json) =
+        load(server, &scratch, "--op get --bytes 99 --sessions 1 --keys 5 --warmup 0 --seconds 0.2");
+    assert!(result.expect("it ran") > 0);
+    assert!(json["errors"].to_string().contains("wrong length"), "{json}");
+}
+
+/// A server that opens sessions, answers nothing else, and hangs up on its first two clients after 100 bytes.
+fn server_that_hangs_up() -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::Builder::new()
+        .name("hangs up".to_owned())
+        .spawn(move || {
+            let mut clients = Vec::new();
+            for stream in listener.incoming().take(2) {
+                let mut stream = stream.expect("a client");
+                let mut connect = [0; 49];
+                stream.read_exact(&mut connect).expect("a connect request");
+                let mut answer = [0; 41];
+                answer[3] = 37;
+                answer[11] = 200;
+                answer[23] = 16;
+                stream.write_all(&answer).expect("the client reads");
+                clients.push(stream);
+            }
+            for mut client in clients {
+                client.read_exact(&mut [0; 100]).expect("requests");
+            }
+        })
+        .expect("a thread");
+    address
+}
+
+#[test]
+fn a_connection_that_breaks_is_an_error_and_the_run_ends() {
+    for driver in ["poll", "uring"] {
+        let scratch = Scratch::new(&format!("breaks-{driver}"));
+        let server = server_that_hangs_up();
+        let line = format!("--op get --keys-exist --driver {driver} --sessions 2 --warmup 0 --seconds 2");
+        let (result, json) = load(server, &scratch, &line);
+        assert!(result.expect("it ran") > 0);
+        let errors = json["errors"].to_string();
+        assert!(errors.contains("connection") && errors.contains("\"unanswered\":32"), "{errors}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    let scratch = Scratch::new("absent");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = listener.local_addr().expect("bound");
+    drop(listener);
+    let (result, _) = load(address, &scratch, "--op get");
+    let error = result.expect_err("nobody listens");
+    assert!(error.contains(&address.to_string()), "{error}");
+    let wait = WaitArguments { server: address.to_string(), path: "/".to_owned(), seconds: 0.01 };
+    assert!(run::wait(&wait).expect_err("nobody listens").contains("no answer"));
+}

@@ -1,0 +1,182 @@
+//! Micro-benchmarks of the pure rooms: decode, prep, apply, lookup, log append. Fixed seed, no I/O.
+//!
+//! `cargo bench --bench micro` measures; `cargo bench --bench micro -- --test` runs each once, so that they can't rot.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+use ringkeeper::base::{HashKey, Instant, Now, Prng, ServerId, SessionId, Ticket, WallMillis, Zxid};
+use ringkeeper::log;
+use ringkeeper::messages::Identity;
+use ringkeeper::tree::{self, Overlay, Scratch, Sessions, Store, View, Write};
+use ringkeeper::wire::client::{GetDataRequest, RequestHeader, SetDataRequest};
+use ringkeeper::wire::txn::{CreateTxn, Entry, SetDataTxn, Txn};
+use ringkeeper::wire::{AclList, Decode, Encode, Opcode, Reader, Text};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const KEY: HashKey = HashKey(1, 2);
+const PARENTS: usize = 100;
+const CHILDREN: usize = 100;
+const DATA: [u8; 100] = [7; 100];
+
+fn path(number: u64) -> String {
+    let number = number as usize;
+    format!("/parent-{:05}/child-{:05}", number / CHILDREN % PARENTS, number % CHILDREN)
+}
+
+fn create(store: &mut Store, zxid: &mut Zxid, path: &str) {
+    *zxid = zxid.next();
+    let txn = Txn::Create(CreateTxn {
+        path: Text::from_bytes(path.as_bytes()),
+        data: Some(&DATA),
+        acl: Some(AclList::OPEN),
+        ephemeral: false,
+        parent_cversion: -1,
+    });
+    let entry = Entry::new(SessionId(1), 1, *zxid, WallMillis(1), txn, None);
+    store.apply(&entry.header, &entry.txn);
+    store.publish(*zxid);
+    store.reclaim(64);
+}
+
+/// 100 parents with 100 children each, 100 bytes of data.
+fn tree_of_ten_thousand() -> (Store, tree::Reader, Zxid) {
+    let (mut store, mut readers) = tree::tree(KEY, 1);
+    store.plant();
+    let mut zxid = Zxid::ZERO;
+    for parent in 0..PARENTS {
+        create(&mut store, &mut zxid, &format!("/parent-{parent:05}"));
+    }
+    for child in 0..PARENTS * CHILDREN {
+        create(&mut store, &mut zxid, &path(child as u64));
+    }
+    (store, readers.pop().expect("one was asked for"), zxid)
+}
+
+fn decode(c: &mut Criterion) {
+    let mut frame = vec![];
+    RequestHeader { xid: 1, opcode: Opcode::GetData.code() }.encode(&mut frame);
+    GetDataRequest { path: Text::from_bytes(path(5).as_bytes()), watch: false }.encode(&mut frame);
+    c.bench_function("decode getData", |b| {
+        b.iter(|| {
+            let mut reader = Reader::new(black_box(&frame));
+            let header = RequestHeader::decode(&mut reader).expect("encoded above");
+            let request = GetDataRequest::decode(&mut reader).expect("encoded above");
+            (header.xid, request.path.as_bytes().len())
+        });
+    });
+}
+
+fn lookup(c: &mut Criterion) {
+    let (_store, mut reader, zxid) = tree_of_ten_thousand();
+    let mut prng = Prng::new(1);
+    let paths: Vec<String> = (0..1024).map(|_| path(prng.below((PARENTS * CHILDREN) as u64))).collect();
+    let reading = reader.enter();
+    let mut at = 0;
+    c.bench_function("lookup", |b| {
+        b.iter(|| {
+            at = (at + 1) % paths.len();
+            reading.node(paths[at].as_bytes(), zxid).expect("it exists").version
+        });
+    });
+}
+
+fn prep(c: &mut Criterion) {
+    let (store, _reader, zxid) = tree_of_ten_thousand();
+    let now = Now { instant: Instant(1), wall: WallMillis(1) };
+    let mut overlay = Overlay::new(KEY);
+    let mut sessions = Sessions::new(ServerId(1), Duration::from_secs(2), KEY, now.instant);
+    let identities = [Identity { scheme: "ip".into(), id: "127.0.0.1".into() }];
+    let mut scratch = Scratch::default();
+    let mut body = vec![];
+    SetDataRequest { path: Text::from_bytes(path(7).as_bytes()), data: Some(&DATA), version: -1 }
+        .encode(&mut body);
+    let mut next = zxid;
+    c.bench_function("prep setData", |b| {
+        b.iter(|| {
+            next = next.next();
+            let mut view = View {
+                store: &store,
+                overlay: &mut overlay,
+                sessions: &mut sessions,
+                extended_types: false,
+                skip_acl: false,
+            };
+            let write = Write {
+                from: None,
+                session: SessionId(1),
+                opcode: Opcode::SetData,
+                body: black_box(&body),
+                identities: &identities,
+            };
+            view.decide(next, &write, &mut scratch).is_ok()
+        });
+    });
+}
+
+fn apply(c: &mut Criterion) {
+    let (mut store, mut reader, mut zxid) = tree_of_ten_thousand();
+    let mut prng = Prng::new(2);
+    c.bench_function("apply setData", |b| {
+        b.iter(|| {
+            zxid = zxid.next();
+            let path = path(prng.below((PARENTS * CHILDREN) as u64));
+            let txn = Txn::SetData(SetDataTxn {
+                path: Text::from_bytes(path.as_bytes()),
+                data: Some(&DATA),
+                version: 1,
+            });
+            let entry = Entry::new(SessionId(1), 1, zxid, WallMillis(1), txn, None);
+            let applied = store.apply(&entry.header, &entry.txn);
+            store.publish(zxid);
+            store.reclaim(64);
+            applied.changes.as_slice().len()
+        });
+    });
+    reader.park();
+    println!("checksum of the result: {:x}", store.digest());
+}
+
+fn log_append(c: &mut Criterion) {
+    let settings = log::Settings {
+        segment_bytes: 64 << 20,
+        first_segment_bytes: 64 << 20,
+        group_bytes_max: 4 << 20,
+        persists_max: 1,
+        salt_seed: 3,
+        first_ticket: Ticket(1),
+    };
+    let recovered = log::recover(&settings, &[], Zxid::ZERO).expect("an empty directory is a fresh log");
+    let mut writer = log::Writer::new(settings, recovered.resume);
+    let path = path(9);
+    let mut zxid = Zxid::ZERO;
+    let mut commands = vec![];
+    let mut group = c.benchmark_group("log");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("append setData, groups of 64", |b| {
+        b.iter(|| {
+            zxid = zxid.next();
+            let txn = Txn::SetData(SetDataTxn {
+                path: Text::from_bytes(path.as_bytes()),
+                data: Some(&DATA),
+                version: 1,
+            });
+            let entry = Entry::new(SessionId(1), 1, zxid, WallMillis(1), txn, None);
+            writer.append(zxid, |buffer| entry.encode(buffer));
+            if zxid.0 % 64 == 0
+                && let Some(sealed) = writer.seal(&mut commands)
+            {
+                writer.on_durable(sealed.ticket);
+                commands.clear();
+            }
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, decode, lookup, prep, apply, log_append);
+criterion_main!(benches);

@@ -1,0 +1,84 @@
+"""Tests of the arithmetic in perf/: medians, verdicts, intervals. `python3 -m unittest discover perf`."""
+
+import pathlib
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import rows  # noqa: E402
+import summary  # noqa: E402
+from snapshot_watch import SnapshotWatch, share_while_writing  # noqa: E402
+
+
+def result(row, server, value, **more):
+    return {"row": row, "server": server, "round": 1, "value": value, "unit": "op/s", **more}
+
+
+class SummaryTest(unittest.TestCase):
+    def table(self, *results):
+        return summary.Table(rows.ROWS, list(results))
+
+    def test_a_row_is_judged_by_medians(self):
+        results = [result("get32x16", "ringkeeper", value) for value in (500, 620, 900)]
+        results += [result("get32x16", "zookeeper", value) for value in (90, 100, 300)]
+        results += [result("get32x16", "floor", 1000)]
+        text = summary.markdown(self.table(*results))
+        self.assertIn("620 op/s (500 to 900)", text)
+        self.assertIn("| 6.20 | 0.62 | 6 × ZooKeeper: reached | 0.7 of the floor: MISSED |", text)
+
+    def test_what_was_not_measured_is_said(self):
+        text = summary.markdown(self.table(result("get1x1", "zookeeper", 100)))
+        self.assertIn("≤ 1/4 of ZooKeeper's: not measured", text)
+        self.assertNotIn("reached", text)
+
+    def test_noise_and_errors_are_marked(self):
+        text = summary.markdown(self.table(result("get1x1", "floor", 14, noisy=True, errors={"NoNode": 2})))
+        self.assertIn("14 op/s ~ **errors**", text)
+
+    def test_every_requirement_belongs_to_a_row(self):
+        names = {row.name for row in rows.ROWS}
+        self.assertLessEqual(set(summary.REQUIREMENTS), names)
+        self.assertEqual(names - set(summary.REQUIREMENTS), {"openloop", "instructions"})
+
+    def test_csv_has_a_line_per_result(self):
+        text = summary.as_csv([result("get1x1", "floor", 14), result("restart", "zookeeper", 3.5)])
+        self.assertEqual(len(text.splitlines()), 3)
+
+
+class SnapshotTest(unittest.TestCase):
+    def test_share_compares_slices_with_and_without(self):
+        replies = [100] * 20 + [50] * 20
+        load = {"window_start_ns": 0, "series_100ms": {"replies": replies}}
+        share, inside, outside = share_while_writing(load, [(2_000_000_000, 4_000_000_000)])
+        self.assertEqual((share, inside, outside), (0.5, 20, 20))
+        self.assertEqual(share_while_writing(load, []), (None, 0, 40))
+
+    def test_a_snapshot_lasts_until_it_is_renamed_or_stops_growing(self):
+        def until(condition):
+            deadline = time.monotonic() + 10
+            while not condition():
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.005)
+
+        with tempfile.TemporaryDirectory() as name:
+            directory = pathlib.Path(name)
+            (directory / "snapshot.1").write_text("old")
+            (directory / "log.1").write_text("old")
+            with SnapshotWatch(name) as watch:
+                (directory / "snapshot.2.tmp").write_text("begun")
+                until(lambda: watch.snapshots())
+                began = watch.snapshots()[0][0]
+                (directory / "snapshot.2.tmp").rename(directory / "snapshot.2")
+                until(lambda: watch.snapshots()[0][1] > began)
+                (directory / "log.2").write_text("new")
+                until(lambda: watch.logs_begun() == 1)
+                (directory / "snapshot.1").unlink()
+                until(lambda: watch.files_removed() == 1)
+            self.assertEqual(len(watch.snapshots()), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,154 @@
+//! `ringkeeper server`: from the command line to a checked configuration, and on to room `server`.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{IpAddr, ToSocketAddrs};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::Start;
+use super::about::about;
+use crate::config::{Config, Raw, Refusal, Severity, Warning};
+
+/// A server, in the foreground, until SIGTERM.
+///
+/// Without arguments: standalone on 127.0.0.1:2181 with its data in ./ringkeeper-data.
+#[derive(clap::Args, Debug, Default)]
+#[command(
+    override_usage = "ringkeeper server [-D NAME=VALUE]… [CONFIG | PORT DATADIR [TICKTIME [MAXCLIENTCNXNS]]]"
+)]
+pub struct Arguments {
+    /// CONFIG is a zoo.cfg; PORT and DATADIR are what a standalone server needs of one.
+    #[arg(value_name = "CONFIG | PORT DATADIR", num_args = 0..=4)]
+    what: Vec<OsString>,
+
+    /// Sets what a file would set, or a Java property: -DtickTime=500, -Dzookeeper.snapCount=1000. Wins over file and environment.
+    #[arg(short = 'D', value_name = "NAME=VALUE", allow_hyphen_values = true)]
+    properties: Vec<String>,
+}
+
+const EXIT_REFUSED: u8 = 2;
+
+/// A larger one is something else than a configuration.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Why no server is started.
+#[derive(Debug)]
+enum Refused {
+    Configuration(Refusal),
+    /// Not even a configuration to check.
+    Before(String),
+}
+
+pub fn run(arguments: &Arguments, start: Start) -> ExitCode {
+    match prepare(arguments, std::env::vars_os(), read, resolve) {
+        Ok((config, warnings)) => {
+            super::log_to_stderr();
+            for warning in &warnings {
+                tell(warning);
+            }
+            start(config, about())
+        }
+        Err(refused) => {
+            eprint!("{}", explanation(&refused));
+            ExitCode::from(EXIT_REFUSED)
+        }
+    }
+}
+
+fn tell(warning: &Warning) {
+    match warning.severity {
+        Severity::Info => tracing::info!("{warning}"),
+        Severity::Warning => tracing::warn!("{warning}"),
+        Severity::Error => tracing::error!("{warning}"),
+    }
+}
+
+/// All that is wrong, a line each, and last the summary.
+fn explanation(refused: &Refused) -> String {
+    match refused {
+        Refused::Before(reason) => format!("ringkeeper: not started: {reason}\n"),
+        Refused::Configuration(refusal) => {
+            let mut text = String::new();
+            // An unknown key is often the reason why another one is missing.
+            for warning in refusal.warnings.iter().filter(|warning| warning.severity != Severity::Info) {
+                text.push_str(&format!("warning: {warning}\n"));
+            }
+            for fault in &refusal.faults {
+                text.push_str(&format!("error: {fault}\n"));
+            }
+            let count = refusal.faults.len();
+            let plural = if count == 1 { "" } else { "s" };
+            text + &format!("ringkeeper: not started: {count} error{plural} in the configuration\n")
+        }
+    }
+}
+
+fn prepare(
+    arguments: &Arguments,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+    read: fn(&Path) -> io::Result<Vec<u8>>,
+    resolve: fn(&str) -> Option<IpAddr>,
+) -> Result<(Config, Vec<Warning>), Refused> {
+    let mut raw = match arguments.what.as_slice() {
+        [] => Raw::built_in(),
+        [file] => {
+            let name = file.to_string_lossy();
+            let content = read(Path::new(file)).map_err(|error| {
+                let hint = match name.parse::<u16>() {
+                    Ok(port) => format!("; for a server on port {port}: ringkeeper server {port} DATADIR"),
+                    Err(_) => String::new(),
+                };
+                Refused::Before(format!("can't read {name}: {error}{hint}"))
+            })?;
+            Raw::parse(&name, &content)
+        }
+        arguments => {
+            const KEYS: [&str; 4] = ["clientPort", "dataDir", "tickTime", "maxClientCnxns"];
+            let mut raw = Raw::empty();
+            for (key, value) in KEYS.iter().zip(arguments) {
+                raw.argument(key, text(value, key)?);
+            }
+            raw
+        }
+    };
+    let mut variables = Vec::new();
+    for (name, value) in environment {
+        if let Some(name) = name.to_str().filter(|name| name.starts_with("ZOO_")) {
+            let value = text(&value, &format!("environment variable {name}"))?;
+            variables.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    raw.environment(variables);
+    for property in &arguments.properties {
+        raw.property(property);
+    }
+    raw.check(resolve).map_err(Refused::Configuration)
+}
+
+fn text<'a>(value: &'a OsString, what: &str) -> Result<&'a str, Refused> {
+    value.to_str().ok_or_else(|| Refused::Before(format!("{what} is not valid UTF-8: {value:?}")))
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("larger than {FILE_BYTES_MAX} bytes, so hardly a configuration"),
+        ));
+    }
+    Ok(content)
+}
+
+/// As Java does: IPv4 before IPv6 where a name has both.
+fn resolve(name: &str) -> Option<IpAddr> {
+    let addresses: Vec<IpAddr> = (name, 0).to_socket_addrs().ok()?.map(|address| address.ip()).collect();
+    addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied()
+}
+
+#[cfg(test)]
+#[path = "server_test.rs"]
+mod tests;

@@ -1,0 +1,192 @@
+//! Files seen as memory: the log's segments, written through the map; and any file, to be read whole.
+//!
+//! A segment is made by the recipe that `design.md` 8 measured: zeroes by large writes, fsync, drop the cache, read it back
+//! in small folios, map, advise random access, populate for *reading*. Then a small store dirties 4 KiB (not a 1 MiB folio)
+//! and faults on nothing but the write protection. Its size never changes, so no access is past the end of the file.
+//! Invariants: 1. a `SegmentFile` has one owner, which alone writes. 2. nobody truncates a mapped file: the directory's
+//! lock keeps other servers away; who does it all the same is named by `sigbus`. 3. a failed persist is never retried: the
+//! caller treats it as fatal.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use memmap2::{Advice, Mmap, MmapMut};
+
+use super::directory;
+use super::directory::Directory;
+use super::error::Error;
+use super::sigbus::Registration;
+
+/// Zeroes are written in pieces of this size.
+const ZEROES_BYTES: usize = 1 << 20;
+
+/// How much is asked for at once when a segment is read back: the usual `read_ahead_kb`, above which the kernel ignores
+/// the rest. Left to the populating faults, each page would be a read of its own: 16 MiB took 1.3 s, so they take 25 ms.
+const READ_BACK_BYTES: u64 = 128 << 10;
+
+/// A preallocated file written through a map of all of it.
+pub struct SegmentFile {
+    /// Leaves the handler's table before the map goes.
+    _registration: Registration,
+    map: MmapMut,
+    file: File,
+    path: PathBuf,
+}
+
+impl SegmentFile {
+    /// Makes a file of `bytes` zeroes, durable with its directory entry. Takes a while (all is written and read back once):
+    /// prepare the next segment before it is needed, on a thread that may wait. A crash or an error leaves nothing under
+    /// `path`; a leftover under the temporary name goes with [`super::Directory::remove_leftovers`].
+    /// Errors: `Exists`; `Space`, and then nothing is left behind.
+    pub fn create(path: &Path, bytes: u64) -> Result<SegmentFile, Error> {
+        assert!(bytes > 0, "an empty segment holds nothing");
+        if path.exists() {
+            let exists = io::Error::from_raw_os_error(libc::EEXIST);
+            return Err(Error::of_file("create", path, exists));
+        }
+        let temporary = directory::temporary_name(path);
+        let made = write_zeroes(&temporary, bytes).and_then(|file| {
+            fs::rename(&temporary, path).map_err(|e| Error::of_file("rename to", path, e))?;
+            directory::sync_parent(path)?;
+            Ok(file)
+        });
+        match made {
+            Ok(file) => SegmentFile::map(file, path),
+            Err(error) => {
+                // Best effort: the first error is the one to tell.
+                let _ = fs::remove_file(&temporary);
+                Err(error)
+            }
+        }
+    }
+
+    /// An existing segment, to go on writing to it, or to write anew to one that is no longer needed.
+    pub fn open(path: &Path) -> Result<SegmentFile, Error> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(|e| Error::of_file("open", path, e))?;
+        SegmentFile::map(file, path)
+    }
+
+    fn map(file: File, path: &Path) -> Result<SegmentFile, Error> {
+        file.sync_all().map_err(|e| Error::of_file("persist", path, e))?;
+        shrink_folios(&file, path)?;
+        // SAFETY: the file's size doesn't change and nobody else writes to it while it is mapped: module invariants 1, 2.
+        let map = unsafe { MmapMut::map_mut(&file) }.map_err(|e| Error::of_file("map", path, e))?;
+        map.advise(Advice::Random).map_err(|e| Error::of_file("advise random access to", path, e))?;
+        populate(&map, path)?;
+        let registration = Registration::new(&map, path);
+        Ok(SegmentFile { _registration: registration, map, file, path: path.to_owned() })
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the file another name in its directory, durably.
+    pub fn rename(&mut self, directory: &Directory, name: &str) -> Result<(), Error> {
+        let from = self.path.file_name().and_then(|name| name.to_str()).expect("made under a plain name");
+        directory.rename(from, name)?;
+        self.path = directory.path_of(name);
+        Ok(())
+    }
+
+    /// Copies into the map; durable after [`SegmentFile::persist`]. Past the end is the caller's bug: it knows the size.
+    pub fn write_at(&mut self, offset: u64, bytes: &[u8]) {
+        let end = offset.checked_add(bytes.len() as u64);
+        assert!(end.is_some_and(|end| end <= self.map.len() as u64), "a segment never grows");
+        let offset = offset as usize;
+        self.map[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Everything written so far survives power loss once this returns. An error is fatal: the pages may be marked clean
+    /// though they were not written, so a second try would lie.
+    pub fn persist(&self) -> Result<(), Error> {
+        self.file.sync_data().map_err(|e| Error::of_file("persist", &self.path, e))
+    }
+}
+
+/// A whole file, read through a map. The file must not be changed meanwhile: finished snapshots, sealed segments.
+pub struct MappedFile {
+    _registration: Registration,
+    map: Mmap,
+    path: PathBuf,
+}
+
+impl MappedFile {
+    pub fn open(path: &Path) -> Result<MappedFile, Error> {
+        let file = File::open(path).map_err(|e| Error::of_file("open", path, e))?;
+        // SAFETY: callers map finished files only, and the directory's lock keeps other servers away: invariant 2.
+        let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::of_file("map", path, e))?;
+        if !map.is_empty() {
+            map.advise(Advice::Sequential).map_err(|e| Error::of_file("advise reading of", path, e))?;
+        }
+        let registration = Registration::new(&map, path);
+        Ok(MappedFile { _registration: registration, map, path: path.to_owned() })
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn write_zeroes(path: &Path, bytes: u64) -> Result<File, Error> {
+    let failed = |e| Error::of_file("create", path, e);
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path).map_err(failed)?;
+    let zeroes = vec![0; ZEROES_BYTES];
+    let mut done = 0;
+    while done < bytes {
+        let piece = usize::try_from(bytes - done).unwrap_or(usize::MAX).min(ZEROES_BYTES);
+        file.write_all(&zeroes[..piece]).map_err(|e| Error::of_file("preallocate", path, e).at(done))?;
+        done += piece as u64;
+    }
+    file.sync_all().map_err(|e| Error::of_file("persist", path, e))?;
+    Ok(file)
+}
+
+/// Puts small folios in the place of the large ones that writing or reading ahead left in the page cache. The file must
+/// be clean. Only advice: where a file system takes none, persisting is slower and `doctor` tells.
+fn shrink_folios(file: &File, path: &Path) -> Result<(), Error> {
+    let bytes = file.metadata().map_err(|e| Error::of_file("look at", path, e))?.len();
+    let advise = |offset: u64, length: u64, advice| {
+        // SAFETY: takes no pointers.
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), offset as i64, length as i64, advice) };
+    };
+    advise(0, 0, libc::POSIX_FADV_DONTNEED);
+    // Asked for like this, not by a fault, the kernel reads page by page into single-page folios, but in large requests.
+    for offset in (0..bytes).step_by(READ_BACK_BYTES as usize) {
+        advise(offset, READ_BACK_BYTES, libc::POSIX_FADV_WILLNEED);
+    }
+    Ok(())
+}
+
+/// Maps every page for reading. Not for writing: that would dirty them all.
+fn populate(map: &MmapMut, path: &Path) -> Result<(), Error> {
+    match map.advise(Advice::PopulateRead) {
+        Ok(()) => Ok(()),
+        // Linux before 5.14: touching the pages one by one does the same, slower.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            let sum = map.iter().step_by(4096).fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+            std::hint::black_box(sum);
+            Ok(())
+        }
+        Err(error) => Err(Error::of_file("read", path, error)),
+    }
+}
+
+#[cfg(test)]
+#[path = "mapped_file_test.rs"]
+mod tests;

@@ -1,0 +1,104 @@
+//! What the kernel knows of this process: for metrics, `envi`, `mntr` and `doctor`.
+
+use std::fs;
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+use super::error::Error;
+use super::socket::check;
+
+/// Bytes resident in memory now.
+pub fn resident_bytes() -> Result<u64, Error> {
+    let text = read("/proc/self/statm")?;
+    let pages = text.split_whitespace().nth(1).and_then(|field| field.parse::<u64>().ok());
+    let pages = pages.ok_or_else(|| malformed("/proc/self/statm"))?;
+    // SAFETY: takes no pointers.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    Ok(pages * u64::try_from(page).expect("every Linux has a page size"))
+}
+
+/// Descriptors open now. Walks a directory: for metrics, not for the hot path.
+pub fn open_files() -> Result<u64, Error> {
+    let entries = fs::read_dir("/proc/self/fd").map_err(|e| Error::new("list /proc/self/fd", e))?;
+    // Less the one that lists them.
+    Ok((entries.count() as u64).saturating_sub(1))
+}
+
+/// How many descriptors may be open.
+pub fn open_files_max() -> Result<u64, Error> {
+    Ok(open_files_limit()?.rlim_cur)
+}
+
+/// Raises the soft limit to the hard one and returns it: a connection is a descriptor.
+pub fn raise_open_files_max() -> Result<u64, Error> {
+    let mut limit = open_files_limit()?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is readable during the call.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) })
+        .map_err(|e| Error::new("raise the limit of open files", e))?;
+    Ok(limit.rlim_cur)
+}
+
+/// Processor time of all threads so far: user and system.
+pub fn cpu_time() -> Duration {
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: `usage` is writable, and all-zero is valid for it even if the call failed, which it can't.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    let duration =
+        |t: libc::timeval| Duration::new(t.tv_sec.unsigned_abs(), (t.tv_usec as u32).saturating_mul(1000));
+    duration(usage.ru_utime) + duration(usage.ru_stime)
+}
+
+pub fn id() -> u32 {
+    std::process::id()
+}
+
+fn open_files_limit() -> Result<libc::rlimit, Error> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is writable during the call.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })
+        .map_err(|e| Error::new("ask for the limit of open files", e))?;
+    Ok(limit)
+}
+
+fn read(path: &'static str) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|e| Error::of_file("read", path.as_ref(), e))
+}
+
+fn malformed(path: &'static str) -> Error {
+    Error::of_file("understand", path.as_ref(), std::io::Error::other("unexpected content"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_shows_in_the_resident_bytes() {
+        let before = resident_bytes().unwrap();
+        let block = vec![1u8; 64 << 20];
+        let after = resident_bytes().unwrap();
+        assert!(after > before + (32 << 20), "{before} to {after} with {} bytes more", block.len());
+    }
+
+    #[test]
+    fn open_files_are_counted_and_bounded() {
+        let files: Vec<_> = (0..200).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+        assert!(open_files().unwrap() >= files.len() as u64);
+        assert!(raise_open_files_max().unwrap() >= open_files().unwrap());
+        assert_eq!(raise_open_files_max().unwrap(), open_files_max().unwrap());
+    }
+
+    #[test]
+    fn work_shows_in_the_cpu_time() {
+        let before = cpu_time();
+        let mut sum = 0u64;
+        while cpu_time() < before + Duration::from_millis(5) {
+            sum = (0..10_000u64).fold(sum, |a, b| a.wrapping_mul(31).wrapping_add(b));
+        }
+        assert_ne!(sum, 1);
+    }
+}

@@ -1,0 +1,70 @@
+//! SIGTERM and SIGINT ask the server to stop: a flag, and a ring of one loop's bell.
+
+use std::mem;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use super::error::Error;
+use super::socket::check;
+use super::waker::{self, Waker};
+
+static STOP: AtomicBool = AtomicBool::new(false);
+/// The eventfd to ring; its waker was leaked, so it stays open.
+static BELL: AtomicI32 = AtomicI32::new(-1);
+
+/// From now on SIGTERM and SIGINT set the flag that is returned and wake the loop of `waker`. A second call moves the bell
+/// to another loop. Another signal while stopping changes nothing: kill -9 stays.
+pub fn install(waker: &Waker) -> Result<&'static AtomicBool, Error> {
+    let waker = waker.clone();
+    BELL.store(waker.fd(), Ordering::SeqCst);
+    mem::forget(waker); // the handler may run at any time, so the descriptor must never be closed
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let handler = on_stop as extern "C" fn(i32) as libc::sighandler_t;
+        set_handler(signal, handler, libc::SA_RESTART).map_err(|e| Error::new("handle signals", e))?;
+    }
+    Ok(&STOP)
+}
+
+pub(super) fn set_handler(signal: i32, handler: libc::sighandler_t, flags: i32) -> std::io::Result<()> {
+    // SAFETY: all-zero is a valid sigaction with an empty mask.
+    let mut action: libc::sigaction = unsafe { mem::zeroed() };
+    action.sa_sigaction = handler;
+    action.sa_flags = flags;
+    // SAFETY: `action` is readable during the call; callers pass functions of the signature their flags ask for, which
+    // do only what a signal handler may.
+    check(unsafe { libc::sigaction(signal, &action, ptr::null_mut()) })
+}
+
+/// Only async-signal-safe things: atomics and write(2); errno is left as it was.
+extern "C" fn on_stop(_signal: i32) {
+    // SAFETY: the address of this thread's errno is always valid.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let before = unsafe { *errno };
+    STOP.store(true, Ordering::SeqCst);
+    waker::ring(BELL.load(Ordering::SeqCst));
+    // SAFETY: as above.
+    unsafe { *errno = before };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Backend, Event, Loop};
+    use super::*;
+
+    /// The only test that may raise these signals: the handler belongs to the whole process.
+    #[test]
+    fn sigterm_and_sigint_wake_the_loop() {
+        let mut io = Loop::new(Backend::Epoll, 1).unwrap();
+        let stop = install(&io.doorbell()).unwrap();
+        assert!(!stop.load(Ordering::SeqCst));
+        for signal in [libc::SIGTERM, libc::SIGINT] {
+            stop.store(false, Ordering::SeqCst);
+            // SAFETY: the handler is installed; takes no pointers.
+            assert_eq!(unsafe { libc::raise(signal) }, 0);
+            assert!(stop.load(Ordering::SeqCst));
+            io.wait(None).unwrap();
+            assert!(matches!(io.next_event(), Some(Event::Woken)));
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The placement for three cores and more: the replica on its own thread, each shard on another.
+//!
+//! A ring belongs to the thread that made it, so each shard's thread makes its loop, hands its bell over, and gets the
+//! rest of what it needs in return. The first shard accepts and deals the sockets out in turn. One more thread gathers
+//! what four-letter words need from all the others, so that no loop waits for another.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+
+use crate::config::Config;
+use crate::io::Waker;
+use crate::shard::Shard;
+
+use super::admission::Admission;
+use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Parts};
+use super::placement::Placement;
+use super::replica_thread::ReplicaThread;
+use super::rings::{Bell, ShardCensus, ShardEnd, ToReplica, ToShard, ends};
+use super::shard_thread::{Dealer, ShardThread};
+use super::words::{Question, Words};
+use super::{Fatal, Stop, spawn};
+
+/// A word is answered with what came in until then.
+const CENSUS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Runs the server until it is told to stop. The calling thread becomes the replica's.
+pub fn run(booted: Booted, placement: &Placement) -> Result<(), Fatal> {
+    placement.pin(0)?;
+    let io = boot::event_loop(&booted.config, 1)?;
+    let stop = Stop::on_signals(&io.doorbell())?;
+    let bell = Bell::new(io.doorbell());
+    let (to_replica, words_for_replica) = unbounded();
+    let (questions_in, questions) = unbounded();
+
+    let mut starting = vec![];
+    for at in 0..placement.shards {
+        starting.push(start_shard(at, &booted.config, placement, &to_replica, &bell)?);
+    }
+    let mut replica_ends = vec![];
+    let mut shard_ends = vec![];
+    let mut shards = vec![];
+    for shard in &starting {
+        let waker = shard.waker.recv().expect("a shard's thread says something first")?;
+        let shard_bell = Bell::new(waker);
+        let (replica_end, shard_end, to_shard) = ends(&bell, &shard_bell);
+        replica_ends.push(replica_end);
+        shard_ends.push(shard_end);
+        shards.push((to_shard, shard_bell));
+    }
+    let ready = booted.ready_line();
+    let unfinished = booted.into_parts(&io.doorbell())?;
+    let Parts { replica, disk, admission, words, shards: states } = unfinished;
+    let mut bound = None;
+    for (at, (state, end)) in states.into_iter().zip(shard_ends).enumerate() {
+        let dealer = (at == 0).then(|| Dealer { shards: shards.clone(), next: 0 });
+        let admission = admission.clone();
+        let setup = Setup { shard: state, end, admission, dealer, questions: questions_in.clone() };
+        starting[at].setup.send(setup).expect("the thread waits for it");
+        bound = bound.or(starting[at].bound.recv().expect("the thread answers")?);
+    }
+    let bound = bound.expect("the first shard listens");
+    ready.tell(bound);
+    let to_shards: Vec<Sender<ToShard>> = shards.iter().map(|(to_shard, _)| to_shard.clone()).collect();
+    let answering =
+        Answering { words: words.at_port(bound.port()), shards, to_replica, replica: bell.clone() };
+    spawn("words", move || answering.run(&questions))?;
+
+    ReplicaThread { io, replica, disk, bell, shards: replica_ends, to_shards, words: words_for_replica, stop }
+        .run()
+}
+
+/// A shard's thread that has not got its shard yet.
+struct Starting {
+    waker: Receiver<Result<Waker, Fatal>>,
+    setup: Sender<Setup>,
+    bound: Receiver<Result<Option<SocketAddr>, Fatal>>,
+}
+
+struct Setup {
+    shard: Shard,
+    end: ShardEnd,
+    admission: Arc<Admission>,
+    dealer: Option<Dealer>,
+    questions: Sender<Question>,
+}
+
+fn start_shard(
+    at: usize,
+    config: &Arc<Config>,
+    placement: &Placement,
+    to_replica: &Sender<ToReplica>,
+    replica: &Bell,
+) -> Result<Starting, Fatal> {
+    let (waker_in, waker) = bounded(1);
+    let (setup, setup_out) = bounded::<Setup>(1);
+    let (bound_in, bound) = bounded(1);
+    let (config, placement) = (config.clone(), placement.clone());
+    let (to_replica, replica) = (to_replica.clone(), replica.clone());
+    spawn("shard", move || {
+        let made = placement
+            .pin(at + 1)
+            .and_then(|()| boot::event_loop(&config, config.max_cnxns.min(CONNECTIONS_OF_A_LOOP)));
+        let mut io = match made {
+            Ok(io) => io,
+            Err(fatal) => return drop(waker_in.send(Err(fatal))),
+        };
+        let _ = waker_in.send(Ok(io.doorbell()));
+        // Without a setup the server gave up starting.
+        let Ok(Setup { shard, end, admission, dealer, questions }) = setup_out.recv() else { return };
+        let listening = match &dealer {
+            Some(_) => boot::listen(&config, &mut io).map(Some),
+            None => Ok(None),
+        };
+        let failed = listening.is_err();
+        let _ = bound_in.send(listening);
+        if failed {
+            return;
+        }
+        let ended = ShardThread { io, shard, end, admission, dealer, questions }.run();
+        let _ = to_replica.send(match ended {
+            Ok(()) => ToReplica::Stopped,
+            Err(fatal) => ToReplica::Failed(fatal),
+        });
+        replica.ring();
+    })?;
+    Ok(Starting { waker, setup, bound })
+}
+
+/// Answers four-letter words.
+struct Answering {
+    words: Words,
+    shards: Vec<(Sender<ToShard>, Bell)>,
+    to_replica: Sender<ToReplica>,
+    replica: Bell,
+}
+
+impl Answering {
+    fn run(mut self, questions: &Receiver<Question>) {
+        while let Ok(question) = questions.recv() {
+            let (facts_in, facts) = bounded(1);
+            let (census_in, census) = unbounded();
+            if self.to_replica.send(ToReplica::Census(facts_in)).is_err() {
+                return;
+            }
+            self.replica.ring();
+            for (to_shard, bell) in &self.shards {
+                let _ = to_shard.send(ToShard::Census(census_in.clone()));
+                bell.ring();
+            }
+            drop(census_in);
+            let facts = facts.recv_timeout(CENSUS_PATIENCE).unwrap_or_default();
+            let mut shards: Vec<ShardCensus> = vec![];
+            while let Ok(one) = census.recv_timeout(CENSUS_PATIENCE) {
+                shards.push(one);
+            }
+            let text = self.words.answer(question.word, &question.argument, &facts, shards);
+            let (to_shard, bell) = &self.shards[usize::from(question.asker.0)];
+            let _ = to_shard.send(ToShard::Text { connection: question.connection, text });
+            bell.ring();
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The placement for one or two cores: one event loop with replica and shard together, no ring between them.
+//!
+//! A turn: wait for the kernel; take what the disk finished and apply it, one transaction at a time, each published and
+//! its waiting reads served before the next; take what clients sent; seal the log's group; send the replies. The log
+//! and snapshot threads stand beside it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::{Now, limits};
+use crate::io::{Clock, Event, Loop};
+use crate::replica::{self, Replica};
+use crate::shard::{self, Shard};
+
+use super::admission::Admission;
+use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Parts};
+use super::disk::{Disk, Done};
+use super::rings::ShardCensus;
+use super::words::{Words, connection_facts};
+use super::{Fatal, GOODBYE, Stop};
+
+/// How long a full pipeline waits for the disk at a time.
+const DISK_PATIENCE: Duration = Duration::from_millis(1);
+
+pub struct OneLoop {
+    io: Loop,
+    replica: Replica,
+    shard: Shard,
+    disk: Disk,
+    admission: Arc<Admission>,
+    words: Words,
+    stop: Stop,
+}
+
+impl OneLoop {
+    pub fn build(booted: Booted) -> Result<OneLoop, Fatal> {
+        let connections_max = booted.config.max_cnxns.min(CONNECTIONS_OF_A_LOOP);
+        let mut io = boot::event_loop(&booted.config, connections_max)?;
+        let stop = Stop::on_signals(&io.doorbell())?;
+        let bound = boot::listen(&booted.config, &mut io)?;
+        booted.ready_line().tell(bound);
+        let Parts { replica, disk, admission, words, mut shards } = booted.into_parts(&io.doorbell())?;
+        let shard = shards.pop().expect("this placement has one shard");
+        Ok(OneLoop { io, replica, shard, disk, admission, words: words.at_port(bound.port()), stop })
+    }
+
+    pub fn run(mut self) -> Result<(), Fatal> {
+        let mut turn = Turn::default();
+        while !self.stop.is_asked() {
+            self.turn(&mut turn)?;
+        }
+        self.finish(&mut turn)
+    }
+
+    fn turn(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
+        let timeout = self.timeout();
+        if self.replica.is_full() {
+            // Events wait, so the ring would not: only the disk can make room.
+            self.disk.wait_done(DISK_PATIENCE);
+        }
+        self.io.wait(timeout).map_err(Fatal::Io)?;
+        turn.now = Clock::now();
+        self.take_done(turn)?;
+        self.take_events(turn);
+        self.wake_up(turn);
+        self.replica.step(turn.now, replica::Input::TurnEnd, &mut turn.from_replica);
+        self.carry_out_replica(turn);
+        self.shard.step(turn.now, shard::Input::TurnEnd, &mut turn.from_shard);
+        self.carry_out_shard(turn);
+        Ok(())
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let now = Clock::instant();
+        let wakeups = [self.replica.next_wakeup(), self.shard.next_wakeup()];
+        wakeups.into_iter().flatten().min().map(|at| at.since(now))
+    }
+
+    /// What the disk threads have finished; then whatever that committed is applied.
+    fn take_done(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
+        while let Some(done) = self.disk.next_done() {
+            let input = match done {
+                Done::Failed { error } => return Err(Fatal::Log(error)),
+                done => done.into_input(),
+            };
+            self.replica.step(turn.now, input, &mut turn.from_replica);
+            self.carry_out_replica(turn);
+        }
+        while self.replica.apply_next(&mut turn.from_replica) {
+            self.carry_out_replica(turn);
+        }
+        Ok(())
+    }
+
+    fn take_events(&mut self, turn: &mut Turn) {
+        while !self.replica.is_full()
+            && let Some(event) = self.io.next_event()
+        {
+            let now = turn.now;
+            match event {
+                Event::Accepted { socket, .. } => self.on_accepted(socket, turn),
+                Event::AcceptFailed { error, .. } => tracing::warn!(%error, "no connection can be accepted"),
+                Event::Received { connection, bytes } => {
+                    let input = shard::Input::Received { connection, bytes };
+                    self.shard.step(now, input, &mut turn.from_shard);
+                    self.carry_out_shard(turn);
+                }
+                Event::Sent { connection, buffer } => {
+                    self.shard.step(now, shard::Input::Sent { connection, buffer }, &mut turn.from_shard);
+                    self.carry_out_shard(turn);
+                }
+                Event::Ended { connection } => {
+                    self.shard.step(now, shard::Input::Ended { connection }, &mut turn.from_shard);
+                    self.carry_out_shard(turn);
+                }
+                Event::Closed { connection, .. } => {
+                    self.admission.leave(&mut turn.addresses, connection);
+                    self.shard.step(now, shard::Input::Closed { connection }, &mut turn.from_shard);
+                    self.carry_out_shard(turn);
+                }
+                Event::Connected { .. } => unreachable!("this loop dials nobody"),
+                Event::Woken => {}
+            }
+        }
+    }
+
+    fn on_accepted(&mut self, socket: crate::io::AcceptedSocket, turn: &mut Turn) {
+        let address = socket.peer();
+        if let Err(refusal) = self.admission.enter(address.ip()) {
+            tracing::warn!(%address, %refusal, "connection refused");
+            return;
+        }
+        match self.io.adopt(socket) {
+            Ok(connection) => {
+                self.admission.remember(&mut turn.addresses, connection, address.ip());
+                self.shard.step(
+                    turn.now,
+                    shard::Input::Accepted { connection, address },
+                    &mut turn.from_shard,
+                );
+            }
+            Err(socket) => {
+                self.admission.forget(address.ip());
+                tracing::warn!(%address, limit = limits::CONNECTIONS_MAX, "connection refused: all slots are taken");
+                drop(socket);
+            }
+        }
+    }
+
+    fn wake_up(&mut self, turn: &mut Turn) {
+        if self.replica.next_wakeup().is_some_and(|at| turn.now.instant >= at) {
+            self.replica.step(turn.now, replica::Input::Wakeup, &mut turn.from_replica);
+            self.carry_out_replica(turn);
+        }
+        if self.shard.next_wakeup().is_some_and(|at| turn.now.instant >= at) {
+            self.shard.step(turn.now, shard::Input::Wakeup, &mut turn.from_shard);
+            self.carry_out_shard(turn);
+        }
+    }
+
+    fn carry_out_replica(&mut self, turn: &mut Turn) {
+        let mut outputs = std::mem::take(&mut turn.from_replica);
+        for output in outputs.drain(..) {
+            match output {
+                replica::Output::Log(command) => self.disk.log(command),
+                replica::Output::Snapshot(command) => self.disk.snapshot(command),
+                replica::Output::Notify { notice, .. } => {
+                    self.shard.step(turn.now, shard::Input::Notice(notice), &mut turn.from_shard);
+                }
+                replica::Output::Publish { zxid } => {
+                    self.replica.publish(zxid);
+                }
+            }
+            turn.notices = true;
+        }
+        turn.from_replica = outputs;
+        self.disk.submit();
+        if std::mem::take(&mut turn.notices) {
+            self.shard.step(turn.now, shard::Input::Published, &mut turn.from_shard);
+            self.carry_out_shard(turn);
+        }
+    }
+
+    fn carry_out_shard(&mut self, turn: &mut Turn) {
+        while !turn.from_shard.is_empty() {
+            let mut outputs = std::mem::take(&mut turn.from_shard);
+            for output in outputs.drain(..) {
+                match output {
+                    shard::Output::Request(request) => {
+                        self.replica.step(turn.now, replica::Input::Request(request), &mut turn.from_replica);
+                    }
+                    shard::Output::Send { connection, bytes } => self.io.send(connection, bytes),
+                    shard::Output::Pause { connection } => self.io.pause_receive(connection),
+                    shard::Output::Resume { connection } => self.io.resume_receive(connection),
+                    shard::Output::Close { connection } => self.io.close(connection),
+                    shard::Output::Word { connection, word, argument } => {
+                        let text = self.answer_word(word, &argument);
+                        self.shard.finish_with(connection, text.as_bytes());
+                    }
+                }
+            }
+            if turn.from_shard.is_empty() {
+                turn.from_shard = outputs;
+            }
+        }
+        if !turn.from_replica.is_empty() {
+            self.carry_out_replica(turn);
+        }
+    }
+
+    fn answer_word(&mut self, word: [u8; 4], argument: &[u8]) -> String {
+        let connections = self.shard.connections().map(connection_facts).collect();
+        let census = vec![ShardCensus { facts: self.shard.facts(), connections }];
+        self.words.answer(word, argument, &self.replica.facts(), census)
+    }
+
+    /// Nothing new is taken; what is proposed is made durable, answered and sent; then the log is sealed with a mark.
+    fn finish(mut self, turn: &mut Turn) -> Result<(), Fatal> {
+        tracing::info!("stopping");
+        let deadline = Clock::instant() + GOODBYE;
+        self.shard.close_all();
+        loop {
+            self.turn(turn)?;
+            let idle = self.replica.is_idle() && self.shard.facts().connections == 0;
+            if idle || Clock::instant() >= deadline {
+                break;
+            }
+        }
+        self.disk.finish(&mut self.replica)
+    }
+}
+
+/// Scratch of a turn, kept between turns.
+#[derive(Default)]
+pub struct Turn {
+    now: Now,
+    from_replica: Vec<replica::Output>,
+    from_shard: Vec<shard::Output>,
+    addresses: super::admission::Addresses,
+    notices: bool,
+}

@@ -1,0 +1,188 @@
+//! The replica on a thread of its own: requests from all shards in, notices to all shards out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, Sender};
+
+use crate::base::{Now, Zxid};
+use crate::io::{Clock, Event, Loop};
+use crate::replica::{self, Replica};
+
+use super::disk::{Disk, Done};
+use super::rings::{Bell, ReplicaEnd, ToReplica, ToShard};
+use super::{Fatal, GOODBYE, Stop};
+
+/// Requests taken from one shard before the next one's turn.
+const REQUESTS_A_TURN: usize = 1024;
+/// Transactions applied before they are published together.
+const APPLIED_A_TURN: usize = 1024;
+/// A full ring of notices is looked at again after this: a sleeping shard was rung, a busy one drains.
+const ROOM_RETRY: Duration = Duration::from_micros(200);
+
+pub struct ReplicaThread {
+    /// Carries no socket: only the bell.
+    pub io: Loop,
+    pub replica: Replica,
+    pub disk: Disk,
+    pub bell: Bell,
+    pub shards: Vec<ReplicaEnd>,
+    pub to_shards: Vec<Sender<ToShard>>,
+    pub words: Receiver<ToReplica>,
+    pub stop: Stop,
+}
+
+#[derive(Default)]
+struct Turn {
+    now: Now,
+    outputs: Vec<replica::Output>,
+    publish: Option<Zxid>,
+    notified: bool,
+    /// Apply waits for room in a shard's ring.
+    blocked: bool,
+    stopped_shards: usize,
+}
+
+impl ReplicaThread {
+    pub fn run(mut self) -> Result<(), Fatal> {
+        let mut turn = Turn::default();
+        while !self.stop.is_asked() {
+            self.turn(&mut turn)?;
+        }
+        tracing::info!("stopping");
+        for (to_shard, end) in self.to_shards.iter().zip(&self.shards) {
+            let _ = to_shard.send(ToShard::Stop);
+            end.bell.ring();
+        }
+        let deadline = Clock::instant() + GOODBYE * 2;
+        while Clock::instant() < deadline
+            && !(turn.stopped_shards == self.shards.len() && self.replica.is_idle())
+        {
+            self.turn(&mut turn)?;
+        }
+        self.disk.finish(&mut self.replica)
+    }
+
+    fn turn(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
+        let timeout = self.timeout(turn);
+        self.io.wait(timeout).map_err(Fatal::Io)?;
+        self.bell.awake();
+        while let Some(event) = self.io.next_event() {
+            debug_assert!(matches!(event, Event::Woken), "this loop has no socket");
+        }
+        turn.now = Clock::now();
+        self.take_words(turn)?;
+        self.take_done(turn)?;
+        self.apply(turn);
+        self.take_requests(turn);
+        if self.replica.next_wakeup().is_some_and(|at| turn.now.instant >= at) {
+            self.replica.step(turn.now, replica::Input::Wakeup, &mut turn.outputs);
+        }
+        self.replica.step(turn.now, replica::Input::TurnEnd, &mut turn.outputs);
+        self.carry_out(turn);
+        self.publish(turn);
+        Ok(())
+    }
+
+    fn timeout(&mut self, turn: &Turn) -> Option<Duration> {
+        if turn.blocked {
+            return Some(ROOM_RETRY);
+        }
+        let now = Clock::instant();
+        let wakeup = self.replica.next_wakeup().map(|at| at.since(now));
+        let waiting = !self.replica.is_full() && self.shards.iter().any(|end| !end.requests.is_empty());
+        let timeout = if self.stop.is_asked() { Some(Duration::from_millis(50)) } else { wakeup };
+        if waiting || timeout == Some(Duration::ZERO) || !self.bell.may_sleep() {
+            return Some(Duration::ZERO);
+        }
+        timeout
+    }
+
+    fn take_words(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
+        while let Ok(word) = self.words.try_recv() {
+            match word {
+                ToReplica::Census(answer) => {
+                    let _ = answer.send(self.replica.facts());
+                }
+                ToReplica::Stopped => turn.stopped_shards += 1,
+                ToReplica::Failed(fatal) => return Err(fatal),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_done(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
+        while let Some(done) = self.disk.next_done() {
+            let input = match done {
+                Done::Failed { error } => return Err(Fatal::Log(error)),
+                done => done.into_input(),
+            };
+            self.replica.step(turn.now, input, &mut turn.outputs);
+            self.carry_out(turn);
+        }
+        Ok(())
+    }
+
+    /// Applies what is committed as far as every shard's ring has room, then publishes it at once.
+    fn apply(&mut self, turn: &mut Turn) {
+        turn.blocked = false;
+        for _ in 0..APPLIED_A_TURN {
+            if !self.shards.iter_mut().all(ReplicaEnd::has_room) {
+                turn.blocked = true;
+                turn.notified = true;
+                break;
+            }
+            if !self.replica.apply_next(&mut turn.outputs) {
+                break;
+            }
+            self.carry_out(turn);
+        }
+        self.publish(turn);
+    }
+
+    fn take_requests(&mut self, turn: &mut Turn) {
+        for at in 0..self.shards.len() {
+            for _ in 0..REQUESTS_A_TURN {
+                if self.replica.is_full() {
+                    return;
+                }
+                let Some(request) = self.shards[at].requests.pop() else { break };
+                self.replica.step(turn.now, replica::Input::Request(request), &mut turn.outputs);
+                self.carry_out(turn);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, turn: &mut Turn) {
+        for output in turn.outputs.drain(..) {
+            match output {
+                replica::Output::Log(command) => self.disk.log(command),
+                replica::Output::Snapshot(command) => self.disk.snapshot(command),
+                replica::Output::Notify { shard: None, notice } => {
+                    for end in &mut self.shards {
+                        end.notify(Arc::clone(&notice));
+                    }
+                    turn.notified = true;
+                }
+                replica::Output::Notify { shard: Some(shard), notice } => {
+                    self.shards[usize::from(shard.0)].notify(notice);
+                    turn.notified = true;
+                }
+                replica::Output::Publish { zxid } => turn.publish = Some(zxid),
+            }
+        }
+        self.disk.submit();
+    }
+
+    /// After the notices, once for all of them.
+    fn publish(&mut self, turn: &mut Turn) {
+        if let Some(zxid) = turn.publish.take() {
+            self.replica.publish(zxid);
+        }
+        if std::mem::take(&mut turn.notified) {
+            for end in &self.shards {
+                end.bell.ring();
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Gathers the facts for four-letter words; `admin` makes the text.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::admin::{self, About, Facts, ServerFacts};
+use crate::base::{ConnectionId, Now, ShardId};
+use crate::config::Config;
+use crate::io::{Clock, Directory, process};
+use crate::{replica, shard};
+
+use super::boot::Places;
+use super::disk::SyncTimes;
+use super::rings::ShardCensus;
+
+pub struct Words {
+    config: Arc<Config>,
+    about: About,
+    started: Now,
+    port: u16,
+    places: Places,
+    sync_times: Arc<SyncTimes>,
+    trace_mask: i64,
+}
+
+/// A four-letter word that came to some shard.
+pub struct Question {
+    pub asker: ShardId,
+    pub connection: ConnectionId,
+    pub word: [u8; 4],
+    pub argument: Vec<u8>,
+}
+
+impl Words {
+    pub fn new(
+        config: Arc<Config>,
+        about: About,
+        started: Now,
+        places: Places,
+        sync_times: Arc<SyncTimes>,
+    ) -> Words {
+        Words { config, about, started, port: 0, places, sync_times, trace_mask: admin::TRACE_MASK_DEFAULT }
+    }
+
+    /// The port as bound.
+    pub fn at_port(self, port: u16) -> Words {
+        Words { port, ..self }
+    }
+
+    /// The text for a word, or nothing for one that isn't known: then the connection is just closed.
+    pub fn answer(
+        &mut self,
+        word: [u8; 4],
+        argument: &[u8],
+        in_replica: &replica::Facts,
+        shards: Vec<ShardCensus>,
+    ) -> String {
+        let Some(command) = admin::recognise(word) else { return String::new() };
+        if let Some(mask) = argument.first_chunk::<8>().filter(|_| command.argument_bytes() == 8) {
+            self.trace_mask = i64::from_be_bytes(*mask);
+        }
+        let mut connections = vec![];
+        let mut in_shard = shard::Facts::default();
+        for census in shards {
+            in_shard.add(&census.facts);
+            connections.extend(census.connections);
+        }
+        let watch_counts = admin::WatchCounts {
+            connections_count: in_shard.watching_connections,
+            paths_count: in_shard.watched_paths,
+            watches_count: in_shard.watches,
+        };
+        let size = |directory: &Directory, prefix: &str| {
+            let entries = directory.list().unwrap_or_default();
+            entries.iter().filter(|entry| entry.name.starts_with(prefix)).map(|entry| entry.bytes).sum()
+        };
+        let directories = admin::DirectoryFacts {
+            data_dir: self.places.snapshots.path().display().to_string(),
+            data_log_dir: self.places.log.path().display().to_string(),
+            data_bytes: size(&self.places.snapshots, "snapshot."),
+            log_bytes: size(&self.places.log, "segment."),
+        };
+        let times = &self.sync_times;
+        let store = admin::StoreMetrics {
+            snapshot_errors: in_replica.snapshots_failed,
+            fsync_time: admin::Summary {
+                count: times.count.load(Relaxed),
+                sum: times.micros_sum.load(Relaxed),
+                min: times.micros_min.load(Relaxed),
+                max: times.micros_max.load(Relaxed),
+            },
+            ..admin::StoreMetrics::default()
+        };
+        let clients = admin::ClientMetrics {
+            packets_received: in_shard.received,
+            packets_sent: in_shard.sent,
+            bytes_received: in_shard.bytes_received,
+            request_latency: admin::Summary {
+                count: in_shard.latency.count,
+                sum: in_shard.latency.sum,
+                min: in_shard.latency.min,
+                max: in_shard.latency.max,
+            },
+            ..admin::ClientMetrics::default()
+        };
+        let server = ServerFacts {
+            mode: admin::Mode::Standalone,
+            client_port: self.port,
+            server_id: 0,
+            last_zxid: in_replica.applied,
+            connections_count: in_shard.connections,
+            outstanding_requests: in_shard.outstanding,
+            nodes_count: in_replica.nodes_count + 1,
+            watches_count: in_shard.watches,
+            ephemerals_count: in_replica.ephemerals_count,
+            approximate_data_size: in_replica.data_bytes,
+            sessions_count: in_replica.sessions_count,
+            uptime: Clock::instant().since(self.started.instant),
+            open_files_count: process::open_files().unwrap_or(0),
+            open_files_max: process::open_files_max().unwrap_or(0),
+        };
+        let facts = Facts {
+            about: &self.about,
+            config: &self.config,
+            server: Some(server),
+            clients: &clients,
+            store: &store,
+            connections: &connections,
+            directories,
+            watch_counts,
+            watches: &[],
+            sessions: &admin::SessionFacts::default(),
+            digests: &[],
+            trace_mask: self.trace_mask,
+        };
+        admin::answer(command, &self.config.four_letter_words, &facts)
+    }
+}
+
+pub fn connection_facts(connection: &crate::shard::Connection) -> admin::ConnectionFacts {
+    use std::time::Duration;
+    let stats = &connection.stats;
+    let latency = &stats.latency_ms;
+    let millis = Duration::from_millis;
+    let session = match connection.phase {
+        crate::shard::Phase::Active { session, timeout_ms } => Some(admin::SessionOfConnection {
+            id: session,
+            last_operation: stats.last_opcode.map_or("NA", admin::operation_code),
+            established: crate::base::WallMillis(stats.established),
+            timeout: millis(u64::try_from(timeout_ms).unwrap_or(0)),
+            last_cxid: u32::try_from(stats.last_cxid).ok().filter(|&cxid| cxid > 0),
+            last_zxid: stats.last_zxid,
+            last_response: crate::base::Instant(stats.last_response_ms * 1_000_000),
+            last_latency: millis(latency.last),
+            min_latency: millis(latency.min),
+            average_latency: millis(latency.sum.checked_div(latency.count).unwrap_or(0)),
+            max_latency: millis(latency.max),
+        }),
+        _ => None,
+    };
+    admin::ConnectionFacts {
+        remote: connection.address,
+        reads: !connection.paused,
+        writes: !connection.output.is_empty(),
+        queued: connection.pending.len() as u64,
+        received: stats.received,
+        sent: stats.sent,
+        session,
+    }
+}

@@ -1,0 +1,28 @@
+//! The client protocol as seen from outside: a real server process, a raw socket, real clients.
+//!
+//! Every test has a server of its own. The expectations are ZooKeeper 3.9's: `tests/against-apache` runs these same
+//! tests against Apache ZooKeeper. What they can't share is marked by `is_ringkeeper()`.
+
+#[path = "support/mod.rs"]
+mod support;
+
+#[path = "conformance/clients.rs"]
+mod clients;
+#[path = "conformance/connect.rs"]
+mod connect;
+#[path = "conformance/creates.rs"]
+mod creates;
+#[path = "conformance/malformed.rs"]
+mod malformed;
+#[path = "conformance/order.rs"]
+mod order;
+#[path = "conformance/reads.rs"]
+mod reads;
+#[path = "conformance/sessions.rs"]
+mod sessions;
+#[path = "conformance/watches.rs"]
+mod watches;
+#[path = "conformance/words.rs"]
+mod words;
+#[path = "conformance/writes.rs"]
+mod writes;

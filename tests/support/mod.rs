@@ -1,0 +1,13 @@
+//! What the tests of whole servers stand on: a real server process, a raw-socket client, waiting with a bound.
+//!
+//! Shared by `conformance.rs` and `crash.rs`, which each use a part of it.
+#![allow(dead_code, reason = "each test program uses its part")]
+#![allow(clippy::disallowed_methods, reason = "these tests drive real processes in real time")]
+
+pub mod client;
+pub mod server;
+pub mod wait;
+
+pub use client::{Client, Connect, Event, Message, Refusal, Reply};
+pub use server::{Config, Server};
+pub use wait::{until, within};

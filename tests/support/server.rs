@@ -1,0 +1,279 @@
+//! A server as a process of its own, on a free loopback port, with a directory of its own.
+//!
+//! By default it is the `ringkeeper` that cargo built for this test. `RINGKEEPER_TEST_SERVER` names another command; a
+//! configuration file is appended to it. `tests/run` names the release binary, `tests/against-apache` Apache ZooKeeper:
+//! an expectation that fails there is a wrong expectation.
+//!
+//! The process is killed by its own id, and its directory removed, when a [`Server`] goes out of scope; after a failed test
+//! the directory stays, and its path is printed.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::wait::{BOUND, until};
+
+/// Ports below those which the kernel hands to outgoing connections: one of those could take ours while we are down.
+const PORTS: std::ops::Range<u32> = 18_000..32_000;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// The lines of a `zoo.cfg`, and how to run the server that reads it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    lines: Vec<String>,
+    data_dir: Option<PathBuf>,
+    wrapper: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config { lines: Vec::new(), data_dir: None, wrapper: Vec::new() }
+    }
+}
+
+impl Config {
+    /// Adds a setting; a later one of the same name wins over the defaults below.
+    pub fn set(mut self, key: &str, value: impl std::fmt::Display) -> Config {
+        self.lines.push(format!("{key}={value}"));
+        self
+    }
+
+    /// Uses this directory, which is not removed in the end.
+    pub fn data_dir(mut self, path: &Path) -> Config {
+        self.data_dir = Some(path.to_owned());
+        self
+    }
+
+    /// Runs the server under another program: `strace …`.
+    pub fn under(mut self, wrapper: &[&str]) -> Config {
+        self.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Starts the server and waits until it serves.
+    pub fn start(self) -> Server {
+        let mut server = Server::prepare(self);
+        server.restart();
+        server
+    }
+
+    /// Starts a server that is expected to give up: its exit and everything it said.
+    pub fn start_in_vain(self) -> (ExitStatus, String) {
+        let mut server = Server::prepare(self);
+        server.spawn();
+        let status = server.wait_for_exit();
+        (status, server.output())
+    }
+}
+
+#[derive(Debug)]
+pub struct Server {
+    pub port: u16,
+    /// Everything of this server; `data` inside it, unless the test brought a directory.
+    folder: PathBuf,
+    data_dir: PathBuf,
+    wrapper: Vec<String>,
+    child: Option<Child>,
+}
+
+/// Whether the server under test is Ringkeeper: a few checks are about what only it has.
+pub fn is_ringkeeper() -> bool {
+    std::env::var("RINGKEEPER_TEST_SERVER").map_or(true, |command| !command.contains("QuorumPeerMain"))
+}
+
+fn command() -> Vec<String> {
+    match std::env::var("RINGKEEPER_TEST_SERVER") {
+        Ok(command) => command.split_whitespace().map(str::to_owned).collect(),
+        Err(_) => vec![env!("CARGO_BIN_EXE_ringkeeper").to_owned(), "server".to_owned()],
+    }
+}
+
+/// A port nobody listens on, and which no other server of this test program was given.
+fn free_port() -> u16 {
+    for _ in 0..PORTS.len() {
+        let offset = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + offset % (PORTS.end - PORTS.start);
+        let port = u16::try_from(port).expect("PORTS lies within 16 bits");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port in {PORTS:?}");
+}
+
+/// A new folder below cargo's, which is on a real disk.
+pub fn folder(name: &str) -> PathBuf {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{number}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    folder
+}
+
+impl Server {
+    /// A server with the settings that nearly every test wants.
+    pub fn start() -> Server {
+        Config::default().start()
+    }
+
+    fn prepare(config: Config) -> Server {
+        let folder = folder("server");
+        let port = free_port();
+        let data_dir = config.data_dir.unwrap_or_else(|| folder.join("data"));
+        let server = Server { port, folder, data_dir, wrapper: config.wrapper, child: None };
+        let mut lines = vec![
+            format!("dataDir={}", server.data_dir.display()),
+            format!("clientPort={port}"),
+            "clientPortAddress=127.0.0.1".to_owned(),
+            "tickTime=2000".to_owned(),
+            "4lw.commands.whitelist=*".to_owned(),
+            "admin.enableServer=false".to_owned(),
+            // Small segments: most tests write a few hundred bytes.
+            "preAllocSize=1024".to_owned(),
+        ];
+        for line in config.lines {
+            let key = line.split('=').next().unwrap_or_default().to_owned();
+            lines.retain(|default| default.split('=').next() != Some(&key));
+            lines.push(line);
+        }
+        fs::create_dir_all(&server.data_dir)
+            .unwrap_or_else(|error| panic!("{}: {error}", server.data_dir.display()));
+        fs::write(server.config(), lines.join("\n") + "\n")
+            .unwrap_or_else(|error| panic!("{}: {error}", server.config().display()));
+        server
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// A file of this server's own folder, beside its data.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn config(&self) -> PathBuf {
+        self.file("zoo.cfg")
+    }
+
+    /// What the server has printed so far, in all its lives.
+    pub fn output(&self) -> String {
+        fs::read_to_string(self.file("output")).unwrap_or_default()
+    }
+
+    fn spawn(&mut self) {
+        assert!(self.child.is_none(), "the server runs already");
+        let output = File::options().create(true).append(true).open(self.file("output"));
+        let output = output.unwrap_or_else(|error| panic!("{}: {error}", self.folder.display()));
+        let copy = output.try_clone().unwrap_or_else(|error| panic!("{error}"));
+        let mut words = self.wrapper.clone();
+        words.extend(command());
+        let child = Command::new(&words[0])
+            .args(&words[1..])
+            .arg(self.config())
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(copy)
+            .spawn();
+        self.child = Some(child.unwrap_or_else(|error| panic!("{words:?} can't be started: {error}")));
+    }
+
+    /// Starts it again (or for the first time) and waits until it serves.
+    pub fn restart(&mut self) {
+        self.spawn();
+        until("the server to answer srvr with its mode", || {
+            if let Some(status) = self.exit_status() {
+                panic!("the server ended with {status}:\n{}", self.output());
+            }
+            self.try_word("srvr").filter(|text| text.contains("\nMode: ")).map(|_| ())
+        });
+    }
+
+    fn exit_status(&mut self) -> Option<ExitStatus> {
+        let child = self.child.as_mut().expect("only asked of a running server");
+        child.try_wait().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.is_some() && self.exit_status().is_none()
+    }
+
+    /// The id of the process: of the server itself, or of the program it runs under.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map(Child::id).expect("only asked of a running server")
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself: then there is nothing to kill.
+            let _gone = child.kill();
+            child.wait().unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+
+    /// Sends a signal by name (`TERM`) to the process.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        assert!(status.is_ok_and(|status| status.success()), "kill -{name} {}", self.pid());
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
+        let status = until("the server to end", || self.exit_status());
+        self.child = None;
+        status
+    }
+
+    /// A four-letter word's answer; panics where there is none.
+    pub fn word(&self, word: &str) -> String {
+        self.try_word(word).unwrap_or_else(|| panic!("no answer to {word}:\n{}", self.output()))
+    }
+
+    fn try_word(&self, word: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(self.address()).ok()?;
+        stream.set_read_timeout(Some(BOUND)).ok()?;
+        stream.write_all(word.as_bytes()).ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    /// The zxid of the last transaction, as `srvr` tells.
+    pub fn zxid(&self) -> i64 {
+        let text = self.word("srvr");
+        let zxid = text.lines().find_map(|line| line.strip_prefix("Zxid: 0x"));
+        let zxid = zxid.unwrap_or_else(|| panic!("no zxid in {text:?}"));
+        i64::from_str_radix(zxid, 16).unwrap_or_else(|error| panic!("{zxid}: {error}"))
+    }
+
+    /// A connection of no session yet.
+    pub fn socket(&self) -> TcpStream {
+        let stream = TcpStream::connect_timeout(&self.address(), Duration::from_secs(5));
+        let stream = stream.unwrap_or_else(|error| panic!("{}: {error}\n{}", self.address(), self.output()));
+        stream.set_read_timeout(Some(BOUND)).unwrap_or_else(|error| panic!("{error}"));
+        stream.set_nodelay(true).unwrap_or_else(|error| panic!("{error}"));
+        stream
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("server of this test: {}\n{}", self.folder.display(), self.output());
+        } else {
+            // What can't be removed is left to `cargo clean`.
+            let _left = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
