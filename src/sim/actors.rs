@@ -175,8 +175,7 @@ impl World {
             return Ok(());
         }
         let client = &self.actors[index].client;
-        let steady = self.actors[index].left < u64::MAX && self.phase >= Phase::Healed;
-        if steady && client.state == State::Active && !client.closing {
+        if self.steady && client.state == State::Active && !client.closing {
             return violation(
                 "a healthy connection stays",
                 format!("client {index} lost it, {} requests unanswered", client.outstanding.len()),

@@ -163,19 +163,6 @@ impl Directory {
         self.alter(NameChange::Unlink(name.to_owned()));
     }
 
-    /// Grows or cuts a file.
-    pub fn resize(&mut self, name: &str, bytes: usize) {
-        if let Some((_, file)) = self.file(name) {
-            let old = file.cache.len();
-            file.cache.resize(bytes, 0);
-            file.touch(old.min(bytes), bytes.saturating_sub(old));
-            let last = bytes.div_ceil(SECTOR_BYTES);
-            file.dirty.retain(|sector| *sector < last);
-            file.forgotten.retain(|sector| *sector < last);
-            file.durable.truncate(bytes.max(SECTOR_BYTES * last));
-        }
-    }
-
     /// Stores within the file.
     pub fn write(&mut self, name: &str, offset: usize, bytes: &[u8]) {
         let (_, file) = self.file(name).expect("the file is written after it was made");

@@ -70,7 +70,9 @@ impl World {
             }
         }
         self.heal();
+        // Until everybody has his answers once, a connection from before may still break.
         self.until("every client gets its answers after the healing", |world| world.is_answered(true))?;
+        self.steady = true;
         for actor in &mut self.actors {
             actor.left = 25;
         }
@@ -102,8 +104,7 @@ impl World {
         self.stalled_until = 0;
         self.set_space(false);
         for actor in &mut self.actors {
-            // Until it has its answers once, a connection from before may still break.
-            actor.left = u64::MAX;
+            actor.left = 0;
         }
         let sockets: Vec<u64> = self.sockets.keys().copied().collect();
         for socket in sockets {

@@ -24,6 +24,7 @@ pub enum Arrival {
     Accepted { connection: ConnectionId },
     Received { connection: ConnectionId, bytes: Vec<u8> },
     Sent { connection: ConnectionId, buffer: Vec<u8> },
+    Ended { connection: ConnectionId },
     Closed { connection: ConnectionId },
 }
 
@@ -99,6 +100,8 @@ pub struct Server {
     /// For the replica, from the disk.
     pub inputs: VecDeque<replica::Input>,
     outputs: VecDeque<replica::Output>,
+    /// Applied, all notices handed out, and not published yet.
+    unpublished: Option<Zxid>,
     stage: ReplicaStage,
     prng: Prng,
     ring: usize,
@@ -132,6 +135,7 @@ impl Server {
             auditor,
             inputs: VecDeque::new(),
             outputs: VecDeque::new(),
+            unpublished: None,
             stage: ReplicaStage::Asleep,
             prng,
             ring,
@@ -266,14 +270,19 @@ impl Server {
                 replica::Output::Publish { zxid } => {
                     self.replica.publish(zxid);
                     effects.push(Effect::Published { zxid });
-                    self.tell_shard(0, now, shard::Input::Published, effects);
+                    self.act_on_published(now, effects);
                     unseen = false;
                 }
             }
         }
         if unseen {
-            self.tell_shard(0, now, shard::Input::Published, effects);
+            self.act_on_published(now, effects);
         }
+    }
+
+    fn act_on_published(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let zxid = self.lanes[0].shard.published();
+        self.tell_shard(0, now, shard::Input::Published { zxid }, effects);
     }
 
     // Several loops.
@@ -295,10 +304,11 @@ impl Server {
                     }
                     self.lanes[first].notices.push_back(notice);
                 }
-                replica::Output::Publish { zxid } => {
-                    self.replica.publish(zxid);
-                    effects.push(Effect::Published { zxid });
-                }
+                // Several transactions may be published at once.
+                replica::Output::Publish { zxid } => self.unpublished = Some(zxid),
+            }
+            if self.prng.chance(1, 2) {
+                self.publish(effects);
             }
             return;
         }
@@ -334,9 +344,17 @@ impl Server {
                 } else if left == 0 || !room {
                     self.stage = ReplicaStage::Taking { left: 4 };
                 } else {
+                    self.publish(effects);
                     self.stage = ReplicaStage::Asleep;
                 }
             }
+        }
+    }
+
+    fn publish(&mut self, effects: &mut Vec<Effect>) {
+        if let Some(zxid) = self.unpublished.take() {
+            self.replica.publish(zxid);
+            effects.push(Effect::Published { zxid });
         }
     }
 
@@ -365,24 +383,25 @@ impl Server {
         match lane.stage {
             ShardStage::Asleep => {
                 lane.stage = ShardStage::Draining;
+                // Before the ring is looked at: what is published had its notices pushed before.
+                lane.seen = lane.shard.published();
                 if lane.shard.next_wakeup().is_some_and(|at| at <= now.instant) {
                     self.tell_shard(index, now, shard::Input::Wakeup, effects);
                 }
             }
-            ShardStage::Draining => match lane.notices.pop_front() {
-                Some(notice) => {
-                    // A shard may stop before its ring is empty.
-                    if self.prng.chance(1, 16) {
-                        lane.stage = ShardStage::Publishing;
-                    }
-                    self.tell_shard(index, now, shard::Input::Notice(notice), effects);
+            ShardStage::Draining => {
+                let due = lane.notices.front().is_some_and(|notice| notice.zxid <= lane.seen);
+                let notice = if due || self.prng.chance(1, 2) { lane.notices.pop_front() } else { None };
+                match notice {
+                    Some(notice) => self.tell_shard(index, now, shard::Input::Notice(notice), effects),
+                    None => lane.stage = ShardStage::Publishing,
                 }
-                None => lane.stage = ShardStage::Publishing,
-            },
+            }
             ShardStage::Publishing => {
                 let left = self.prng.below(lane.arrivals.len() as u64 + 1).max(1) as usize;
                 lane.stage = ShardStage::Taking { left };
-                self.tell_shard(index, now, shard::Input::Published, effects);
+                let zxid = lane.seen;
+                self.tell_shard(index, now, shard::Input::Published { zxid }, effects);
             }
             ShardStage::Taking { left } => {
                 let arrival = if left == 0 { None } else { lane.arrivals.pop_front() };
@@ -415,6 +434,9 @@ impl Server {
             }
             Arrival::Sent { connection, buffer } => {
                 self.tell_shard(index, now, shard::Input::Sent { connection, buffer }, effects);
+            }
+            Arrival::Ended { connection } => {
+                self.tell_shard(index, now, shard::Input::Ended { connection }, effects);
             }
             Arrival::Closed { connection } => {
                 self.tell_shard(index, now, shard::Input::Closed { connection }, effects);

@@ -95,7 +95,7 @@ impl World {
                     self.trace.note("up", &[socket, bytes.len() as u64]);
                     self.arrive(shard, Arrival::Received { connection, bytes });
                 }
-                Some(Up::End) => return self.end_on_server(socket),
+                Some(Up::End) => self.arrive(shard, Arrival::Ended { connection }),
             }
         }
     }

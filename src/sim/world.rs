@@ -121,6 +121,8 @@ pub struct World {
     pub(super) slots: Vec<Slots>,
     pub(super) actors: Vec<Actor>,
     pub(super) phase: Phase,
+    /// Healed, and whatever the faults left behind is over.
+    pub(super) steady: bool,
     pub(super) disturber: Disturber,
     pub(super) claims: Claims,
     schedule: Prng,
@@ -234,6 +236,7 @@ impl World {
             slots: vec![],
             actors: actors.collect(),
             phase: Phase::Faults,
+            steady: false,
             disturber: Disturber::new(plan.seed),
             claims: Claims::default(),
             schedule: stream("schedule"),

@@ -199,10 +199,8 @@ fn a_handshake_may_come_byte_by_byte() {
     }
     let mut client = Client::on(socket);
     client.shake_hands().expect("accepted");
-    let (xid, request) = client.request(Opcode::Exists, &ringkeeper::wire::client::ExistsRequest {
-        path: "/".into(),
-        watch: false,
-    });
+    let (xid, request) = client
+        .request(Opcode::Exists, &ringkeeper::wire::client::ExistsRequest { path: "/".into(), watch: false });
     for byte in request {
         client.send_bytes(&[byte]);
     }

@@ -192,7 +192,8 @@ fn a_largest_frame_is_taken_and_a_larger_one_is_not() {
     client.create("/big", &data, PERSISTENT);
     assert_eq!(client.data("/big"), data);
     let more = vec![b'x'; largest + 1];
-    let request = CreateRequest { path: "/mor".into(), data: Some(&more), acl: Some(AclList::OPEN), flags: 0 };
+    let request =
+        CreateRequest { path: "/mor".into(), data: Some(&more), acl: Some(AclList::OPEN), flags: 0 };
     let (_, bytes) = client.request(Opcode::Create, &request);
     // The server may hang up while we still send.
     let _sent = client.try_send_bytes(&bytes);

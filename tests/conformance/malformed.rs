@@ -152,7 +152,8 @@ fn what_comes_behind_a_marshalling_error_is_answered_in_order() {
         client.send_raw(2, Opcode::SetData.code(), b"\0");
         client.send_raw(3, Opcode::GetData.code(), b"\0");
         client.send_raw(4, Opcode::GetData.code(), b"\0\0\0\x02/a\0");
-        let replies: Vec<_> = (0..4).map(|_| client.next_reply()).map(|reply| (reply.xid, reply.err)).collect();
+        let replies: Vec<_> =
+            (0..4).map(|_| client.next_reply()).map(|reply| (reply.xid, reply.err)).collect();
         assert_eq!(replies, [(1, 0), (2, -5), (3, -5), (4, 0)]);
     }
 }

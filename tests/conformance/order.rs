@@ -2,7 +2,9 @@
 
 use std::thread;
 
-use ringkeeper::wire::client::{CreateRequest, DeleteRequest, GetDataRequest, GetDataResponse, SetDataRequest};
+use ringkeeper::wire::client::{
+    CreateRequest, DeleteRequest, GetDataRequest, GetDataResponse, SetDataRequest,
+};
 use ringkeeper::wire::{AclList, Opcode};
 
 use crate::support::client::{PERSISTENT, SEQUENTIAL};
@@ -83,7 +85,8 @@ fn a_sync_waits_for_the_writes_before_it() {
     let set = SetDataRequest { path: "/a".into(), data: Some(b"x"), version: -1 };
     for _ in 0..100 {
         let written = client.send(Opcode::SetData, &set);
-        let synced = client.send(Opcode::Sync, &ringkeeper::wire::client::SyncRequest { path: Some("/a".into()) });
+        let synced =
+            client.send(Opcode::Sync, &ringkeeper::wire::client::SyncRequest { path: Some("/a".into()) });
         let (first, second) = (client.next_reply(), client.next_reply());
         assert_eq!((first.xid, second.xid), (written, synced));
         assert!(second.zxid >= first.zxid);

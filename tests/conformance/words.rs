@@ -68,7 +68,8 @@ fn stat_lists_the_connections() {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("Zookeeper version: "), "{text}");
     assert_eq!(lines[1], "Clients:");
-    let blank = lines.iter().position(|line| line.is_empty()).unwrap_or_else(|| panic!("no blank line:\n{text}"));
+    let blank =
+        lines.iter().position(|line| line.is_empty()).unwrap_or_else(|| panic!("no blank line:\n{text}"));
     let clients = &lines[2..blank];
     assert_eq!(clients.len(), 2, "the session and the one that asks:\n{text}");
     for line in clients {
@@ -170,7 +171,10 @@ fn a_word_that_is_not_on_the_list_is_named_and_not_run() {
     assert!(server.word("srvr").contains("Mode: standalone"));
     assert_eq!(server.word("isro"), "rw");
     for word in ["ruok", "mntr", "stat", "conf"] {
-        assert_eq!(server.word(word), format!("{word} is not executed because it is not in the whitelist.\n"));
+        assert_eq!(
+            server.word(word),
+            format!("{word} is not executed because it is not in the whitelist.\n")
+        );
     }
 }
 

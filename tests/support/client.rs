@@ -185,7 +185,9 @@ impl Client {
     }
 
     pub fn send_bytes(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap_or_else(|error| panic!("the server does not take our bytes: {error}"));
+        self.stream
+            .write_all(bytes)
+            .unwrap_or_else(|error| panic!("the server does not take our bytes: {error}"));
     }
 
     /// As [`Client::send_bytes`], to a server that may be gone: false if it is.
@@ -240,7 +242,8 @@ impl Client {
 
     /// The next message, in the order of arrival.
     pub fn next(&mut self) -> Message {
-        self.try_next().unwrap_or_else(|| panic!("the server closed the connection of session 0x{:x}", self.session))
+        self.try_next()
+            .unwrap_or_else(|| panic!("the server closed the connection of session 0x{:x}", self.session))
     }
 
     /// The next message, which has to be an event.
@@ -314,8 +317,7 @@ impl Client {
     }
 
     pub fn try_create(&mut self, path: &str, data: &[u8], flags: i32) -> Outcome<String> {
-        let request =
-            CreateRequest { path: path.into(), data: Some(data), acl: Some(AclList::OPEN), flags };
+        let request = CreateRequest { path: path.into(), data: Some(data), acl: Some(AclList::OPEN), flags };
         let reply = self.call(Opcode::Create, &request);
         outcome(&reply, |reply| reply.record::<CreateResponse>().path.to_string())
     }
@@ -326,8 +328,7 @@ impl Client {
     }
 
     pub fn create2(&mut self, path: &str, data: &[u8], flags: i32) -> (String, Stat) {
-        let request =
-            CreateRequest { path: path.into(), data: Some(data), acl: Some(AclList::OPEN), flags };
+        let request = CreateRequest { path: path.into(), data: Some(data), acl: Some(AclList::OPEN), flags };
         let reply = self.call(Opcode::Create2, &request);
         let response = reply.record::<Create2Response>();
         (response.path.to_string(), response.stat)
