@@ -32,7 +32,8 @@ def arguments():
     names = [row.name for row in rows.ROWS]
     parser.add_argument("--rows", default=",".join(names), help=f"which rows, of {', '.join(names)}")
     parser.add_argument("--servers", default=",".join(summary.SERVERS), help="which of zookeeper, ringkeeper, floor")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of the closed-loop rows, and restarts (default 5)")
+    parser.add_argument("--rounds", type=int, default=5,
+                        help="rounds of the closed-loop rows, and restarts (default 5)")
     parser.add_argument("--seconds", type=float, default=8, help="measured window of each closed-loop load (default 8)")
     parser.add_argument("--quick", action="store_true", help="2 rounds of 3 s, short long rows: a look, not a result")
     parser.add_argument("--zookeeper", default="3.9.5", metavar="VERSION", help="Apache ZooKeeper's version")
@@ -95,7 +96,8 @@ class Comparison:
 
     def make(self, name):
         if name == "zookeeper":
-            return servers.ZooKeeper(self.directory, self.load_binary, self.options.zookeeper, self.options.zookeeper_heap)
+            version, heap = self.options.zookeeper, self.options.zookeeper_heap
+            return servers.ZooKeeper(self.directory, self.load_binary, version, heap)
         if name == "ringkeeper":
             binary = pathlib.Path(self.options.binaries) / "ringkeeper"
             return servers.Ringkeeper(self.directory, self.load_binary, binary, self.options.shards)
@@ -140,10 +142,11 @@ class Comparison:
         for row in self.selected("instructions"):
             for server in self.servers:
                 if server.name != "ringkeeper":
-                    rows.instructions(self.bench, row, server, 1, "as above")
+                    rows.instructions(self.bench, row, server, 1, "its own threads")
                     continue
                 for shards in SHARDS:
-                    other = servers.Ringkeeper(self.directory / f"shards-{shards}", self.load_binary, server.binary, shards)
+                    directory = self.directory / f"shards-{shards}"
+                    other = servers.Ringkeeper(directory, self.load_binary, server.binary, shards)
                     other.clear()
                     other.start()
                     try:
@@ -187,21 +190,29 @@ class Comparison:
                 rows.snapshot(self.bench, row, server, 1, 30 if self.options.quick else 90)
 
 
+def command_without_folders():
+    """The command line; folders are this machine's own business and change no result."""
+    words, skip = [], False
+    for word in sys.argv[1:]:
+        folder = word.split("=")[0] in ("--dir", "--out", "--binaries")
+        if not folder and not skip:
+            words.append(word)
+        skip = folder and "=" not in word
+    return shlex.join(["perf/compare.py", *words])
+
+
 def write_result(comparison):
     options, folder, results = comparison.options, comparison.folder, comparison.bench.results
-    command = "perf/compare.py " + shlex.join(
-        argument for argument in sys.argv[1:] if "/" not in argument and argument not in ("--dir", "--out", "--binaries")
-    )
-    lines = [f"# Comparison of {datetime.date.today().isoformat()}", "", f"Command: `{command.strip()}`"]
-    lines += ["(options that only name folders left out)", "", "| | |", "|---|---|"]
+    lines = [f"# Comparison of {datetime.date.today().isoformat()}", "", f"Command: `{command_without_folders()}`", "",
+             "| | |", "|---|---|"]
     lines += [f"| {what} | {value} |" for what, value in machine.describe(comparison.directory)]
     lines += [f"| {server.name} | {server.describe()} |" for server in comparison.servers]
     rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
     noisy = sum(1 for result in results if result.get("noisy"))
     lines += [
         f"| built with | {rustc}, release profile of Cargo.toml |",
-        f"| rounds | {options.rounds}, interleaved; windows of {options.seconds:g} s{', --quick' if options.quick else ''} |",
-        f"| noise | {noisy} of {len(results)} measurements had more than {options.noise:.0%} of the machine used by others |",
+        f"| rounds | {options.rounds}, interleaved; windows of {options.seconds:g} s |",
+        f"| noise | others used more than {options.noise:.0%} of the machine in {noisy} of {len(results)} measurements |",
         "", "`summary.md` has the table, `raw.csv` a line per measurement, `raw/` each measurement whole.",
     ]
     (folder / "README.md").write_text("\n".join(lines) + "\n")

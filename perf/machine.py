@@ -38,9 +38,19 @@ def memory_gib():
 
 
 def file_system(directory):
-    """Type and mount options of the file system that `directory` lies on."""
+    """Type of the file system that `directory` lies on, and the mount options which a sync's cost hangs on."""
     result = subprocess.run(["findmnt", "-n", "-o", "FSTYPE,OPTIONS", "-T", directory], capture_output=True, text=True)
-    return result.stdout.strip() or "unknown"
+    kind, _, options = result.stdout.strip().partition(" ")
+    costly = ("data=", "barrier", "nobarrier", "sync", "discard", "noatime", "lazytime", "commit=")
+    kept = [option for option in options.strip().split(",") if option.startswith(costly)]
+    return ", ".join([kind or "unknown", *kept])
+
+
+def scheduling():
+    """The policy that this script and all that it starts run under: a real-time one hides others' work."""
+    names = {os.SCHED_OTHER: "SCHED_OTHER", os.SCHED_RR: "SCHED_RR", os.SCHED_FIFO: "SCHED_FIFO"}
+    policy = os.sched_getscheduler(0)
+    return f"{names.get(policy, policy)}, nice {os.getpriority(os.PRIO_PROCESS, 0)}"
 
 
 def sync_microseconds(directory, count=400):
@@ -79,6 +89,7 @@ def describe(directory):
         ("memory", f"{memory_gib()} GiB"),
         ("kernel", f"{os.uname().sysname} {os.uname().release.split('-')[0]} {os.uname().machine}"),
         ("frequency governor", governor),
+        ("scheduling", scheduling()),
         ("TCP congestion control", first_line("/proc/sys/net/ipv4/tcp_congestion_control")),
         ("file system of the data", file_system(directory)),
         ("pwrite of 4 KiB + fdatasync there", f"p50 {p50:.0f} µs, p99 {p99:.0f} µs"),

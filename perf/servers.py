@@ -208,4 +208,4 @@ class Floor(Server):
         return [self.load_binary, "floor", "--port", str(self.port), "--file", str(self.data / "log")]
 
     def describe(self):
-        return "floor: canned replies from one epoll thread; writes of a turn appended to a preallocated file, one fdatasync"
+        return "canned replies from one epoll thread; writes of a turn appended to a preallocated file, one fdatasync"

@@ -71,7 +71,8 @@ class SnapshotWatch:
 
     def logs_begun(self):
         """Files that came during the watch and aren't snapshots."""
-        return sum(1 for full in self.files_seen if "snap" not in os.path.basename(full) and full not in self.files_initial)
+        new = set(self.files_seen) - self.files_initial
+        return sum(1 for full in new if "snap" not in os.path.basename(full))
 
     def files_removed(self):
         """Files that disappeared and weren't a snapshot's temporary name."""

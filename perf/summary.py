@@ -102,9 +102,11 @@ def markdown(table):
         must, aim = REQUIREMENTS[row.name]
         cells = [table.cell(row.name, server) for server in SERVERS]
         cells += [ratio(values[0], values[1]), ratio(values[0], values[2])]
-        cells += [verdict(must, *values), verdict(aim, *values)]
+        noisy = any(r.get("noisy") for r in table.results if r["row"] == row.name)
+        cells += [verdict(must, *values) + " ~" * noisy, verdict(aim, *values) + " ~" * noisy]
         lines.append(f"| {row.title} | " + " | ".join(cells) + " |")
-    lines += ["", "Medians of the rounds, their range in brackets; ~ marks a cell in which other work used the machine."]
+    lines += ["", "Medians of the rounds, their range in brackets; ~ marks what other work on the machine may have changed.",
+              "Round 0 of `raw.csv` is a probe of the capacity for the open loop."]
     lines += per_cpu(table, measured) + memory(table) + open_loop(table) + snapshots(table) + instructions(table)
     return "\n".join(lines) + "\n"
 
@@ -180,12 +182,17 @@ def instructions(table):
     results = [result for result in table.results if result["row"] == "instructions"]
     if not results:
         return []
-    lines = ["", "## Instructions per get (32 × 16)", "", "| server | user | kernel | op/s |", "|---|---|---|---|"]
+    lines = ["", "## Instructions per get (32 × 16)", "", "| server | threads | user | kernel | op/s |", "|---|---|---|---|---|"]
     for result in results:
-        lines.append(f"| {result['server']}, {result['shards']} | {result['user_instructions_per_read']:.0f} | "
+        lines.append(f"| {result['server']}, {result['shards']} | {result['server_usage']['threads']} | "
+                     f"{result['user_instructions_per_read']:.0f} | "
                      f"{result['kernel_instructions_per_read']:.0f} | {result['operations_per_second']:,.0f} |")
     own = [r["user_instructions_per_read"] for r in results if r["server"] == "ringkeeper"]
-    if len(own) > 1:
+    threads = {r["server_usage"]["threads"] for r in results if r["server"] == "ringkeeper"}
+    if len(own) > 1 and len(threads) == 1:
+        lines += ["", "Flatness not measured: Ringkeeper ran as many threads at each setting, so it didn't heed "
+                      "`ringkeeper.shards`."]
+    elif len(own) > 1:
         spread = max(own) / min(own) - 1
         lines += ["", f"Spread over the numbers of shards: {spread:.1%} of user instructions "
                       f"({'flat' if spread <= 0.1 else 'NOT flat'}; flat is up to 10 %)."]

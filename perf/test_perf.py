@@ -37,11 +37,24 @@ class SummaryTest(unittest.TestCase):
     def test_noise_and_errors_are_marked(self):
         text = summary.markdown(self.table(result("get1x1", "floor", 14, noisy=True, errors={"NoNode": 2})))
         self.assertIn("14 op/s ~ **errors**", text)
+        self.assertIn("≤ 1.4 × the floor: not measured ~", text)
 
     def test_every_requirement_belongs_to_a_row(self):
         names = {row.name for row in rows.ROWS}
         self.assertLessEqual(set(summary.REQUIREMENTS), names)
         self.assertEqual(names - set(summary.REQUIREMENTS), {"openloop", "instructions"})
+
+    def test_flatness_needs_a_setting_that_is_heeded(self):
+        def read(shards, threads, instructions):
+            return result("instructions", "ringkeeper", 900, shards=shards, user_instructions_per_read=instructions,
+                          kernel_instructions_per_read=800, operations_per_second=1e6, server_usage={"threads": threads})
+
+        deaf = summary.markdown(self.table(read("1 shards", 5, 900), read("2 shards", 5, 900)))
+        self.assertIn("Flatness not measured", deaf)
+        flat = summary.markdown(self.table(read("1 shards", 5, 900), read("2 shards", 6, 910)))
+        self.assertIn("(flat;", flat)
+        steep = summary.markdown(self.table(read("1 shards", 5, 900), read("2 shards", 6, 1100)))
+        self.assertIn("NOT flat", steep)
 
     def test_csv_has_a_line_per_result(self):
         text = summary.as_csv([result("get1x1", "floor", 14), result("restart", "zookeeper", 3.5)])

@@ -186,6 +186,9 @@ impl World {
             }
         }
         assert_eq!(self.disk.complete(), repaired);
+        if self.settings.persists_max > 1 {
+            self.oldest_snapshot = self.oldest_snapshot.max(snapshot); // see the header of recovery.rs
+        }
         self.history.truncate(kept);
         self.required = kept;
         self.stored = kept;

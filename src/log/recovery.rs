@@ -21,6 +21,9 @@
 //! 4. After the persist, `Remove` what is superseded as a whole, in any order, late or never: the line no longer
 //!    leads there. The end of the segment that holds the mark stays as it is; nobody reads it again.
 //!
+//! Once a recovery from a snapshot is repaired, an older snapshot still does if all before the first segment on the line was
+//! durable when that was made: always, with one persist outstanding. With more, it may then be refused.
+//!
 //! Limits: an [`Entry`] is 24 bytes here, so ten million behind one snapshot cost 240 MB while the server starts.
 //! Tested: `recovery_test.rs` (one test per rule), `crash_test.rs` (crashes everywhere, also within repairs).
 
@@ -276,15 +279,16 @@ fn follow(segments: &[Segment<'_>], snapshot: Zxid) -> Result<(Vec<usize>, Optio
                 }
             };
             line.push(index);
+            let before = header.continues.segment;
+            let found = segments.binary_search_by_key(&before, |segment| segment.id);
             if header.after <= snapshot {
                 line.reverse();
                 return Ok((line, dropped));
             }
-            let before = header.continues.segment;
             if header.continues == Position::NONE {
                 return Err(Fault::Gap { snapshot, segment: header.id, after: header.after });
             }
-            match segments.binary_search_by_key(&before, |segment| segment.id) {
+            match found {
                 Ok(found) => index = found,
                 Err(place) => {
                     if proof(&segments[place..], Position { segment: before, offset: 0 }).is_some() {

@@ -402,7 +402,10 @@ impl Writer {
     }
 
     fn open_segment(&mut self, group_bytes: u64, commands: &mut Vec<Command>) {
-        let continues = Position { segment: self.active.id, offset: self.active.offset };
+        // With nothing in flight all records are before the mark. What may lie behind it is a group of `prove`, which
+        // nobody persisted: the new segment leaves it out, or it would continue what a crash can take away.
+        let end = Position { segment: self.active.id, offset: self.active.offset };
+        let continues = if self.in_flight.is_empty() { self.mark } else { end };
         let bytes =
             self.settings.segment_bytes.max((GROUPS_OFFSET + group_bytes).next_multiple_of(PAGE_BYTES));
         let header = Header {

@@ -280,6 +280,28 @@ fn prove_writes_one_mark_for_each_idle_spell() {
 }
 
 #[test]
+fn a_segment_never_continues_a_group_that_only_carries_a_mark() {
+    let mut writer = writer();
+    let mut commands = Vec::new();
+    append(&mut writer, 1, b"a");
+    let sealed = writer.seal(&mut commands).expect("open");
+    writer.on_durable(sealed.ticket);
+    assert!(writer.prove(&mut commands));
+    writer.roll();
+    append(&mut writer, 2, b"b");
+    commands.clear();
+    writer.seal(&mut commands).expect("open");
+    let Command::Create { segment, header, .. } = &commands[0] else { panic!("{commands:?}") };
+    let header = Header::decode(header, *segment).expect("our own");
+    let end = position(1, 4096 + group_bytes(&[1]));
+    assert_eq!(
+        (header.continues, header.mark),
+        (end, end),
+        "a crash may take the mark, not the segment before it"
+    );
+}
+
+#[test]
 fn the_open_group_says_when_it_is_full() {
     let mut writer = writer();
     append(&mut writer, 1, &[0; 2000]);

@@ -197,6 +197,11 @@ impl Places {
             for name in directory.remove_leftovers().map_err(Fatal::Io)? {
                 tracing::info!(name, "an unfinished file of the last run was removed");
             }
+            for entry in directory.list().map_err(Fatal::Io)? {
+                if entry.name.starts_with(disk::SPARE) {
+                    directory.remove(&[&entry.name]).map_err(Fatal::Io)?;
+                }
+            }
         }
         Ok(Places { snapshots, log, _locks: locks })
     }

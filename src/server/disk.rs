@@ -93,8 +93,10 @@ pub struct Disk {
     pub sync_times: Arc<SyncTimes>,
 }
 
-/// Its name until it is taken.
-const SPARE: &str = "segment.spare";
+/// The next segment's name until it is taken; with a number behind it, a file kept to become one.
+pub const SPARE: &str = "segment.spare";
+/// Files kept to be used again: what one purge sets free at a time, within reason.
+const OLD_SEGMENTS_MAX: usize = 4;
 /// How often the preparer looks whether the disk has room again.
 const SPACE_RETRY: Duration = Duration::from_secs(1);
 /// A snapshot is synced each time this much was written.
@@ -322,6 +324,7 @@ enum Order {
     Discard(SegmentId),
 }
 
+/// Makes the next segment before it is needed: of one that is needed no more, or anew.
 struct Preparer {
     settings: Settings,
     orders: Receiver<Order>,
@@ -331,12 +334,13 @@ struct Preparer {
 
 impl Preparer {
     fn run(self) {
-        let spare = self.settings.log_directory.path_of(SPARE);
+        let directory = &self.settings.log_directory;
+        let mut old: Vec<String> = vec![];
         let mut wanted = true;
         let mut low = false;
         loop {
             if wanted {
-                match SegmentFile::create(&spare, self.settings.segment_bytes) {
+                match self.prepare(&mut old) {
                     Ok(file) => {
                         wanted = false;
                         let _ = self.spares.send(file);
@@ -346,7 +350,6 @@ impl Preparer {
                         }
                     }
                     Err(error) => {
-                        let _ = self.settings.log_directory.remove(&[SPARE]);
                         if !std::mem::replace(&mut low, true) {
                             tracing::error!(
                                 %error,
@@ -365,7 +368,7 @@ impl Preparer {
             match order {
                 Ok(Order::Prepare) => wanted = true,
                 Ok(Order::Discard(segment)) => {
-                    if let Err(error) = self.settings.log_directory.remove(&[&segment.file_name()]) {
+                    if let Err(error) = self.discard(segment, &mut old) {
                         tracing::warn!(%error, "a log segment that is no longer needed stays");
                     }
                 }
@@ -373,7 +376,37 @@ impl Preparer {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        let _ = self.settings.log_directory.remove(&[SPARE]);
+        // The spare, if nobody took it, and what was kept for the next ones.
+        for name in old.iter().map(String::as_str).chain([SPARE]) {
+            let _ = directory.remove(&[name]);
+        }
+    }
+
+    fn prepare(&self, old: &mut Vec<String>) -> Result<SegmentFile, Error> {
+        let directory = &self.settings.log_directory;
+        if let Some(name) = old.pop() {
+            directory.rename(&name, SPARE)?;
+            return SegmentFile::open(&directory.path_of(SPARE));
+        }
+        let made = SegmentFile::create(&directory.path_of(SPARE), self.settings.segment_bytes);
+        if made.is_err() {
+            let _ = directory.remove(&[SPARE]);
+        }
+        made
+    }
+
+    /// Keeps a few files of the right size to be used again, which spares zeroing; their records are of another salt.
+    fn discard(&self, segment: SegmentId, old: &mut Vec<String>) -> Result<(), Error> {
+        let directory = &self.settings.log_directory;
+        let name = segment.file_name();
+        let bytes = directory.list()?.into_iter().find(|entry| entry.name == name).map(|entry| entry.bytes);
+        if old.len() < OLD_SEGMENTS_MAX && bytes == Some(self.settings.segment_bytes) {
+            let kept = format!("{SPARE}.{}", segment.0);
+            directory.rename(&name, &kept)?;
+            old.push(kept);
+            return Ok(());
+        }
+        directory.remove(&[&name])
     }
 }
 

@@ -176,7 +176,8 @@ impl OneLoop {
         turn.from_replica = outputs;
         self.disk.submit();
         if std::mem::take(&mut turn.notices) {
-            self.shard.step(turn.now, shard::Input::Published, &mut turn.from_shard);
+            let zxid = self.shard.published();
+            self.shard.step(turn.now, shard::Input::Published { zxid }, &mut turn.from_shard);
             self.carry_out_shard(turn);
         }
     }

@@ -132,7 +132,7 @@ impl ShardThread {
             any = true;
         }
         if any || published > self.shard.version() {
-            self.shard.step(turn.now, shard::Input::Published, &mut turn.outputs);
+            self.shard.step(turn.now, shard::Input::Published { zxid: published }, &mut turn.outputs);
             self.carry_out(turn);
         }
     }

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::base::ConnectionId;
+use crate::base::{ConnectionId, Zxid};
 use crate::messages::{Notice, Request};
 
 #[derive(Debug)]
@@ -33,8 +33,12 @@ pub enum Input<'a> {
     },
     /// From the replica, in order. Acted on once the published version reaches it.
     Notice(Arc<Notice>),
-    /// The published version may have moved: load it and act on the notices up to it.
-    Published,
+    /// The published version was loaded, and every notice up to it has been handed in: act on them. The driver loads it
+    /// ([`super::Shard::published`]) *before* it empties its ring of notices; the other way round a notice could be
+    /// published and not yet seen.
+    Published {
+        zxid: Zxid,
+    },
     Wakeup,
     /// The driver has no more inputs for now: emit what was collected.
     TurnEnd,

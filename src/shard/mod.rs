@@ -142,11 +142,11 @@ impl Shard {
             Input::Ended { connection } => self.state.begin_close(connection),
             Input::Closed { connection } => self.state.on_closed(connection),
             Input::Notice(notice) => self.state.notices.push_back(notice),
-            Input::Published => {
+            Input::Published { zxid } => {
                 let reading = self.reader.enter();
-                let published = self.state.act_on_notices(&reading, outputs);
+                self.state.act_on_notices(&reading, zxid, outputs);
                 drop(reading);
-                self.reader.raise(published);
+                self.reader.raise(zxid);
             }
             Input::Wakeup => self.state.sweep(outputs),
             Input::TurnEnd => self.state.flush(outputs),

@@ -18,9 +18,14 @@ use super::watches::Table;
 use super::{Output, State};
 
 impl State {
-    /// Acts on every notice up to the published version, and returns that version.
-    pub(super) fn act_on_notices(&mut self, reading: &Reading<'_>, outputs: &mut Vec<Output>) -> Zxid {
-        let published = reading.published();
+    /// Acts on every notice up to `published`.
+    pub(super) fn act_on_notices(
+        &mut self,
+        reading: &Reading<'_>,
+        published: Zxid,
+        outputs: &mut Vec<Output>,
+    ) {
+        assert!(published >= self.version && published <= reading.published());
         while self.notices.front().is_some_and(|notice| notice.zxid <= published) {
             let Some(notice) = self.notices.pop_front() else { break };
             assert!(notice.zxid >= self.version, "notices come in zxid order");
@@ -28,7 +33,6 @@ impl State {
             self.act_on(&notice, reading, outputs);
         }
         self.version = published;
-        published
     }
 
     fn act_on(&mut self, notice: &Arc<Notice>, reading: &Reading<'_>, outputs: &mut Vec<Output>) {

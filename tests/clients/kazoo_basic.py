@@ -1,0 +1,286 @@
+"""kazoo, unchanged, against a server: each check is a function; run as `kazoo_basic.py PORT CHECK`.
+
+Called by tests/conformance/clients.rs, one process per check. Exit code 0: the check holds. Waits have a bound and no
+check sleeps. Lines on standard output are for the caller, which answers by what it does to the server.
+"""
+
+import sys
+import threading
+
+from kazoo.client import KazooClient, KazooState
+from kazoo.exceptions import (
+    BadVersionError,
+    NoChildrenForEphemeralsError,
+    NodeExistsError,
+    NoNodeError,
+    NotEmptyError,
+)
+from kazoo.recipe.lock import Lock, Semaphore
+
+BOUND = 60.0
+
+
+def connected(port, **options):
+    client = KazooClient(hosts="127.0.0.1:%d" % port, timeout=10.0, **options)
+    client.start(timeout=BOUND)
+    return client
+
+
+def wait(event, what):
+    assert event.wait(BOUND), "waited in vain: " + what
+
+
+def raises(error, call, *arguments, **options):
+    try:
+        call(*arguments, **options)
+    except error:
+        return
+    raise AssertionError("%r did not raise %s" % (call, error.__name__))
+
+
+def create_get_set_delete(port):
+    client = connected(port)
+    assert client.create("/a", b"one") == "/a"
+    data, stat = client.get("/a")
+    assert data == b"one" and stat.version == 0 and stat.data_length == 3
+    stat = client.set("/a", b"three", version=0)
+    assert stat.version == 1 and stat.mzxid > stat.czxid
+    raises(BadVersionError, client.set, "/a", b"", version=0)
+    raises(NodeExistsError, client.create, "/a")
+    raises(NoNodeError, client.get, "/missing")
+    raises(NoNodeError, client.create, "/missing/b")
+    assert client.create("/deep/er/still", b"x", makepath=True) == "/deep/er/still"
+    raises(NotEmptyError, client.delete, "/deep")
+    client.delete("/deep", recursive=True)
+    assert client.exists("/deep") is None
+    raises(BadVersionError, client.delete, "/a", version=0)
+    client.delete("/a", version=1)
+    assert client.exists("/a") is None
+    client.ensure_path("/p/q/r")
+    assert client.exists("/p/q/r").num_children == 0
+    assert client.sync("/p") == "/p"
+    path, stat = client.create("/stated", b"12", include_data=True)
+    assert path == "/stated" and stat.data_length == 2
+    big = bytes(range(256)) * 4000
+    client.create("/big", big)
+    assert client.get("/big")[0] == big
+    client.stop()
+
+
+def children(port):
+    client = connected(port)
+    client.ensure_path("/p")
+    names = ["child-%03d" % number for number in range(200)]
+    for result in [client.create_async("/p/" + name, name.encode()) for name in names]:
+        result.get(timeout=BOUND)
+    assert sorted(client.get_children("/p")) == names
+    found, stat = client.get_children("/p", include_data=True)
+    assert sorted(found) == names and stat.num_children == 200 and stat.cversion == 200
+    reads = [client.get_async("/p/" + name) for name in names]
+    assert [read.get(timeout=BOUND)[0].decode() for read in reads] == names
+    client.stop()
+
+
+def ephemerals_and_sequences(port):
+    owner, other = connected(port), connected(port)
+    owner.ensure_path("/q")
+    first = owner.create("/q/n-", sequence=True)
+    second = owner.create("/q/n-", ephemeral=True, sequence=True)
+    assert (first, second) == ("/q/n-0000000000", "/q/n-0000000001")
+    owner.create("/e", ephemeral=True)
+    assert other.exists("/e").owner_session_id == owner.client_id[0]
+    raises(NoChildrenForEphemeralsError, owner.create, "/e/child")
+    gone = threading.Event()
+    assert other.exists("/e", watch=lambda event: gone.set()) is not None
+    owner.stop()
+    wait(gone, "the ephemeral to go with its session")
+    assert other.get_children("/q") == ["n-0000000000"]
+    other.stop()
+
+
+def one_time_watches(port):
+    watcher, writer = connected(port), connected(port)
+    events = []
+    fired = threading.Event()
+
+    def heard(event):
+        events.append((event.type, event.path))
+        fired.set()
+
+    def next_event():
+        wait(fired, "an event")
+        fired.clear()
+        return events.pop()
+
+    assert watcher.exists("/a", watch=heard) is None
+    writer.create("/a")
+    assert next_event() == ("CREATED", "/a")
+    watcher.get("/a", watch=heard)
+    writer.set("/a", b"x")
+    assert next_event() == ("CHANGED", "/a")
+    watcher.get_children("/a", watch=heard)
+    writer.create("/a/b")
+    assert next_event() == ("CHILD", "/a")
+    watcher.get("/a/b", watch=heard)
+    writer.delete("/a/b")
+    assert next_event() == ("DELETED", "/a/b")
+    watcher.stop()
+    writer.stop()
+
+
+def watch_recipes(port):
+    watcher, writer = connected(port), connected(port)
+    lock = threading.Condition()
+    seen_data, seen_children = [], []
+
+    @watcher.DataWatch("/w/data")
+    def on_data(data, stat):
+        with lock:
+            seen_data.append(None if stat is None else data)
+            lock.notify_all()
+
+    writer.ensure_path("/w/children")
+
+    @watcher.ChildrenWatch("/w/children")
+    def on_children(names):
+        with lock:
+            seen_children.append(sorted(names))
+            lock.notify_all()
+
+    def wait_for(seen, value):
+        with lock:
+            assert lock.wait_for(lambda: seen and seen[-1] == value, BOUND), (seen, value)
+
+    wait_for(seen_data, None)
+    writer.create("/w/data", b"0")
+    wait_for(seen_data, b"0")
+    for number in range(1, 50):
+        writer.set("/w/data", b"%d" % number)
+    wait_for(seen_data, b"49")
+    writer.delete("/w/data")
+    wait_for(seen_data, None)
+    wait_for(seen_children, [])
+    for number in range(20):
+        writer.create("/w/children/%02d" % number, ephemeral=True)
+    wait_for(seen_children, ["%02d" % number for number in range(20)])
+    writer.stop()
+    wait_for(seen_children, [])
+    watcher.stop()
+
+
+def locks(port):
+    """Four sessions take a lock in turn: never two at once, and every one of them its turns."""
+    inside, most, turns = [0], [0], []
+    guard = threading.Lock()
+    failures = []
+
+    def take_turns(number):
+        try:
+            client = connected(port)
+            for _ in range(5):
+                with Lock(client, "/lock", "client-%d" % number):
+                    with guard:
+                        inside[0] += 1
+                        most[0] = max(most[0], inside[0])
+                    # A round trip inside, so that an overlap would be seen.
+                    client.get("/lock")
+                    with guard:
+                        turns.append(number)
+                        inside[0] -= 1
+            client.stop()
+        except BaseException as error:  # told by the main thread, which decides the exit code
+            failures.append(error)
+
+    threads = [threading.Thread(target=take_turns, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(BOUND)
+        assert not thread.is_alive(), "a session waits for the lock for ever"
+    assert not failures, failures
+    assert most[0] == 1, "%d sessions held the lock at once" % most[0]
+    assert sorted(turns) == sorted(list(range(4)) * 5)
+    client = connected(port)
+    assert client.get_children("/lock") == []
+    semaphore = Semaphore(client, "/semaphore", max_leases=2)
+    assert semaphore.acquire(timeout=BOUND) and semaphore.release()
+    client.stop()
+
+
+def lock_of_a_lost_session(port):
+    """A holder that vanishes without a word loses its lock when its session ends."""
+    holder, waiter = connected(port), connected(port)
+    first, second = Lock(holder, "/lock", "holder"), Lock(waiter, "/lock", "waiter")
+    assert first.acquire(timeout=BOUND)
+    assert not second.acquire(blocking=False)
+    holder.stop()
+    assert second.acquire(timeout=BOUND)
+    waiter.stop()
+
+
+def survives_a_restart(port):
+    """The caller kills the server at `kill` and starts it again: session, ephemeral and watches are still there."""
+    client = connected(port, connection_retry={"max_tries": -1, "max_delay": 0.2}, command_retry={"max_tries": -1})
+    states = []
+    changed = threading.Condition()
+
+    @client.add_listener
+    def on_state(state):
+        with changed:
+            states.append(state)
+            changed.notify_all()
+
+    seen = []
+
+    @client.DataWatch("/watched")
+    def on_data(data, stat):
+        with changed:
+            seen.append(data)
+            changed.notify_all()
+
+    client.create("/e", b"mine", ephemeral=True)
+    client.create("/watched", b"before")
+    with changed:
+        assert changed.wait_for(lambda: seen and seen[-1] == b"before", BOUND), seen
+    session = client.client_id[0]
+    print("kill", flush=True)
+    with changed:
+        assert changed.wait_for(lambda: KazooState.SUSPENDED in states, BOUND), states
+        assert changed.wait_for(lambda: states and states[-1] == KazooState.CONNECTED, BOUND), states
+        assert KazooState.LOST not in states, states
+    assert client.client_id[0] == session
+    data, stat = client.retry(client.get, "/e")
+    assert data == b"mine" and stat.owner_session_id == session
+    client.retry(client.set, "/watched", b"after")
+    with changed:
+        assert changed.wait_for(lambda: seen[-1] == b"after", BOUND), seen
+    client.stop()
+
+
+def commands(port):
+    client = connected(port)
+    assert client.command(b"ruok") == "imok"
+    assert "Mode: standalone" in client.command(b"srvr")
+    assert client.server_version()[:2] == (3, 9)
+    client.stop()
+
+
+CHECKS = {
+    check.__name__: check
+    for check in (
+        create_get_set_delete,
+        children,
+        ephemerals_and_sequences,
+        one_time_watches,
+        watch_recipes,
+        locks,
+        lock_of_a_lost_session,
+        survives_a_restart,
+        commands,
+    )
+}
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[2] not in CHECKS:
+        sys.exit("usage: kazoo_basic.py PORT CHECK, where CHECK is one of: " + ", ".join(CHECKS))
+    CHECKS[sys.argv[2]](int(sys.argv[1]))
