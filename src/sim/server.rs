@@ -180,7 +180,9 @@ impl Server {
             return self.stage != ReplicaStage::Asleep || self.has_replica_work();
         }
         let lane = &self.lanes[thread - 1];
-        lane.stage != ShardStage::Asleep || !lane.arrivals.is_empty() || !lane.notices.is_empty()
+        // Every shard is rung after a publication.
+        let behind = lane.shard.published() > lane.shard.version();
+        lane.stage != ShardStage::Asleep || !lane.arrivals.is_empty() || !lane.notices.is_empty() || behind
     }
 
     fn has_replica_work(&self) -> bool {
