@@ -101,11 +101,14 @@ struct State {
 }
 
 impl Shard {
-    pub fn new(id: ShardId, settings: Settings, reader: Reader, now: Now) -> Shard {
+    pub fn new(id: ShardId, settings: Settings, mut reader: Reader, now: Now) -> Shard {
         let hasher = KeyedHasher(settings.hash_key);
+        // The floor is announced here and not at the first turn: what is published between the driver's look at the
+        // version and that turn would raise it above the version which the turn acts on.
+        let version = reader.enter().floor();
         let state = State {
             id,
-            version: reader.published(),
+            version,
             notices: VecDeque::new(),
             connections: vec![],
             sessions: Map::with_hasher(hasher),
@@ -203,11 +206,6 @@ impl Shard {
     /// Everything up to here was acted on.
     pub fn version(&self) -> Zxid {
         self.state.version
-    }
-
-    /// This shard sleeps: it keeps no old version of any node alive.
-    pub fn park(&mut self) {
-        self.reader.park();
     }
 }
 

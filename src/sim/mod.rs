@@ -1,1 +1,51 @@
-//! Room `sim`: see the map in `lib.rs`.
+//! The other driver: a virtual clock, network and disk around the very code that ships, and checkers that look at it
+//! from outside.
+//!
+//! `server` wires replica, shards, log and tree to the kernel; this room wires them to a world made of a seed. What is
+//! simulated is only what `io` does: sockets, files, threads, clocks. A run is a function of its [`Plan`]: the same
+//! plan gives the same hash over all inputs and outputs, and a failure is found again from the line that names it.
+//!
+//! | file | is |
+//! |---|---|
+//! | `plan.rs` | what a run does: seed, shards, faults, the canaries |
+//! | `world.rs`, `wires.rs` | time and events; the process, its threads and its storage; the connections |
+//! | `server.rs` | a server's life: replica, shards, and how their threads interleave |
+//! | `boot.rs`, `storage.rs`, `disk.rs` | starting from the disk; log and snapshot threads; sectors that get lost and torn |
+//! | `network.rs` | byte streams |
+//! | `client.rs`, `stream.rs`, `actors.rs`, `workload.rs` | clients, what they check, what they ask for |
+//! | `history.rs`, `model.rs` | the log as witness, and the naive tree that it must agree with |
+//! | `faults.rs`, `audit.rs`, `run.rs` | what goes wrong; whole-state checks; the phases of a run |
+//!
+//! **Checked:** acknowledged is durable, and what was not acknowledged is there wholly or not at all, in zxid order;
+//! equal zxid means equal transaction; every decision, reply, Stat, event and child list against the model; replies in
+//! request order; a session's reads see its writes before them and not those behind them; zxids never fall; an event
+//! comes once, and before any data of its zxid; sessions expire once, not early, and take their ephemerals along;
+//! sync waits; passwords count; starting twice gives one digest, which is that of the model; damage is refused by name
+//! or cut only where nothing proves it was durable; memory shrinks back; no busy loop; and everybody makes progress once
+//! the faults end.
+//!
+//! Not here: races inside `lockfree` (loom), the kernel's own behaviour (`io`'s tests), Java's opinion (conformance).
+//! Limits: one server; ACLs of world:anyone only; the classic operations. Tested: tests/sim, canaries included.
+
+mod actors;
+mod audit;
+mod boot;
+mod client;
+mod disk;
+mod faults;
+mod history;
+mod model;
+mod network;
+mod plan;
+mod run;
+mod server;
+mod storage;
+mod stream;
+mod trace;
+mod wires;
+mod workload;
+mod world;
+
+pub use plan::{Canary, Faults, Plan, TICKS_DEFAULT};
+pub use run::{Failure, Kind};
+pub use world::{Counts, World};

@@ -1,0 +1,214 @@
+//! What clients do, and what they make of what comes back.
+
+use std::time::Duration;
+
+use crate::base::{SessionId, Zxid};
+use crate::wire::client::{ConnectResponse, ReplyHeader};
+use crate::wire::frame::{Frame, split};
+use crate::wire::{Decode, Reader};
+
+use super::client::{News, State};
+use super::history::{Checked, violation};
+use super::model::Operation;
+use super::network::Up;
+use super::world::{Event, Phase, World};
+
+/// How a client's connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// All that was sent arrives, then the end.
+    Close,
+    /// What is under way is lost.
+    Reset,
+    /// The server hears of it late, if ever.
+    Silence,
+}
+
+impl World {
+    /// A client does its next thing.
+    pub(super) fn act(&mut self, index: usize) -> Checked {
+        match self.actors[index].client.state {
+            State::Disconnected => self.connect(index),
+            State::Connecting { .. } => {}
+            State::Active => self.request(index),
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, index: usize) {
+        let done = self.phase == Phase::Closing && self.actors[index].client.session.is_none();
+        if done || self.actors[index].socket.is_some() {
+            return;
+        }
+        let dishonest = self.phase == Phase::Faults
+            && self.plan.faults.cut
+            && self.actors[index].client.session.is_some()
+            && self.acting.chance(1, 8);
+        let ticks = [0, 2, 5, 30][self.acting.below(4) as usize];
+        let timeout_ms = i32::try_from((self.shape.tick * ticks).as_millis()).unwrap_or(i32::MAX);
+        let byte = self.acting.chance(1, 2);
+        let bytes = self.actors[index].client.connect(!dishonest, byte, timeout_ms);
+        let socket = self.open_socket(index);
+        self.trace.note("connect", &[index as u64, socket]);
+        self.send_up(socket, bytes);
+    }
+
+    fn request(&mut self, index: usize) {
+        let Some(socket) = self.actors[index].socket else { return };
+        let actor = &mut self.actors[index];
+        let client = &mut actor.client;
+        if client.closing {
+            return;
+        }
+        let mut bytes = vec![];
+        let room = self.shape.pipeline.saturating_sub(client.outstanding.len()) as u64;
+        match self.phase {
+            Phase::Faults => {
+                for _ in 0..self.acting.below(room + 1) {
+                    if self.acting.chance(1, 400) {
+                        client.request(Operation::CloseSession, &mut self.history, &mut bytes);
+                        break;
+                    }
+                    client.request(actor.workload.operation(), &mut self.history, &mut bytes);
+                }
+            }
+            Phase::Healed => {
+                let count = self.acting.below(room + 1).min(actor.left);
+                actor.left -= count;
+                for _ in 0..count {
+                    client.request(actor.workload.operation(), &mut self.history, &mut bytes);
+                }
+            }
+            Phase::Quiet => {}
+            Phase::Closing => client.request(Operation::CloseSession, &mut self.history, &mut bytes),
+        }
+        let silent = bytes.is_empty();
+        if silent && client.outstanding.is_empty() {
+            client.request(Operation::Ping, &mut self.history, &mut bytes);
+        }
+        let timeout_ms = client.session.as_ref().map_or(1_000, |known| known.timeout_ms);
+        if !bytes.is_empty() {
+            self.trace.note("request", &[index as u64, bytes.len() as u64]);
+            self.send_up(socket, bytes);
+        }
+        // It lets itself be heard in time, whatever else it does.
+        let third = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0) / 3);
+        let pause = Self::jitter(&mut self.acting, self.shape.think, true).min(third);
+        let pause = if self.phase >= Phase::Quiet && silent { third } else { pause };
+        if !std::mem::replace(&mut self.actors[index].acting, true) {
+            self.after(pause, Event::Act { client: index });
+        }
+    }
+
+    /// The server's output as it leaves: the newest zxid that it tells anybody.
+    pub(super) fn tap(&mut self, socket: u64, bytes: &[u8]) -> Checked<Zxid> {
+        let mut promised = Zxid::ZERO;
+        let Some(found) = self.sockets.get_mut(&socket) else { return Ok(promised) };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let Frame::Complete { body } = split(rest, 16 << 20) else {
+                return violation("replies are framed", format!("socket {socket}: {rest:02x?}"));
+            };
+            let mut reader = Reader::new(&rest[body.clone()]);
+            rest = &rest[body.end..];
+            let zxid = if std::mem::replace(&mut found.greeted, true) {
+                ReplyHeader::decode(&mut reader).map(|header| header.zxid).unwrap_or(Zxid::ZERO)
+            } else {
+                let session = ConnectResponse::decode(&mut reader).map_or(SessionId::NONE, |r| r.session_id);
+                self.history.model.sessions.get(&session).map_or(Zxid::ZERO, |life| life.opened)
+            };
+            promised = promised.max(zxid);
+        }
+        Ok(promised)
+    }
+
+    pub(super) fn on_received(&mut self, index: usize, bytes: &[u8]) -> Checked {
+        self.trace.note("read", &[index as u64, bytes.len() as u64]);
+        let mut news = vec![];
+        let client = &mut self.actors[index].client;
+        let answered = client.answered;
+        client.receive(bytes, &mut self.history, &mut news)?;
+        self.counts.replies += self.actors[index].client.answered - answered;
+        for news in news {
+            self.on_news(index, news)?;
+        }
+        self.act_later(index);
+        Ok(())
+    }
+
+    fn on_news(&mut self, index: usize, news: News) -> Checked {
+        // A client may read late what was said while the disk was full.
+        let was_full = self.space_low || self.space_low_ns > 0;
+        match news {
+            News::Opened => self.trace.note("opened", &[index as u64]),
+            News::Resumed => self.counts.resumed += 1,
+            News::Event => self.counts.events += 1,
+            News::Reply => {}
+            News::SystemError if was_full => {}
+            News::SystemError => {
+                return violation(
+                    "writes are refused only while the disk is full",
+                    format!("client {index}"),
+                );
+            }
+            News::Refused => {
+                let new = matches!(self.actors[index].client.state, State::Connecting { honest: true })
+                    && self.actors[index].client.stream.zxid == Zxid::ZERO;
+                if new
+                    && !was_full
+                    && self.counts.expired == 0
+                    && self.counts.resumed == 0
+                    && self.phase > Phase::Faults
+                {
+                    return violation("a new session is opened", format!("client {index} was refused"));
+                }
+                self.cut(index, Cut::Close);
+            }
+            News::SessionOver => self.cut(index, Cut::Close),
+        }
+        Ok(())
+    }
+
+    /// The client sees the end of its connection.
+    pub(super) fn on_disconnected(&mut self, index: usize, socket: u64) -> Checked {
+        if self.actors[index].socket != Some(socket) {
+            return Ok(());
+        }
+        let client = &self.actors[index].client;
+        if self.steady && client.state == State::Active && !client.closing {
+            return violation(
+                "a healthy connection stays",
+                format!("client {index} lost it, {} requests unanswered", client.outstanding.len()),
+            );
+        }
+        self.actors[index].socket = None;
+        self.actors[index].client.disconnected();
+        self.act_later(index);
+        Ok(())
+    }
+
+    /// The client gives its connection up.
+    pub(super) fn cut(&mut self, index: usize, cut: Cut) {
+        let Some(socket) = self.actors[index].socket.take() else { return };
+        self.trace.note("cut", &[index as u64, socket, cut as u64]);
+        self.actors[index].client.disconnected();
+        self.act_later(index);
+        let late = self.shape.tick * self.network_below(40) as u32;
+        let soon = self.packet_delay();
+        let Some(found) = self.sockets.get_mut(&socket) else { return };
+        found.client_open = false;
+        found.down.clear();
+        if !found.server_open {
+            self.sockets.remove(&socket);
+            return;
+        }
+        match cut {
+            Cut::Close => self.send_one(socket, Up::End),
+            Cut::Reset | Cut::Silence => {
+                found.up.clear();
+                let delay = if cut == Cut::Reset { soon } else { late };
+                self.after(delay, Event::Reset { socket });
+            }
+        }
+    }
+}

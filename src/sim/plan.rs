@@ -1,0 +1,245 @@
+//! What one run does: everything that its seed decides up front, and what the command line may say instead.
+//!
+//! A run is a function of its [`Plan`]. The line that replays a failure names the whole plan, so a plan drawn from a
+//! seed and the same plan written out give the same run: nothing else is drawn from the stream that makes plans.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::base::Prng;
+
+/// Families of faults; each can be left out, to see whether a failure needs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// The process dies, with or without the page cache; it is stopped; it dies again while it starts.
+    pub crash: bool,
+    /// Syncs that are slow or fail; snapshots that can't be written.
+    pub disk: bool,
+    /// Flipped bits and overwritten sectors, found at the next start.
+    pub damage: bool,
+    /// The disk's reserve is touched.
+    pub full: bool,
+    /// Connections that break, half close, or aren't read from; sessions that move or never come back.
+    pub cut: bool,
+    /// The process stands still; the wall clock steps.
+    pub clock: bool,
+    /// Threads and packets that lag.
+    pub slow: bool,
+}
+
+impl Faults {
+    pub const NONE: Faults = Faults {
+        crash: false,
+        disk: false,
+        damage: false,
+        full: false,
+        cut: false,
+        clock: false,
+        slow: false,
+    };
+
+    fn fields(&mut self) -> [(&'static str, &mut bool); 7] {
+        [
+            ("crash", &mut self.crash),
+            ("disk", &mut self.disk),
+            ("damage", &mut self.damage),
+            ("full", &mut self.full),
+            ("cut", &mut self.cut),
+            ("clock", &mut self.clock),
+            ("slow", &mut self.slow),
+        ]
+    }
+
+    /// `crash,disk`; `none`; `all`.
+    pub fn parse(text: &str) -> Result<Faults, String> {
+        let mut faults = Faults::NONE;
+        for word in text.split(',').filter(|word| !matches!(*word, "none" | "")) {
+            let mut known = false;
+            for (name, field) in faults.fields() {
+                if name == word || word == "all" {
+                    *field = true;
+                    known = true;
+                }
+            }
+            if !known {
+                return Err(format!(
+                    "--faults: {word:?} is no family of faults: crash, disk, damage, full, cut, clock, slow, all, none"
+                ));
+            }
+        }
+        Ok(faults)
+    }
+
+    fn draw(prng: &mut Prng) -> Faults {
+        let mut faults = Faults::NONE;
+        // Some runs have few faults, so that what needs a long undisturbed stretch has its chance, too.
+        let calm = prng.chance(1, 4);
+        for (_, field) in faults.fields() {
+            *field = if calm { prng.chance(1, 4) } else { prng.chance(3, 4) };
+        }
+        faults
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut faults = *self;
+        let names: Vec<&str> =
+            faults.fields().into_iter().filter(|(_, on)| **on).map(|(name, _)| name).collect();
+        if names.is_empty() { f.write_str("none") } else { f.write_str(&names.join(",")) }
+    }
+}
+
+/// A bug put into the driver on purpose, to see that the checkers find it. The server's code doesn't know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Canary {
+    /// `Durable` is reported when the sync begins.
+    ReplyBeforeSync,
+    /// `Durable` is reported in time, but nothing was synced.
+    SkippedSync,
+    /// A version is published before the notices that explain it are handed to the shards.
+    NoticeAfterPublish,
+    /// At a start, checksums of torn records are made to fit.
+    TornTailAccepted,
+    /// The id alone resumes a session.
+    PasswordIgnored,
+    /// Now and then a notice loses its changes, so watches don't fire.
+    WatchLost,
+}
+
+impl Canary {
+    pub const ALL: [Canary; 6] = [
+        Canary::ReplyBeforeSync,
+        Canary::SkippedSync,
+        Canary::NoticeAfterPublish,
+        Canary::TornTailAccepted,
+        Canary::PasswordIgnored,
+        Canary::WatchLost,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Canary::ReplyBeforeSync => "reply-before-sync",
+            Canary::SkippedSync => "skipped-sync",
+            Canary::NoticeAfterPublish => "notice-after-publish",
+            Canary::TornTailAccepted => "torn-tail-accepted",
+            Canary::PasswordIgnored => "password-ignored",
+            Canary::WatchLost => "watch-lost",
+        }
+    }
+
+    pub fn parse(text: &str) -> Result<Canary, String> {
+        let found = Canary::ALL.into_iter().find(|canary| canary.name() == text);
+        found.ok_or_else(|| {
+            let names: Vec<_> = Canary::ALL.iter().map(|canary| canary.name()).collect();
+            format!("--canary: {text:?} is none of {}", names.join(", "))
+        })
+    }
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub seed: u64,
+    /// One: replica and shard in one loop. More: a loop for the replica and one for each shard.
+    pub shards: usize,
+    pub faults: Faults,
+    pub canary: Option<Canary>,
+    /// Events of the phase with faults.
+    pub ticks: u64,
+    /// Print every line of the trace.
+    pub trace: bool,
+}
+
+/// Events of the phase with faults, unless the command line says otherwise.
+pub const TICKS_DEFAULT: u64 = 12_000;
+
+impl Plan {
+    pub fn draw(seed: u64) -> Plan {
+        let mut prng = Prng::salted(seed, "plan");
+        let shards = if prng.chance(1, 2) { 1 } else { 2 + prng.below(3) as usize };
+        let faults = Faults::draw(&mut prng);
+        Plan { seed, shards, faults, canary: None, ticks: TICKS_DEFAULT, trace: false }
+    }
+
+    /// A run in which this bug has every chance to show.
+    pub fn canary_plan(seed: u64, canary: Canary) -> Plan {
+        let (shards, faults) = match canary {
+            Canary::ReplyBeforeSync | Canary::SkippedSync | Canary::TornTailAccepted => (1, "crash"),
+            Canary::NoticeAfterPublish => (2, "slow"),
+            Canary::PasswordIgnored | Canary::WatchLost => (1, "cut"),
+        };
+        let faults = Faults::parse(faults).unwrap_or(Faults::NONE);
+        Plan { seed, shards, faults, canary: Some(canary), ticks: TICKS_DEFAULT, trace: false }
+    }
+
+    /// What to type to see the run again.
+    pub fn replay(&self) -> String {
+        let mut line = format!(
+            "cargo test --release --test sim -- --seed {:#x} --shards {} --faults {}",
+            self.seed, self.shards, self.faults
+        );
+        if self.ticks != TICKS_DEFAULT {
+            line.push_str(&format!(" --ticks {}", self.ticks));
+        }
+        if let Some(canary) = self.canary {
+            line.push_str(&format!(" --canary {}", canary.name()));
+        }
+        line
+    }
+}
+
+/// What the seed decides about the world, whatever the command line says of faults.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    pub tick: Duration,
+    pub clients: usize,
+    pub segment_bytes: u64,
+    pub first_segment_bytes: u64,
+    pub persists_max: usize,
+    /// Transactions between two snapshots.
+    pub snapshot_count: u64,
+    pub snapshot_bytes_per_second: u64,
+    pub retain: Option<usize>,
+    /// Notices that a shard's ring holds.
+    pub ring: usize,
+    /// Bytes that the kernel takes from a server before the client reads.
+    pub socket_bytes: usize,
+    /// Usual time of a sync.
+    pub sync: Duration,
+    /// Usual time of a packet.
+    pub packet: Duration,
+    /// Usual time until a thread that was woken runs.
+    pub wake: Duration,
+    /// Requests that a client sends without waiting, at the most.
+    pub pipeline: usize,
+    /// Usual time between two acts of a client.
+    pub think: Duration,
+    /// Names of the key space.
+    pub names: usize,
+}
+
+impl Shape {
+    pub fn draw(seed: u64) -> Shape {
+        let mut prng = Prng::salted(seed, "shape");
+        let mut pick = |choices: &[u64]| choices[prng.below(choices.len() as u64) as usize];
+        Shape {
+            tick: Duration::from_millis(pick(&[100, 500, 2000])),
+            clients: pick(&[1, 2, 4, 6, 8]) as usize,
+            segment_bytes: pick(&[6 << 10, 16 << 10, 64 << 10]),
+            first_segment_bytes: pick(&[6 << 10, 8 << 10, 32 << 10]),
+            persists_max: pick(&[1, 1, 1, 1, 1, 1, 1, 2]) as usize,
+            snapshot_count: pick(&[20, 60, 200, 1000]),
+            snapshot_bytes_per_second: pick(&[0, 20_000, 1_000_000]),
+            retain: [None, Some(1), Some(3)][pick(&[0, 1, 2]) as usize],
+            ring: pick(&[2, 8, 64]) as usize,
+            socket_bytes: pick(&[64, 1000, 100_000]) as usize,
+            sync: Duration::from_micros(pick(&[20, 100, 2_000, 20_000])),
+            packet: Duration::from_micros(pick(&[5, 50, 500, 5_000])),
+            wake: Duration::from_micros(pick(&[1, 20, 500])),
+            pipeline: pick(&[1, 4, 16]) as usize,
+            think: Duration::from_micros(pick(&[10, 200, 3_000, 30_000])),
+            names: pick(&[3, 5, 9]) as usize,
+        }
+    }
+}

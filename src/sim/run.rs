@@ -1,0 +1,220 @@
+//! A whole run, from the first connection to the last restart.
+
+use std::time::Duration;
+
+use super::client::State;
+use super::history::Violation;
+use super::plan::Plan;
+use super::world::{Counts, Event, Phase, Process, World};
+
+/// Which way a run went wrong. A crash is a panic of the code under test, which the caller catches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Crash,
+    Liveness,
+    Correctness,
+}
+
+/// Why a run failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub kind: Kind,
+    pub check: &'static str,
+    pub detail: String,
+}
+
+/// Events that one stage after the healing may take.
+const STAGE_EVENTS_MAX: u64 = 400_000;
+
+/// Virtual time that one stage after the healing may take.
+const STAGE_TIME_MAX: Duration = Duration::from_secs(1_200);
+
+impl World {
+    pub fn run(&mut self) -> Result<(), Failure> {
+        self.run_checked().map_err(|error| match error {
+            Stop::Broken(violation) => Failure {
+                kind: if violation.check == "no busy loop" { Kind::Liveness } else { Kind::Correctness },
+                check: violation.check,
+                detail: violation.detail,
+            },
+            Stop::Stuck(stage, detail) => Failure { kind: Kind::Liveness, check: stage, detail },
+        })
+    }
+
+    pub fn tick(&self) -> u64 {
+        self.tick
+    }
+
+    pub fn hash(&self) -> u64 {
+        self.trace.hash()
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The end of the trace, if text was asked for.
+    pub fn last_lines(&self) -> impl Iterator<Item = &str> {
+        self.trace.last_lines()
+    }
+
+    fn run_checked(&mut self) -> Result<(), Stop> {
+        while self.tick < self.plan.ticks {
+            self.step()?;
+            if self.tick % 512 == 0 {
+                self.check_digest("under way")?;
+            }
+        }
+        self.heal();
+        // Until everybody has his answers once, a connection from before may still break.
+        self.until("every client gets its answers after the healing", |world| world.is_answered(true))?;
+        self.steady = true;
+        for actor in &mut self.actors {
+            actor.left = 25;
+        }
+        self.until("every client makes progress", |world| {
+            world.is_answered(true) && world.actors.iter().all(|actor| actor.left == 0)
+        })?;
+        self.phase = Phase::Quiet;
+        self.until("sessions that nobody keeps expire, and work ends", |world| {
+            world.is_answered(false) && world.is_at_rest() && world.only_kept_sessions()
+        })?;
+        self.check_memory()?;
+        self.audit("at rest")?;
+        self.phase = Phase::Closing;
+        for client in 0..self.actors.len() {
+            self.act_later(client);
+        }
+        self.until("every session can be closed", |world| {
+            world.is_at_rest() && world.history.model.sessions.values().all(|life| life.closed.is_some())
+        })?;
+        self.check_nothing_ephemeral()?;
+        self.audit("at the end")?;
+        self.stop_and_start()?;
+        Ok(())
+    }
+
+    fn heal(&mut self) {
+        self.trace.note("healed", &[self.now_ns()]);
+        self.phase = Phase::Healed;
+        self.stalled_until = 0;
+        self.set_space(false);
+        for actor in &mut self.actors {
+            actor.left = 0;
+        }
+        let sockets: Vec<u64> = self.sockets.keys().copied().collect();
+        for socket in sockets {
+            if let Some(found) = self.sockets.get_mut(&socket) {
+                found.deaf_until_ns = 0;
+                found.reading = false;
+            }
+            self.arrange_read(socket);
+        }
+        if matches!(self.process, Process::Down) {
+            self.after(Duration::ZERO, Event::Start);
+        }
+        for client in 0..self.actors.len() {
+            self.act_later(client);
+        }
+    }
+
+    fn until(&mut self, stage: &'static str, done: impl Fn(&mut World) -> bool) -> Result<(), Stop> {
+        let (tick, ns) = (self.tick, self.now_ns());
+        loop {
+            for _ in 0..32 {
+                if !self.step()? {
+                    return Err(Stop::Stuck(stage, "nothing will ever happen again".into()));
+                }
+            }
+            if done(self) {
+                return Ok(());
+            }
+            let late = self.now_ns() - ns > STAGE_TIME_MAX.as_nanos() as u64;
+            if late || self.tick - tick > STAGE_EVENTS_MAX {
+                let clients: Vec<String> = self
+                    .actors
+                    .iter()
+                    .map(|actor| {
+                        let client = &actor.client;
+                        format!(
+                            "{:?} with {} unanswered, {} to ask",
+                            client.state,
+                            client.outstanding.len(),
+                            actor.left
+                        )
+                    })
+                    .collect();
+                let seconds = (self.now_ns() - ns) / 1_000_000_000;
+                return Err(Stop::Stuck(stage, format!("not after {seconds} s: {}", clients.join("; "))));
+            }
+        }
+    }
+
+    fn is_answered(&self, all_active: bool) -> bool {
+        self.actors.iter().all(|actor| {
+            let client = &actor.client;
+            (client.state == State::Active || !all_active)
+                && client.outstanding.iter().all(|request| request.operation == super::model::Operation::Ping)
+        })
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let Process::Up(server) = &self.process else { return false };
+        let quiet_clients = self.actors.iter().all(|actor| actor.client.outstanding.is_empty());
+        let quiet_wires = self
+            .sockets
+            .values()
+            .all(|socket| socket.up.is_empty() && socket.down.is_empty() && socket.sending.is_none());
+        quiet_clients
+            && quiet_wires
+            && server.is_idle()
+            && !self.snapshot_thread.is_busy()
+            && server.replica.store().kept_for_snapshot() == 0
+    }
+
+    /// The sessions that live are those of the clients.
+    fn only_kept_sessions(&self) -> bool {
+        let alive = self.history.model.sessions.iter().filter(|(_, life)| life.closed.is_none());
+        alive.map(|(session, _)| *session).all(|session| {
+            (0..self.actors.len())
+                .any(|client| self.session_of(client) == Some(session) && self.is_active(client))
+        })
+    }
+
+    /// A clean stop; then nothing is lost even with the power.
+    fn stop_and_start(&mut self) -> Result<(), Stop> {
+        let mut commands = vec![];
+        if let Process::Up(server) = &mut self.process {
+            server.replica.finish(&mut commands);
+        }
+        let last = self.history.last();
+        for command in commands {
+            self.on_log(command)?;
+        }
+        self.until("a clean stop ends", |world| world.log_thread.is_idle())?;
+        self.die(true);
+        self.after(Duration::ZERO, Event::Start);
+        self.until("a stopped server starts", |world| matches!(world.process, Process::Up(_)))?;
+        if self.history.last() != last {
+            let detail = format!("{} of {last}", self.history.last());
+            return Err(Stop::Broken(Violation { check: "a clean stop keeps everything", detail }));
+        }
+        Ok(())
+    }
+}
+
+/// Why a run can't go on.
+enum Stop {
+    Broken(Violation),
+    Stuck(&'static str, String),
+}
+
+impl From<Violation> for Stop {
+    fn from(violation: Violation) -> Stop {
+        Stop::Broken(violation)
+    }
+}
