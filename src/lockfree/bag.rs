@@ -180,6 +180,6 @@ impl<'a> IntoIterator for &'a Bag {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(ringkeeper_loom)))]
 #[path = "bag_test.rs"]
 mod tests;

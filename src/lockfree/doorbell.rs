@@ -62,7 +62,7 @@ impl Doorbell {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(ringkeeper_loom)))]
 mod tests {
     use super::*;
 

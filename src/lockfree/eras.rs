@@ -267,7 +267,7 @@ impl Turn<'_> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(ringkeeper_loom)))]
 mod tests {
     use super::*;
 

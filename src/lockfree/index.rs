@@ -28,7 +28,7 @@ use std::ptr;
 use super::eras::{Eras, Publisher, Turn};
 use super::sync::{Arc, AtomicPtr, AtomicU64, Ordering};
 
-const SEGMENT_BITS: u32 = if cfg!(loom) { 1 } else { 12 };
+const SEGMENT_BITS: u32 = if cfg!(ringkeeper_loom) { 1 } else { 12 };
 const SEGMENTS: usize = 1 << SEGMENT_BITS;
 
 const EMPTY: u64 = 0;
@@ -99,7 +99,7 @@ impl Table {
             handle_alloc_error(layout);
         }
         // Zeroed memory is an array of `EMPTY` already; loom's atomics are objects that must be made.
-        #[cfg(loom)]
+        #[cfg(ringkeeper_loom)]
         for at in 0..CAPACITY[class] {
             // SAFETY: within the allocation just made.
             unsafe { entries.add(at).write(AtomicU64::new(EMPTY)) };
@@ -135,7 +135,7 @@ impl Table {
         if self.0.is_null() {
             return;
         }
-        #[cfg(loom)]
+        #[cfg(ringkeeper_loom)]
         for at in 0..CAPACITY[self.class()] {
             // SAFETY: initialised by `new`; the caller owns it. The write makes loom check that no read is
             // concurrent.
@@ -449,6 +449,6 @@ fn find(entries: &[AtomicU64], word: u64) -> Option<usize> {
     None
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(ringkeeper_loom)))]
 #[path = "index_test.rs"]
 mod tests;

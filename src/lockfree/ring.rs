@@ -174,6 +174,6 @@ impl<T: Send> Consumer<T> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(ringkeeper_loom)))]
 #[path = "ring_test.rs"]
 mod tests;

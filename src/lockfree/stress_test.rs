@@ -178,18 +178,18 @@ fn readers_see_every_version_whole_while_the_writer_writes() {
 
 /// What an eventfd is to room `io`: a wake-up that isn't lost if it comes before the sleep.
 #[derive(Default)]
-struct Sleep {
+struct Wakeup {
     woken: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Sleep {
+impl Wakeup {
     fn wake(&self) {
         *self.woken.lock().expect("no holder panics") = true;
         self.changed.notify_one();
     }
 
-    fn sleep(&self) {
+    fn wait(&self) {
         let guard = self.woken.lock().expect("no holder panics");
         let bound = Duration::from_secs(60);
         let (mut woken, result) =
@@ -203,16 +203,16 @@ impl Sleep {
 fn items_cross_the_ring_in_order_and_sleepers_are_woken() {
     let items = if cfg!(miri) { 200 } else { 300_000 };
     let (mut producer, mut consumer) = ring::<Box<u32>>(32);
-    let (filled, emptied) = ((Doorbell::new(), Sleep::default()), (Doorbell::new(), Sleep::default()));
-    let wait = |(bell, sleep): &(Doorbell, Sleep)| {
+    let (filled, emptied) = ((Doorbell::new(), Wakeup::default()), (Doorbell::new(), Wakeup::default()));
+    let wait = |(bell, wakeup): &(Doorbell, Wakeup)| {
         if bell.prepare_sleep() {
-            sleep.sleep();
+            wakeup.wait();
             bell.awake();
         }
     };
-    let ring = |(bell, sleep): &(Doorbell, Sleep)| {
+    let ring = |(bell, wakeup): &(Doorbell, Wakeup)| {
         if bell.ring() {
-            sleep.wake();
+            wakeup.wake();
         }
     };
     thread::scope(|scope| {

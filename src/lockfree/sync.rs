@@ -1,15 +1,15 @@
 //! The one place which says where atomics come from: the standard library, or loom's models of them under
-//! `cfg(loom)`.
+//! `cfg(ringkeeper_loom)`.
 //!
 //! Only what this room uses, under the same names. `UnsafeCell` has loom's closure interface in both worlds, so that
 //! loom sees each access begin and end.
 
-#[cfg(not(loom))]
+#[cfg(not(ringkeeper_loom))]
 pub(super) use self::real::*;
-#[cfg(loom)]
+#[cfg(ringkeeper_loom)]
 pub(super) use self::simulated::*;
 
-#[cfg(not(loom))]
+#[cfg(not(ringkeeper_loom))]
 mod real {
     pub(in super::super) use std::sync::atomic::{
         AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
@@ -52,7 +52,7 @@ mod real {
     }
 }
 
-#[cfg(loom)]
+#[cfg(ringkeeper_loom)]
 mod simulated {
     pub(in super::super) use ::loom::cell::UnsafeCell;
     pub(in super::super) use ::loom::sync::Arc;

@@ -27,7 +27,7 @@ use super::eras::{Eras, Publisher, Turn};
 use super::sync::{Arc, AtomicPtr, Frozen, Ordering};
 
 /// Slots of the first chunk, as a power of two. Small in models, so that few insertions cross chunks.
-const FIRST_BITS: u32 = if cfg!(any(miri, loom)) { 2 } else { 10 };
+const FIRST_BITS: u32 = if cfg!(any(miri, ringkeeper_loom)) { 2 } else { 10 };
 const FIRST: usize = 1 << FIRST_BITS;
 const CHUNKS: usize = 31 - FIRST_BITS as usize;
 
@@ -117,7 +117,7 @@ impl<T> Slots<T> {
             handle_alloc_error(layout);
         }
         // Zeroed memory is an array of null `AtomicPtr`s already; loom's are objects that must be made.
-        #[cfg(loom)]
+        #[cfg(ringkeeper_loom)]
         for at in 0..FIRST << chunk {
             // SAFETY: within the allocation just made, aligned by its layout.
             unsafe { slots.add(at).write(AtomicPtr::new(ptr::null_mut())) };
@@ -148,7 +148,7 @@ impl<T> Drop for Slots<T> {
             if slots.is_null() {
                 continue;
             }
-            #[cfg(loom)]
+            #[cfg(ringkeeper_loom)]
             for at in 0..FIRST << chunk {
                 // SAFETY: initialised by `grow`; nobody else is left.
                 unsafe { ptr::drop_in_place(slots.add(at)) };
@@ -337,6 +337,6 @@ impl<T> View<T> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(ringkeeper_loom)))]
 #[path = "versions_test.rs"]
 mod tests;
