@@ -17,7 +17,7 @@
 //! | [`messages`] | every word spoken between threads | base, wire |
 //! | [`zab`] | agreement; payloads are opaque | base, wire::peer |
 //! | [`log`] | transaction log and snapshot files; payloads are opaque | base |
-//! | [`tree`] | znodes, prep, apply, sessions, ACLs | base, lockfree, wire |
+//! | [`tree`] | znodes, prep, apply, sessions, ACLs | base, lockfree, wire, messages |
 //! | [`replica`] | one ensemble member, assembled; no I/O | base, wire, tree, zab, log, messages |
 //! | [`shard`] | one event loop's clients; no I/O | base, wire, tree (readers), messages |
 //! | [`config`] | `zoo.cfg`: as written, then checked | base |

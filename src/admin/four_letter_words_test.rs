@@ -1,3 +1,5 @@
+//! The words: golden texts of a ZooKeeper server, with our version.
+
 use std::time::Duration;
 
 use super::super::{

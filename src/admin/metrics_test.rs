@@ -1,3 +1,5 @@
+//! `mntr`: names, values and roundings.
+
 use super::*;
 use crate::base::Prng;
 

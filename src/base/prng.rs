@@ -26,6 +26,8 @@ impl Prng {
         Prng::new(seed ^ salt)
     }
 
+    /// The next 64 bits.
+    #[allow(clippy::should_implement_trait)] // never ends, and is no iterator
     pub fn next(&mut self) -> u64 {
         let s = &mut self.0;
         let result = s[1].wrapping_mul(5).rotate_left(7).wrapping_mul(9);

@@ -1,3 +1,5 @@
+//! The command line of `ringkeeper server`.
+
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Settings as checked: defaults, ranges, and all faults at once.
+
 use std::path::Path;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! `ZOO_*` variables, as the container image knows them.
+
 use std::net::IpAddr;
 use std::time::Duration;
 

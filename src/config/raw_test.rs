@@ -1,3 +1,5 @@
+//! `zoo.cfg` as written: lines, continuations, unknown keys and near misses.
+
 use super::*;
 
 /// Line, key and value of every setting in `content`; there must be no faults.

@@ -1,3 +1,5 @@
+//! Values: numbers, booleans, addresses, sizes.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! What the host says of its cores.
+
 use super::super::directory::tests::Scratch;
 use super::*;
 

@@ -1,3 +1,5 @@
+//! Directories on the real file system.
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;

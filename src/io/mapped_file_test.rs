@@ -1,3 +1,5 @@
+//! Mapped files on the real file system.
+
 use std::os::unix::fs::FileExt;
 
 use super::super::directory::Directory;

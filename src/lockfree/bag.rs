@@ -1,16 +1,16 @@
 //! A set of 31-bit numbers that readers iterate while its single writer changes it: a parent's children, by slot.
 //!
-//! An entry never moves: numbers lie in chunks of doubling size, each hanging off the one before it, set once. What is
-//! removed leaves a *hole*; holes are filled before the bag grows. A hole is an entry with bit 31 set and the position
-//! of the next hole in the rest, so the list of holes costs nothing. So a reader meets everything that is in the bag
-//! throughout its iteration, exactly once; of what comes or goes meanwhile it may see anything, and it filters by the
-//! version it reads at. Readers never write.
+//! An entry never moves: numbers lie in chunks of doubling size, each hanging off the one before it, set once. What
+//! is removed leaves a *hole*; holes are filled before the bag grows. A hole is an entry with bit 31 set and the
+//! position of the next hole in the rest, so the list of holes costs nothing. So a reader meets everything that is
+//! in the bag throughout its iteration, exactly once; of what comes or goes meanwhile it may see anything, and it
+//! filters by the version it reads at. Readers never write.
 //!
 //! Safe code: a second writer could only muddle the numbers. A bag never gives memory back; an owner that has shrunk
 //! far (`holes` ≫ `len`) makes a new one.
 //!
 //! Memory: 32 bytes, and for the first four entries 48 more. Limits: 2^31 - 4 entries.
-//! Tested: below (model, Miri), `loom_test.rs`, `stress_test.rs`.
+//! Tested: `bag_test.rs` (model), `loom_test.rs`, `stress_test.rs`.
 
 use super::sync::{AtomicU32, OnceLock, Ordering};
 

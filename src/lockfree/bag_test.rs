@@ -1,3 +1,5 @@
+//! The bag against a naive model.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;

@@ -1,17 +1,17 @@
 //! Who must be woken: the atomic half of a doorbell. The half which sleeps and wakes (an eventfd) is `io`'s.
 //!
-//! The sleeper: empty all queues; `prepare_sleep`; if false, something came meanwhile: look at the queues again; if true,
-//! sleep in the kernel; then `awake` and look at the queues. A ringer: put something in a queue; `ring`; if true, make
-//! the system call which wakes the sleeper.
+//! The sleeper: empty all queues; `prepare_sleep`; if false, something came meanwhile: look at the queues again; if
+//! true, sleep in the kernel; then `awake` and look at the queues. A ringer: put something in a queue; `ring`; if
+//! true, make the system call which wakes the sleeper.
 //!
 //! ```text
 //! AWAKE --ring--> RUNG --prepare_sleep (false)--> AWAKE
 //! AWAKE --prepare_sleep (true)--> ASLEEP --ring (true)--> RUNG --awake--> AWAKE
 //! ```
-//! No wake-up is lost: all changes of the one word are read-modify-writes, so they have one order. A ring lands either before
-//! `prepare_sleep`, which then says false, or after it, and then `ring` says true. Either way the sleeper's change reads
-//! the ringer's (Acquire reads Release), so it sees what was put in the queue before. Only the first ring of a sleep
-//! pays for a system call.
+//! No wake-up is lost: all changes of the one word are read-modify-writes, so they have one order. A ring lands
+//! either before `prepare_sleep`, which then says false, or after it, and then `ring` says true. Either way the
+//! sleeper's change reads the ringer's (Acquire reads Release), so it sees what was put in the queue before. Only
+//! the first ring of a sleep pays for a system call.
 //!
 //! Any number of ringers, one sleeper. Tested: below, `loom_test.rs`.
 

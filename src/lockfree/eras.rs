@@ -18,21 +18,22 @@
 //! 1. *The load saw r's announcement a of this stay, or an older one of r than that.* Then h ≤ a ≤ f: floors only
 //!    rise during a stay (`raise`), and what is announced at the start is not above the floor.
 //!    "Older" may be `IDLE` of an earlier `park` only in case 2.
-//! 2. *The load saw `IDLE`, though r has entered.* `enter` does: store announcement, SeqCst fence F2, load published
-//!    (the floor). The writer does: store published p (p ≥ h), SeqCst fence F1, load announcement. The writer's load
-//!    missed r's store, so F1 precedes F2 in the order of fences; so r's load sees p or something newer, and f ≥ p ≥ h.
-//!    Without the fences both could miss each other (store buffering), and r would read what is being freed.
+//! 2. *The load saw `IDLE`, though r has entered.* `enter` does: store announcement, SeqCst fence F2, load
+//!    published (the floor). The writer does: store published p (p ≥ h), SeqCst fence F1, load announcement. The
+//!    writer's load missed r's store, so F1 precedes F2 in the order of fences; so r's load sees p or something
+//!    newer, and f ≥ p ≥ h. Without the fences both could miss each other (store buffering), and r would read what
+//!    is being freed.
 //!
 //! So f ≥ h ≥ stamp: r has loaded (Acquire) a published version ≥ stamp, which was stored (Release) after the
-//! unlinking; r sees the unlinking and can't find the thing any more. And what r found *before* (in an earlier turn, below
-//! the stamp) r has let go: references borrow the [`Turn`], `raise` and `park` need `&mut Observer`, and their Release
-//! store, seen by the Acquire load of the horizon, puts r's last access before the free.
+//! unlinking; r sees the unlinking and can't find the thing any more. And what r found *before* (in an earlier
+//! turn, below the stamp) r has let go: references borrow the [`Turn`], `raise` and `park` need `&mut Observer`,
+//! and their Release store, seen by the Acquire load of the horizon, puts r's last access before the free.
 //!
 //! *What hangs on one pointer.* If all announcements were seen `IDLE`, a thing that readers find only through one
-//! pointer may be freed whatever its stamp: a reader that enters later has F2 behind F1 (case 2), so its loads of that
-//! pointer see the unlinking, which precedes F1. That is not so for replaced versions: a reader may enter below
-//! their stamp and walk to them through the successor. It lets a tree be loaded before there are readers without
-//! keeping every outgrown table until something is published.
+//! pointer may be freed whatever its stamp: a reader that enters later has F2 behind F1 (case 2), so its loads of
+//! that pointer see the unlinking, which precedes F1. That is not so for replaced versions: a reader may enter
+//! below their stamp and walk to them through the successor. It lets a tree be loaded before there are readers
+//! without keeping every outgrown table until something is published.
 //!
 //! `raise` needs no fence: a writer which misses it sees a smaller announcement and frees less.
 //!
@@ -118,8 +119,8 @@ impl Publisher {
         self.floors().min(self.published)
     }
 
-    /// The horizon for what readers find through one pointer and no version: as [`horizon`](Self::horizon), but without
-    /// bound if nobody reads. (Header, "what hangs on one pointer".)
+    /// The horizon for what readers find through one pointer and no version: as [`horizon`](Self::horizon), but
+    /// without bound if nobody reads. (Header, "what hangs on one pointer".)
     pub(super) fn horizon_of_unlinked(&self) -> u64 {
         fence(Ordering::SeqCst);
         match self.floors() {
@@ -134,15 +135,18 @@ impl Publisher {
         announced.min().unwrap_or(IDLE)
     }
 
-    /// Stamps and versions of changes must lie above what readers may already be reading.
+    /// The stamp of what a change at `version` unlinks. Changes lie above what readers may already be reading; only
+    /// version 0, which nobody published, may be built while it can be read. The stamp is above what is published
+    /// even then.
     #[inline]
-    pub(super) fn assert_unpublished(&self, eras: &Eras, version: u64) {
+    pub(super) fn stamp(&self, eras: &Eras, version: u64) -> u64 {
         self.assert_same(eras);
         assert!(
-            version > self.published,
+            version > self.published || self.published == 0,
             "change {version} comes after readers were told of {}",
             self.published
         );
+        version.max(self.published + 1)
     }
 
     #[inline]

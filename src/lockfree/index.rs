@@ -1,24 +1,25 @@
 //! A hash index from 64-bit hashes to slots: one writer, any number of readers which never wait.
 //!
-//! The low 12 bits of a hash choose one of 4,096 *segments*, each with an open-addressing table of its own; the high 32
-//! bits are the *tag*, the only part that is stored. An entry is one word: tag above, slot + 1 below; 0 is empty, all
-//! ones in the lower half is a tombstone. Two hashes may share segment and tag, so a lookup gives *candidates*, and the
-//! caller compares the real key.
+//! The low 12 bits of a hash choose one of 4,096 *segments*, each with an open-addressing table of its own; the
+//! high 32 bits are the *tag*, the only part that is stored. An entry is one word: tag above, slot + 1 below; 0 is
+//! empty, all ones in the lower half is a tombstone. Two hashes may share segment and tag, so a lookup gives
+//! *candidates*, and the caller compares the real key.
 //!
-//! An entry never moves within its table, so a reader's probe meets every entry that was there before it looked at the
-//! version it reads at and is there until its turn ends. A table that is full, or too empty, is replaced as a whole:
-//! some hundreds of words, one segment at a time, placed by tag alone; there is never one big rehash. The old table is
-//! frozen and still right for readers inside it; it waits for its era like a replaced version (`eras`).
+//! An entry never moves within its table, so a reader's probe meets every entry that was there before it looked at
+//! the version it reads at and is there until its turn ends. A table that is full, or too empty, is replaced as a
+//! whole: some hundreds of words, one segment at a time, placed by tag alone; there is never one big rehash. The
+//! old table is frozen and still right for readers inside it; it waits for its era like a replaced version
+//! (`eras`).
 //!
 //! A tombstone right before an empty entry is made empty too: no probe for a live entry passes it. So creating and
 //! deleting the same names for ever doesn't fill tables with tombstones.
 //!
-//! Memory: a table is replaced at a load of 13/16 by one a third larger, so the load is 0.61 to 0.81: 9.8 to 13.1 bytes per entry
-//! in large tables. An unused segment has no table. Capacity is no word of the table but six bits of the pointer
-//! to it (tables are aligned to cache lines), which spares lookups a cache miss.
+//! Memory: a table is replaced at a load of 13/16 by one a third larger, so the load is 0.61 to 0.81: 9.8 to 13.1
+//! bytes per entry in large tables. An unused segment has no table. Capacity is no word of the table but six bits
+//! of the pointer to it (tables are aligned to cache lines), which spares lookups a cache miss.
 //!
 //! Called by the tree: the writer inserts before it publishes and removes what no reader may find any more.
-//! Limits: slots below 2^31. Tested: `index_test.rs` (model, Miri), `loom_test.rs`, `stress_test.rs`.
+//! Limits: slots below 2^31. Tested: `index_test.rs` (model), `loom_test.rs`, `stress_test.rs`.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::collections::VecDeque;
@@ -136,7 +137,8 @@ impl Table {
         }
         #[cfg(loom)]
         for at in 0..CAPACITY[self.class()] {
-            // SAFETY: initialised by `new`; the caller owns it. The write makes loom check that no read is concurrent.
+            // SAFETY: initialised by `new`; the caller owns it. The write makes loom check that no read is
+            // concurrent.
             unsafe {
                 (*self.start().add(at)).with_mut(|word| *word = TOMBSTONE);
                 ptr::drop_in_place(self.start().add(at));
@@ -212,7 +214,8 @@ pub struct IndexWriter {
 }
 
 impl IndexWriter {
-    /// Adds an entry. Readers find it at the latest at versions published after this. The caller doesn't insert the same pair twice.
+    /// Adds an entry. Readers find it at the latest at versions published after this. The caller doesn't insert the
+    /// same pair twice.
     pub fn insert(&mut self, hash: u64, slot: u32) {
         let word = pack(hash, slot);
         if !self.place(hash, word) {
@@ -316,7 +319,8 @@ impl IndexWriter {
         Candidates::new(hash, unsafe { self.segments.table(hash, Ordering::Relaxed).entries() })
     }
 
-    /// Frees replaced tables which no reader can be inside any more; returns how many. Once per turn: without it they pile up.
+    /// Frees replaced tables which no reader can be inside any more; returns how many. Once per turn: without it
+    /// they pile up.
     pub fn reclaim(&mut self, publisher: &Publisher) -> usize {
         publisher.assert_same(&self.eras);
         if self.replaced.is_empty() && self.retired.is_empty() {
@@ -330,8 +334,9 @@ impl IndexWriter {
         let mut freed = 0;
         while self.retired.front().is_some_and(|&(stamp, _)| stamp <= horizon) {
             let (_, table) = self.retired.pop_front().expect("it has a front");
-            // SAFETY: taken out of its segment and owned by this queue; the horizon says that no reader is inside or
-            // can come in: a table is found through its segment's pointer only (header of `eras`); `publisher`, checked to be ours, vouches for the horizon.
+            // SAFETY: taken out of its segment and owned by this queue; the horizon says that no reader is inside
+            // or can come in: a table is found through its segment's pointer only (header of `eras`); `publisher`,
+            // checked to be ours, vouches for the horizon.
             unsafe { table.free() };
             freed += 1;
         }

@@ -1,3 +1,5 @@
+//! The index against a naive model.
+
 use std::collections::BTreeSet;
 
 use super::*;

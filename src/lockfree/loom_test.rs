@@ -1,4 +1,5 @@
-//! Every interleaving, and every value a weak memory model may show, of small programs over the real code of this room.
+//! Every interleaving, and every value a weak memory model may show, of small programs over the real code of this
+//! room.
 //!
 //! A [`Probe`] is freed for loom to see: its value lies in a cell that loom watches, reads open it for reading, the
 //! drop opens it for writing. So a free that isn't ordered after the last read fails the model, in any interleaving,
@@ -336,9 +337,9 @@ fn no_wake_up_is_lost() {
     explore(Some(PREEMPTIONS), || sleep_and_wake(2));
 }
 
-/// The watch protocol of a shard. The writer makes versions 2 and 3, each with a notice, and publishes; `notices_first` is
-/// the rule. The reader acts on notices up to what it has loaded, reads, and arms its watch at that version: every
-/// later version must still have its notice to come, every earlier one must have had it.
+/// The watch protocol of a shard. The writer makes versions 2 and 3, each with a notice, and publishes;
+/// `notices_first` is the rule. The reader acts on notices up to what it has loaded, reads, and arms its watch at
+/// that version: every later version must still have its notice to come, every earlier one must have had it.
 fn watch(notices_first: bool) {
     let (mut publisher, mut observers) = eras(1);
     let (mut arena, view) = arena(&publisher);

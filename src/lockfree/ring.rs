@@ -1,16 +1,16 @@
 //! A bounded ring between two threads: one producer, one consumer, nobody waits.
 //!
 //! Positions count up for ever; a slot is a position modulo the capacity. The producer stores `tail` after it has
-//! written a slot, the consumer stores `head` after it has emptied one, each on a cache line of its own. Each side keeps
-//! its own position and the last it saw of the other's, and looks at the other's line only when the ring seems full or
-//! empty: a batch costs one cache miss, not one per item.
+//! written a slot, the consumer stores `head` after it has emptied one, each on a cache line of its own. Each side
+//! keeps its own position and the last it saw of the other's, and looks at the other's line only when the ring
+//! seems full or empty: a batch costs one cache miss, not one per item.
 //!
-//! Order: what the producer did before `push` is visible to who popped or peeked the item (Release/Acquire on `tail`);
-//! what the consumer did before `pop` is visible to the `push` which uses the slot again (on `head`).
+//! Order: what the producer did before `push` is visible to who popped or peeked the item (Release/Acquire on
+//! `tail`); what the consumer did before `pop` is visible to the `push` which uses the slot again (on `head`).
 //!
 //! When full: `push` gives the item back; the caller waits for room in its own way (`doorbell` wakes the other side).
 //! When one half is dropped the other goes on; the last one drops what is still inside.
-//! Tested: below (Miri), `loom_test.rs`, `stress_test.rs`.
+//! Tested: `ring_test.rs` (model), `loom_test.rs`, `stress_test.rs`.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -29,7 +29,8 @@ struct Shared<T> {
 }
 
 // SAFETY: items move from one thread to another, so `T: Send`; never are two threads at the same slot: each slot
-// belongs to one half at a time (see `slots`), and there is one `Producer` and one `Consumer`, neither of them `Clone`.
+// belongs to one half at a time (see `slots`), and there is one `Producer` and one `Consumer`, neither of them
+// `Clone`.
 unsafe impl<T: Send> Send for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Shared<T> {}

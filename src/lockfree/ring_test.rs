@@ -1,3 +1,5 @@
+//! The ring: order, capacity, and what is left when an end goes.
+
 use std::sync::Arc as StdArc;
 
 use super::*;

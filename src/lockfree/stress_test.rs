@@ -1,7 +1,7 @@
 //! Real threads on the whole room at once: a small tree of toggling objects, kept as a real one would be.
 //!
-//! At version z object z mod OBJECTS toggles between there and not there. So what a reader must find at any version is
-//! arithmetic, and every read can be checked exactly, whatever the writer is doing meanwhile.
+//! At version z object z mod OBJECTS toggles between there and not there. So what a reader must find at any version
+//! is arithmetic, and every read can be checked exactly, whatever the writer is doing meanwhile.
 
 use std::sync::{Condvar, Mutex};
 use std::thread;

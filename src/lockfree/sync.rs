@@ -1,4 +1,5 @@
-//! The one place which says where atomics come from: the standard library, or loom's models of them under `cfg(loom)`.
+//! The one place which says where atomics come from: the standard library, or loom's models of them under
+//! `cfg(loom)`.
 //!
 //! Only what this room uses, under the same names. `UnsafeCell` has loom's closure interface in both worlds, so that
 //! loom sees each access begin and end.

@@ -5,19 +5,19 @@
 //! (`update`) or empties the slot (`release`); what is replaced waits in a queue with a stamp, and `reclaim` frees it
 //! when no reader can come upon it (rules and proof: `eras`).
 //!
-//! Why a replaced version is unreachable once horizon ≥ stamp = `since` of its successor: every reader reads at
-//! V ≥ stamp and has seen the successor linked; a walk stops at the first version with `since` ≤ V, so at the successor
-//! or before it, and never loads through the successor's `next`, which may dangle by then. A walk that does load through
-//! the `next` of a version with `since` > V finds a version whose stamp is that `since` > V ≥ floor ≥ horizon: not freed.
-//! An emptied slot's last version: its stamp is above everything published when the slot was emptied, so a reader whose
-//! floor reaches it finds the slot empty.
+//! Why a replaced version is unreachable once horizon ≥ stamp ≥ `since` of its successor: every reader reads at V ≥
+//! stamp and has seen the successor linked; a walk stops at the first version with `since` ≤ V, so at the successor
+//! or before it, and never loads through the successor's `next`, which may dangle by then. A walk that does load
+//! through the `next` of a version with `since` > V finds a version whose stamp is at least that `since` > V ≥
+//! floor ≥ horizon: not freed. An emptied slot's last version: its stamp is above everything published when the
+//! slot was emptied, so a reader whose floor reaches it finds the slot empty.
 //!
 //! Memory: 8 bytes per slot, 16 bytes beside the value per version, 24 bytes per version that waits. Slots lie in
 //! chunks of doubling size which never move and are freed with the arena. A slot is used again only after its last
 //! version was freed. Values are dropped by the writer in `reclaim`, or by whoever drops the last half.
 //!
-//! Called by the tree's writer and readers. Limit: `SLOTS_MAX` slots; `insert` panics above it, the caller refuses before.
-//! Tested: `versions_test.rs` (model, Miri), `loom_test.rs`, `stress_test.rs`.
+//! Called by the tree's writer and readers. Limit: `SLOTS_MAX` slots; `insert` panics above it, the caller refuses
+//! before. Tested: `versions_test.rs` (model), `loom_test.rs`, `stress_test.rs`.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::collections::VecDeque;
@@ -202,9 +202,10 @@ impl<T> Arena<T> {
     /// Puts `value` in front of what the slot holds, for readers at `since` and above.
     ///
     /// Panics if the slot is empty, if `since` is published already, or if it is older than the slot's latest. The
-    /// same `since` again (two changes in one transaction) hides the first one for good.
+    /// same `since` again (two changes in one transaction) hides the first one for good. Before the first publish
+    /// `since` may be 0: the writer builds the state that readers start from.
     pub fn update(&mut self, publisher: &Publisher, slot: u32, since: u64, value: T) {
-        publisher.assert_unpublished(&self.eras, since);
+        let stamp = publisher.stamp(&self.eras, since);
         let head = self.slots.head(slot).expect("update of a slot that was never inserted");
         let old = head.load(Ordering::Relaxed);
         assert!(!old.is_null(), "update of empty slot {slot}");
@@ -213,7 +214,7 @@ impl<T> Arena<T> {
         assert!(since >= old_since, "versions of a slot never fall: {since} < {old_since}");
         let version = Version::boxed(since, old, value);
         head.store(version, Ordering::Release);
-        self.retired.push_back(Retired { stamp: since, version: old, slot });
+        self.retired.push_back(Retired { stamp, version: old, slot });
     }
 
     /// What the slot holds, published or not. None if empty.
@@ -240,7 +241,7 @@ impl<T> Arena<T> {
     ///
     /// Panics if the slot is empty or `stamp` is published already.
     pub fn release(&mut self, publisher: &Publisher, slot: u32, stamp: u64) {
-        publisher.assert_unpublished(&self.eras, stamp);
+        let stamp = publisher.stamp(&self.eras, stamp);
         let head = self.slots.head(slot).expect("release of a slot that was never inserted");
         let old = head.load(Ordering::Relaxed);
         assert!(!old.is_null(), "release of empty slot {slot}");

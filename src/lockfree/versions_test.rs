@@ -1,3 +1,5 @@
+//! Version chains against a naive model.
+
 use std::collections::VecDeque;
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize, Ordering as StdOrdering};
@@ -80,6 +82,23 @@ fn two_changes_under_one_version_show_the_second() {
     assert_eq!((view.read(&turn, slot, 1), view.read(&turn, slot, 2)), (Some(&'a'), Some(&'c')));
     observers[0].raise(2);
     assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_| ()), 2);
+}
+
+#[test]
+fn version_zero_may_be_built_under_readers() {
+    let (mut publisher, mut observers) = eras(1);
+    let (mut arena, view) = arena(&publisher);
+    let slot = arena.insert(0, 'a');
+    let turn = enter_one(&mut observers);
+    let held = view.read(&turn, slot, 0);
+    arena.update(&publisher, slot, 0, 'b');
+    assert_eq!(view.read(&turn, slot, 0), Some(&'b'));
+    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_| ()), 0);
+    assert_eq!(held, Some(&'a'), "still there for who holds it");
+    publisher.publish(1);
+    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_| ()), 0, "the reader's floor is 0");
+    observers[0].park();
+    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_| ()), 1);
 }
 
 #[test]

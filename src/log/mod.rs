@@ -9,6 +9,7 @@
 //! | `entry.rs` | groups and records inside a segment, and the one reader of them |
 //! | `writer.rs` | group commit: records into groups, groups into segments |
 //! | `recovery.rs` | what survived, where it ends, and the repair to carry out before anything is acknowledged |
+//! | `fault.rs` | why a log is refused, in the operator's words |
 //! | `snapshot_file.rs` | the container of a snapshot: chunks that are trusted only when all of them are there |
 //! | `retention.rs` | which snapshots and how much of the log may go |
 //!
@@ -22,6 +23,7 @@
 //! Tested: `*_test.rs` beside the files; `crash_test.rs` crashes a model disk at every command.
 
 mod entry;
+mod fault;
 mod recovery;
 mod retention;
 mod segment;
@@ -38,7 +40,8 @@ use bytes::Bytes;
 use crate::base::Ticket;
 
 pub use entry::{Entry, Reader, Step};
-pub use recovery::{Cut, Fault, Recovered, SegmentImage, recover, truncate};
+pub use fault::Fault;
+pub use recovery::{Cut, Recovered, SegmentImage, recover, truncate};
 pub use retention::{FoundSnapshot, Purge, plan_purge};
 pub use segment::{Header, HeaderFault, Position, SegmentId};
 pub use snapshot_file::{

@@ -1,3 +1,5 @@
+//! The container of a snapshot: every cut and every flipped bit of one is noticed.
+
 use super::*;
 
 const ZXID: Zxid = Zxid(0x2_0000_00ff);

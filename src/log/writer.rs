@@ -16,8 +16,9 @@
 //! **Segments.** A group that doesn't fit in the rest of the active segment opens the next one; one that is larger than a
 //! segment gets a segment of its own size.
 //!
-//! Invariants: 1. zxids strictly rise. 2. `durable <= appended <= proposed`. 3. at most `persists_max` persists are outstanding. 4. the mark
-//! that a group names was durable before it was sealed. 5. no byte of a segment is stored twice. All are asserted: what comes in here is ours.
+//! Invariants: 1. zxids strictly rise. 2. `durable <= appended <= proposed`. 3. at most `persists_max` persists are
+//! outstanding. 4. the mark that a group names was durable before it was sealed. 5. no byte of a segment is stored
+//! twice. What comes in here is ours, so 1 to 3 are asserted.
 //! When full: `is_full` says so, and the replica stops taking requests; `append` itself never refuses.
 //! Tested: `writer_test.rs` (exact commands), `crash_test.rs`.
 

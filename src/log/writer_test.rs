@@ -1,3 +1,5 @@
+//! The writer, by the exact commands it emits.
+
 use super::*;
 use crate::log::{Reader, Recovered, Step, recover};
 

@@ -37,6 +37,7 @@ pub struct Boot {
     applied: Zxid,
     replayed: u64,
     head: Option<Head>,
+    progress: tree::Progress,
 }
 
 /// What a finished boot hands over.
@@ -50,7 +51,18 @@ impl Boot {
     pub fn new(settings: Settings, shards: usize, now: Now) -> Boot {
         let (store, readers) = tree::tree(settings.hash_key, shards);
         let sessions = Sessions::new(settings.server, settings.tick, settings.hash_key, now.instant);
-        Boot { settings, now, store, readers, sessions, applied: Zxid::ZERO, replayed: 0, head: None }
+        let progress = tree::Progress::default();
+        Boot {
+            settings,
+            now,
+            store,
+            readers,
+            sessions,
+            applied: Zxid::ZERO,
+            replayed: 0,
+            head: None,
+            progress,
+        }
     }
 
     /// The next chunk of the snapshot's payload.
@@ -72,7 +84,7 @@ impl Boot {
         // Chunks end where a record ends: the walk writes whole nodes.
         while !rest.is_empty() {
             let (record, behind) = Record::decode(rest).map_err(fault)?;
-            self.store.load(zxid, record).map_err(fault)?;
+            self.store.load(zxid, record, &mut self.progress).map_err(fault)?;
             rest = behind;
         }
         Ok(())
@@ -84,7 +96,9 @@ impl Boot {
             zxid: Zxid::ZERO,
             error: LoadError { what: "there is no head", path: "/".into() },
         })?;
-        self.store.check_loaded(&head).map_err(|error| BootError::Snapshot { zxid: head.zxid, error })?;
+        self.store
+            .check_loaded(&head, &self.progress)
+            .map_err(|error| BootError::Snapshot { zxid: head.zxid, error })?;
         self.applied = head.zxid;
         Ok(())
     }

@@ -33,7 +33,7 @@ pub enum Done {
     SnapshotProgress {
         bytes: u64,
     },
-    SnapshotDone {
+    SnapshotWritten {
         zxid: Zxid,
     },
     SnapshotFailed {
@@ -54,7 +54,7 @@ impl Done {
             Done::SpaceLow => Input::SpaceLow,
             Done::SpaceBack => Input::SpaceBack,
             Done::SnapshotProgress { bytes } => Input::SnapshotProgress { bytes },
-            Done::SnapshotDone { zxid } => Input::SnapshotDone { zxid },
+            Done::SnapshotWritten { zxid } => Input::SnapshotDone { zxid },
             Done::SnapshotFailed { zxid, reason } => Input::SnapshotFailed { zxid, reason },
             Done::Failed { .. } => unreachable!("the drivers end the server first"),
         }
@@ -462,7 +462,7 @@ impl SnapshotThread {
             SnapshotCommand::Complete { zxid } => {
                 let Some(writing) = self.writing.take() else { return Ok(()) };
                 writing.file.finish().map_err(|error| (zxid, error))?;
-                self.report.send(Done::SnapshotDone { zxid });
+                self.report.send(Done::SnapshotWritten { zxid });
             }
             SnapshotCommand::Abandon { .. } => self.abandon(),
             SnapshotCommand::RemoveBelow { zxid } => self.remove_below(zxid),

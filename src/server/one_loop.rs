@@ -194,6 +194,7 @@ impl OneLoop {
                     shard::Output::Pause { connection } => self.io.pause_receive(connection),
                     shard::Output::Resume { connection } => self.io.resume_receive(connection),
                     shard::Output::Close { connection } => self.io.close(connection),
+                    shard::Output::Abort { connection } => self.io.close_now(connection),
                     shard::Output::Word { connection, word, argument } => {
                         let text = self.answer_word(word, &argument);
                         self.shard.finish_with(connection, text.as_bytes());

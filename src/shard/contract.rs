@@ -64,6 +64,10 @@ pub enum Output {
     Close {
         connection: ConnectionId,
     },
+    /// Close at once, whatever is being sent: the peer doesn't take it. Asking again changes nothing.
+    Abort {
+        connection: ConnectionId,
+    },
     /// A four-letter word came instead of a connect request: the driver, who knows the whole server, answers through
     /// [`super::Shard::finish_with`].
     Word {

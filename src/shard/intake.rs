@@ -119,6 +119,8 @@ impl State {
                     let argument = bytes[4..].to_vec();
                     connection.phase = Phase::Closing;
                     connection.awaits_text = true;
+                    connection.stats.received += 1;
+                    self.received += 1;
                     outputs.push(Output::Word { connection: id, word, argument });
                     return Taken::Wait;
                 }

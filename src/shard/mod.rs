@@ -146,9 +146,7 @@ impl Shard {
             Input::Closed { connection } => self.state.on_closed(connection),
             Input::Notice(notice) => self.state.notices.push_back(notice),
             Input::Published { zxid } => {
-                let reading = self.reader.enter();
-                self.state.act_on_notices(&reading, zxid, outputs);
-                drop(reading);
+                self.state.act_on_notices(&self.reader.enter(), zxid, outputs);
                 self.reader.raise(zxid);
             }
             Input::Wakeup => self.state.sweep(outputs),
@@ -351,12 +349,10 @@ impl State {
         for id in silent {
             self.begin_close(id);
             // A peer that takes nothing would keep a closing connection open for ever.
-            if let Some(connection) = self.connection(id)
-                && !connection.close_asked
-            {
+            if let Some(connection) = self.connection(id) {
                 connection.output.clear();
                 connection.close_asked = true;
-                outputs.push(Output::Close { connection: id });
+                outputs.push(Output::Abort { connection: id });
             }
         }
     }

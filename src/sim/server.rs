@@ -462,7 +462,7 @@ impl Server {
                 shard::Output::Resume { connection } => {
                     effects.push(Effect::Resume { shard: index, connection });
                 }
-                shard::Output::Close { connection } => {
+                shard::Output::Close { connection } | shard::Output::Abort { connection } => {
                     effects.push(Effect::Close { shard: index, connection })
                 }
                 shard::Output::Word { connection, word, .. } => {

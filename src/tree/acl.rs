@@ -1,10 +1,12 @@
 //! Who may do what (client-protocol.md §14.1, §14.2).
 
+use std::collections::BTreeSet;
+
 use crate::messages::Identity;
-use crate::wire::{ErrorCode, OwnedAcl as Acl};
+use crate::wire::{AclList, ErrorCode, OwnedAcl, Text};
 
 /// May a connection with these identities do this? `entries` is `None` for the open ACL.
-pub fn check(entries: Option<&[Acl]>, perm: i32, identities: &[Identity]) -> Result<(), ErrorCode> {
+pub fn check(entries: Option<&[OwnedAcl]>, perm: i32, identities: &[Identity]) -> Result<(), ErrorCode> {
     let Some(entries) = entries else { return Ok(()) };
     if entries.is_empty() || identities.iter().any(|identity| identity.scheme == "super") {
         return Ok(());
@@ -25,38 +27,32 @@ fn matches(identity: &Identity, id: &str) -> bool {
     }
 }
 
-/// The list as it is stored: duplicates dropped, `auth` replaced by what the connection has shown.
-pub fn normalise(entries: Vec<Acl>, identities: &[Identity]) -> Result<Vec<Acl>, ErrorCode> {
-    let mut result: Vec<Acl> = vec![];
-    let mut push = |acl: Acl| {
-        if !result.contains(&acl) {
-            result.push(acl);
-        }
-    };
-    if entries.is_empty() {
+/// The list as it is stored: duplicates dropped, `auth` replaced by what the connection has shown. Entries are checked
+/// in order, the first that is wrong decides; `world` with a null id is a runtime exception in Java.
+pub fn normalise(list: AclList<'_>, identities: &[Identity]) -> Result<Vec<OwnedAcl>, ErrorCode> {
+    if list.is_empty() {
         return Err(ErrorCode::InvalidACL);
     }
-    for entry in entries {
+    let mut result: Vec<OwnedAcl> = vec![];
+    // Not by comparing each with all: a list may have tens of thousands of entries.
+    let mut seen = BTreeSet::new();
+    for entry in list.iter().filter(|entry| seen.insert((entry.perms, entry.scheme, entry.id))) {
+        let is_world = entry.scheme == Some(Text::from("world"));
+        let null = if is_world { ErrorCode::MarshallingError } else { ErrorCode::InvalidACL };
+        let entry = entry.to_owned().ok_or(null)?;
         match entry.scheme.as_str() {
-            "world" if entry.id == "anyone" => push(entry),
+            "world" if entry.id == "anyone" => result.push(entry),
+            "ip" if Network::parse(&entry.id).is_some() => result.push(entry),
+            "digest" if is_digest(&entry.id) => result.push(entry),
             "auth" => {
-                let authenticated =
-                    |identity: &&Identity| !matches!(identity.scheme.as_str(), "ip" | "super");
-                let mut any = false;
-                for identity in identities.iter().filter(authenticated) {
-                    any = true;
-                    push(Acl {
-                        perms: entry.perms,
-                        scheme: identity.scheme.clone(),
-                        id: identity.id.clone(),
-                    });
-                }
-                if !any {
+                let before = result.len();
+                let shown =
+                    identities.iter().filter(|shown| !matches!(shown.scheme.as_str(), "ip" | "super"));
+                result.extend(shown.map(|shown| OwnedAcl::new(entry.perms, &shown.scheme, &shown.id)));
+                if result.len() == before {
                     return Err(ErrorCode::InvalidACL);
                 }
             }
-            "ip" if Network::parse(&entry.id).is_some() => push(entry),
-            "digest" if is_digest(&entry.id) => push(entry),
             _ => return Err(ErrorCode::InvalidACL),
         }
     }
@@ -109,10 +105,17 @@ fn top(value: u128, width: u32, bits: u32) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::acl::perms;
+    use crate::wire::Decode;
+    use crate::wire::acl::{Acl, perms};
+    use crate::wire::jute::encode_vector;
 
-    fn acl(perms: i32, scheme: &str, id: &str) -> Acl {
-        Acl { perms, scheme: scheme.into(), id: id.into() }
+    fn acl(perms: i32, scheme: &str, id: &str) -> OwnedAcl {
+        OwnedAcl::new(perms, scheme, id)
+    }
+
+    fn normalised(entries: &[OwnedAcl], identities: &[Identity]) -> Result<Vec<OwnedAcl>, ErrorCode> {
+        let bytes = crate::tree::testing::acl_bytes(entries);
+        normalise(AclList::parse(&bytes).expect("a list"), identities)
     }
 
     fn who(scheme: &str, id: &str) -> Identity {
@@ -137,16 +140,45 @@ mod tests {
     #[test]
     fn normalisation() {
         let ip = [who("ip", "127.0.0.1")];
-        assert_eq!(normalise(vec![], &ip), Err(ErrorCode::InvalidACL));
-        assert_eq!(normalise(vec![acl(31, "world", "someone")], &ip), Err(ErrorCode::InvalidACL));
-        assert_eq!(normalise(vec![acl(31, "auth", "")], &ip), Err(ErrorCode::InvalidACL));
-        assert_eq!(normalise(vec![acl(31, "super", "x")], &ip), Err(ErrorCode::InvalidACL));
-        let twice = vec![acl(31, "world", "anyone"), acl(31, "world", "anyone"), acl(1, "world", "anyone")];
-        assert_eq!(normalise(twice, &ip).map(|list| list.len()), Ok(2));
+        let refused = Err(ErrorCode::InvalidACL);
+        assert_eq!(normalised(&[], &ip), refused);
+        assert_eq!(normalised(&[acl(31, "world", "someone")], &ip), refused);
+        assert_eq!(normalised(&[acl(31, "auth", "")], &ip), refused);
+        assert_eq!(normalised(&[acl(31, "super", "x")], &ip), refused);
+        assert_eq!(normalised(&[acl(31, "auth", "")], &[who("super", "")]), refused);
+        let twice = [acl(31, "world", "anyone"), acl(31, "world", "anyone"), acl(1, "world", "anyone")];
+        assert_eq!(normalised(&twice, &ip), Ok(twice[1..].to_vec()));
         let digest = [who("ip", "127.0.0.1"), who("digest", "u:h")];
-        assert_eq!(normalise(vec![acl(31, "auth", "x")], &digest), Ok(vec![acl(31, "digest", "u:h")]));
+        assert_eq!(normalised(&[acl(31, "auth", "x")], &digest), Ok(vec![acl(31, "digest", "u:h")]));
         for (id, right) in [("u:h", true), (":h", true), ("u", false), ("u:", false), ("u:a:b", false)] {
-            assert_eq!(normalise(vec![acl(31, "digest", id)], &ip).is_ok(), right, "{id}");
+            assert_eq!(normalised(&[acl(31, "digest", id)], &ip).is_ok(), right, "{id}");
         }
+        for (id, right) in [("10.0.0.1", true), ("::1/64", true), ("10.0.0.1/33", false), ("x", false)] {
+            assert_eq!(normalised(&[acl(31, "ip", id)], &ip).is_ok(), right, "{id}");
+        }
+    }
+
+    #[test]
+    fn the_first_wrong_entry_decides() {
+        let null_world = Acl { perms: perms::ALL, scheme: Some("world".into()), id: None };
+        let no_scheme = Acl { perms: perms::ALL, scheme: None, id: Some("anyone".into()) };
+        let unknown = Acl { perms: perms::ALL, scheme: Some("x".into()), id: Some("y".into()) };
+        for (entries, error) in [
+            ([null_world, unknown], ErrorCode::MarshallingError),
+            ([unknown, null_world], ErrorCode::InvalidACL),
+            ([no_scheme, null_world], ErrorCode::InvalidACL),
+        ] {
+            let mut bytes = vec![];
+            encode_vector(&mut bytes, entries);
+            let list = AclList::parse(&bytes).expect("nulls are legal bytes");
+            assert_eq!(normalise(list, &[]), Err(error));
+        }
+    }
+
+    /// As many entries as a request can hold: a second would be a second for everybody.
+    #[test]
+    fn long_lists_cost_little() {
+        let entries: Vec<OwnedAcl> = (0..60_000).map(|perms| acl(perms, "digest", "u:h")).collect();
+        assert_eq!(normalised(&entries, &[]).map(|list| list.len()), Ok(60_000));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A transaction decided by prep can't fail here. One read from a log may already be contained in the state it is
 //! applied to (Apache's snapshots are fuzzy); file-formats.md §8.2 says what each type then does, and that is what is
-//! done: a missing node, an existing node or a missing parent is passed over, never fatal.
+//! done: a missing node, an existing node or a missing parent is passed over, never fatal. Tested: apply_test.rs,
+//! tests/model.rs.
 
 use crate::base::{Path, SessionId, WallMillis, Zxid, parent as parent_of};
 use crate::messages::{AclRef, Change, ChangeKind, Changes};
@@ -151,22 +152,41 @@ impl Store {
 
     /// The change, if there was something to delete. A missing node still raises the parent's pzxid (§8.2).
     fn apply_delete(&mut self, zxid: Zxid, path: &[u8]) -> Option<Change> {
-        let parent = parent_of(path).and_then(|parent| self.find(parent)).map(|(slot, _)| slot)?;
-        let found =
-            self.find(path).map(|(slot, node)| (slot, node.path.clone(), node.acl(), node.children_count));
-        // A replayed delete may meet a node that has children by now only in a damaged log; prep refuses it live.
-        let found = found.filter(|(.., children)| *children == 0);
-        let change = found.map(|(slot, path, acl, _)| {
+        let (parent, _) = parent_of(path).and_then(|parent| self.find(parent))?;
+        let found = self.find(path);
+        let found = found.map(|(slot, node)| (slot, node.path.clone(), node.acl(), node.children_count));
+        let change = found.map(|(slot, path, acl, children_count)| {
+            if children_count > 0 {
+                self.delete_children(zxid, slot);
+            }
             self.delete(zxid, slot);
             Change { kind: ChangeKind::Deleted, path, acl, parent_acl: None }
         });
-        let gone = change.is_some();
+        let gone = u32::from(change.is_some());
         let node = self.update(zxid, parent, |node| {
             node.pzxid = node.pzxid.max(zxid.0);
-            node.children_count -= u32::from(gone);
+            node.children_count -= gone;
         });
         let parent_acl = node.acl();
         change.map(|change| Change { parent_acl, ..change })
+    }
+
+    /// Prep refuses to delete a node that has children, so they are of a later life of the node, seen by a fuzzy
+    /// snapshot: the log creates them once more. Were the node kept for them, it would keep what earlier lives left.
+    fn delete_children(&mut self, zxid: Zxid, slot: u32) {
+        let mut descendants = vec![slot];
+        let mut at = 0;
+        while let Some(&parent) = descendants.get(at) {
+            let children = self.node(parent).children_bag();
+            let children = children.iter().flat_map(|bag| bag.iter());
+            descendants.extend(children.filter(|&child| self.node(child).is_alive()));
+            at += 1;
+        }
+        for &child in descendants[1..].iter().rev() {
+            let parent = self.node(child).parent;
+            self.delete(zxid, child);
+            self.update(zxid, parent, |node| node.children_count -= 1);
+        }
     }
 
     fn apply_close_session<'a>(
@@ -174,14 +194,10 @@ impl Store {
         header: &TxnHeader,
         listed: impl Iterator<Item = &'a [u8]>,
     ) -> Applied {
-        let mut changes = vec![];
-        for path in listed {
-            let owned =
-                self.find(path).is_some_and(|(_, node)| node.ephemeral_owner() == Some(header.client_id));
-            if owned {
-                changes.extend(self.apply_delete(header.zxid, path));
-            }
-        }
+        // The list is taken at its word: also for a path that is gone already (its parent's pzxid rises), and for one
+        // that a fuzzy snapshot shows in its next life.
+        let mut changes: Vec<Change> =
+            listed.filter_map(|path| self.apply_delete(header.zxid, path)).collect();
         for path in self.ephemerals_of(header.client_id) {
             changes.extend(self.apply_delete(header.zxid, path.bytes()));
         }
@@ -253,3 +269,7 @@ fn ttl_owner(ttl_ms: i64) -> i64 {
     const MARK: i64 = 0xff << 56;
     if (1..1 << 40).contains(&ttl_ms) { MARK | ttl_ms } else { 0 }
 }
+
+#[cfg(test)]
+#[path = "apply_test.rs"]
+mod tests;

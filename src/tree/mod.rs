@@ -13,6 +13,8 @@ mod reader;
 mod sessions;
 mod snapshot;
 mod store;
+#[cfg(test)]
+mod testing;
 
 pub use apply::{Applied, Outcome};
 pub use node::Node;
@@ -20,7 +22,7 @@ pub use overlay::Overlay;
 pub use prep::{Scratch, View, Write};
 pub use reader::{Reader, Reading};
 pub use sessions::Sessions;
-pub use snapshot::{Head, LoadError, Record};
+pub use snapshot::{Head, LoadError, Progress, Record};
 pub use store::Store;
 
 use crate::base::HashKey;

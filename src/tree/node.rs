@@ -6,16 +6,14 @@
 
 use std::sync::Arc;
 
-use triomphe::ThinArc;
-
 use crate::base::{Path, SessionId, WallMillis, Zxid};
-use crate::lockfree::Bag;
+use crate::lockfree::{Bag, Blob};
 use crate::messages::AclRef;
 use crate::wire::Stat;
 use crate::wire::acl::perms;
 
 /// Shared data of a znode. Null and empty data are distinct: null is `None`.
-pub type Data = ThinArc<(), u8>;
+pub type Data = Blob;
 
 /// `ephemeralOwner` of a container, as stored (client-protocol.md §13.4).
 pub const CONTAINER_OWNER: i64 = i64::MIN;
@@ -45,7 +43,7 @@ pub struct Node {
     /// As stored: counts created children only.
     pub cversion: i32,
     pub aversion: i32,
-    /// [`DEAD`] in the version that marks a deletion.
+    /// `DEAD` in the version that marks a deletion.
     pub children_count: u32,
     /// Slot of the parent; the root is its own.
     pub parent: u32,
@@ -70,11 +68,11 @@ impl Node {
     }
 
     pub fn data(&self) -> Option<&[u8]> {
-        self.data.as_ref().map(|data| &data.slice)
+        self.data.as_deref()
     }
 
     pub fn data_bytes(&self) -> usize {
-        self.data.as_ref().map_or(0, |data| data.slice.len())
+        self.data.as_ref().map_or(0, |data| data.len())
     }
 
     pub fn acl(&self) -> AclRef {
@@ -152,7 +150,7 @@ impl Node {
 
 /// Data as the arena keeps it.
 pub fn data_of(bytes: Option<&[u8]>) -> Option<Data> {
-    bytes.map(|bytes| ThinArc::from_header_and_slice((), bytes))
+    bytes.map(Blob::new)
 }
 
 /// The stored form of an ACL list: `None` for the open one.

@@ -5,7 +5,9 @@
 //!    these is applied.
 //! 2. No entry outlives its transaction: `limits::PROPOSALS_MAX` bounds the table.
 //!
-//! Entries are data, not closures: what prep believes can be printed and compared.
+//! Entries are data, not closures: what prep believes can be printed and compared. Tested: overlay_test.rs, prep_test.rs.
+
+use std::collections::BTreeMap;
 
 use hashbrown::HashTable;
 
@@ -41,8 +43,8 @@ struct Entry {
 pub struct Overlay {
     key: HashKey,
     table: HashTable<Entry>,
-    /// Ephemerals proposed and not applied, per owner: closeSession must name them.
-    ephemerals: Map<SessionId, Vec<Path>>,
+    /// Ephemerals proposed and not applied, per owner, with the zxid of the last creation: closeSession must name them.
+    ephemerals: Map<SessionId, BTreeMap<Path, Zxid>>,
 }
 
 impl Overlay {
@@ -99,16 +101,17 @@ impl Overlay {
         }
     }
 
-    pub fn add_ephemeral(&mut self, owner: SessionId, path: &[u8]) {
-        self.ephemerals.entry(owner).or_default().push(Path::new(path));
+    /// The transaction proposed as `zxid` creates an ephemeral.
+    pub fn add_ephemeral(&mut self, zxid: Zxid, owner: SessionId, path: &[u8]) {
+        self.ephemerals.entry(owner).or_default().insert(Path::new(path), zxid);
     }
 
     /// Every path the session will own when all proposed transactions are applied, in path order.
     pub fn ephemerals_of(&self, store: &Store, owner: SessionId) -> Vec<Path> {
         let mut paths = store.ephemerals_of(owner);
         if let Some(pending) = self.ephemerals.get(&owner) {
-            paths.extend(pending.iter().cloned());
-            paths.sort_unstable_by(|a, b| a.bytes().cmp(b.bytes()));
+            paths.extend(pending.keys().cloned());
+            paths.sort_unstable();
             paths.dedup();
         }
         paths.retain(|path| self.state(store, path.bytes()).is_some_and(|state| state.owner == owner.0));
@@ -123,13 +126,8 @@ impl Overlay {
         match txn {
             Txn::Create(create) | Txn::Create2(create) => {
                 self.settle_with_parent(zxid, create.path.as_bytes());
-                if create.ephemeral
-                    && let Some(paths) = self.ephemerals.get_mut(&owner)
-                {
-                    paths.retain(|path| path.bytes() != create.path.as_bytes());
-                    if paths.is_empty() {
-                        self.ephemerals.remove(&owner);
-                    }
+                if create.ephemeral {
+                    self.settle_ephemeral(zxid, owner, create.path.as_bytes());
                 }
             }
             Txn::CreateContainer(create) => self.settle_with_parent(zxid, create.path.as_bytes()),
@@ -149,6 +147,17 @@ impl Overlay {
         }
     }
 
+    /// An ephemeral deleted and created once more in what is still pending stays.
+    fn settle_ephemeral(&mut self, zxid: Zxid, owner: SessionId, path: &[u8]) {
+        let Some(pending) = self.ephemerals.get_mut(&owner) else { return };
+        if pending.get(path).is_some_and(|last| *last <= zxid) {
+            pending.remove(path);
+        }
+        if pending.is_empty() {
+            self.ephemerals.remove(&owner);
+        }
+    }
+
     fn settle_with_parent(&mut self, zxid: Zxid, path: &[u8]) {
         self.settle(zxid, path);
         if let Some(parent) = crate::base::parent(path) {
@@ -165,6 +174,7 @@ impl Overlay {
         }
     }
 
+    /// Paths touched by what is proposed and not yet applied.
     pub fn count(&self) -> usize {
         self.table.len()
     }
@@ -175,3 +185,7 @@ impl State {
         self.acl.as_deref()
     }
 }
+
+#[cfg(test)]
+#[path = "overlay_test.rs"]
+mod tests;

@@ -2,12 +2,13 @@
 //!
 //! Called by `replica`, once per request, in proposal order. Looks at the tree plus the overlay of what is proposed
 //! and not yet applied. The order of checks is ZooKeeper's (client-protocol.md §9): the first that fails wins.
-//! Tested: prep_test.rs, tests/conformance, the simulator's model.
+//! Tested: prep_test.rs, tests/model.rs, tests/conformance, the simulator's model.
 
 use crate::base::{Path, SessionId, Zxid, parent as parent_of};
 use crate::messages::{AclRef, Client, Identity};
 use crate::wire::acl::perms;
 use crate::wire::client::{CreateRequest, DeleteRequest, SetAclRequest, SetDataRequest};
+use crate::wire::jute::{DecodeError, Reason};
 use crate::wire::txn::{CreateTxn, DeleteTxn, SetAclTxn, SetDataTxn, Txn};
 use crate::wire::{AclList, Decode, ErrorCode, Opcode, OwnedAcl, Reader, Text};
 
@@ -78,7 +79,7 @@ impl View<'_> {
         }
         self.check_session(write, flags.ephemeral)?;
         let parent_path = writable_parent(path)?;
-        let (entries, open) = self.normalise(request.acl, write.identities)?;
+        let acl = self.normalise(request.acl, write.identities)?;
         let parent = self.overlay.state(self.store, parent_path).ok_or(ErrorCode::NoNode)?;
         self.check_acl(&parent, perms::CREATE, write)?;
 
@@ -105,13 +106,12 @@ impl View<'_> {
 
         let parent_cversion = parent.cversion.wrapping_add(1);
         let owner = if flags.ephemeral { write.session.0 } else { 0 };
-        let acl: AclRef = if open { None } else { acl_ref(entries) };
         let acl_list = match &acl {
             None => AclList::OPEN,
             Some(entries) => encode_acl(acl_room, entries),
         };
         if flags.ephemeral {
-            self.overlay.add_ephemeral(write.session, path);
+            self.overlay.add_ephemeral(zxid, write.session, path);
         }
         let born = State {
             path: Path::new(path),
@@ -125,15 +125,18 @@ impl View<'_> {
         };
         self.overlay.put(zxid, born);
         let children_count = parent.children_count + 1;
-        let grown = State { cversion: parent_cversion, children_count, ..parent };
+        // As apply has it: a cversion never falls, not even where it wraps.
+        let cversion = parent.cversion.max(parent_cversion);
+        let grown = State { cversion, children_count, ..parent };
         self.overlay.put(zxid, grown);
-        Ok(Txn::Create(CreateTxn {
+        let txn = CreateTxn {
             path: Text::from_bytes(path),
             data: request.data,
             acl: Some(acl_list),
             ephemeral: flags.ephemeral,
             parent_cversion,
-        }))
+        };
+        Ok(if write.opcode == Opcode::Create2 { Txn::Create2(txn) } else { Txn::Create(txn) })
     }
 
     fn delete<'a>(&mut self, zxid: Zxid, write: &Write<'a>) -> Result<Txn<'a>, ErrorCode> {
@@ -157,7 +160,7 @@ impl View<'_> {
     }
 
     fn set_data<'a>(&mut self, zxid: Zxid, write: &Write<'a>) -> Result<Txn<'a>, ErrorCode> {
-        let request: SetDataRequest = decode(write.body)?;
+        let request: SetDataRequest = decode_judging_path(write.body)?;
         self.check_session(write, false)?;
         let text = request.path;
         let path = text.as_bytes();
@@ -179,19 +182,18 @@ impl View<'_> {
         write: &Write<'a>,
         scratch: &'a mut Scratch,
     ) -> Result<Txn<'a>, ErrorCode> {
-        let request: SetAclRequest = decode(write.body)?;
+        let request: SetAclRequest = decode_judging_path(write.body)?;
         self.check_session(write, false)?;
         let text = request.path;
         let path = text.as_bytes();
         if !path::is_valid(path) {
             return Err(ErrorCode::BadArguments);
         }
-        let (entries, open) = self.normalise(request.acl, write.identities)?;
+        let acl = self.normalise(request.acl, write.identities)?;
         let node = self.overlay.state(self.store, path).ok_or(ErrorCode::NoNode)?;
         self.check_acl(&node, perms::ADMIN, write)?;
         check_version(request.version, node.aversion)?;
         let aversion = node.aversion.wrapping_add(1);
-        let acl: AclRef = if open { None } else { acl_ref(entries) };
         let acl_list = match &acl {
             None => AclList::OPEN,
             Some(entries) => encode_acl(&mut scratch.acl, entries),
@@ -250,24 +252,10 @@ impl View<'_> {
         acl::check(state.acl_entries(), perm, write.identities)
     }
 
-    /// The list to store, and whether it is the open one (the usual case, which allocates nothing).
-    fn normalise(
-        &self,
-        list: Option<AclList<'_>>,
-        identities: &[Identity],
-    ) -> Result<(Vec<OwnedAcl>, bool), ErrorCode> {
+    /// The list to store. The open one, which is the usual case, allocates nothing.
+    fn normalise(&self, list: Option<AclList<'_>>, identities: &[Identity]) -> Result<AclRef, ErrorCode> {
         let list = list.ok_or(ErrorCode::InvalidACL)?;
-        if list.is_open() {
-            return Ok((vec![], true));
-        }
-        let mut entries = vec![];
-        for entry in list.iter() {
-            // world with a null id is a runtime exception in Java; any other null is an invalid ACL.
-            let world = entry.scheme.is_some_and(|scheme| scheme.as_bytes() == b"world");
-            let error = if world { ErrorCode::MarshallingError } else { ErrorCode::InvalidACL };
-            entries.push(entry.to_owned().ok_or(error)?);
-        }
-        acl::normalise(entries, identities).map(|entries| (entries, false))
+        if list.is_open() { Ok(None) } else { acl::normalise(list, identities).map(acl_ref) }
     }
 }
 
@@ -291,13 +279,13 @@ impl Flags {
     }
 }
 
-/// The parent as ZooKeeper cuts it: the text before the last `/`, which is empty for top-level nodes.
+/// The parent as ZooKeeper cuts it: the text before the last `/`, or the root. The path itself need not be valid.
 fn writable_parent(path: &[u8]) -> Result<&[u8], ErrorCode> {
     let slash = path.iter().rposition(|&b| b == b'/').ok_or(ErrorCode::BadArguments)?;
     if path.contains(&0) {
         return Err(ErrorCode::BadArguments);
     }
-    Ok(&path[..slash])
+    Ok(if slash == 0 { b"/" } else { &path[..slash] })
 }
 
 fn check_version(expected: i32, actual: i32) -> Result<(), ErrorCode> {
@@ -312,8 +300,21 @@ fn decode<'a, T: Decode<'a>>(bytes: &'a [u8]) -> Result<T, ErrorCode> {
     T::decode(&mut Reader::new(bytes)).map_err(|_| ErrorCode::MarshallingError)
 }
 
+/// For setData and setACL, which in ZooKeeper judge the path before they trip over a null: BadArguments, where the others
+/// answer MarshallingError.
+fn decode_judging_path<'a, T: Decode<'a>>(bytes: &'a [u8]) -> Result<T, ErrorCode> {
+    T::decode(&mut Reader::new(bytes)).map_err(|error| match error {
+        DecodeError { offset: 0, reason: Reason::Null } => ErrorCode::BadArguments,
+        _ => ErrorCode::MarshallingError,
+    })
+}
+
 fn encode_acl<'a>(room: &'a mut Vec<u8>, entries: &[OwnedAcl]) -> AclList<'a> {
     room.clear();
     crate::wire::jute::encode_vector(room, entries);
     AclList::decode(&mut Reader::new(room)).expect("encoded just now")
 }
+
+#[cfg(test)]
+#[path = "prep_test.rs"]
+mod tests;

@@ -10,9 +10,12 @@
 //! | item | bytes |
 //! |---|---|
 //! | head | u64 zxid, u64 tree digest, u64 nodes, u32 sessions, then per session i64 id, i32 timeout in ms |
-//! | node | u32 length of the path, path, i32 length of the data (-1: null), data, u32 ACL entries (0: open), per entry i32 permissions, u32 length, scheme, u32 length, id; then i64 czxid, mzxid, pzxid, ctime, mtime, owner, i32 version, cversion (stored), aversion, u32 children |
+//! | node | u32 length of the path, path, i32 length of the data (-1: null), data, ACL, stat |
+//! | ACL | u32 entries (0: open), per entry i32 permissions, u32 length, scheme, u32 length, id |
+//! | stat | i64 czxid, mzxid, pzxid, ctime, mtime, owner, i32 version, cversion (stored), aversion, u32 children |
 //!
-//! Tested: snapshot_test.rs (walk under writes equals a copy taken at the start), tests/sim (crash at every write).
+//! Tested: snapshot_test.rs (walk under writes equals a copy taken at the start, every cut and flipped bit of a
+//! payload), tests/sim (crash at every write).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +24,7 @@ use crate::lockfree::Arena;
 use crate::wire::OwnedAcl as Acl;
 
 use super::node::{Node, acl_ref, data_of};
-use super::store::{RECLAIM_BUDGET, ROOT, Store};
+use super::store::{ROOT, Store};
 
 pub struct Walk {
     zxid: Zxid,
@@ -108,45 +111,43 @@ impl Store {
     }
 
     /// Puts one node of a snapshot into an empty or partly loaded tree. Its parent must have come before.
-    pub fn load(&mut self, zxid: Zxid, record: Record<'_>) -> Result<(), LoadError> {
+    pub fn load(&mut self, zxid: Zxid, record: Record<'_>, progress: &mut Progress) -> Result<(), LoadError> {
         let fault = |what| LoadError { what, path: String::from_utf8_lossy(record.path).into_owned() };
-        let parent = match crate::base::parent(record.path) {
-            None if record.path == b"/" => ROOT,
-            None => return Err(fault("a node without a parent")),
-            Some(parent) => self.find(parent).ok_or_else(|| fault("the parent is not before it"))?.0,
-        };
         if !super::path::is_valid(record.path) || record.children_count >= 1 << 31 {
             return Err(fault("not a valid node"));
         }
-        if self.find(record.path).is_some() {
-            return Err(fault("the node is there twice"));
-        }
+        let parent = match crate::base::parent(record.path) {
+            None => ROOT,
+            Some(parent) if progress.parent_path == parent => progress.parent,
+            Some(parent) => {
+                progress.parent = self.find(parent).ok_or_else(|| fault("the parent is not before it"))?.0;
+                progress.parent_path.clear();
+                progress.parent_path.extend_from_slice(parent);
+                progress.parent
+            }
+        };
         let birth = super::node::Birth { zxid, time: 0, owner: record.owner };
-        self.create(
-            zxid,
-            Path::new(record.path),
-            |path, birth, parent| {
-                let mut node = Node::new(path, data_of(record.data), acl_ref(record.acl), birth, parent);
-                node.czxid = record.czxid;
-                node.mzxid = record.mzxid;
-                node.pzxid = record.pzxid;
-                node.ctime = record.ctime;
-                node.mtime = record.mtime;
-                node.version = record.version;
-                node.cversion = record.cversion;
-                node.aversion = record.aversion;
-                node.children_count = record.children_count;
-                node
-            },
-            birth,
-            parent,
-        );
-        self.reclaim(RECLAIM_BUDGET);
+        let mut node =
+            Node::new(Path::new(record.path), data_of(record.data), acl_ref(record.acl), birth, parent);
+        node.czxid = record.czxid;
+        node.mzxid = record.mzxid;
+        node.pzxid = record.pzxid;
+        node.ctime = record.ctime;
+        node.mtime = record.mtime;
+        node.version = record.version;
+        node.cversion = record.cversion;
+        node.aversion = record.aversion;
+        node.children_count = record.children_count;
+        let slot = self.adopt(zxid, node).ok_or_else(|| fault("the node is there twice"))?;
+        if record.children_count > 0 {
+            progress.parents.push(slot);
+            progress.children += u64::from(record.children_count);
+        }
         Ok(())
     }
 
     /// After the last node: does the tree agree with the head, and every node with its children?
-    pub fn check_loaded(&self, head: &Head) -> Result<(), LoadError> {
+    pub fn check_loaded(&self, head: &Head, progress: &Progress) -> Result<(), LoadError> {
         let fault = |what: &'static str, path: &Path| LoadError { what, path: path.to_string() };
         let root = self.find(b"/").ok_or(LoadError { what: "there is no root", path: "/".into() })?.1;
         if self.nodes_count() != head.nodes {
@@ -155,15 +156,30 @@ impl Store {
         if self.digest() != head.digest {
             return Err(fault("the tree digest differs from the head's", &root.path));
         }
-        for slot in 0..self.arena().slots() {
-            let Some(node) = self.arena().latest(slot) else { continue };
-            let children = node.children().map_or(0, |bag| bag.len());
-            if children != node.children_count as usize {
+        // Every node but the root is somebody's child: if those that say they have children have as many, and these are
+        // all there are, nobody else has any.
+        if progress.children != head.nodes - 1 {
+            return Err(fault("the sum of all children differs from the number of nodes", &root.path));
+        }
+        for &slot in &progress.parents {
+            let node = self.node(slot);
+            if node.children().map_or(0, |bag| bag.len()) != node.children_count as usize {
                 return Err(fault("the number of children differs from the node's", &node.path));
             }
         }
         Ok(())
     }
+}
+
+/// How far loading a snapshot is.
+#[derive(Debug, Default)]
+pub struct Progress {
+    parent_path: Vec<u8>,
+    parent: u32,
+    /// Slots of nodes that say they have children.
+    parents: Vec<u32>,
+    /// How many they say they have.
+    children: u64,
 }
 
 fn write_with_parents(arena: &Arena<Node>, walk: &mut Walk, slot: u32, chunk: &mut Vec<u8>) {
@@ -246,12 +262,17 @@ pub struct Record<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadError {
     pub what: &'static str,
+    /// The node concerned; empty where not even its path can be read.
     pub path: String,
 }
 
 impl std::fmt::Display for LoadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} (at {})", self.what, self.path)
+        if self.path.is_empty() {
+            f.write_str(self.what)
+        } else {
+            write!(f, "{} (at {})", self.what, self.path)
+        }
     }
 }
 
@@ -261,7 +282,7 @@ impl Head {
         let (zxid, digest, nodes) = (cursor.u64()?, cursor.u64()?, cursor.u64()?);
         let count = cursor.u32()?;
         let sessions = (0..count)
-            .map(|_| Ok((SessionId(cursor.u64()? as i64), cursor.u32()? as i32)))
+            .map(|_| Ok((SessionId(cursor.i64()?), cursor.i32()?)))
             .collect::<Result<_, LoadError>>()?;
         Ok((Head { zxid: Zxid(zxid as i64), digest, nodes, sessions }, cursor.0))
     }
@@ -272,46 +293,40 @@ impl<'a> Record<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<(Record<'a>, &'a [u8]), LoadError> {
         let mut cursor = Cursor(bytes);
         let path = cursor.sized()?;
+        let record = Record::decode_node(path, &mut cursor)
+            .map_err(|error| LoadError { path: String::from_utf8_lossy(path).into_owned(), ..error })?;
+        Ok((record, cursor.0))
+    }
+
+    fn decode_node(path: &'a [u8], cursor: &mut Cursor<'a>) -> Result<Record<'a>, LoadError> {
         let data = match cursor.u32()? {
             u32::MAX => None,
             length => Some(cursor.take(length as usize)?),
         };
-        let entries = cursor.u32()?;
         let mut acl = vec![];
-        for _ in 0..entries {
+        for _ in 0..cursor.u32()? {
             let perms = cursor.u32()? as i32;
-            let mut text = || {
-                let bytes = cursor.sized()?;
-                String::from_utf8(bytes.to_vec())
-                    .map_err(|_| LoadError { what: "an ACL that is not UTF-8", path: String::new() })
-            };
-            acl.push(Acl { perms, scheme: text()?, id: text()? });
+            acl.push(Acl { perms, scheme: cursor.text()?, id: cursor.text()? });
         }
         if acl.is_empty() {
             acl.push(Acl::new(crate::wire::acl::perms::ALL, "world", "anyone"));
         }
-        let mut long = || cursor.u64().map(|value| value as i64);
-        let (czxid, mzxid, pzxid, ctime, mtime, owner) =
-            (long()?, long()?, long()?, long()?, long()?, long()?);
-        let mut int = || cursor.u32().map(|value| value as i32);
-        let (version, cversion, aversion) = (int()?, int()?, int()?);
-        let children_count = cursor.u32()?;
-        let record = Record {
+        // Fields are read in the order in which they are written here.
+        Ok(Record {
             path,
             data,
             acl,
-            czxid,
-            mzxid,
-            pzxid,
-            ctime,
-            mtime,
-            owner,
-            version,
-            cversion,
-            aversion,
-            children_count,
-        };
-        Ok((record, cursor.0))
+            czxid: cursor.i64()?,
+            mzxid: cursor.i64()?,
+            pzxid: cursor.i64()?,
+            ctime: cursor.i64()?,
+            mtime: cursor.i64()?,
+            owner: cursor.i64()?,
+            version: cursor.i32()?,
+            cversion: cursor.i32()?,
+            aversion: cursor.i32()?,
+            children_count: cursor.u32()?,
+        })
     }
 }
 
@@ -332,6 +347,12 @@ impl<'a> Cursor<'a> {
         self.take(length)
     }
 
+    fn text(&mut self) -> Result<String, LoadError> {
+        let bytes = self.sized()?.to_vec();
+        String::from_utf8(bytes)
+            .map_err(|_| LoadError { what: "an ACL that is not UTF-8", path: String::new() })
+    }
+
     fn u32(&mut self) -> Result<u32, LoadError> {
         Ok(u32::from_be_bytes(self.take(4)?.try_into().expect("four bytes were taken")))
     }
@@ -339,4 +360,16 @@ impl<'a> Cursor<'a> {
     fn u64(&mut self) -> Result<u64, LoadError> {
         Ok(u64::from_be_bytes(self.take(8)?.try_into().expect("eight bytes were taken")))
     }
+
+    fn i32(&mut self) -> Result<i32, LoadError> {
+        self.u32().map(|value| value as i32)
+    }
+
+    fn i64(&mut self) -> Result<i64, LoadError> {
+        self.u64().map(|value| value as i64)
+    }
 }
+
+#[cfg(test)]
+#[path = "snapshot_test.rs"]
+mod tests;

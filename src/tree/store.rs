@@ -39,8 +39,12 @@ pub struct Store {
     pub(super) walk: Option<Walk>,
 }
 
-/// What one transaction may leave to free, with room to catch up.
-pub const RECLAIM_BUDGET: usize = 16;
+/// Holes that a bag may always have.
+const HOLES_MIN: usize = 64;
+
+fn is_hollow(bag: &Bag) -> bool {
+    bag.holes() > HOLES_MIN && bag.holes() > 4 * bag.len()
+}
 
 /// Slot of the root: the first node ever made, never deleted.
 pub const ROOT: u32 = 0;
@@ -93,7 +97,10 @@ impl Store {
         birth: Birth,
         parent: u32,
     ) -> u32 {
-        debug_assert!(path.bytes() == b"/" || self.node(parent).is_alive());
+        debug_assert!(
+            self.arena.slots() == ROOT || self.node(parent).is_alive(),
+            "only the root has no parent"
+        );
         let hash = self.key.hash(path.bytes());
         let existing = self
             .find_any(hash, path.bytes())
@@ -113,18 +120,7 @@ impl Store {
                 self.arena.update(&self.publisher, slot, zxid.version(), node);
                 slot
             }
-            None => {
-                let slot = self.arena.insert(zxid.version(), node);
-                self.index.insert(hash, slot);
-                let at = slot as usize;
-                if self.positions.len() <= at {
-                    self.positions.resize(at + 1, 0);
-                }
-                if slot != ROOT {
-                    self.positions[at] = self.bag_of(zxid, parent).push(slot);
-                }
-                slot
-            }
+            None => self.enter(zxid, hash, node, parent),
         };
         if let Some(owner) = owner {
             self.ephemerals.entry(owner).or_default().insert(slot);
@@ -133,12 +129,52 @@ impl Store {
         slot
     }
 
-    /// The bag of a parent's children, made with the first of them.
+    /// Puts a node of a snapshot into the tree as it is, under the parent it names. `None` if its path is there already.
+    /// Readers must not have been told of anything yet.
+    pub(super) fn adopt(&mut self, zxid: Zxid, mut node: Node) -> Option<u32> {
+        let hash = self.key.hash(node.path.bytes());
+        if self.find_any(hash, node.path.bytes()).is_some() {
+            return None;
+        }
+        node.digest = node.compute_digest();
+        self.count_in(&node);
+        let (owner, parent) = (node.ephemeral_owner(), node.parent);
+        let slot = self.enter(zxid, hash, node, parent);
+        if let Some(owner) = owner {
+            self.ephemerals.entry(owner).or_default().insert(slot);
+        }
+        self.newest = self.newest.max(zxid);
+        Some(slot)
+    }
+
+    /// A slot for a node that has none: arena, index, bag.
+    fn enter(&mut self, zxid: Zxid, hash: u64, node: Node, parent: u32) -> u32 {
+        let slot = self.arena.insert(zxid.version(), node);
+        self.index.insert(hash, slot);
+        let at = slot as usize;
+        if self.positions.len() <= at {
+            self.positions.resize(at + 1, 0);
+        }
+        if slot != ROOT {
+            self.positions[at] = self.bag_of(zxid, parent).push(slot);
+        }
+        slot
+    }
+
+    /// The bag of a parent's children. Made with the first of them, and made anew where most of it is holes: a bag never
+    /// shrinks, and each listing steps over its holes. Readers of older versions keep the old one, from which nothing
+    /// is taken any more: what they find in it and is gone has no version that they could read.
     fn bag_of(&mut self, zxid: Zxid, parent: u32) -> triomphe::Arc<Bag> {
-        if let Some(bag) = self.node(parent).children_bag() {
-            return bag;
+        let old = self.node(parent).children_bag();
+        if let Some(bag) = &old
+            && !is_hollow(bag)
+        {
+            return bag.clone();
         }
         let bag = triomphe::Arc::new(Bag::new());
+        for slot in old.iter().flat_map(|old| old.iter()) {
+            self.positions[slot as usize] = bag.push(slot);
+        }
         let for_node = bag.clone();
         self.update(zxid, parent, |node| node.set_children(for_node));
         bag
@@ -163,6 +199,10 @@ impl Store {
     /// Deletes a living node without children.
     pub fn delete(&mut self, zxid: Zxid, slot: u32) {
         assert!(slot != ROOT, "the root is never deleted");
+        let parent = self.node(slot).parent;
+        if self.node(parent).children().is_some_and(is_hollow) {
+            self.bag_of(zxid, parent);
+        }
         self.before_change(slot);
         let old = self.node(slot);
         assert!(old.is_alive() && old.children_count == 0);
@@ -215,19 +255,27 @@ impl Store {
         self.index.reclaim(&self.publisher);
     }
 
+    /// Takes a deleted node that nobody may see any more out of index and bag; and with the last of its children a
+    /// parent which had to wait for them, as their places are in its bag.
     fn unlink_if_dead(&mut self, slot: u32, horizon: u64) {
-        let Some(node) = self.arena.latest(slot) else { return };
-        let since = self.arena.latest_since(slot).expect("it has a latest version");
-        if node.is_alive() || since > horizon {
-            return;
+        let mut slot = slot;
+        loop {
+            let Some(node) = self.arena.latest(slot) else { return };
+            let since = self.arena.latest_since(slot).expect("it has a latest version");
+            let is_empty = node.children().is_none_or(Bag::is_empty);
+            if node.is_alive() || since > horizon || !is_empty {
+                return;
+            }
+            let (hash, parent) = (self.key.hash(node.path.bytes()), node.parent);
+            let bag = self.arena.latest(parent).and_then(Node::children);
+            bag.expect("a parent outlives its children").remove(self.positions[slot as usize]);
+            let found = self.index.remove(hash, slot);
+            assert!(found, "a slot is in the index as long as it is in its parent's bag");
+            // Readers that began before now may hold the slot: it is freed when each has begun a later turn.
+            let stamp = self.newest.version().max(self.publisher.published()) + 1;
+            self.arena.release(&self.publisher, slot, stamp);
+            slot = parent;
         }
-        let (hash, parent) = (self.key.hash(node.path.bytes()), node.parent);
-        let bag = self.arena.latest(parent).and_then(Node::children_bag);
-        bag.expect("a parent outlives its children").remove(self.positions[slot as usize]);
-        self.index.remove(hash, slot);
-        // Readers that began before now may hold the slot: it is freed when each has begun a later turn.
-        let stamp = self.newest.version().max(self.publisher.published()) + 1;
-        self.arena.release(&self.publisher, slot, stamp);
     }
 
     /// A snapshot that is being taken keeps what this change would hide from it.
@@ -248,7 +296,7 @@ impl Store {
         let slots = self.ephemerals.get(&session);
         let mut paths: Vec<Path> =
             slots.into_iter().flatten().map(|&slot| self.node(slot).path.clone()).collect();
-        paths.sort_unstable_by(|a, b| a.bytes().cmp(b.bytes()));
+        paths.sort_unstable();
         paths
     }
 
@@ -293,3 +341,7 @@ impl Store {
         &self.arena
     }
 }
+
+#[cfg(test)]
+#[path = "store_test.rs"]
+mod tests;

@@ -42,7 +42,7 @@ def create_get_set_delete(port):
     client = connected(port)
     assert client.create("/a", b"one") == "/a"
     data, stat = client.get("/a")
-    assert data == b"one" and stat.version == 0 and stat.data_length == 3
+    assert data == b"one" and stat.version == 0 and stat.dataLength == 3
     stat = client.set("/a", b"three", version=0)
     assert stat.version == 1 and stat.mzxid > stat.czxid
     raises(BadVersionError, client.set, "/a", b"", version=0)
@@ -57,10 +57,10 @@ def create_get_set_delete(port):
     client.delete("/a", version=1)
     assert client.exists("/a") is None
     client.ensure_path("/p/q/r")
-    assert client.exists("/p/q/r").num_children == 0
+    assert client.exists("/p/q/r").numChildren == 0
     assert client.sync("/p") == "/p"
     path, stat = client.create("/stated", b"12", include_data=True)
-    assert path == "/stated" and stat.data_length == 2
+    assert path == "/stated" and stat.dataLength == 2
     big = bytes(range(256)) * 4000
     client.create("/big", big)
     assert client.get("/big")[0] == big
@@ -75,7 +75,7 @@ def children(port):
         result.get(timeout=BOUND)
     assert sorted(client.get_children("/p")) == names
     found, stat = client.get_children("/p", include_data=True)
-    assert sorted(found) == names and stat.num_children == 200 and stat.cversion == 200
+    assert sorted(found) == names and stat.numChildren == 200 and stat.cversion == 200
     reads = [client.get_async("/p/" + name) for name in names]
     assert [read.get(timeout=BOUND)[0].decode() for read in reads] == names
     client.stop()
@@ -88,7 +88,7 @@ def ephemerals_and_sequences(port):
     second = owner.create("/q/n-", ephemeral=True, sequence=True)
     assert (first, second) == ("/q/n-0000000000", "/q/n-0000000001")
     owner.create("/e", ephemeral=True)
-    assert other.exists("/e").owner_session_id == owner.client_id[0]
+    assert other.exists("/e").ephemeralOwner == owner.client_id[0]
     raises(NoChildrenForEphemeralsError, owner.create, "/e/child")
     gone = threading.Event()
     assert other.exists("/e", watch=lambda event: gone.set()) is not None
@@ -250,7 +250,7 @@ def survives_a_restart(port):
         assert KazooState.LOST not in states, states
     assert client.client_id[0] == session
     data, stat = client.retry(client.get, "/e")
-    assert data == b"mine" and stat.owner_session_id == session
+    assert data == b"mine" and stat.ephemeralOwner == session
     client.retry(client.set, "/watched", b"after")
     with changed:
         assert changed.wait_for(lambda: seen[-1] == b"after", BOUND), seen

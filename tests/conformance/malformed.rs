@@ -70,7 +70,9 @@ fn a_body_that_cannot_be_decoded_is_a_marshalling_error() {
             }
             client.send_raw(9, opcode.code(), &body);
             let reply = client.next_reply();
-            assert_eq!((reply.xid, reply.err), (9, -5), "{opcode}: {name}");
+            // setData alone judges the path before it trips over the null.
+            let judged = opcode == Opcode::SetData && name == "a null path";
+            assert_eq!((reply.xid, reply.err), (9, if judged { -8 } else { -5 }), "{opcode}: {name}");
             assert!(reply.body.is_empty(), "{opcode}: {name}");
         }
     }

@@ -20,6 +20,9 @@ use super::wait::{BOUND, until};
 /// Ports below those which the kernel hands to outgoing connections: one of those could take ours while we are down.
 const PORTS: std::ops::Range<u32> = 18_000..32_000;
 
+/// A server that is only coming up may take a connection and never answer on it: then another one is tried.
+const GLANCE: Duration = Duration::from_secs(2);
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// The lines of a `zoo.cfg`, and how to run the server that reads it.
@@ -195,7 +198,7 @@ impl Server {
             if let Some(status) = self.exit_status() {
                 panic!("the server ended with {status}:\n{}", self.output());
             }
-            self.try_word("srvr").filter(|text| text.contains("\nMode: ")).map(|_| ())
+            self.try_word("srvr", GLANCE).filter(|text| text.contains("\nMode: ")).map(|_| ())
         });
     }
 
@@ -237,12 +240,12 @@ impl Server {
 
     /// A four-letter word's answer; panics where there is none.
     pub fn word(&self, word: &str) -> String {
-        self.try_word(word).unwrap_or_else(|| panic!("no answer to {word}:\n{}", self.output()))
+        self.try_word(word, BOUND).unwrap_or_else(|| panic!("no answer to {word}:\n{}", self.output()))
     }
 
-    fn try_word(&self, word: &str) -> Option<String> {
+    fn try_word(&self, word: &str, bound: Duration) -> Option<String> {
         let mut stream = TcpStream::connect(self.address()).ok()?;
-        stream.set_read_timeout(Some(BOUND)).ok()?;
+        stream.set_read_timeout(Some(bound)).ok()?;
         stream.write_all(word.as_bytes()).ok()?;
         let mut text = String::new();
         stream.read_to_string(&mut text).ok()?;

@@ -169,6 +169,7 @@ fn sleeping_tests_fail() {
     assert!(rules::sleeps(&source("tests/a.rs", text), 1).is_empty());
     assert_eq!(rules::sleeps(&source("tests/a.rs", text), 2).len(), 1, "the list may only shrink");
     assert!(rules::sleeps(&source("src/a_test.rs", "doorbell.prepare_sleep()"), 0).is_empty());
+    assert!(rules::sleeps(&source("src/a_test.rs", "fn sleep() {} bell.sleep()"), 0).is_empty());
 }
 
 #[test]
@@ -180,7 +181,8 @@ fn missing_bans_are_found() {
 
 #[test]
 fn modules_for_tests_only_are_recognised() {
-    let text = "mod a;\n#[cfg(test)]\nmod model_disk;\n#[cfg(all(test, not(loom)))]\n#[path = \"b_test.rs\"]\nmod tests;\n#[cfg(loom)]\nmod c;";
+    let text = "mod a;\n#[cfg(test)]\nmod model_disk;\n#[cfg(all(test, not(loom)))]\n#[path = \"b_test.rs\"]\n\
+                mod tests;\n#[cfg(loom)]\nmod c;";
     let found: Vec<String> = test_only_modules("src/log/mod.rs", text).into_iter().collect();
     assert_eq!(found, ["src/log/b_test.rs", "src/log/model_disk.rs"]);
     let child: Vec<String> =
