@@ -112,7 +112,9 @@ impl Replica {
     pub fn next_wakeup(&self) -> Option<Instant> {
         // At least once a tick, so that a gap in our own clock is noticed as one.
         let heartbeat = self.now.instant + self.settings.tick;
-        let due = self.sessions.next_due().map_or(heartbeat, |due| due.min(heartbeat));
+        // Sessions that are due while nothing can be written stay due: they must not wake us again and again.
+        let due = self.sessions.next_due().filter(|_| self.can_expire());
+        let due = due.map_or(heartbeat, |due| due.min(heartbeat));
         Some(self.snapshots.next_wakeup(self.now.instant).map_or(due, |at| at.min(due)))
     }
 
@@ -199,13 +201,15 @@ impl Replica {
         assert!(now.instant >= self.now.instant, "the monotone clock stepped back");
         let gap = now.instant.since(self.now.instant);
         // A driver that is alive steps at least once a tick; what goes beyond is time nobody could have been heard in.
-        let alive = self.settings.tick * 2;
-        if gap > alive {
+        let tick = self.settings.tick;
+        if gap > tick {
+            self.sessions.extend(gap - tick);
+        }
+        if gap > tick * 2 {
             tracing::warn!(
                 gap_ms = gap.as_millis() as u64,
                 "this process stood still: session deadlines move by the gap"
             );
-            self.sessions.extend(gap - self.settings.tick);
         }
         self.now = now;
     }
@@ -334,8 +338,12 @@ impl Replica {
         outputs.extend(commands.into_iter().map(Output::Log));
     }
 
+    fn can_expire(&self) -> bool {
+        !self.space_low && !self.is_full()
+    }
+
     fn expire_sessions(&mut self) {
-        if self.space_low || self.is_full() {
+        if !self.can_expire() {
             return; // the ids stay due
         }
         let identities = self.no_identities.clone();

@@ -1,7 +1,5 @@
 //! What clients do, and what they make of what comes back.
 
-use std::time::Duration;
-
 use crate::base::{SessionId, Zxid};
 use crate::wire::client::{ConnectResponse, ReplyHeader};
 use crate::wire::frame::{Frame, split};
@@ -79,25 +77,30 @@ impl World {
                     client.request(actor.workload.operation(), &mut self.history, &mut bytes);
                 }
             }
-            Phase::Quiet => {}
+            Phase::Quiet | Phase::Still => {}
             Phase::Closing => client.request(Operation::CloseSession, &mut self.history, &mut bytes),
         }
-        let silent = bytes.is_empty();
-        if silent && client.outstanding.is_empty() {
-            client.request(Operation::Ping, &mut self.history, &mut bytes);
+        let silent_since = actor.heard_ns;
+        let third = self.keepalive(index);
+        let now = self.now_ns();
+        let still = self.phase == Phase::Still;
+        let actor = &mut self.actors[index];
+        if bytes.is_empty() && !still && now - silent_since >= third.as_nanos() as u64 / 2 {
+            actor.client.request(Operation::Ping, &mut self.history, &mut bytes);
         }
-        let timeout_ms = client.session.as_ref().map_or(1_000, |known| known.timeout_ms);
+        let silent = bytes.is_empty();
         if !bytes.is_empty() {
+            actor.heard_ns = now;
             self.trace.note("request", &[index as u64, bytes.len() as u64]);
             self.send_up(socket, bytes);
         }
-        // It lets itself be heard in time, whatever else it does.
-        let third = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0) / 3);
-        let pause = Self::jitter(&mut self.acting, self.shape.think, true).min(third);
-        let pause = if self.phase >= Phase::Quiet && silent { third } else { pause };
-        if !std::mem::replace(&mut self.actors[index].acting, true) {
-            self.after(pause, Event::Act { client: index });
-        }
+        // It lets itself be heard in time, whatever else it does. With nothing to send it waits to be answered.
+        let pause = if silent {
+            third / 2
+        } else {
+            Self::jitter(&mut self.acting, self.shape.think, true).min(third)
+        };
+        self.act_in(index, pause);
     }
 
     /// The server's output as it leaves: the newest zxid that it tells anybody.
@@ -151,19 +154,10 @@ impl World {
                     format!("client {index}"),
                 );
             }
-            News::Refused => {
-                let new = matches!(self.actors[index].client.state, State::Connecting { honest: true })
-                    && self.actors[index].client.stream.zxid == Zxid::ZERO;
-                if new
-                    && !was_full
-                    && self.counts.expired == 0
-                    && self.counts.resumed == 0
-                    && self.phase > Phase::Faults
-                {
-                    return violation("a new session is opened", format!("client {index} was refused"));
-                }
-                self.cut(index, Cut::Close);
+            News::NotOpened if !was_full => {
+                return violation("a new session is opened", format!("client {index} was refused"));
             }
+            News::Refused | News::NotOpened => self.cut(index, Cut::Close),
             News::SessionOver => self.cut(index, Cut::Close),
         }
         Ok(())

@@ -51,7 +51,10 @@ pub struct Outstanding {
 pub enum News {
     Opened,
     Resumed,
+    /// A session that was asked for is no more, or the password was wrong.
     Refused,
+    /// A new session was asked for, and there is none.
+    NotOpened,
     Reply,
     Event,
     SystemError,
@@ -217,7 +220,7 @@ impl Client {
             if honest {
                 self.session = None;
             }
-            return Ok(News::Refused);
+            return Ok(if asked.is_some() { News::Refused } else { News::NotOpened });
         }
         let id = response.session_id;
         if !honest {
@@ -247,7 +250,7 @@ impl Client {
                     format!("client {}: {id} was resumed after its end", self.index),
                 );
             }
-            None if !history.model.is_alive(id) => {
+            None if !history.model.sessions.contains_key(&id) => {
                 return violation(
                     "acknowledged is durable",
                     format!("client {}: {id} was opened and is not in the log", self.index),

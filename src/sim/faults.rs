@@ -134,8 +134,12 @@ impl World {
     fn stall(&mut self) {
         let gap = self.disturber.prng.below(self.shape.tick.as_nanos() as u64 * 30);
         self.trace.note("stall", &[gap]);
+        if self.now_ns() < self.stalled_until {
+            return;
+        }
         self.stalled_until = self.now_ns() + gap;
-        self.history.on_stall(gap);
+        // A gap counts as one tick of silence, however long it is.
+        self.history.on_stall(gap.saturating_sub(self.shape.tick.as_nanos() as u64));
     }
 
     /// Damages a copy of the disk and starts from it: refused with the file's name, or right as far as can be proven.

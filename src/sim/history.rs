@@ -111,10 +111,10 @@ impl History {
         if let Some(ms) = timeout_ms {
             heard.timeout_ns = u64::try_from(ms).unwrap_or(0) * 1_000_000;
         }
-        if now_ns - heard.last_ns > heard.timeout_ns / 2 {
+        if now_ns.saturating_sub(heard.last_ns) > heard.timeout_ns / 2 {
             heard.silent_until_ns = now_ns;
         }
-        heard.last_ns = now_ns;
+        heard.last_ns = heard.last_ns.max(now_ns);
     }
 
     /// The server process stood still: nobody could have been heard.

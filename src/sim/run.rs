@@ -71,7 +71,9 @@ impl World {
         }
         self.heal();
         // Until everybody has his answers once, a connection from before may still break.
-        self.until("every client gets its answers after the healing", |world| world.is_answered(true))?;
+        self.until("every client gets its answers after the healing", |world| {
+            world.is_answered(true) && !world.is_late()
+        })?;
         self.steady = true;
         for actor in &mut self.actors {
             actor.left = 25;
@@ -81,8 +83,10 @@ impl World {
         })?;
         self.phase = Phase::Quiet;
         self.until("sessions that nobody keeps expire, and work ends", |world| {
-            world.is_answered(false) && world.is_at_rest() && world.only_kept_sessions()
+            world.is_answered(false) && world.only_kept_sessions() && !world.snapshot_thread.is_busy()
         })?;
+        self.phase = Phase::Still;
+        self.until("work ends", World::is_at_rest)?;
         self.check_memory()?;
         self.audit("at rest")?;
         self.phase = Phase::Closing;
@@ -101,7 +105,6 @@ impl World {
     fn heal(&mut self) {
         self.trace.note("healed", &[self.now_ns()]);
         self.phase = Phase::Healed;
-        self.stalled_until = 0;
         self.set_space(false);
         for actor in &mut self.actors {
             actor.left = 0;
@@ -122,7 +125,7 @@ impl World {
         }
     }
 
-    fn until(&mut self, stage: &'static str, done: impl Fn(&mut World) -> bool) -> Result<(), Stop> {
+    fn until(&mut self, stage: &'static str, done: fn(&mut World) -> bool) -> Result<(), Stop> {
         let (tick, ns) = (self.tick, self.now_ns());
         loop {
             for _ in 0..32 {
@@ -162,7 +165,13 @@ impl World {
         })
     }
 
-    fn is_at_rest(&self) -> bool {
+    /// Packets from before the healing are still under way.
+    fn is_late(&self) -> bool {
+        let soon = self.now_ns() + self.shape.packet.as_nanos() as u64 * 4;
+        self.now_ns() < self.stalled_until || self.sockets.values().any(|socket| socket.up_last_ns > soon)
+    }
+
+    fn is_at_rest(&mut self) -> bool {
         let Process::Up(server) = &self.process else { return false };
         let quiet_clients = self.actors.iter().all(|actor| actor.client.outstanding.is_empty());
         let quiet_wires = self

@@ -81,7 +81,10 @@ pub(super) struct Actor {
     pub client: Client,
     pub workload: Workload,
     pub socket: Option<u64>,
-    pub acting: bool,
+    /// Its next act; another event of it is an old one, overtaken by this.
+    pub acts_at_ns: u64,
+    /// When it last sent something.
+    pub heard_ns: u64,
     /// Requests still to be made in the phase that counts them.
     pub left: u64,
 }
@@ -92,6 +95,8 @@ pub(super) enum Phase {
     Faults,
     Healed,
     Quiet,
+    /// Not even pings.
+    Still,
     Closing,
 }
 
@@ -208,7 +213,8 @@ impl World {
             client: Client::new(index),
             workload: Workload::new(plan.seed, index, shape.names),
             socket: None,
-            acting: false,
+            acts_at_ns: 0,
+            heard_ns: 0,
             left: 0,
         });
         let wall_offset_ms = 1_700_000_000_000;
@@ -287,11 +293,26 @@ impl World {
         Duration::from_nanos(usual.as_nanos() as u64 * percent / 100 + prng.below(1_000))
     }
 
+    /// The client acts soon.
     pub(super) fn act_later(&mut self, client: usize) {
-        if !std::mem::replace(&mut self.actors[client].acting, true) {
-            let delay = Self::jitter(&mut self.acting, self.shape.think, true);
-            self.after(delay, Event::Act { client });
+        let delay = Self::jitter(&mut self.acting, self.shape.think, true).min(self.keepalive(client));
+        self.act_in(client, delay);
+    }
+
+    /// The client acts after `delay`, or sooner if it was about to.
+    pub(super) fn act_in(&mut self, client: usize, delay: Duration) {
+        let (now, at) = (self.now_ns(), self.now_ns() + 1 + delay.as_nanos() as u64);
+        let next = &mut self.actors[client].acts_at_ns;
+        if *next <= now || at < *next {
+            *next = at;
+            self.at(at, Event::Act { client });
         }
+    }
+
+    /// A client lets itself be heard this often.
+    pub(super) fn keepalive(&self, client: usize) -> Duration {
+        let timeout_ms = self.actors[client].client.session.as_ref().map_or(1_000, |known| known.timeout_ms);
+        Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0) / 3)
     }
 
     /// The next event. False if there is none, which can't be while clients live.
@@ -321,10 +342,8 @@ impl World {
             Event::Reset { socket } => self.end_on_server(socket),
             Event::Read { socket } => self.on_read(socket)?,
             Event::Linger { socket } => self.end_on_server(socket),
-            Event::Act { client } => {
-                self.actors[client].acting = false;
-                self.act(client)?;
-            }
+            Event::Act { client } if self.actors[client].acts_at_ns == ns => self.act(client)?,
+            Event::Act { .. } => {}
             Event::Disturb => self.disturb()?,
         }
         Ok(true)
