@@ -98,7 +98,7 @@ impl std::fmt::Debug for Blob {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(ringkeeper_loom)))]
 mod tests {
     use super::*;
 

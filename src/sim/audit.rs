@@ -40,7 +40,6 @@ impl World {
                 );
             }
         }
-        drop(reading);
         server.auditor.park();
         self.check_digest(when)
     }

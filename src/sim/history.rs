@@ -295,7 +295,7 @@ impl History {
         self.records.truncate(last.0 as usize + 1);
         self.logged.retain(|_, zxid| *zxid <= last);
         self.last_cxid.clear();
-        for (&(session, cxid), _) in &self.logged {
+        for &(session, cxid) in self.logged.keys() {
             let newest = self.last_cxid.entry(session).or_insert(cxid);
             *newest = (*newest).max(cxid);
         }

@@ -65,7 +65,7 @@ impl World {
     fn run_checked(&mut self) -> Result<(), Stop> {
         while self.tick < self.plan.ticks {
             self.step()?;
-            if self.tick % 512 == 0 {
+            if self.tick.is_multiple_of(512) {
                 self.check_digest("under way")?;
             }
         }

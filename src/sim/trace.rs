@@ -41,14 +41,6 @@ impl Trace {
         self.hasher.write(bytes);
     }
 
-    /// Text for the reader only; not hashed.
-    pub fn say(&mut self, text: impl FnOnce() -> String) {
-        if self.text {
-            let text = text();
-            self.line(format_args!("  {text}"));
-        }
-    }
-
     fn line(&mut self, line: fmt::Arguments<'_>) {
         if self.print {
             println!("{line}");
