@@ -2,6 +2,10 @@
 //!
 //! Every test has a server of its own. The expectations are ZooKeeper 3.9's: `tests/against-apache` runs these same
 //! tests against Apache ZooKeeper. What they can't share is marked by `is_ringkeeper()`.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "these tests drive real processes in real time, with threads of their own"
+)]
 
 #[path = "support/mod.rs"]
 mod support;

@@ -12,8 +12,10 @@ use ringkeeper::wire::ErrorCode;
 use crate::support::client::PERSISTENT;
 use crate::support::{Client, Config, until};
 
-/// Room for two segments of the least size, a snapshot, and then not much.
-const DISK_BYTES: u64 = 24 << 20;
+/// Room for two segments, a snapshot, and then not much.
+const DISK_BYTES: u64 = 48 << 20;
+/// One segment: large enough that the server has noticed long before it is used up.
+const SEGMENT_KIB: u64 = 8 << 10;
 
 struct Disk(PathBuf);
 
@@ -58,7 +60,8 @@ fn fill(folder: &Path) -> PathBuf {
 fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
     let folder = crate::support::server::folder("disk");
     let disk = Disk::mount(&folder);
-    let mut server = Config::default().data_dir(&folder.join("data")).start();
+    let mut server =
+        Config::default().set("preAllocSize", SEGMENT_KIB).data_dir(&folder.join("data")).start();
     let mut client = Client::connect(&server);
     client.create("/a", b"", PERSISTENT);
     client.create("/small", b"before", PERSISTENT);

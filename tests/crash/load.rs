@@ -99,34 +99,93 @@ fn live_and_die(server: &mut Server, round: u64, acknowledgements: u64, random: 
     writers.into_iter().map(|writer| writer.join().expect("the writer's own checks hold")).collect()
 }
 
+/// What a restarted server holds below one writer's znode.
+struct Found {
+    /// Data by path, without the counter.
+    znodes: BTreeMap<String, Vec<u8>>,
+    counter: u64,
+    zxid: i64,
+}
+
+fn look(client: &mut Client, name: &str) -> Found {
+    let counter = String::from_utf8(client.data(&format!("{name}/counter"))).expect("digits");
+    let children = client.children(name, false).expect("acknowledged before the load");
+    let paths = children.iter().filter(|child| *child != "counter").map(|child| format!("{name}/{child}"));
+    let znodes = paths.map(|path| (path.clone(), client.data(&path))).collect();
+    Found { znodes, counter: counter.parse().expect("digits"), zxid: client.zxid }
+}
+
+/// What is wrong with it, if anything.
+fn judge(found: &Found, story: &Story, name: &str) -> Result<(), String> {
+    if let Some(lost) = story.acknowledged.iter().find(|path| !found.znodes.contains_key(*path)) {
+        return Err(format!("{lost} was acknowledged and is lost"));
+    }
+    for (path, data) in &found.znodes {
+        match story.sent.get(path) {
+            None => return Err(format!("{path}: nobody created it")),
+            Some(sent) if sent != data => return Err(format!("{path}: not what was written")),
+            Some(_) => {}
+        }
+    }
+    let range = story.counter_acknowledged..=story.counter_sent;
+    if !range.contains(&found.counter) {
+        return Err(format!("{name}: the counter is {}, not within {range:?}", found.counter));
+    }
+    if found.zxid < story.zxid {
+        return Err(format!("zxid 0x{:x}, and 0x{:x} was told to {name}", found.zxid, story.zxid));
+    }
+    // A session's writes take effect in their order: n1 up to some number, and the counter beside it.
+    let count = found.znodes.len() as u64;
+    if let Some(hole) = (1..=count).find(|number| !found.znodes.contains_key(&format!("{name}/n{number}"))) {
+        return Err(format!("{name}: n{hole} is missing among {count}"));
+    }
+    if found.counter != count && found.counter + 1 != count {
+        return Err(format!("{name}: the counter is {} beside n{count}", found.counter));
+    }
+    Ok(())
+}
+
 fn check(server: &Server, round: u64, stories: &[Story]) {
     let mut client = Client::connect(server);
     for (writer, story) in stories.iter().enumerate() {
         let name = format!("/r{round}w{writer}");
-        let there = client.children(&name, false).expect("acknowledged before the load");
-        for path in &story.acknowledged {
-            assert!(
-                there.iter().any(|child| path.ends_with(&format!("/{child}"))),
-                "{path} was acknowledged and is lost"
-            );
-        }
-        for child in there.iter().filter(|child| *child != "counter") {
-            let path = format!("{name}/{child}");
-            let sent = story.sent.get(&path).unwrap_or_else(|| panic!("{path}: nobody created it"));
-            assert_eq!(client.data(&path), *sent, "{path}: not what was written");
-        }
-        let counter = String::from_utf8(client.data(&format!("{name}/counter"))).expect("digits");
-        let counter: u64 = counter.parse().expect("digits");
-        let range = story.counter_acknowledged..=story.counter_sent;
-        assert!(range.contains(&counter), "{name}: the counter is {counter}, not within {range:?}");
-        assert!(client.zxid >= story.zxid, "zxid {:x} after {:x}", client.zxid, story.zxid);
-        // No hole: n1 up to some number.
-        let mut numbers: Vec<u64> =
-            there.iter().filter_map(|child| child.strip_prefix('n')?.parse().ok()).collect();
-        numbers.sort_unstable();
-        let whole: Vec<u64> = (1..=numbers.len() as u64).collect();
-        assert_eq!(numbers, whole, "{name}: a session's writes take effect in their order");
+        let found = look(&mut client, &name);
+        judge(&found, story, &name).unwrap_or_else(|fault| panic!("{fault}"));
     }
+}
+
+#[test]
+fn the_judge_sees_what_is_lost_invented_changed_or_out_of_order() {
+    let path = |number: u64| format!("/w/n{number}");
+    let story = || Story {
+        sent: (1..=5).map(|number| (path(number), vec![number as u8])).collect(),
+        acknowledged: (1..=3).map(path).collect(),
+        counter_acknowledged: 3,
+        counter_sent: 5,
+        zxid: 10,
+    };
+    let found = |last: u64| Found {
+        znodes: (1..=last).map(|number| (path(number), vec![number as u8])).collect(),
+        counter: last,
+        zxid: 10,
+    };
+    for last in 3..=5 {
+        assert_eq!(judge(&found(last), &story(), "/w"), Ok(()));
+    }
+    assert!(judge(&found(2), &story(), "/w").is_err_and(|fault| fault.contains("lost")));
+    assert!(judge(&found(6), &story(), "/w").is_err_and(|fault| fault.contains("nobody")));
+    let mut changed = found(4);
+    changed.znodes.insert(path(2), vec![9]);
+    assert!(judge(&changed, &story(), "/w").is_err_and(|fault| fault.contains("not what")));
+    let mut holed = found(5);
+    holed.znodes.remove(&path(4));
+    assert!(judge(&holed, &story(), "/w").is_err_and(|fault| fault.contains("missing")));
+    let behind = Found { counter: 2, ..found(4) };
+    assert!(judge(&behind, &story(), "/w").is_err_and(|fault| fault.contains("counter")));
+    let behind = Found { counter: 3, ..found(5) };
+    assert!(judge(&behind, &story(), "/w").is_err_and(|fault| fault.contains("beside")));
+    let back = Found { zxid: 9, ..found(4) };
+    assert!(judge(&back, &story(), "/w").is_err_and(|fault| fault.contains("zxid")));
 }
 
 fn kill_and_check(seed: u64, config: Config) {

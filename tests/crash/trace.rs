@@ -95,40 +95,56 @@ fn a_trace_is_judged_by_what_lies_between() {
     assert_eq!(judge(good, "ELSE"), Found::Incomplete);
 }
 
-#[test]
-fn a_sync_lies_between_a_write_and_its_reply() {
+const WRITES: usize = 50;
+
+/// Runs a server under strace while one session writes and reads; gives the trace.
+fn traced(config: Config) -> String {
     let strace = Command::new("strace").arg("-V").output();
     assert!(
         strace.is_ok_and(|output| output.status.success()),
         "strace is missing: `tests/run --prepare` installs it"
     );
-    let trace_file = crate::support::server::folder("trace").join("calls");
+    let folder = crate::support::server::folder("trace");
+    let trace_file = folder.join("calls");
     let file = trace_file.display().to_string();
     let wrapper = ["strace", "-D", "-f", "-s", "300", "-e", CALLS, "-e", "signal=none", "-o", &file];
-    let mut server = Config::default().set("ringkeeper.io", "epoll").under(&wrapper).start();
+    let mut server = config.set("ringkeeper.io", "epoll").under(&wrapper).start();
     let mut client = Client::connect(&server);
     client.create("/a", b"", PERSISTENT);
-    const WRITES: usize = 50;
     for number in 0..WRITES {
         client.set_data("/a", format!("written-{number:03}").as_bytes(), -1).expect("there");
         client.exists(&format!("/looked-for-{number:03}"), false).expect_err("not there");
     }
     client.set_data("/a", b"the-end-of-all", -1).expect("there");
-    let read_trace = || fs::read(&trace_file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let trace = until("the trace to be written", || {
-        let trace = read_trace().ok()?;
+        let bytes = fs::read(&trace_file).ok()?;
+        let trace = String::from_utf8_lossy(&bytes).into_owned();
         (judge(&trace, "the-end-of-all") != Found::Incomplete).then_some(trace)
     });
-    for number in 0..WRITES {
-        let found = judge(&trace, &format!("written-{number:03}"));
-        assert_eq!(found, Found::SyncBeforeReply, "write {number} in {file}");
-    }
-    // Reads need none: were every gap to hold some sync, the check above would say nothing.
-    let unsynced =
-        (0..WRITES).filter(|number| judge(&trace, &format!("looked-for-{number:03}")) == Found::NoSync);
-    assert!(unsynced.count() > WRITES / 2, "reads wait for the disk, see {file}");
     server.kill();
-    let folder = trace_file.parent().expect("made above");
     // The detached strace may still hold the file.
     let _left = fs::remove_dir_all(folder);
+    trace
+}
+
+fn count(trace: &str, marker: &str, found: Found) -> usize {
+    (0..WRITES).filter(|number| judge(trace, &format!("{marker}-{number:03}")) == found).count()
+}
+
+#[test]
+fn a_sync_lies_between_a_write_and_its_reply() {
+    let trace = traced(Config::default());
+    assert_eq!(count(&trace, "written", Found::SyncBeforeReply), WRITES, "{trace}");
+    // Reads need none: were every gap to hold some sync, the line above would say nothing.
+    assert!(count(&trace, "looked-for", Found::NoSync) > WRITES / 2, "reads wait for the disk:\n{trace}");
+}
+
+/// The canary: a server that was told not to wait for its disk is seen through.
+#[test]
+fn the_trace_shows_a_server_that_replies_before_the_sync() {
+    let trace = traced(Config::default().set("forceSync", "no"));
+    assert!(
+        count(&trace, "written", Found::NoSync) > WRITES / 2,
+        "forceSync=no syncs before it replies:\n{trace}"
+    );
 }

@@ -3,7 +3,6 @@
 //! Shared by `conformance.rs` and `crash.rs`, which each use a part of it.
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(unused_imports, reason = "each test program uses its part")]
-#![allow(clippy::disallowed_methods, reason = "these tests drive real processes in real time")]
 
 pub mod client;
 pub mod server;

@@ -26,17 +26,11 @@ const GLANCE: Duration = Duration::from_secs(2);
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// The lines of a `zoo.cfg`, and how to run the server that reads it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     lines: Vec<String>,
     data_dir: Option<PathBuf>,
     wrapper: Vec<String>,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config { lines: Vec::new(), data_dir: None, wrapper: Vec::new() }
-    }
 }
 
 impl Config {
