@@ -194,28 +194,33 @@ fn many(options: &Options) -> ExitCode {
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= count || failed.lock().unwrap().len() >= 5 {
+                    if index >= count
+                        || failed.lock().expect("a panic in a run is caught and told").len() >= 5
+                    {
                         return;
                     }
                     let plan = options.plan(options.from + index);
                     match check(&plan) {
                         Ok(counts) => {
-                            let mut total = total.lock().unwrap();
+                            let mut total = total.lock().expect("a panic in a run is caught and told");
                             total.0.add(&counts);
                             total.1 += 1;
                         }
                         Err((text, code)) => {
                             println!("{text}");
-                            failed.lock().unwrap().push((plan.seed, text, code));
+                            failed
+                                .lock()
+                                .expect("a panic in a run is caught and told")
+                                .push((plan.seed, text, code));
                         }
                     }
                 }
             });
         }
     });
-    let (counts, runs) = *total.lock().unwrap();
+    let (counts, runs) = *total.lock().expect("a panic in a run is caught and told");
     println!("sim: {runs} seeds are well: {counts:?}");
-    let mut failed = failed.into_inner().unwrap();
+    let mut failed = failed.into_inner().expect("a panic in a run is caught and told");
     failed.sort();
     match failed.first() {
         None => ExitCode::SUCCESS,
