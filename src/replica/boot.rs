@@ -2,11 +2,10 @@
 //!
 //! The driver reads files and hands in bytes; nothing here knows where they came from.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 
 use crate::base::{Now, SessionId, Zxid};
 use crate::log;
-use crate::messages::Identity;
 use crate::tree::{self, Head, LoadError, Outcome, Overlay, Reader, Record, Sessions, Store};
 
 use super::{Replica, Settings, proposals::Proposals, snapshots::Snapshots};
@@ -130,7 +129,7 @@ impl Boot {
         self.replayed += 1;
         // Nobody reads yet: what is superseded can go at once.
         self.store.publish(zxid);
-        self.store.reclaim(64);
+        self.store.reclaim(usize::MAX);
         Ok(())
     }
 
@@ -149,6 +148,7 @@ impl Boot {
 
     pub fn finish(mut self, log: log::Writer, snapshots: Vec<Zxid>) -> Start {
         self.store.publish(self.applied);
+        self.store.reclaim(usize::MAX);
         let mut snapshots = Snapshots::new(self.settings.snapshots.clone(), snapshots);
         snapshots.on_replayed(self.replayed);
         let replica = Replica {
@@ -157,13 +157,13 @@ impl Boot {
             sessions: self.sessions,
             log,
             proposals: Proposals::new(self.applied),
-            deferred: std::collections::VecDeque::new(),
+            deferred: VecDeque::new(),
             proposed: self.applied,
             applied: self.applied,
             snapshots,
             space_low: false,
+            is_running: false,
             scratch: tree::Scratch::default(),
-            no_identities: Arc::from(Vec::<Identity>::new()),
             settings: self.settings,
             store: self.store,
         };

@@ -11,21 +11,25 @@
 //! transaction it reports is durable and applied; an answer that needs no transaction waits for all that were proposed
 //! before it, so that replies leave in request order.
 //!
-//! Limits: `limits::PROPOSALS_MAX` ([`Replica::is_full`]: the driver stops handing in requests).
+//! Limits: `limits::PROPOSALS_MAX` and the size of the log's open group ([`Replica::is_full`]: the driver stops handing in
+//! requests). Time in which requests are not taken doesn't count against sessions.
 //! Tested: replica_test.rs, and the whole of tests/sim.
 
 mod boot;
 mod contract;
 mod proposals;
 mod snapshots;
+#[cfg(test)]
+mod testing;
 
 pub use boot::{Boot, BootError, Start};
 pub use contract::{Input, Output, SnapshotCommand};
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{HashKey, Instant, Now, ServerId, SessionId, Zxid, limits};
+use crate::base::{HashKey, Instant, Now, ServerId, SessionId, ShardId, Zxid, limits};
 use crate::log;
 use crate::messages::{Answer, AnswerBody, Changes, Client, Identity, Notice, Request};
 use crate::tree::{self, Outcome, Overlay, Scratch, Sessions, Store};
@@ -72,14 +76,16 @@ pub struct Replica {
     sessions: Sessions,
     log: log::Writer,
     proposals: Proposals,
-    /// Answers that need no transaction, each behind the zxid that was the newest proposed when it came up.
-    deferred: std::collections::VecDeque<(Zxid, Option<crate::base::ShardId>, Arc<Notice>)>,
+    /// Answers that need no transaction, in order. Each is stamped with the newest zxid proposed when it came up, and waits
+    /// until that one is applied. `None`: for all shards.
+    deferred: VecDeque<(Option<ShardId>, Arc<Notice>)>,
     proposed: Zxid,
     applied: Zxid,
     snapshots: Snapshots,
     space_low: bool,
+    /// A driver steps it: requests can be heard. From here on silence is the clients'.
+    is_running: bool,
     scratch: Scratch,
-    no_identities: Arc<[Identity]>,
 }
 
 impl Replica {
@@ -87,7 +93,7 @@ impl Replica {
     pub fn step(&mut self, now: Now, input: Input, outputs: &mut Vec<Output>) {
         self.pass_time(now);
         match input {
-            Input::Wakeup => self.expire_sessions(),
+            Input::Wakeup => self.wake_up(),
             Input::Request(request) => self.on_request(request, outputs),
             Input::Durable { ticket } => {
                 let durable = self.log.on_durable(ticket);
@@ -105,14 +111,14 @@ impl Replica {
 
     /// No more requests, please, until something was applied.
     pub fn is_full(&self) -> bool {
-        self.proposals.count() >= limits::PROPOSALS_MAX
+        self.proposals.count() >= limits::PROPOSALS_MAX || self.log.is_full()
     }
 
     /// When `Input::Wakeup` is wanted.
     pub fn next_wakeup(&self) -> Option<Instant> {
         // At least once a tick, so that a gap in our own clock is noticed as one.
         let heartbeat = self.now.instant + self.settings.tick;
-        // Sessions that are due while nothing can be written stay due: they must not wake us again and again.
+        // A session that can't be closed now stays due: to wake for it would be to spin.
         let due = self.sessions.next_due().filter(|_| self.can_expire());
         let due = due.map_or(heartbeat, |due| due.min(heartbeat));
         Some(self.snapshots.next_wakeup(self.now.instant).map_or(due, |at| at.min(due)))
@@ -202,15 +208,18 @@ impl Replica {
         let gap = now.instant.since(self.now.instant);
         // A driver that is alive steps at least once a tick; what goes beyond is time nobody could have been heard in.
         let tick = self.settings.tick;
-        if gap > tick {
+        if !self.is_running || self.is_full() {
+            self.sessions.extend(gap);
+        } else if gap > tick {
             self.sessions.extend(gap - tick);
         }
-        if gap > tick * 2 {
+        if self.is_running && gap > tick * 2 {
             tracing::warn!(
                 gap_ms = gap.as_millis() as u64,
                 "this process stood still: session deadlines move by the gap"
             );
         }
+        self.is_running = true;
         self.now = now;
     }
 
@@ -252,7 +261,8 @@ impl Replica {
 
     fn open_session(&mut self, from: Client, timeout_ms: i32, outputs: &mut Vec<Output>) {
         if self.space_low {
-            self.answer(from, 0, AnswerBody::SessionRefused, outputs);
+            // Not "no such session", on which clients give up: the connection is closed, and they try again.
+            self.answer(from, 0, AnswerBody::Error(ErrorCode::SystemError), outputs);
             return;
         }
         let session = self.sessions.allocate();
@@ -338,19 +348,24 @@ impl Replica {
         outputs.extend(commands.into_iter().map(Output::Log));
     }
 
+    fn wake_up(&mut self) {
+        // What a transaction with many deletions left: without writes nothing else would free it.
+        self.store.reclaim(limits::TURN_BUDGET);
+        if self.can_expire() {
+            self.expire_sessions();
+        }
+    }
+
+    /// Else the ids stay due.
     fn can_expire(&self) -> bool {
         !self.space_low && !self.is_full()
     }
 
     fn expire_sessions(&mut self) {
-        if !self.can_expire() {
-            return; // the ids stay due
-        }
-        let identities = self.no_identities.clone();
         for session in self.sessions.expired(self.now.instant) {
             tracing::info!(%session, "session expired");
             let origin = Origin { to: None, opcode: Opcode::CloseSession };
-            self.propose(origin, session, 0, &[], &identities, &mut vec![]);
+            self.propose(origin, session, 0, &[], &[], &mut vec![]);
         }
     }
 
@@ -361,14 +376,15 @@ impl Replica {
         self.defer(Some(to.shard), notice, outputs);
     }
 
-    fn defer(&mut self, shard: Option<crate::base::ShardId>, mut notice: Notice, outputs: &mut Vec<Output>) {
+    fn defer(&mut self, shard: Option<ShardId>, mut notice: Notice, outputs: &mut Vec<Output>) {
         notice.zxid = self.proposed;
-        self.deferred.push_back((self.proposed, shard, Arc::new(notice)));
+        self.deferred.push_back((shard, Arc::new(notice)));
         self.release_deferred(outputs);
     }
 
     fn release_deferred(&mut self, outputs: &mut Vec<Output>) {
-        while let Some((_, shard, notice)) = self.deferred.pop_front_if(|(after, ..)| *after <= self.applied)
+        while let Some((shard, notice)) =
+            self.deferred.pop_front_if(|(_, notice)| notice.zxid <= self.applied)
         {
             outputs.push(Output::Notify { shard, notice });
         }
@@ -413,3 +429,7 @@ pub(crate) fn decode(payload: &[u8]) -> Result<(TxnHeader, Txn<'_>), crate::wire
     let txn = Txn::decode(header.kind, &mut reader)?;
     Ok((header, txn))
 }
+
+#[cfg(test)]
+#[path = "replica_test.rs"]
+mod tests;

@@ -2,6 +2,7 @@
 //!
 //! A snapshot walks the tree a bounded number of nodes per turn and is paced by a byte budget, so that it costs each
 //! turn little; what it may be ahead of the file is bounded too. A failed snapshot is never fatal: the log holds all.
+//! Tested: snapshots_test.rs, tests/sim.
 
 use std::time::Duration;
 
@@ -107,8 +108,14 @@ impl Snapshots {
         }
     }
 
+    fn running_zxid(&self) -> Option<Zxid> {
+        self.running.as_ref().map(|running| running.zxid)
+    }
+
     fn is_due(&self) -> bool {
+        // Something must have been applied: two snapshots at one zxid would be one file.
         self.running.is_none()
+            && self.applied_since > 0
             && (self.applied_since > self.due_after.0
                 || (self.settings.log_bytes > 0 && self.logged_since > self.due_after.1))
     }
@@ -169,11 +176,13 @@ impl Replica {
     }
 
     pub(super) fn on_snapshot_done(&mut self, zxid: Zxid, outputs: &mut Vec<Output>) {
+        assert_eq!(self.snapshots.running_zxid(), Some(zxid), "a snapshot is done that nobody takes");
         self.snapshots.running = None;
         self.snapshots.written += 1;
         self.snapshots.finished.push(zxid);
         tracing::info!(%zxid, "snapshot written");
-        let Some(retain) = self.snapshots.settings.retain else { return };
+        // The newest one always stays: the log behind it needs it.
+        let Some(retain) = self.snapshots.settings.retain.map(|retain| retain.max(1)) else { return };
         let finished = &mut self.snapshots.finished;
         if finished.len() > retain {
             finished.drain(..finished.len() - retain);
@@ -186,6 +195,7 @@ impl Replica {
     }
 
     pub(super) fn on_snapshot_failed(&mut self, zxid: Zxid, reason: &str, outputs: &mut Vec<Output>) {
+        assert_eq!(self.snapshots.running_zxid(), Some(zxid), "a snapshot fails that nobody takes");
         self.snapshots.running = None;
         self.snapshots.failed += 1;
         self.store.abandon_snapshot();
@@ -193,3 +203,7 @@ impl Replica {
         outputs.push(Output::Snapshot(SnapshotCommand::Abandon { zxid }));
     }
 }
+
+#[cfg(test)]
+#[path = "snapshots_test.rs"]
+mod tests;

@@ -174,7 +174,9 @@ fn delete_checks_in_javas_order() {
 #[test]
 fn set_data_checks_in_javas_order() {
     let mut p = pipeline();
-    assert_eq!(p.propose(NOBODY, Opcode::SetData, &NULL), Err(MarshallingError));
+    assert_eq!(p.propose(NOBODY, Opcode::SetData, &b"\0\0\0\x02/a"[..]), Err(MarshallingError));
+    // Unlike others it judges the path before it trips over a null.
+    assert_eq!(p.propose(1, Opcode::SetData, &[NULL, NULL, NULL].concat()), Err(BadArguments));
     assert_eq!(p.set_data(NOBODY, "a", 5), Err(UnknownSession));
     for path in ["", "a", "/missing/", "/missing//a", "/missing/..", "/\0"] {
         assert_eq!(p.set_data(1, path, 5), Err(BadArguments), "{path:?}");
@@ -199,7 +201,8 @@ fn set_data_checks_in_javas_order() {
 #[test]
 fn set_acl_checks_in_javas_order() {
     let mut p = pipeline();
-    assert_eq!(p.propose(NOBODY, Opcode::SetAcl, &NULL), Err(MarshallingError));
+    assert_eq!(p.propose(NOBODY, Opcode::SetAcl, &b"\0\0\0\x02/a"[..]), Err(MarshallingError));
+    assert_eq!(p.propose(1, Opcode::SetAcl, &[NULL, NULL, NULL].concat()), Err(BadArguments));
     assert_eq!(p.set_acl(NOBODY, "a", EMPTY, 5), Err(UnknownSession));
     assert_eq!(p.set_acl(1, "/missing/", EMPTY, 5), Err(BadArguments));
     assert_eq!(p.set_acl(1, "/missing", EMPTY, 5), Err(InvalidACL));

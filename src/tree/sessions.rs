@@ -6,8 +6,11 @@
 //! Expiry is bucketed to ticks as in ZooKeeper. A touch only moves the session's deadline; the bucket that holds its id
 //! finds out when it falls due and files the id again: a touch costs one table write, not a move between queues.
 //!
-//! A gap in our own clock (the process was stopped, the host slept) is no fault of the clients: `extend` moves all
-//! deadlines by it.
+//! A touch may be under way when its deadline comes: shards report what they heard four times a tick. So a session is
+//! given half a tick beyond its deadline.
+//!
+//! A gap in our own clock (the process was stopped, the host slept), or a time in which we took no requests, is no fault
+//! of the clients: `extend` moves all deadlines by it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,7 +21,10 @@ use crate::wire::ErrorCode;
 
 #[derive(Clone, Debug)]
 struct Session {
+    /// As its createSession says: replicated, and what a restart goes by.
     timeout_ms: i32,
+    /// As agreed with the connection that owns it now.
+    patience_ms: i32,
     /// On the session clock, a multiple of a tick.
     deadline_ms: u64,
     /// A closeSession is proposed: nothing more is accepted from it.
@@ -59,7 +65,8 @@ impl Sessions {
     /// A createSession is applied (or read from a snapshot).
     pub fn add(&mut self, id: SessionId, timeout_ms: i32, now: Instant) {
         let deadline_ms = self.deadline(timeout_ms, now);
-        let session = Session { timeout_ms, deadline_ms, closing: false, owner: None };
+        let session =
+            Session { timeout_ms, patience_ms: timeout_ms, deadline_ms, closing: false, owner: None };
         if self.table.insert(id, session).is_none() {
             self.due.entry(deadline_ms).or_default().insert(id);
         }
@@ -75,7 +82,7 @@ impl Sessions {
         let clock = self.clock_ms(now);
         let tick = self.tick_ms;
         if let Some(session) = self.table.get_mut(&id) {
-            session.deadline_ms = session.deadline_ms.max(bucket(clock, session.timeout_ms, tick));
+            session.deadline_ms = session.deadline_ms.max(bucket(clock, session.patience_ms, tick));
         }
     }
 
@@ -85,7 +92,7 @@ impl Sessions {
         let deadline = self.deadline(timeout_ms, now);
         let session = self.table.get_mut(&id).filter(|session| !session.closing)?;
         session.owner = Some(owner);
-        session.timeout_ms = timeout_ms;
+        session.patience_ms = timeout_ms;
         session.deadline_ms = session.deadline_ms.max(deadline);
         Some(())
     }
@@ -114,7 +121,7 @@ impl Sessions {
 
     /// Sessions whose time is over, in id order; each is reported until it is marked closing.
     pub fn expired(&mut self, now: Instant) -> Vec<SessionId> {
-        let clock = self.clock_ms(now);
+        let clock = self.clock_ms(now).saturating_sub(self.grace_ms());
         let mut expired = Vec::new();
         while let Some(entry) = self.due.first_entry() {
             if *entry.key() > clock {
@@ -138,10 +145,16 @@ impl Sessions {
     /// When `expired` has something to look at, on the monotone clock.
     pub fn next_due(&self) -> Option<Instant> {
         let (&due_ms, _) = self.due.first_key_value()?;
+        let due_ms = due_ms.saturating_add(self.grace_ms());
         Some(Instant(due_ms.saturating_mul(1_000_000)) + self.gaps)
     }
 
-    /// Our clock stood still for this long.
+    /// How long a touch may be under way.
+    fn grace_ms(&self) -> u64 {
+        self.tick_ms / 2
+    }
+
+    /// For this long nobody could be heard.
     pub fn extend(&mut self, gap: Duration) {
         self.gaps += gap;
     }
@@ -213,9 +226,11 @@ mod tests {
         let mut sessions = sessions();
         let id = sessions.allocate();
         sessions.add(id, 4000, at(1_000));
-        assert_eq!(sessions.next_due(), Some(at(6_000)));
-        assert!(sessions.expired(at(5_999)).is_empty());
-        assert_eq!(sessions.expired(at(6_000)), [id]);
+        // Timeout at 5,000, tick at 6,000, and half a tick for a touch under way.
+        assert_eq!(sessions.next_due(), Some(at(7_000)));
+        assert!(sessions.expired(at(6_999)).is_empty());
+        assert_eq!(sessions.expired(at(7_000)), [id]);
+        assert_eq!(sessions.next_due(), Some(at(9_000)), "reported again, should nobody close it");
         assert!(sessions.mark_closing(id) && !sessions.mark_closing(id));
         assert!(sessions.expired(at(60_000)).is_empty());
     }
@@ -226,9 +241,9 @@ mod tests {
         let id = sessions.allocate();
         sessions.add(id, 4000, at(1_000));
         sessions.touch(id, at(5_000));
-        assert!(sessions.expired(at(6_000)).is_empty());
-        assert_eq!(sessions.next_due(), Some(at(10_000)));
-        assert_eq!(sessions.expired(at(10_000)), [id]);
+        assert!(sessions.expired(at(7_000)).is_empty());
+        assert_eq!(sessions.next_due(), Some(at(11_000)));
+        assert_eq!(sessions.expired(at(11_000)), [id]);
     }
 
     #[test]
@@ -237,8 +252,30 @@ mod tests {
         let id = sessions.allocate();
         sessions.add(id, 4000, at(1_000));
         sessions.extend(Duration::from_secs(60));
-        assert!(sessions.expired(at(61_000)).is_empty());
-        assert_eq!(sessions.expired(at(66_000)), [id]);
+        assert!(sessions.expired(at(66_999)).is_empty());
+        assert_eq!(sessions.expired(at(67_000)), [id]);
+    }
+
+    /// It was heard at 5,400, and the report comes with the shard's next batch.
+    #[test]
+    fn a_touch_that_is_under_way_at_the_deadline_counts() {
+        let mut sessions = sessions();
+        let id = sessions.allocate();
+        sessions.add(id, 4000, at(1_999));
+        assert!(sessions.expired(at(6_000)).is_empty());
+        sessions.touch(id, at(6_000));
+        assert!(sessions.expired(at(11_000)).is_empty());
+    }
+
+    #[test]
+    fn a_reconnect_changes_the_patience_and_not_what_is_replicated() {
+        let mut sessions = sessions();
+        let id = sessions.allocate();
+        sessions.add(id, 4000, at(1_000));
+        assert_eq!(sessions.attach(id, 20_000, client(1), at(1_000)), Some(()));
+        assert_eq!(sessions.list(), [(id, 4000)]);
+        assert!(sessions.expired(at(22_999)).is_empty());
+        assert_eq!(sessions.expired(at(23_000)), [id]);
     }
 
     #[test]
