@@ -57,7 +57,8 @@ fn defaults_are_zookeepers() {
         snap_count: 100_000,
         snap_size_limit: Some(4 << 30),
         pre_alloc_size: 64 << 20,
-        purge: Purge { snap_retain_count: 3, interval: None },
+        // The one that isn't ZooKeeper's: a disk that fills up by itself is no default.
+        purge: Purge { snap_retain_count: 3, interval: Some(Duration::from_secs(3600)) },
         jute_max_buffer: 1_048_575,
         extended_types_enabled: false,
         four_letter_words: Whitelist::new("srvr", false).0,

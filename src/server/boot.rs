@@ -227,7 +227,10 @@ fn refuse_foreign(data: &Path, ours: &Path) -> Result<(), Fatal> {
 /// A boot with the newest snapshot that can be trusted, or with a fresh tree.
 struct Loaded {
     boot: Boot,
+    /// Snapshots known to be good. Older files are not looked at: they don't count among those that purging keeps.
     snapshots: Vec<Zxid>,
+    /// Where the newest snapshot file ends, good or not: everything up to there was committed.
+    newest: Zxid,
 }
 
 fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) -> replica::Settings {
@@ -262,11 +265,12 @@ fn load_snapshot(
         }
     }
     usable.sort_unstable();
+    let newest = usable.last().copied().unwrap_or(Zxid::ZERO);
     while let Some(&zxid) = usable.last() {
         let path = places.snapshots.path_of(&log::snapshot_file_name(zxid));
         let mut boot = Boot::new(settings.clone(), shards, now);
         match load_one(&path, zxid, &mut boot) {
-            Ok(()) => return Ok(Loaded { boot, snapshots: usable }),
+            Ok(()) => return Ok(Loaded { boot, snapshots: vec![zxid], newest }),
             Err(LoadFault::Newer(what)) => return Err(Fatal::Foreign(what)),
             Err(LoadFault::Bad(what)) => {
                 tracing::error!(file = %path.display(), what, "this snapshot can't be used; trying the one before it");
@@ -276,7 +280,7 @@ fn load_snapshot(
     }
     let mut boot = Boot::new(settings.clone(), shards, now);
     boot.plant();
-    Ok(Loaded { boot, snapshots: usable })
+    Ok(Loaded { boot, snapshots: vec![], newest })
 }
 
 enum LoadFault {
@@ -305,7 +309,7 @@ struct RecoveredLog {
 
 /// Replays the log behind the snapshot and carries out its repair, before anything is acknowledged.
 fn recover_log(places: &Places, settings: &log::Settings, loaded: Loaded) -> Result<RecoveredLog, Fatal> {
-    let Loaded { mut boot, snapshots } = loaded;
+    let Loaded { mut boot, snapshots, newest } = loaded;
     let directory_name = || places.log.path().display().to_string();
     let mut files: Vec<(SegmentId, MappedFile)> = vec![];
     for entry in places.log.list().map_err(Fatal::Io)? {
@@ -317,6 +321,15 @@ fn recover_log(places: &Places, settings: &log::Settings, loaded: Loaded) -> Res
         files.iter().map(|(id, file)| SegmentImage { id: *id, bytes: file.bytes() }).collect();
     let recovered = log::recover(settings, &images, boot.applied())
         .map_err(|fault| Fatal::Recovery { directory: directory_name(), fault })?;
+    if recovered.last_zxid < newest {
+        return Err(Fatal::Foreign(format!(
+            "the snapshot {} in {} can't be used, and snapshot and log behind it end at zxid {}: acknowledged transactions \
+             would be lost. Put the file back from a copy; nothing was changed.",
+            log::snapshot_file_name(newest),
+            places.snapshots.path().display(),
+            recovered.last_zxid,
+        )));
+    }
     if let Some(cut) = &recovered.cut {
         tracing::warn!(at = %cut.end, why = cut.why, "the log ended in a torn record, as after a crash: cut there");
     }

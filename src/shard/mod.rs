@@ -317,6 +317,13 @@ impl State {
         if self.now.instant < self.next_sweep {
             return;
         }
+        // How late this sweep is, is time in which this loop heard nobody: it doesn't count as their silence.
+        let late = self.now.instant.since(self.next_sweep);
+        if late > self.settings.tick {
+            for connection in self.connections.iter_mut().flatten() {
+                connection.heard = connection.heard + late;
+            }
+        }
         self.next_sweep = self.now.instant + self.settings.tick / 4;
         let sessions = std::mem::take(&mut self.touched);
         if !sessions.is_empty() {

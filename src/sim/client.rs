@@ -127,10 +127,9 @@ impl Client {
         self.state = State::Disconnected;
         self.outstanding.clear();
         self.input.clear();
-        if self.closing {
-            // Whether it was closed is seen by whoever looks at the log.
-            self.closing = false;
-        }
+        // Watches go with the connection.
+        self.stream = Stream::new(self.last_zxid);
+        self.closing = false;
     }
 
     /// A request, as bytes, entered into the history.

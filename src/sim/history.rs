@@ -48,6 +48,8 @@ pub struct Record {
 #[derive(Clone, Copy, Debug)]
 struct Heard {
     timeout_ns: u64,
+    /// The smallest that was ever agreed on: a start may fall back to it, as a resumed session's new one is not logged.
+    timeout_ns_min: u64,
     last_ns: u64,
     /// End of the last long silence.
     silent_until_ns: u64,
@@ -105,12 +107,17 @@ impl History {
     }
 
     /// A packet of this session was handed to the server.
-    pub fn on_heard(&mut self, session: SessionId, now_ns: u64, timeout_ms: Option<i32>) {
+    pub fn on_heard(&mut self, session: SessionId, now_ns: u64, timeout_ms: i32) {
         let heard = self.heard.entry(session);
-        let heard = heard.or_insert(Heard { timeout_ns: 0, last_ns: now_ns, silent_until_ns: now_ns });
-        if let Some(ms) = timeout_ms {
-            heard.timeout_ns = u64::try_from(ms).unwrap_or(0) * 1_000_000;
-        }
+        let timeout_ns = u64::try_from(timeout_ms).unwrap_or(0) * 1_000_000;
+        let heard = heard.or_insert(Heard {
+            timeout_ns,
+            timeout_ns_min: timeout_ns,
+            last_ns: now_ns,
+            silent_until_ns: now_ns,
+        });
+        heard.timeout_ns = timeout_ns;
+        heard.timeout_ns_min = heard.timeout_ns_min.min(timeout_ns);
         if now_ns.saturating_sub(heard.last_ns) > heard.timeout_ns / 2 {
             heard.silent_until_ns = now_ns;
         }
@@ -129,6 +136,7 @@ impl History {
         for heard in self.heard.values_mut() {
             heard.last_ns = now_ns;
             heard.silent_until_ns = now_ns;
+            heard.timeout_ns = heard.timeout_ns_min;
         }
     }
 

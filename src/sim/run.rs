@@ -86,6 +86,7 @@ impl World {
             world.is_answered(false) && world.only_kept_sessions() && !world.snapshot_thread.is_busy()
         })?;
         self.phase = Phase::Still;
+        self.steady = false;
         self.until("work ends", World::is_at_rest)?;
         self.check_memory()?;
         self.audit("at rest")?;
@@ -152,7 +153,9 @@ impl World {
                     })
                     .collect();
                 let seconds = (self.now_ns() - ns) / 1_000_000_000;
-                return Err(Stop::Stuck(stage, format!("not after {seconds} s: {}", clients.join("; "))));
+                let unrest = self.unrest().unwrap_or_else(|| "all is at rest".into());
+                let detail = format!("not after {seconds} s: {unrest}; clients: {}", clients.join("; "));
+                return Err(Stop::Stuck(stage, detail));
             }
         }
     }
@@ -172,17 +175,30 @@ impl World {
     }
 
     fn is_at_rest(&mut self) -> bool {
-        let Process::Up(server) = &self.process else { return false };
-        let quiet_clients = self.actors.iter().all(|actor| actor.client.outstanding.is_empty());
-        let quiet_wires = self
-            .sockets
-            .values()
-            .all(|socket| socket.up.is_empty() && socket.down.is_empty() && socket.sending.is_none());
-        quiet_clients
-            && quiet_wires
-            && server.is_idle()
-            && !self.snapshot_thread.is_busy()
-            && server.replica.store().kept_for_snapshot() == 0
+        self.unrest().is_none()
+    }
+
+    /// What still goes on.
+    fn unrest(&self) -> Option<String> {
+        let Process::Up(server) = &self.process else { return Some("the server is down".into()) };
+        let facts = server.replica.facts();
+        if let Some(actor) = self.actors.iter().find(|actor| !actor.client.outstanding.is_empty()) {
+            return Some(format!("client {} waits for an answer", actor.client.index));
+        }
+        let busy = self.sockets.iter().find(|(_, socket)| {
+            let wires = socket.up.is_empty() && socket.down.is_empty() && socket.sending.is_none();
+            !wires || socket.connection.is_none() || !socket.client_open
+        });
+        if let Some((number, socket)) = busy {
+            return Some(format!("socket {number}: {socket:?}"));
+        }
+        if !server.is_idle() {
+            return Some(format!("the server works: {facts:?}"));
+        }
+        if self.snapshot_thread.is_busy() || server.replica.store().kept_for_snapshot() > 0 {
+            return Some("a snapshot is being written".into());
+        }
+        None
     }
 
     /// The sessions that live are those of the clients.

@@ -43,7 +43,7 @@ impl Trace {
 
     fn line(&mut self, line: fmt::Arguments<'_>) {
         if self.print {
-            println!("{line}");
+            tracing::info!(target: "sim", "{line}");
             return;
         }
         if self.lines.len() == LINES_MAX {

@@ -34,9 +34,7 @@ impl World {
         let life = self.life;
         let Some(found) = self.sockets.get_mut(&socket) else { return };
         if found.life != life || !matches!(self.process, Process::Up(_)) {
-            found.server_open = false; // refused
-            self.arrange_read(socket);
-            return;
+            return self.end_on_server(socket); // refused
         }
         let shard = found.shard;
         let connection = self.slots[shard].take();

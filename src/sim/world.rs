@@ -584,7 +584,7 @@ impl World {
                 let socket = self.connections.get(&(shard, connection));
                 let client = socket.and_then(|socket| self.sockets.get(socket)).map(|socket| socket.client);
                 if let Some(known) = client.and_then(|client| self.actors[client].client.session.clone()) {
-                    self.history.on_heard(known.id, self.now.instant.0, Some(known.timeout_ms));
+                    self.history.on_heard(known.id, self.now.instant.0, known.timeout_ms);
                 }
             }
             Effect::Published { zxid } => {

@@ -1,3 +1,5 @@
+//! What transactions do, live and replayed over a state that contains them already.
+
 use super::*;
 use crate::base::Prng;
 use crate::tree::testing::{KEY, Pipeline, World, image_of, load_nodes, random_request, snapshot_of};

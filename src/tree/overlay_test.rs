@@ -1,3 +1,5 @@
+//! The overlay says what the tree will say, and forgets it when the tree does.
+
 use crate::base::Prng;
 use crate::tree::testing::{Pipeline, image_of, random_request};
 

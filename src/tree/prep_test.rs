@@ -1,3 +1,5 @@
+//! Every check of prep, in its order of precedence.
+
 use super::*;
 use crate::tree::testing::{Pipeline, client, create_body, encoded};
 use crate::wire::txn::Entry;

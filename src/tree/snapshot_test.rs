@@ -1,3 +1,5 @@
+//! A walk under writes, its order, its load, and what damage is told as.
+
 use super::*;
 use crate::base::Prng;
 use crate::tree::testing::{

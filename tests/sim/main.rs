@@ -67,7 +67,10 @@ impl Options {
                 }
                 "--threads" => options.threads = Some(number(flag, arguments.next())?.clamp(1, 64) as usize),
                 "--no-canaries" => options.no_canaries = true,
-                "--trace" => options.trace = true,
+                "--trace" => {
+                    options.trace = true;
+                    tracing_subscriber::fmt().without_time().with_target(false).init();
+                }
                 // What `cargo test` passes to every test of a package.
                 "--nocapture" | "--quiet" | "-q" | "--show-output" | "--exact" => {}
                 other => return Err(format!("{other:?} is not known\n{USAGE}")),
