@@ -126,10 +126,14 @@ impl State {
             connection.phase = Phase::Active { session: *session, timeout_ms: *timeout_ms };
             self.sessions.insert(*session, id);
             self.count_answer(id, version, since);
-        } else {
-            encode_frame(&mut connection.output, &ConnectResponse::rejection(read_only));
-            self.begin_close(id);
+            return;
         }
+        // A refusal is the word on which clients give up their session; anything else (no room for a new one on the
+        // disk) only closes the connection, and they try again.
+        if matches!(body, AnswerBody::SessionRefused) {
+            encode_frame(&mut connection.output, &ConnectResponse::rejection(read_only));
+        }
+        self.begin_close(id);
     }
 
     /// The events of one change (client-protocol.md §12.3).

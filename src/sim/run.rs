@@ -193,7 +193,7 @@ impl World {
             return Some(format!("socket {number}: {socket:?}"));
         }
         if !server.is_idle() {
-            return Some(format!("the server works: {facts:?}"));
+            return Some(format!("the server works ({}): {facts:?}", server.business()));
         }
         if self.snapshot_thread.is_busy() || server.replica.store().kept_for_snapshot() > 0 {
             return Some("a snapshot is being written".into());

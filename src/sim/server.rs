@@ -191,6 +191,23 @@ impl Server {
             || (!self.replica.is_full() && self.lanes.iter().any(|lane| !lane.requests.is_empty()))
     }
 
+    /// What each thread still has to do, for a message.
+    pub fn business(&self) -> String {
+        let lanes = self.lanes.iter().map(|lane| {
+            format!(
+                "{:?}, {} requests, {} arrivals, {} notices, published {} acted {}",
+                lane.stage,
+                lane.requests.len(),
+                lane.arrivals.len(),
+                lane.notices.len(),
+                lane.shard.published(),
+                lane.shard.version()
+            )
+        });
+        let lanes = lanes.collect::<Vec<_>>().join("; ");
+        format!("{:?}, {} outputs, {} inputs; {lanes}", self.stage, self.outputs.len(), self.inputs.len())
+    }
+
     /// Nothing is on its way between the threads.
     pub fn is_idle(&self) -> bool {
         (0..self.threads()).all(|thread| !self.is_busy(thread)) && self.replica.facts().outstanding == 0
