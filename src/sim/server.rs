@@ -316,6 +316,13 @@ impl Server {
             match output {
                 replica::Output::Log(command) => effects.push(Effect::Log(command)),
                 replica::Output::Snapshot(command) => effects.push(Effect::Snapshot(command)),
+                // The bug put in on purpose dawdles between the publication and its notice.
+                replica::Output::Notify { .. }
+                    if self.canary == Some(Canary::NoticeAfterPublish) && self.prng.chance(7, 8) =>
+                {
+                    self.outputs.push_front(output);
+                    return self.publish(effects);
+                }
                 replica::Output::Notify { shard, notice } => {
                     let notice = self.doctored_notice(notice);
                     // One ring at a time, as a thread does it: the other shards' turns come next.
