@@ -238,12 +238,18 @@ impl State {
         }
     }
 
-    /// Answers the reads at the front of the queue, up to the first request that waits for the replica.
-    pub(super) fn run_queued_reads(&mut self, reading: &Reading<'_>, id: ConnectionId) {
+    /// Answers the reads at the front of the queue, up to the first request that waits for the replica, as long as the
+    /// client takes what it is sent.
+    fn run_queued_reads(&mut self, reading: &Reading<'_>, id: ConnectionId) {
+        self.run_reads(reading, id, limits::CONNECTION_OUTPUT_BYTES_SOFT);
+    }
+
+    /// The same, until more than `room` bytes of output wait.
+    pub(super) fn run_reads(&mut self, reading: &Reading<'_>, id: ConnectionId, room: usize) {
         let (version, skip_acl) = (self.version, self.settings.skip_acl);
         loop {
             let Some(connection) = self.connection(id) else { return };
-            if connection.output.len() > limits::CONNECTION_OUTPUT_BYTES_SOFT {
+            if connection.output.len() > room {
                 return;
             }
             match connection.pending.front() {

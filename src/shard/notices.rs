@@ -29,10 +29,26 @@ impl State {
         while self.notices.front().is_some_and(|notice| notice.zxid <= published) {
             let Some(notice) = self.notices.pop_front() else { break };
             assert!(notice.zxid >= self.version, "notices come in zxid order");
+            if let Some(answer) = &notice.answer
+                && answer.to.shard == self.id
+            {
+                self.run_reads_before_answer(reading, answer.to.connection);
+            }
             self.version = notice.zxid;
             self.act_on(&notice, reading, outputs);
         }
         self.version = published;
+    }
+
+    /// Reads that were sent before the request answered now and still wait for room: they see the tree without it, so
+    /// they are answered while `version` is below its zxid, room or not. A connection can pile up
+    /// `CONNECTION_OUTPUT_BYTES_MAX` that way; above, its client takes nothing and is closed.
+    fn run_reads_before_answer(&mut self, reading: &Reading<'_>, id: ConnectionId) {
+        self.run_reads(reading, id, crate::base::limits::CONNECTION_OUTPUT_BYTES_MAX);
+        let Some(connection) = self.connection(id) else { return };
+        if let Some(Pending::Read { .. } | Pending::Refused { .. }) = connection.pending.front() {
+            self.drop_deaf(id);
+        }
     }
 
     fn act_on(&mut self, notice: &Arc<Notice>, reading: &Reading<'_>, outputs: &mut Vec<Output>) {
