@@ -155,7 +155,8 @@ impl Shard {
     }
 
     pub fn next_wakeup(&self) -> Option<Instant> {
-        (self.state.count > 0).then_some(self.state.next_sweep)
+        // Also without a connection: what the last ones did is still to be reported.
+        (self.state.count > 0 || !self.state.touched.is_empty()).then_some(self.state.next_sweep)
     }
 
     /// The driver's answer to [`Output::Word`]: sent, and then the connection is closed.
