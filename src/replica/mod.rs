@@ -158,6 +158,12 @@ impl Replica {
         true
     }
 
+    /// The end of the turn will hand a group to the idle disk. A driver that can look for more requests at no cost
+    /// does so first: what comes a moment later would wait for a whole sync of its own.
+    pub fn is_about_to_seal(&self) -> bool {
+        self.log.open_bytes() > 0 && !self.log.in_flight() && !self.log.is_full()
+    }
+
     /// Nothing is proposed that is not applied, and every answer is out.
     pub fn is_idle(&self) -> bool {
         self.proposals.count() == 0 && self.deferred.is_empty()
