@@ -65,7 +65,10 @@ impl OneLoop {
         turn.now = Clock::now();
         self.take_done(turn)?;
         self.take_events(turn);
-        // As long as requests keep coming in, the group stays open: no timer, only looks that find something.
+        // The replies first: who gets one often has the next request at once, and it should join this group. As long as
+        // requests keep coming in, the group stays open: no timer, only looks that find something.
+        self.shard.step(turn.now, shard::Input::TurnEnd, &mut turn.from_shard);
+        self.carry_out_shard(turn);
         for _ in 0..LOOKS_MAX {
             if !self.replica.is_about_to_seal() {
                 break;
