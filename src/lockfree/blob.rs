@@ -3,8 +3,7 @@
 //! A million znodes keep their data in these; the allocator's size classes make the eight bytes sixteen. Clones count
 //! references; the count saturates by aborting, as in the standard library's `Arc`.
 //!
-//! Layout of the allocation: count (u32), length (u32), bytes. Tested: below, under Miri too; loom in `loom_test.rs` has
-//! the counting protocol of `Arc`, which this is.
+//! Layout of the allocation: count (u32), length (u32), bytes. Tested: below; neither Miri nor loom has run on it yet.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::Deref;
