@@ -27,7 +27,11 @@ const SYNC_BYTES: u64 = 1 << 20;
 
 /// How much is asked for at once when a segment is read back: the usual `read_ahead_kb`, above which the kernel ignores
 /// the rest. Left to the populating faults, each page would be a read of its own: 16 MiB took 1.3 s, so they take 25 ms.
-const READ_BACK_BYTES: u64 = 128 << 10;
+const READ_BACK_BYTES: usize = 128 << 10;
+
+/// And how much is under way at the most. The block layer serves reads before writes: with a whole segment asked for,
+/// the log's persists waited for all 64 MiB of it, 70 ms; so they wait for one such piece, below a millisecond.
+const READ_AHEAD_BYTES: usize = 512 << 10;
 
 /// A preallocated file written through a map of all of it.
 pub struct SegmentFile {
@@ -65,16 +69,27 @@ impl SegmentFile {
         }
     }
 
-    /// An existing segment, to go on writing to it, or to write anew to one that is no longer needed.
+    /// An existing segment, to go on writing to it. Whatever folios its pages have in the cache are made small.
     pub fn open(path: &Path) -> Result<SegmentFile, Error> {
+        let file = SegmentFile::open_clean(path)?;
+        drop_folios(&file);
+        SegmentFile::map(file, path)
+    }
+
+    /// A segment of this process that is no longer needed, to be written anew. Its folios are small already and mostly in
+    /// the cache: nothing is read that is there.
+    pub fn reuse(path: &Path) -> Result<SegmentFile, Error> {
+        SegmentFile::map(SegmentFile::open_clean(path)?, path)
+    }
+
+    fn open_clean(path: &Path) -> Result<File, Error> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .open(path)
             .map_err(|e| Error::of_file("open", path, e))?;
         file.sync_all().map_err(|e| Error::of_file("persist", path, e))?;
-        shrink_folios(&file, path)?;
-        SegmentFile::map(file, path)
+        Ok(file)
     }
 
     /// The file is clean, its folios are small.
@@ -82,7 +97,7 @@ impl SegmentFile {
         // SAFETY: the file's size doesn't change and nobody else writes to it while it is mapped: module invariants 1, 2.
         let map = unsafe { MmapMut::map_mut(&file) }.map_err(|e| Error::of_file("map", path, e))?;
         map.advise(Advice::Random).map_err(|e| Error::of_file("advise random access to", path, e))?;
-        populate(&map, path)?;
+        populate(&file, &map, path)?;
         let registration = Registration::new(&map, path);
         Ok(SegmentFile { _registration: registration, map, file, path: path.to_owned() })
     }
@@ -165,34 +180,36 @@ fn write_zeroes(path: &Path, bytes: u64) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Puts small folios in the place of the large ones that writing or reading ahead left in the page cache. The file must
-/// be clean. Only advice: where a file system takes none, persisting is slower and `doctor` tells.
-fn shrink_folios(file: &File, path: &Path) -> Result<(), Error> {
-    let bytes = file.metadata().map_err(|e| Error::of_file("look at", path, e))?.len();
-    let advise = |offset: u64, length: u64, advice| {
-        // SAFETY: takes no pointers.
-        unsafe { libc::posix_fadvise(file.as_raw_fd(), offset as i64, length as i64, advice) };
-    };
-    advise(0, 0, libc::POSIX_FADV_DONTNEED);
-    // Asked for like this, not by a fault, the kernel reads page by page into single-page folios, but in large requests.
-    for offset in (0..bytes).step_by(READ_BACK_BYTES as usize) {
-        advise(offset, READ_BACK_BYTES, libc::POSIX_FADV_WILLNEED);
-    }
-    Ok(())
+/// Takes the large folios that writing or reading ahead left out of the page cache; [`populate`] reads small ones back.
+/// The file must be clean. Only advice: where a file system takes none, persisting is slower and `doctor` tells.
+fn drop_folios(file: &File) {
+    advise(file, 0, 0, libc::POSIX_FADV_DONTNEED);
 }
 
-/// Maps every page for reading. Not for writing: that would dirty them all.
-fn populate(map: &MmapMut, path: &Path) -> Result<(), Error> {
-    match map.advise(Advice::PopulateRead) {
-        Ok(()) => Ok(()),
-        // Linux before 5.14: touching the pages one by one does the same, slower.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            let sum = map.iter().step_by(4096).fold(0u8, |sum, byte| sum.wrapping_add(*byte));
-            std::hint::black_box(sum);
-            Ok(())
+fn advise(file: &File, offset: usize, length: usize, advice: libc::c_int) {
+    // SAFETY: takes no pointers.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), offset as i64, length as i64, advice) };
+}
+
+/// Maps every page for reading, a piece at a time. Not for writing: that would dirty them all.
+fn populate(file: &File, map: &MmapMut, path: &Path) -> Result<(), Error> {
+    for start in (0..map.len()).step_by(READ_AHEAD_BYTES) {
+        let bytes = READ_AHEAD_BYTES.min(map.len() - start);
+        // Asked for like this, not by a fault, the kernel reads page by page into single-page folios, but in large requests.
+        for offset in (start..start + bytes).step_by(READ_BACK_BYTES) {
+            advise(file, offset, READ_BACK_BYTES, libc::POSIX_FADV_WILLNEED);
         }
-        Err(error) => Err(Error::of_file("read", path, error)),
+        match map.advise_range(Advice::PopulateRead, start, bytes) {
+            Ok(()) => {}
+            // Linux before 5.14: touching the pages one by one does the same, slower.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                let pages = map[start..start + bytes].iter().step_by(4096);
+                std::hint::black_box(pages.fold(0u8, |sum, byte| sum.wrapping_add(*byte)));
+            }
+            Err(error) => return Err(Error::of_file("read", path, error).at(start as u64)),
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -386,7 +386,7 @@ impl Preparer {
         let directory = &self.settings.log_directory;
         if let Some(name) = old.pop() {
             directory.rename(&name, SPARE)?;
-            return SegmentFile::open(&directory.path_of(SPARE));
+            return SegmentFile::reuse(&directory.path_of(SPARE));
         }
         let made = SegmentFile::create(&directory.path_of(SPARE), self.settings.segment_bytes);
         if made.is_err() {
