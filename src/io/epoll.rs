@@ -98,19 +98,11 @@ impl Epoll {
         if self.next_event < self.events.len() {
             return Ok(()); // the driver hasn't looked at all of the last turn's
         }
-        let timeout = match timeout {
-            _ if !self.completions.is_empty() => 0,
-            // Rounded up: a deadline is never met early.
-            Some(timeout) => i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX),
-            None => -1,
-        };
+        let timeout = if self.completions.is_empty() { timeout } else { Some(Duration::ZERO) };
         self.next_event = 0;
         self.events.clear();
         let room = self.events.spare_capacity_mut();
-        // SAFETY: `room` is writable for EVENTS entries or more.
-        let count = unsafe {
-            libc::epoll_wait(self.epoll.as_raw_fd(), room.as_mut_ptr().cast(), EVENTS as i32, timeout)
-        };
+        let count = wait(self.epoll.as_raw_fd(), room, timeout);
         if count < 0 {
             let error = io::Error::last_os_error();
             return if error.raw_os_error() == Some(libc::EINTR) {
@@ -325,6 +317,36 @@ impl Epoll {
             }
         }
     }
+}
+
+/// Waits for events to the nanosecond, or, before Linux 5.11, to the millisecond: rounded up, as a deadline is never met
+/// early. The count of events, or -1.
+fn wait(epoll: RawFd, room: &mut [mem::MaybeUninit<libc::epoll_event>], timeout: Option<Duration>) -> i32 {
+    let events = i32::try_from(room.len()).unwrap_or(i32::MAX);
+    let time = timeout.map(|timeout| libc::timespec {
+        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    });
+    let time = time.as_ref().map_or(std::ptr::null(), |time| &raw const *time);
+    // SAFETY: `room` is writable for `events` entries; `time` is null or points to a time that lives to the end.
+    let count = unsafe {
+        libc::syscall(
+            libc::SYS_epoll_pwait2,
+            epoll,
+            room.as_mut_ptr(),
+            events,
+            time,
+            std::ptr::null::<u8>(),
+            0,
+        )
+    };
+    if count >= 0 || !matches!(errno(), libc::ENOSYS | libc::EPERM) {
+        return count as i32;
+    }
+    let millis = timeout
+        .map_or(-1, |timeout| i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX));
+    // SAFETY: `room` is writable for `events` entries.
+    unsafe { libc::epoll_wait(epoll, room.as_mut_ptr().cast(), events, millis) }
 }
 
 fn set_nonblocking(fd: RawFd) {

@@ -181,6 +181,17 @@ impl Loop {
     /// Hands everything queued to the kernel and waits for an event or for `timeout`: `None` waits without end, zero
     /// doesn't wait. Returns early without an event now and then (signals). Errors are fatal to the loop.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.enter(1, timeout)
+    }
+
+    /// As `wait`, but for so many events rather than for the first: fewer wake-ups, which those who send to us pay for. With
+    /// epoll, and when events are there already, it is the same as `wait`.
+    pub fn wait_for(&mut self, events: usize, timeout: Option<Duration>) -> Result<(), Error> {
+        // What is submitted now, mostly sends, is done at once, and isn't what is waited for.
+        self.enter(events + self.table.submissions.len(), timeout)
+    }
+
+    fn enter(&mut self, events: usize, timeout: Option<Duration>) -> Result<(), Error> {
         self.take_back();
         let timeout = self.retry_accepts(timeout);
         let ring = self.ring.as_mut().expect("present until drop");
@@ -191,7 +202,7 @@ impl Loop {
             self.table.submissions.pop_front();
         }
         let due = self.table.has_outcomes() || ring.has_completions() || !self.table.submissions.is_empty();
-        ring.enter(if due { Some(Duration::ZERO) } else { timeout })
+        ring.enter(events, if due { Some(Duration::ZERO) } else { timeout })
     }
 
     /// The next thing that has happened, without asking the kernel for more: that is what `wait` does.
@@ -309,9 +320,9 @@ impl Ring {
         }
     }
 
-    fn enter(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+    fn enter(&mut self, events: usize, timeout: Option<Duration>) -> Result<(), Error> {
         match self {
-            Ring::Uring(uring) => uring.enter(timeout),
+            Ring::Uring(uring) => uring.enter(events, timeout),
             Ring::Epoll(epoll) => epoll.enter(timeout),
         }
     }

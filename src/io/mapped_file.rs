@@ -1,15 +1,16 @@
 //! Files seen as memory: the log's segments, written through the map; and any file, to be read whole.
 //!
-//! A segment is made by the recipe that `design.md` 8 measured: zeroes by large writes, fsync, drop the cache, read it back
-//! in small folios, map, advise random access, populate for *reading*. Then a small store dirties 4 KiB (not a 1 MiB folio)
+//! A segment is made by the recipe that `design.md` 8 measured: zeroes by direct writes, fsync, read it back in small
+//! folios, map, advise random access, populate for *reading*. Then a small store dirties 4 KiB (not a 1 MiB folio)
 //! and faults on nothing but the write protection. Its size never changes, so no access is past the end of the file.
 //! Invariants: 1. a `SegmentFile` has one owner, which alone writes. 2. nobody truncates a mapped file: the directory's
 //! lock keeps other servers away; who does it all the same is named by `sigbus`. 3. a failed persist is never retried: the
 //! caller treats it as fatal.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use memmap2::{Advice, Mmap, MmapMut};
@@ -19,11 +20,10 @@ use super::directory::Directory;
 use super::error::Error;
 use super::sigbus::Registration;
 
-/// Zeroes are written in pieces of a page: larger ones leave larger folios in the page cache, and then every small persist
-/// writes as much (1 MiB, measured; tuning/README.md).
-const ZEROES_BYTES: usize = 4 << 10;
-/// And synced in pieces of this size.
-const SYNC_BYTES: u64 = 1 << 20;
+/// Zeroes are written in pieces of this size.
+const ZEROES_BYTES: usize = 256 << 10;
+/// What direct I/O wants offsets, lengths and memory to be multiples of: no device's block is larger.
+const DIRECT_ALIGN: u64 = 4 << 10;
 
 /// How much is asked for at once when a segment is read back: the usual `read_ahead_kb`, above which the kernel ignores
 /// the rest. Left to the populating faults, each page would be a read of its own: 16 MiB took 1.3 s, so they take 25 ms.
@@ -161,23 +161,47 @@ impl MappedFile {
     }
 }
 
+/// Writes past the page cache where the file system can: there the zeroes cost no copying, and leave no large folios
+/// behind. A piece at a time, so that a log that is being synced meanwhile waits for one piece at the most.
 fn write_zeroes(path: &Path, bytes: u64) -> Result<File, Error> {
     let failed = |e| Error::of_file("create", path, e);
-    let mut file =
+    let file =
         OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path).map_err(failed)?;
-    let zeroes = vec![0; ZEROES_BYTES];
-    let mut done = 0;
-    while done < bytes {
-        let piece = usize::try_from(bytes - done).unwrap_or(usize::MAX).min(ZEROES_BYTES);
-        file.write_all(&zeroes[..piece]).map_err(|e| Error::of_file("preallocate", path, e).at(done))?;
-        done += piece as u64;
-        // Bit by bit: a log that is being synced meanwhile waits for a megabyte at the most, not for a whole segment.
-        if done.is_multiple_of(SYNC_BYTES) {
-            file.sync_data().map_err(|e| Error::of_file("preallocate", path, e).at(done))?;
+    reserve(&file, path, bytes)?;
+    let zeroes = Zeroes([0; ZEROES_BYTES]);
+    let direct = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path);
+    let direct = direct.ok().filter(|_| bytes.is_multiple_of(DIRECT_ALIGN));
+    let is_direct = direct.is_some();
+    let writer = direct.as_ref().unwrap_or(&file);
+    for start in (0..bytes).step_by(ZEROES_BYTES) {
+        let piece = usize::try_from(bytes - start).unwrap_or(usize::MAX).min(ZEROES_BYTES);
+        writer
+            .write_all_at(&zeroes.0[..piece], start)
+            .map_err(|e| Error::of_file("preallocate", path, e).at(start))?;
+        if !is_direct {
+            file.sync_data().map_err(|e| Error::of_file("preallocate", path, e).at(start))?;
         }
     }
     file.sync_all().map_err(|e| Error::of_file("persist", path, e))?;
+    if !is_direct {
+        drop_folios(&file);
+    }
     Ok(file)
+}
+
+#[repr(align(4096))]
+struct Zeroes([u8; ZEROES_BYTES]);
+
+/// Takes the room on the disk at once, so that a full disk is found before anything is written, and the file is in one
+/// piece. Only a wish: some file systems can't.
+fn reserve(file: &File, path: &Path, bytes: u64) -> Result<(), Error> {
+    // SAFETY: takes no pointers.
+    let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes as i64) };
+    let error = io::Error::last_os_error();
+    if result != 0 && !matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINTR)) {
+        return Err(Error::of_file("preallocate", path, error));
+    }
+    Ok(())
 }
 
 /// Takes the large folios that writing or reading ahead left out of the page cache; [`populate`] reads small ones back.

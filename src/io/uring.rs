@@ -59,8 +59,8 @@ impl Uring {
         false
     }
 
-    /// Enters the kernel once: submits, and waits for a completion or the timeout.
-    pub(super) fn enter(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+    /// Enters the kernel once: submits, and waits for so many completions or the timeout.
+    pub(super) fn enter(&mut self, completions: usize, timeout: Option<Duration>) -> Result<(), Error> {
         let result = match timeout {
             Some(Duration::ZERO) => {
                 let queued = self.ring.submission().len() as u32;
@@ -70,9 +70,9 @@ impl Uring {
             }
             Some(timeout) => {
                 let time = Timespec::from(timeout);
-                self.ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&time))
+                self.ring.submitter().submit_with_args(completions, &SubmitArgs::new().timespec(&time))
             }
-            None => self.ring.submit_and_wait(1),
+            None => self.ring.submit_and_wait(completions),
         };
         match result {
             Ok(_) => Ok(()),

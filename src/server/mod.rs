@@ -6,6 +6,7 @@
 mod admission;
 mod boot;
 mod disk;
+mod gather;
 mod many_loops;
 mod one_loop;
 mod placement;

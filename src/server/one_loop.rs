@@ -15,15 +15,13 @@ use crate::shard::{self, Shard};
 use super::admission::Admission;
 use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Parts};
 use super::disk::{Disk, Done};
+use super::gather::Gather;
 use super::rings::ShardCensus;
 use super::words::{Words, connection_facts};
 use super::{Fatal, GOODBYE, Stop};
 
 /// How long a full pipeline waits for the disk at a time.
 const DISK_PATIENCE: Duration = Duration::from_millis(1);
-
-/// Looks for more requests before a group is sealed. Each costs a microsecond; replies wait meanwhile.
-const LOOKS_MAX: usize = 8;
 
 pub struct OneLoop {
     io: Loop,
@@ -65,19 +63,18 @@ impl OneLoop {
         turn.now = Clock::now();
         self.take_done(turn)?;
         self.take_events(turn);
-        // The replies first: who gets one often has the next request at once, and it should join this group. As long as
-        // requests keep coming in, the group stays open: no timer, only looks that find something.
+        // The replies first: who gets one often has the next request at once, and it should join this group.
         self.shard.step(turn.now, shard::Input::TurnEnd, &mut turn.from_shard);
         self.carry_out_shard(turn);
-        for _ in 0..LOOKS_MAX {
-            if !self.replica.is_about_to_seal() {
-                break;
-            }
-            self.io.wait(Some(Duration::ZERO)).map_err(Fatal::Io)?;
-            if !self.take_events(turn) {
-                break;
-            }
+        while self.replica.is_about_to_seal()
+            && let Some((events, patience)) = turn.gather.patience(Clock::instant())
+        {
+            self.io.wait_for(events, Some(patience)).map_err(Fatal::Io)?;
+            self.take_events(turn);
+            self.shard.step(turn.now, shard::Input::TurnEnd, &mut turn.from_shard);
+            self.carry_out_shard(turn);
         }
+        turn.gather.on_turn_end();
         self.wake_up(turn);
         self.replica.step(turn.now, replica::Input::TurnEnd, &mut turn.from_replica);
         self.carry_out_replica(turn);
@@ -99,6 +96,9 @@ impl OneLoop {
                 Done::Failed { error } => return Err(Fatal::Log(error)),
                 done => done.into_input(),
             };
+            if let replica::Input::Durable { .. } = input {
+                turn.gather.on_durable(turn.now.instant);
+            }
             self.replica.step(turn.now, input, &mut turn.from_replica);
             self.carry_out_replica(turn);
         }
@@ -109,8 +109,7 @@ impl OneLoop {
     }
 
     /// True if clients sent something.
-    fn take_events(&mut self, turn: &mut Turn) -> bool {
-        let mut received = false;
+    fn take_events(&mut self, turn: &mut Turn) {
         while !self.replica.is_full()
             && let Some(event) = self.io.next_event()
         {
@@ -119,7 +118,7 @@ impl OneLoop {
                 Event::Accepted { socket, .. } => self.on_accepted(socket, turn),
                 Event::AcceptFailed { error, .. } => tracing::warn!(%error, "no connection can be accepted"),
                 Event::Received { connection, bytes } => {
-                    received = true;
+                    turn.gather.on_received();
                     let input = shard::Input::Received { connection, bytes };
                     self.shard.step(now, input, &mut turn.from_shard);
                     self.carry_out_shard(turn);
@@ -141,7 +140,6 @@ impl OneLoop {
                 Event::Woken => {}
             }
         }
-        received
     }
 
     fn on_accepted(&mut self, socket: crate::io::AcceptedSocket, turn: &mut Turn) {
@@ -182,7 +180,12 @@ impl OneLoop {
         let mut outputs = std::mem::take(&mut turn.from_replica);
         for output in outputs.drain(..) {
             match output {
-                replica::Output::Log(command) => self.disk.log(command),
+                replica::Output::Log(command) => {
+                    if let crate::log::Command::Persist { .. } = command {
+                        turn.gather.on_submitted(turn.now.instant);
+                    }
+                    self.disk.log(command);
+                }
                 replica::Output::Snapshot(command) => self.disk.snapshot(command),
                 replica::Output::Notify { notice, .. } => {
                     self.shard.step(turn.now, shard::Input::Notice(notice), &mut turn.from_shard);
@@ -210,7 +213,10 @@ impl OneLoop {
                     shard::Output::Request(request) => {
                         self.replica.step(turn.now, replica::Input::Request(request), &mut turn.from_replica);
                     }
-                    shard::Output::Send { connection, bytes } => self.io.send(connection, bytes),
+                    shard::Output::Send { connection, bytes } => {
+                        turn.gather.on_sent();
+                        self.io.send(connection, bytes);
+                    }
                     shard::Output::Pause { connection } => self.io.pause_receive(connection),
                     shard::Output::Resume { connection } => self.io.resume_receive(connection),
                     shard::Output::Close { connection } => self.io.close(connection),
@@ -260,4 +266,5 @@ pub struct Turn {
     from_shard: Vec<shard::Output>,
     addresses: super::admission::Addresses,
     notices: bool,
+    gather: Gather,
 }
