@@ -112,7 +112,8 @@ fn a_segment_that_does_not_fit_leaves_nothing_behind() {
     on_a_tiny_disk(|path| {
         let error = SegmentFile::create(&path.join("segment"), 8 << 20).err().unwrap();
         assert!(error.is_space(), "{error}");
-        assert!(error.offset().is_some() && error.to_string().contains("segment"), "{error}");
+        // Refused as a whole, before anything was written: there is no offset to tell.
+        assert!(error.to_string().contains("segment"), "{error}");
         let directory = Directory::open(path).unwrap();
         assert_eq!(directory.list().unwrap(), []);
         assert_eq!(directory.space().unwrap().available_bytes, 1 << 20);
