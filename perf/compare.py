@@ -48,6 +48,7 @@ def arguments():
     parser.add_argument("--retries", type=int, default=1, help="repeats of a noisy measurement (default 1)")
     parser.add_argument("--binaries", default=ROOT / "target" / "release", help="folder of the release binaries")
     options = parser.parse_args()
+    options.binaries = pathlib.Path(options.binaries).resolve()
     options.rows = options.rows.split(",")
     options.servers = options.servers.split(",")
     for given, known in ((options.rows, names), (options.servers, summary.SERVERS)):
