@@ -29,10 +29,12 @@ pub struct State {
     pub cversion: i32,
     pub aversion: i32,
     pub children_count: u32,
+    /// Length of its data.
+    pub data_bytes: u32,
     pub acl: AclRef,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     hash: u64,
     last: Zxid,
@@ -45,11 +47,66 @@ pub struct Overlay {
     table: HashTable<Entry>,
     /// Ephemerals proposed and not applied, per owner, with the zxid of the last creation: closeSession must name them.
     ephemerals: Map<SessionId, BTreeMap<Path, Zxid>>,
+    /// What undoes the operations of the multi that is being decided, oldest first.
+    journal: Vec<Undo>,
+    /// A multi is being decided.
+    is_journaling: bool,
+}
+
+/// How something was before an operation of a multi.
+#[derive(Debug)]
+enum Undo {
+    Entry { hash: u64, path: Path, before: Option<Entry> },
+    Ephemeral { owner: SessionId, path: Path, before: Option<Zxid> },
 }
 
 impl Overlay {
     pub fn new(key: HashKey) -> Overlay {
-        Overlay { key, table: HashTable::new(), ephemerals: Map::with_hasher(KeyedHasher(key)) }
+        Overlay {
+            key,
+            table: HashTable::new(),
+            ephemerals: Map::with_hasher(KeyedHasher(key)),
+            journal: vec![],
+            is_journaling: false,
+        }
+    }
+
+    /// From here on changes can be taken back, until `keep` or `roll_back`: a multi is all or nothing.
+    pub fn begin(&mut self) {
+        debug_assert!(!self.is_journaling && self.journal.is_empty(), "one multi at a time");
+        self.is_journaling = true;
+    }
+
+    pub fn keep(&mut self) {
+        self.is_journaling = false;
+        self.journal.clear();
+    }
+
+    /// Everything is again as it was at `begin`.
+    pub fn roll_back(&mut self) {
+        self.is_journaling = false;
+        while let Some(undo) = self.journal.pop() {
+            match undo {
+                Undo::Entry { path, before: Some(entry), .. } => {
+                    debug_assert!(entry.state.path == path);
+                    self.put_hashed(entry.last, entry.hash, entry.state);
+                }
+                Undo::Entry { hash, path, before: None } => {
+                    if let Ok(entry) = self.table.find_entry(hash, |entry| entry.state.path == path) {
+                        entry.remove();
+                    }
+                }
+                Undo::Ephemeral { owner, path, before: Some(zxid) } => {
+                    self.ephemerals.entry(owner).or_default().insert(path, zxid);
+                }
+                Undo::Ephemeral { owner, path, before: None } => self.forget_ephemeral(owner, path.bytes()),
+            }
+        }
+    }
+
+    /// A pending transaction touches this path.
+    pub fn touches(&self, path: &[u8]) -> bool {
+        self.table.find(self.key.hash(path), |entry| entry.state.path.bytes() == path).is_some()
     }
 
     /// The state of `path` as the next transaction will find it. `None`: it doesn't exist and no pending transaction
@@ -75,6 +132,7 @@ impl Overlay {
             cversion: node.cversion,
             aversion: node.aversion,
             children_count: node.children_count,
+            data_bytes: node.data_bytes() as u32,
             acl: node.acl(),
         })
     }
@@ -89,6 +147,10 @@ impl Overlay {
     }
 
     pub fn put_hashed(&mut self, zxid: Zxid, hash: u64, state: State) {
+        if self.is_journaling {
+            let before = self.table.find(hash, |entry| entry.state.path == state.path).cloned();
+            self.journal.push(Undo::Entry { hash, path: state.path.clone(), before });
+        }
         match self.table.entry(hash, |entry| entry.state.path == state.path, |entry| entry.hash) {
             hashbrown::hash_table::Entry::Occupied(mut found) => {
                 let entry = found.get_mut();
@@ -103,7 +165,11 @@ impl Overlay {
 
     /// The transaction proposed as `zxid` creates an ephemeral.
     pub fn add_ephemeral(&mut self, zxid: Zxid, owner: SessionId, path: &[u8]) {
-        self.ephemerals.entry(owner).or_default().insert(Path::new(path), zxid);
+        let path = Path::new(path);
+        let before = self.ephemerals.entry(owner).or_default().insert(path.clone(), zxid);
+        if self.is_journaling {
+            self.journal.push(Undo::Ephemeral { owner, path, before });
+        }
     }
 
     /// Every path the session will own when all proposed transactions are applied, in path order.
@@ -149,10 +215,15 @@ impl Overlay {
 
     /// An ephemeral deleted and created once more in what is still pending stays.
     fn settle_ephemeral(&mut self, zxid: Zxid, owner: SessionId, path: &[u8]) {
-        let Some(pending) = self.ephemerals.get_mut(&owner) else { return };
-        if pending.get(path).is_some_and(|last| *last <= zxid) {
-            pending.remove(path);
+        let last = self.ephemerals.get(&owner).and_then(|pending| pending.get(path));
+        if last.is_some_and(|last| *last <= zxid) {
+            self.forget_ephemeral(owner, path);
         }
+    }
+
+    fn forget_ephemeral(&mut self, owner: SessionId, path: &[u8]) {
+        let Some(pending) = self.ephemerals.get_mut(&owner) else { return };
+        pending.remove(path);
         if pending.is_empty() {
             self.ephemerals.remove(&owner);
         }
@@ -172,6 +243,17 @@ impl Overlay {
         {
             entry.remove();
         }
+    }
+
+    /// All of it, in an order that doesn't depend on its history.
+    #[cfg(test)]
+    pub fn image(&self) -> Vec<String> {
+        assert!(!self.is_journaling && self.journal.is_empty());
+        let entries = self.table.iter().map(|entry| format!("{entry:?}"));
+        let mut image: Vec<String> =
+            entries.chain(self.ephemerals.iter().map(|owned| format!("{owned:?}"))).collect();
+        image.sort();
+        image
     }
 
     /// Paths touched by what is proposed and not yet applied.
