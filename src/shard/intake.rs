@@ -227,14 +227,14 @@ impl State {
                 encode_bare_reply(&mut connection.output, xid, Zxid::ZERO, ErrorCode::AuthFailed);
                 self.begin_close(id);
             }
-            // What a server without SASL answers, at once: no token, no error.
+            // What a server without SASL answers, at once: no token, no error. A null token is an exception there.
             Some(Opcode::Sasl) => match GetSaslRequest::decode(&mut Reader::new(body)) {
-                Ok(_) => {
+                Ok(GetSaslRequest { token: Some(_) }) => {
                     let nothing = SetSaslResponse { token: None };
                     encode_reply(&mut connection.output, xid, Zxid::ZERO, &nothing);
                     self.mark_dirty(id);
                 }
-                Err(_) => return self.begin_close(id),
+                Ok(GetSaslRequest { token: None }) | Err(_) => return self.begin_close(id),
             },
             _ => {
                 connection.pending.push_back(Pending::Refused { xid });
