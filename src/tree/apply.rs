@@ -188,6 +188,42 @@ impl Store {
         change.map(|change| Change { parent_acl, ..change })
     }
 
+    /// As `apply_delete`, of one of many: the parent learns of it only when the next path has another one. A parent with much
+    /// data and a hundred thousand children would else be copied, and its digest computed, as many times.
+    fn delete_sibling<'a>(
+        &mut self,
+        zxid: Zxid,
+        path: &'a [u8],
+        parent: &mut Bereaved<'a>,
+        changes: &mut Vec<Change>,
+    ) {
+        let Some(parent_path) = parent_of(path) else { return };
+        if parent.path != parent_path {
+            self.settle_parent(zxid, parent);
+            let Some((slot, node)) = self.find(parent_path) else { return };
+            *parent = Bereaved { path: parent_path, slot, acl: node.acl(), gone: 0 };
+        }
+        let Some((slot, node)) = self.find(path) else { return };
+        let (path, acl, bytes) = (node.path.clone(), node.acl(), node.data_bytes());
+        if node.children_count > 0 {
+            self.delete_children(zxid, slot);
+        }
+        self.delete(zxid, slot);
+        self.quota_deleted(zxid, path.bytes(), bytes);
+        parent.gone += 1;
+        changes.push(Change { kind: ChangeKind::Deleted, path, acl, parent_acl: parent.acl.clone() });
+    }
+
+    fn settle_parent(&mut self, zxid: Zxid, parent: &mut Bereaved<'_>) {
+        let Bereaved { path, slot, gone, .. } = std::mem::take(parent);
+        if !path.is_empty() {
+            self.update(zxid, slot, |node| {
+                node.pzxid = node.pzxid.max(zxid.0);
+                node.children_count -= gone;
+            });
+        }
+    }
+
     /// Prep refuses to delete a node that has children, so they are of a later life of the node, seen by a fuzzy
     /// snapshot: the log creates them once more. Were the node kept for them, it would keep what earlier lives left.
     fn delete_children(&mut self, zxid: Zxid, slot: u32) {
@@ -215,11 +251,19 @@ impl Store {
     ) -> Applied {
         // The list is taken at its word: also for a path that is gone already (its parent's pzxid rises), and for one
         // that a fuzzy snapshot shows in its next life.
-        let mut changes: Vec<Change> =
-            listed.filter_map(|path| self.apply_delete(header.zxid, path)).collect();
-        for path in self.ephemerals_of(header.client_id) {
-            changes.extend(self.apply_delete(header.zxid, path.bytes()));
+        let owned = self.take_ephemerals(header.client_id);
+        let mut changes = Vec::with_capacity(owned.len());
+        let mut parent = Bereaved::default();
+        for path in listed {
+            self.delete_sibling(header.zxid, path, &mut parent, &mut changes);
         }
+        self.settle_parent(header.zxid, &mut parent);
+        let left = self.paths_of(owned.iter().copied().filter(|&slot| self.node(slot).is_alive()));
+        let mut parent = Bereaved::default();
+        for path in &left {
+            self.delete_sibling(header.zxid, path.bytes(), &mut parent, &mut changes);
+        }
+        self.settle_parent(header.zxid, &mut parent);
         let changes = if changes.is_empty() { Changes::None } else { Changes::Many(changes) };
         Applied { outcome: Outcome::SessionClosed, changes }
     }
@@ -267,6 +311,15 @@ impl Store {
     pub fn orphans(&self, exists: impl Fn(SessionId) -> bool) -> Vec<SessionId> {
         self.ephemeral_owners().into_iter().filter(|&owner| !exists(owner)).collect()
     }
+}
+
+/// A node that has lost children in a transaction and not been told yet. No path: there is none.
+#[derive(Default)]
+struct Bereaved<'a> {
+    path: &'a [u8],
+    slot: u32,
+    acl: AclRef,
+    gone: u32,
 }
 
 /// Of a multi that failed: what its record says, and where a Java leader logged an operation as it was asked for, Ok before

@@ -237,6 +237,32 @@ fn multi_errors(applied: &Applied) -> Vec<ErrorCode> {
 }
 
 /// As a Java leader logs it: what comes before the failure stands there as it was decided.
+/// A session of a hundred thousand ephemerals must not stall everybody: a version for each of them, and one per parent.
+#[test]
+fn closing_a_session_changes_each_parent_once() {
+    let mut world = World::new(0);
+    for parent in ["/p", "/q"] {
+        world.create(parent, b"data");
+        for n in 0..100 {
+            world.create_ephemeral(1, &format!("{parent}/{n}"));
+        }
+    }
+    world.publish();
+    let listed: Vec<String> =
+        ["/p", "/q"].iter().flat_map(|parent| (0..100).map(move |n| format!("{parent}/{n}"))).collect();
+    let listed: Vec<&str> = listed.iter().map(|path| &**path).collect();
+    let before = world.store.retired();
+    let applied = world.close(1, &listed);
+    assert_eq!(world.store.retired() - before, 202);
+    assert_eq!(kinds(&applied).len(), 200);
+    for parent in ["/p", "/q"] {
+        let node = world.node(parent).expect("it stays");
+        assert_eq!((node.children_count, node.pzxid), (0, world.zxid.0));
+    }
+    assert_eq!(world.store.ephemerals_count(), 0);
+    image_of(&world.store);
+}
+
 #[test]
 fn every_operation_of_a_failed_multi_is_an_error() {
     let mut world = World::new(0);

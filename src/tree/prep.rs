@@ -301,11 +301,7 @@ impl View<'_> {
         }
         self.sessions.mark_closing(write.session);
         let paths: Vec<Path> = self.overlay.ephemerals_of(self.store, write.session);
-        for path in &paths {
-            if let Some(node) = self.overlay.state(self.store, path.bytes()) {
-                self.put_deleted(zxid, node);
-            }
-        }
+        self.overlay.close(self.store, zxid, write.session, &paths);
         scratch.paths.clear();
         crate::wire::jute::encode_vector(
             &mut scratch.paths,

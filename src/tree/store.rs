@@ -312,9 +312,17 @@ impl Store {
 
     /// Paths of the session's ephemerals, in path order.
     pub fn ephemerals_of(&self, session: SessionId) -> Vec<Path> {
-        let slots = self.ephemerals.get(&session);
-        let mut paths: Vec<Path> =
-            slots.into_iter().flatten().map(|&slot| self.node(slot).path.clone()).collect();
+        self.paths_of(self.ephemerals.get(&session).into_iter().flatten().copied())
+    }
+
+    /// The session ends: its ephemerals are listed no more, as if all of them were deleted.
+    pub(super) fn take_ephemerals(&mut self, session: SessionId) -> BTreeSet<u32> {
+        self.ephemerals.remove(&session).unwrap_or_default()
+    }
+
+    /// In path order.
+    pub(super) fn paths_of(&self, slots: impl Iterator<Item = u32>) -> Vec<Path> {
+        let mut paths: Vec<Path> = slots.map(|slot| self.node(slot).path.clone()).collect();
         paths.sort_unstable();
         paths
     }
