@@ -14,12 +14,18 @@ mod support;
 mod clients;
 #[path = "conformance/connect.rs"]
 mod connect;
+#[path = "conformance/containers.rs"]
+mod containers;
 #[path = "conformance/creates.rs"]
 mod creates;
 #[path = "conformance/malformed.rs"]
 mod malformed;
+#[path = "conformance/multi.rs"]
+mod multi;
 #[path = "conformance/order.rs"]
 mod order;
+#[path = "conformance/quotas.rs"]
+mod quotas;
 #[path = "conformance/reads.rs"]
 mod reads;
 #[path = "conformance/sessions.rs"]

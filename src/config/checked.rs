@@ -41,6 +41,8 @@ pub struct Config {
     pub jute_max_buffer: usize,
     /// Nodes with a time to live.
     pub extended_types_enabled: bool,
+    /// Hard quotas refuse writes; else they only warn.
+    pub enforce_quota: bool,
     pub four_letter_words: Whitelist,
     /// False: replies don't wait for the disk, and a power loss loses acknowledged writes.
     pub force_sync: bool,
@@ -201,6 +203,7 @@ fn config(settings: &mut Settings, resolve: Resolve) -> Option<Config> {
         purge: purge(settings),
         jute_max_buffer,
         extended_types_enabled: settings.boolean("extendedTypesEnabled", false),
+        enforce_quota: settings.boolean("enforceQuota", false),
         four_letter_words: four_letter_words(settings, read_only_mode),
         force_sync: force_sync(settings),
         skip_acl: skip_acl(settings),

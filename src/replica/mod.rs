@@ -16,13 +16,16 @@
 //! Tested: replica_test.rs, and the whole of tests/sim.
 
 mod boot;
+mod containers;
 mod contract;
+mod multi;
 mod proposals;
 mod snapshots;
 #[cfg(test)]
 mod testing;
 
 pub use boot::{Boot, BootError, Start};
+pub use containers::Settings as ContainerSettings;
 pub use contract::{Input, Output, SnapshotCommand};
 
 use std::collections::VecDeque;
@@ -36,6 +39,7 @@ use crate::tree::{self, Outcome, Overlay, Scratch, Sessions, Store};
 use crate::wire::txn::{CreateSessionTxn, Entry, ErrorTxn, Txn, TxnHeader};
 use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader};
 
+use containers::Reaper;
 use proposals::{Origin, Proposals};
 use snapshots::Snapshots;
 
@@ -47,6 +51,8 @@ pub struct Settings {
     pub session_timeout_max: Duration,
     pub extended_types: bool,
     pub skip_acl: bool,
+    pub enforce_quota: bool,
+    pub containers: ContainerSettings,
     pub snapshots: snapshots::Settings,
     pub hash_key: HashKey,
 }
@@ -82,6 +88,9 @@ pub struct Replica {
     proposed: Zxid,
     applied: Zxid,
     snapshots: Snapshots,
+    reaper: Reaper,
+    /// When a quota that was passed was last written of.
+    quota_warned: Option<Instant>,
     space_low: bool,
     /// A driver steps it: requests can be heard. From here on silence is the clients'.
     is_running: bool,
@@ -93,7 +102,7 @@ impl Replica {
     pub fn step(&mut self, now: Now, input: Input, outputs: &mut Vec<Output>) {
         self.pass_time(now);
         match input {
-            Input::Wakeup => self.wake_up(),
+            Input::Wakeup => self.wake_up(outputs),
             Input::Request(request) => self.on_request(request, outputs),
             Input::Durable { ticket } => {
                 let durable = self.log.on_durable(ticket);
@@ -121,6 +130,9 @@ impl Replica {
         // A session that can't be closed now stays due: to wake for it would be to spin.
         let due = self.sessions.next_due().filter(|_| self.can_expire());
         let due = due.map_or(heartbeat, |due| due.min(heartbeat));
+        // Likewise a container that can't be deleted.
+        let has_reapable = self.store.reapable_from(0).is_some();
+        let due = if has_reapable && self.can_expire() { due.min(self.reaper.next_wakeup()) } else { due };
         Some(self.snapshots.next_wakeup(self.now.instant).map_or(due, |at| at.min(due)))
     }
 
@@ -147,7 +159,15 @@ impl Replica {
             _ => {}
         }
         if let Some((to, xid)) = origin.to {
-            let body = self.answer_body(&header, applied.outcome, origin.opcode, to, &mut notice);
+            let body = match applied.outcome {
+                Outcome::SessionCreated { timeout_ms } => {
+                    let session = header.client_id;
+                    self.sessions.attach(session, timeout_ms, to, self.now.instant);
+                    notice.moved = Some((session, to));
+                    AnswerBody::Session { session, password: tree::password::of(session), timeout_ms }
+                }
+                outcome => answer_body(&txn, outcome, origin.opcode),
+            };
             notice.answer = Some(Answer { to, xid, body });
         }
         outputs.push(Output::Notify { shard: None, notice: Arc::new(notice) });
@@ -322,8 +342,14 @@ impl Replica {
             sessions: &mut self.sessions,
             extended_types: self.settings.extended_types,
             skip_acl: self.settings.skip_acl,
+            enforce_quota: self.settings.enforce_quota,
+            excess: None,
         };
-        match view.decide(zxid, &write, &mut scratch) {
+        let decided = view.decide(zxid, &write, &mut scratch);
+        if let Some(excess) = view.excess {
+            self.warn_of_quota(&excess);
+        }
+        match decided {
             Ok(txn) => self.append(zxid, session, cxid, &txn, origin),
             Err(ErrorCode::SessionMoved) => {
                 if let Some((to, xid)) = origin.to {
@@ -354,12 +380,54 @@ impl Replica {
         outputs.extend(commands.into_iter().map(Output::Log));
     }
 
-    fn wake_up(&mut self) {
+    /// The operator's to read; at most once a second, as clients may go on for hours.
+    fn warn_of_quota(&mut self, excess: &tree::Excess) {
+        let now = self.now.instant;
+        if self.quota_warned.is_none_or(|last| now.since(last) >= Duration::from_secs(1)) {
+            self.quota_warned = Some(now);
+            tracing::warn!("{excess}");
+        }
+    }
+
+    fn wake_up(&mut self, outputs: &mut Vec<Output>) {
         // What a transaction with many deletions left: without writes nothing else would free it.
         self.store.reclaim(limits::TURN_BUDGET);
         if self.can_expire() {
             self.expire_sessions();
+            self.reap_containers();
         }
+        // Damage to the last group is then known as damage, and not taken for a torn tail.
+        if self.proposals.count() == 0 {
+            let mut commands = vec![];
+            self.log.prove(&mut commands);
+            outputs.extend(commands.into_iter().map(Output::Log));
+        }
+    }
+
+    /// Containers and TTL nodes that have served their time are deleted through the log, like all that is deleted.
+    fn reap_containers(&mut self) {
+        let Replica { reaper, store, overlay, sessions, settings, now, log, proposals, proposed, .. } = self;
+        let lifetimes = reaper.lifetimes;
+        let find = |slot| store.reapable_from(slot);
+        reaper.run(now.instant, find, |slot| {
+            let mut view = tree::View {
+                store,
+                overlay,
+                sessions,
+                extended_types: settings.extended_types,
+                skip_acl: settings.skip_acl,
+                enforce_quota: settings.enforce_quota,
+                excess: None,
+            };
+            let zxid = proposed.next();
+            let Some(txn) = view.reap(zxid, slot, now.wall, lifetimes) else { return false };
+            tracing::info!(path = %store.node(slot).path, "deleting an unused container or TTL node");
+            let entry = Entry::new(SessionId::NONE, 0, zxid, now.wall, txn, None);
+            log.append(zxid, |buffer| entry.encode(buffer));
+            proposals.push(zxid, Origin { to: None, opcode: Opcode::DeleteContainer });
+            *proposed = zxid;
+            true
+        });
     }
 
     /// Else the ids stay due.
@@ -396,35 +464,24 @@ impl Replica {
         }
     }
 
-    fn answer_body(
-        &mut self,
-        header: &TxnHeader,
-        outcome: Outcome,
-        opcode: Opcode,
-        to: Client,
-        notice: &mut Notice,
-    ) -> AnswerBody {
-        match outcome {
-            Outcome::Error(code) => AnswerBody::Error(code),
-            Outcome::Created { path, stat } if opcode == Opcode::Create2 => {
-                AnswerBody::CreatedWithStat { path, stat }
-            }
-            Outcome::Created { path, .. } => AnswerBody::Created { path },
-            Outcome::Changed(stat) => AnswerBody::Stat(stat),
-            Outcome::SessionCreated { timeout_ms } => {
-                let session = header.client_id;
-                self.sessions.attach(session, timeout_ms, to, self.now.instant);
-                notice.moved = Some((session, to));
-                AnswerBody::Session { session, password: tree::password::of(session), timeout_ms }
-            }
-            Outcome::Deleted | Outcome::SessionClosed | Outcome::Nothing => AnswerBody::Error(ErrorCode::Ok),
-        }
-    }
-
     fn assert_invariants(&self) {
         assert!(self.store.published() <= self.applied);
         assert!(self.applied <= self.proposed);
         debug_assert!(self.overlay.count() == 0 || self.proposals.count() > 0);
+    }
+}
+
+/// What the client that asked is told; how its session came about excepted.
+fn answer_body(txn: &Txn<'_>, outcome: Outcome, opcode: Opcode) -> AnswerBody {
+    match outcome {
+        Outcome::Error(code) => AnswerBody::Error(code),
+        Outcome::Created { path, .. } if opcode == Opcode::Create => AnswerBody::Created { path },
+        Outcome::Created { path, stat } => AnswerBody::CreatedWithStat { path, stat },
+        Outcome::Changed(stat) => AnswerBody::Stat(stat),
+        Outcome::Multi(outcomes) => AnswerBody::Raw(multi::results(txn, &outcomes)),
+        Outcome::Deleted | Outcome::SessionCreated { .. } | Outcome::SessionClosed | Outcome::Nothing => {
+            AnswerBody::Error(ErrorCode::Ok)
+        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! The replica by its exact outputs.
 
-use super::testing::{NOTHING, TICK, client, encoded, settings, start, start_from};
+use super::testing::{NOTHING, Server, TICK, client, encoded, settings, start, start_from, start_with};
 use super::*;
 use crate::base::WallMillis;
 use crate::wire::AclList;
-use crate::wire::client::{CreateRequest, DeleteRequest, SetAclRequest, SetDataRequest};
+use crate::wire::client::multi::encode_list;
+use crate::wire::client::{
+    CheckVersionRequest, CreateRequest, CreateTtlRequest, DeleteRequest, MultiOp, SetAclRequest,
+    SetDataRequest,
+};
 
 #[test]
 fn a_write_is_answered_when_it_is_durable_and_applied() {
@@ -133,9 +137,10 @@ fn a_silent_session_expires_once() {
     let session = server.open(1);
     server.create(session, 1, 1, "/e", 1);
     server.settle();
-    for _ in 0..3 {
+    for n in 0..3 {
         server.pass(TICK);
-        assert_eq!(server.wake_up(), NOTHING);
+        let said = server.wake_up();
+        assert_eq!(said.concat(), if n == 0 { "log: append" } else { "" }, "the log is proven once");
         assert_eq!(server.settle(), NOTHING);
     }
     assert!(server.wakes_in() <= TICK, "a heartbeat at least");
@@ -214,6 +219,7 @@ fn without_space_writes_are_refused_before_prep() {
     assert_eq!(resumed, ["notify all at 2: 4 xid 0: session for 5000 ms; belongs to 4;"]);
     server.write(session, 1, 3, Opcode::CloseSession, vec![]);
     assert_eq!(server.settle(), ["notify all at 3: 1 xid 3: Ok; ended;"]);
+    assert_eq!(server.wake_up(), ["log: append"], "the room for the proof is there already");
     for _ in 0..10 {
         server.pass(TICK);
         assert_eq!(server.wake_up(), NOTHING);
@@ -224,6 +230,126 @@ fn without_space_writes_are_refused_before_prep() {
     assert_eq!(server.wakes_in(), Duration::ZERO);
     server.wake_up();
     assert_eq!(server.settle(), ["notify all at 4: ended;"]);
+}
+
+#[test]
+fn a_multi_is_answered_operation_by_operation() {
+    let mut server = start();
+    let session = server.open(1);
+    let create = |path: &'static str| {
+        MultiOp::Create(CreateRequest { path: path.into(), data: None, acl: Some(AclList::OPEN), flags: 0 })
+    };
+    let delete = |path: &'static str| MultiOp::Delete(DeleteRequest { path: path.into(), version: -1 });
+    let check = |version| MultiOp::Check(CheckVersionRequest { path: "/a".into(), version });
+    let set = MultiOp::SetData(SetDataRequest { path: "/a".into(), data: None, version: 0 });
+    let multi = |ops: &[MultiOp<'_>]| {
+        let mut body = vec![];
+        encode_list(&mut body, ops.iter().copied());
+        body
+    };
+    server.write(
+        session,
+        1,
+        1,
+        Opcode::Multi,
+        multi(&[create("/a"), create("/a/b"), set, delete("/a/b"), check(1)]),
+    );
+    server.write(session, 1, 2, Opcode::Multi, multi(&[delete("/a"), check(-1), set]));
+    server.write(session, 1, 3, Opcode::Multi, multi(&[]));
+    server.write(session, 1, 4, Opcode::Multi, vec![1]);
+    let said = server.settle();
+    let heads: Vec<&str> = said.iter().map(|said| said.split(" b\"").next().expect("a head")).collect();
+    assert_eq!(
+        heads,
+        [
+            "notify all at 2: Created /a; Created /a/b; DataChanged /a; Deleted /a/b; 1 xid 1:",
+            "notify all at 3: 1 xid 2:",
+            "notify all at 4: 1 xid 3:",
+            "notify all at 5: 1 xid 4: MarshallingError;",
+        ]
+    );
+    let bytes = |text: &str| text.to_owned();
+    let end = r"\xff\xff\xff\xff\x01\xff\xff\xff\xff";
+    let error = |code: &str| format!(r"\xff\xff\xff\xff\0{code}{code}");
+    let failed = [r"\0\0\0\0", r"\xff\xff\xff\x9b", r"\xff\xff\xff\xfe"].map(error).concat();
+    assert_eq!(said[1], format!("notify all at 3: 1 xid 2: b\"{failed}{end}\";"));
+    assert_eq!(said[2], format!("notify all at 4: 1 xid 3: b\"{end}\";"));
+    let first = bytes(r"\0\0\0\x01\0\0\0\0\0\0\0\0\x02/a");
+    assert!(said[0].contains(&first), "{}", said[0]);
+    assert!(server.replica.store().find(b"/a").is_some());
+}
+
+/// Made, used, left: gone with the next check, through the log, and whoever watches is told.
+#[test]
+fn containers_and_ttl_nodes_go_through_the_log() {
+    let settings = Settings { extended_types: true, ..settings() };
+    let mut server = start_with(settings.clone());
+    let session = server.open(1);
+    let body = |path: &'static str, flags| {
+        encoded(&CreateRequest { path: path.into(), data: None, acl: Some(AclList::OPEN), flags })
+    };
+    server.write(session, 1, 1, Opcode::CreateContainer, body("/c", 4));
+    server.write(session, 1, 2, Opcode::CreateContainer, body("/unused", 4));
+    server.create(session, 1, 3, "/c/x", 0);
+    let ttl =
+        CreateTtlRequest { path: "/t".into(), data: None, acl: Some(AclList::OPEN), flags: 5, ttl: 5000 };
+    server.write(session, 1, 4, Opcode::CreateTtl, encoded(&ttl));
+    assert_eq!(
+        server.settle(),
+        [
+            "notify all at 2: Created /c; 1 xid 1: created /c with 2;",
+            "notify all at 3: Created /unused; 1 xid 2: created /unused with 3;",
+            "notify all at 4: Created /c/x; 1 xid 3: created /c/x;",
+            "notify all at 5: Created /t; 1 xid 4: created /t with 5;",
+        ]
+    );
+    // A minute, second by second; the session lives.
+    let minute = |server: &mut Server| {
+        let mut said = vec![];
+        for _ in 0..60 {
+            server.pass(Duration::from_secs(1));
+            server.now.wall.0 += 1000;
+            server.step(Input::Request(Request::Touch { sessions: vec![session] }));
+            server.wake_up();
+            while server.wakes_in() < Duration::from_millis(100) {
+                server.pass(server.wakes_in());
+                server.wake_up();
+            }
+            said.extend(server.settle());
+        }
+        said
+    };
+    assert_eq!(minute(&mut server), ["notify all at 6: Deleted /t;"], "the only one whose time is over");
+    server.write(session, 1, 5, Opcode::Delete, encoded(&DeleteRequest { path: "/c/x".into(), version: 0 }));
+    server.settle();
+    // Not while the disk is full.
+    server.step(Input::SpaceLow);
+    assert_eq!(minute(&mut server), NOTHING);
+    server.step(Input::SpaceBack);
+    assert_eq!(minute(&mut server), ["notify all at 8: Deleted /c;"]);
+    assert_eq!(minute(&mut server), NOTHING);
+    assert!(server.replica.store().find(b"/unused").is_some());
+    // What a restart replays leaves the same.
+    let server = start_from(server.disk, settings, server.now, Duration::ZERO);
+    let left = |path: &[u8]| server.replica.store().find(path).is_some();
+    assert_eq!([left(b"/c"), left(b"/t"), left(b"/unused")], [false, false, true]);
+}
+
+#[test]
+fn the_log_is_proven_once_per_idle_spell() {
+    let mut server = start();
+    let session = server.open(1);
+    for _ in 0..3 {
+        server.create(session, 1, 1, "/a", 0);
+        assert_eq!(server.wake_up(), NOTHING, "a write is on its way");
+        server.turn_end();
+        assert_eq!(server.wake_up(), NOTHING, "it is being synced");
+        server.durable();
+        server.apply();
+        assert_eq!(server.wake_up(), ["log: append"]);
+        assert_eq!(server.wake_up(), NOTHING);
+        assert_eq!(server.turn_end(), NOTHING, "nobody waits for it: no sync of its own");
+    }
 }
 
 #[test]

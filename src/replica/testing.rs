@@ -18,6 +18,12 @@ pub fn settings() -> Settings {
         session_timeout_max: TICK * 20,
         extended_types: false,
         skip_acl: false,
+        enforce_quota: false,
+        containers: ContainerSettings {
+            check_interval: Duration::from_secs(60),
+            per_minute: 10_000,
+            never_used: None,
+        },
         snapshots: SnapshotSettings {
             count: 1_000_000,
             log_bytes: 0,

@@ -241,6 +241,12 @@ fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) -> replica::S
         session_timeout_max: config.max_session_timeout,
         extended_types: config.extended_types_enabled,
         skip_acl: config.skip_acl,
+        enforce_quota: config.enforce_quota,
+        containers: replica::ContainerSettings {
+            check_interval: config.containers.check_interval,
+            per_minute: config.containers.max_per_minute,
+            never_used: config.containers.max_never_used_interval,
+        },
         snapshots: SnapshotSettings {
             count: u64::from(config.snap_count),
             log_bytes: config.snap_size_limit.unwrap_or(0),

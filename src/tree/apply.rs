@@ -11,7 +11,7 @@ use crate::wire::Text;
 use crate::wire::txn::{MultiTxn, Txn, TxnHeader};
 use crate::wire::{AclList, ErrorCode, OwnedAcl, Stat, acl::perms};
 
-use super::node::{Birth, CONTAINER_OWNER, Node, acl_ref, data_of};
+use super::node::{Birth, CONTAINER_OWNER, Node, acl_ref, data_of, ttl_owner};
 use super::store::Store;
 
 /// What came of a transaction.
@@ -35,7 +35,9 @@ pub enum Outcome {
         timeout_ms: i32,
     },
     SessionClosed,
-    /// Replay of something the state already contains.
+    /// What came of each operation, in order. If one of them is refused, all are.
+    Multi(Vec<Outcome>),
+    /// A check within a multi; replay of something the state already contains.
     Nothing,
 }
 
@@ -60,8 +62,13 @@ impl Store {
                 let path = create.path.as_bytes();
                 self.apply_create(birth, path, create.data, create.acl, create.parent_cversion, false)
             }
+            // An illegal ttl, which kills a Java server, makes a persistent node here (file-formats.md §8.2).
             Txn::CreateTtl(create) => {
-                let birth = Birth { zxid: header.zxid, time: header.time.0, owner: ttl_owner(create.ttl) };
+                let birth = Birth {
+                    zxid: header.zxid,
+                    time: header.time.0,
+                    owner: ttl_owner(create.ttl).unwrap_or(0),
+                };
                 let path = create.path.as_bytes();
                 self.apply_create(birth, path, create.data, create.acl, create.parent_cversion, false)
             }
@@ -70,7 +77,9 @@ impl Store {
                 Applied { outcome: Outcome::Deleted, changes: change.map_or(Changes::None, Changes::One) }
             }
             Txn::SetData(set) | Txn::Reconfig(set) => {
-                let Some((slot, _)) = self.find(set.path.as_bytes()) else { return nothing() };
+                let path = set.path.as_bytes();
+                let Some((slot, node)) = self.find(path) else { return nothing() };
+                let bytes_before = node.data_bytes() as i64;
                 let node = self.update(header.zxid, slot, |node| {
                     node.data = data_of(set.data);
                     node.version = set.version;
@@ -83,7 +92,11 @@ impl Store {
                     acl: node.acl(),
                     parent_acl: None,
                 };
-                Applied { outcome: Outcome::Changed(node.stat()), changes: Changes::One(change) }
+                let applied =
+                    Applied { outcome: Outcome::Changed(node.stat()), changes: Changes::One(change) };
+                let bytes = set.data.map_or(0, <[u8]>::len) as i64;
+                self.quota_changed(header.zxid, path, bytes - bytes_before, 0);
+                applied
             }
             Txn::SetAcl(set) => {
                 let Some((slot, _)) = self.find(set.path.as_bytes()) else { return nothing() };
@@ -142,6 +155,7 @@ impl Store {
             raise_parent(node, cversion, zxid);
             node.children_count += 1;
         });
+        self.quota_created(zxid, path, data.map_or(0, <[u8]>::len));
         let node = self.node(slot);
         let change = Change { kind: ChangeKind::Created, path: node.path.clone(), acl, parent_acl };
         Applied {
@@ -154,12 +168,15 @@ impl Store {
     fn apply_delete(&mut self, zxid: Zxid, path: &[u8]) -> Option<Change> {
         let (parent, _) = parent_of(path).and_then(|parent| self.find(parent))?;
         let found = self.find(path);
-        let found = found.map(|(slot, node)| (slot, node.path.clone(), node.acl(), node.children_count));
-        let change = found.map(|(slot, path, acl, children_count)| {
+        let found = found.map(|(slot, node)| {
+            (slot, node.path.clone(), node.acl(), node.children_count, node.data_bytes())
+        });
+        let change = found.map(|(slot, path, acl, children_count, bytes)| {
             if children_count > 0 {
                 self.delete_children(zxid, slot);
             }
             self.delete(zxid, slot);
+            self.quota_deleted(zxid, path.bytes(), bytes);
             Change { kind: ChangeKind::Deleted, path, acl, parent_acl: None }
         });
         let gone = u32::from(change.is_some());
@@ -169,6 +186,42 @@ impl Store {
         });
         let parent_acl = node.acl();
         change.map(|change| Change { parent_acl, ..change })
+    }
+
+    /// As `apply_delete`, of one of many: the parent learns of it only when the next path has another one. A parent with much
+    /// data and a hundred thousand children would else be copied, and its digest computed, as many times.
+    fn delete_sibling<'a>(
+        &mut self,
+        zxid: Zxid,
+        path: &'a [u8],
+        parent: &mut Bereaved<'a>,
+        changes: &mut Vec<Change>,
+    ) {
+        let Some(parent_path) = parent_of(path) else { return };
+        if parent.path != parent_path {
+            self.settle_parent(zxid, parent);
+            let Some((slot, node)) = self.find(parent_path) else { return };
+            *parent = Bereaved { path: parent_path, slot, acl: node.acl(), gone: 0 };
+        }
+        let Some((slot, node)) = self.find(path) else { return };
+        let (path, acl, bytes) = (node.path.clone(), node.acl(), node.data_bytes());
+        if node.children_count > 0 {
+            self.delete_children(zxid, slot);
+        }
+        self.delete(zxid, slot);
+        self.quota_deleted(zxid, path.bytes(), bytes);
+        parent.gone += 1;
+        changes.push(Change { kind: ChangeKind::Deleted, path, acl, parent_acl: parent.acl.clone() });
+    }
+
+    fn settle_parent(&mut self, zxid: Zxid, parent: &mut Bereaved<'_>) {
+        let Bereaved { path, slot, gone, .. } = std::mem::take(parent);
+        if !path.is_empty() {
+            self.update(zxid, slot, |node| {
+                node.pzxid = node.pzxid.max(zxid.0);
+                node.children_count -= gone;
+            });
+        }
     }
 
     /// Prep refuses to delete a node that has children, so they are of a later life of the node, seen by a fuzzy
@@ -183,9 +236,11 @@ impl Store {
             at += 1;
         }
         for &child in descendants[1..].iter().rev() {
-            let parent = self.node(child).parent;
+            let node = self.node(child);
+            let (parent, path, bytes) = (node.parent, node.path.clone(), node.data_bytes());
             self.delete(zxid, child);
             self.update(zxid, parent, |node| node.children_count -= 1);
+            self.quota_deleted(zxid, path.bytes(), bytes);
         }
     }
 
@@ -196,29 +251,41 @@ impl Store {
     ) -> Applied {
         // The list is taken at its word: also for a path that is gone already (its parent's pzxid rises), and for one
         // that a fuzzy snapshot shows in its next life.
-        let mut changes: Vec<Change> =
-            listed.filter_map(|path| self.apply_delete(header.zxid, path)).collect();
-        for path in self.ephemerals_of(header.client_id) {
-            changes.extend(self.apply_delete(header.zxid, path.bytes()));
+        let owned = self.take_ephemerals(header.client_id);
+        let mut changes = Vec::with_capacity(owned.len());
+        let mut parent = Bereaved::default();
+        for path in listed {
+            self.delete_sibling(header.zxid, path, &mut parent, &mut changes);
         }
+        self.settle_parent(header.zxid, &mut parent);
+        let left = self.paths_of(owned.iter().copied().filter(|&slot| self.node(slot).is_alive()));
+        let mut parent = Bereaved::default();
+        for path in &left {
+            self.delete_sibling(header.zxid, path.bytes(), &mut parent, &mut changes);
+        }
+        self.settle_parent(header.zxid, &mut parent);
         let changes = if changes.is_empty() { Changes::None } else { Changes::Many(changes) };
         Applied { outcome: Outcome::SessionClosed, changes }
     }
 
     /// All operations or, if one of them failed, none.
     fn apply_multi(&mut self, header: &TxnHeader, ops: &MultiTxn<'_>) -> Applied {
-        if let Some(Txn::Error(error)) = ops.iter().map(|op| op.0).find(|op| matches!(op, Txn::Error(_))) {
-            return Applied { outcome: Outcome::Error(error.code()), changes: Changes::None };
+        if ops.iter().any(|op| matches!(op.0, Txn::Error(_))) {
+            return Applied { outcome: Outcome::Multi(refusals(ops)), changes: Changes::None };
         }
         let mut changes = vec![];
+        let mut outcomes = Vec::with_capacity(ops.len());
         for op in ops.iter() {
-            match self.apply_body(header, &op.0).changes {
+            let applied = self.apply_body(header, &op.0);
+            outcomes.push(applied.outcome);
+            match applied.changes {
                 Changes::None => {}
                 Changes::One(change) => changes.push(change),
                 Changes::Many(more) => changes.extend(more),
             }
         }
-        Applied { outcome: Outcome::Nothing, changes: Changes::Many(changes) }
+        let changes = if changes.is_empty() { Changes::None } else { Changes::Many(changes) };
+        Applied { outcome: Outcome::Multi(outcomes), changes }
     }
 
     /// The nodes every tree begins with (client-protocol.md §13.3). Not a transaction: zxid and times are zero.
@@ -246,6 +313,29 @@ impl Store {
     }
 }
 
+/// A node that has lost children in a transaction and not been told yet. No path: there is none.
+#[derive(Default)]
+struct Bereaved<'a> {
+    path: &'a [u8],
+    slot: u32,
+    acl: AclRef,
+    gone: u32,
+}
+
+/// Of a multi that failed: what its record says, and where a Java leader logged an operation as it was asked for, Ok before
+/// the one that failed and RuntimeInconsistency behind it.
+fn refusals(ops: &MultiTxn<'_>) -> Vec<Outcome> {
+    let mut otherwise = ErrorCode::Ok;
+    let code = |op: Txn<'_>| match op {
+        Txn::Error(error) => {
+            otherwise = ErrorCode::RuntimeInconsistency;
+            error.code()
+        }
+        _ => otherwise,
+    };
+    ops.iter().map(|op| op.0).map(code).map(Outcome::Error).collect()
+}
+
 fn raise_parent(node: &mut Node, cversion: i32, zxid: Zxid) {
     if cversion > node.cversion {
         node.cversion = cversion;
@@ -261,13 +351,6 @@ fn nothing() -> Applied {
 fn stored_acl(acl: Option<AclList<'_>>) -> AclRef {
     let acl = acl.filter(|list| !list.is_open())?;
     acl_ref(acl.iter().filter_map(|entry| entry.to_owned()).collect())
-}
-
-/// `ephemeralOwner` of a TTL node (client-protocol.md §13.4). An illegal ttl, which kills a Java server, makes a
-/// persistent node here (file-formats.md §8.2).
-fn ttl_owner(ttl_ms: i64) -> i64 {
-    const MARK: i64 = 0xff << 56;
-    if (1..1 << 40).contains(&ttl_ms) { MARK | ttl_ms } else { 0 }
 }
 
 #[cfg(test)]

@@ -227,6 +227,77 @@ fn multi(ops: &[Txn<'_>]) -> Vec<u8> {
     bytes
 }
 
+fn multi_errors(applied: &Applied) -> Vec<ErrorCode> {
+    let Outcome::Multi(outcomes) = &applied.outcome else { panic!("a multi: {applied:?}") };
+    let error = |outcome: &Outcome| match outcome {
+        Outcome::Error(code) => *code,
+        other => panic!("an error: {other:?}"),
+    };
+    outcomes.iter().map(error).collect()
+}
+
+/// As a Java leader logs it: what comes before the failure stands there as it was decided.
+/// A session of a hundred thousand ephemerals must not stall everybody: a version for each of them, and one per parent.
+#[test]
+fn closing_a_session_changes_each_parent_once() {
+    let mut world = World::new(0);
+    for parent in ["/p", "/q"] {
+        world.create(parent, b"data");
+        for n in 0..100 {
+            world.create_ephemeral(1, &format!("{parent}/{n}"));
+        }
+    }
+    world.publish();
+    let listed: Vec<String> =
+        ["/p", "/q"].iter().flat_map(|parent| (0..100).map(move |n| format!("{parent}/{n}"))).collect();
+    let listed: Vec<&str> = listed.iter().map(|path| &**path).collect();
+    let before = world.store.retired();
+    let applied = world.close(1, &listed);
+    assert_eq!(world.store.retired() - before, 202);
+    assert_eq!(kinds(&applied).len(), 200);
+    for parent in ["/p", "/q"] {
+        let node = world.node(parent).expect("it stays");
+        assert_eq!((node.children_count, node.pzxid), (0, world.zxid.0));
+    }
+    assert_eq!(world.store.ephemerals_count(), 0);
+    image_of(&world.store);
+}
+
+#[test]
+fn every_operation_of_a_failed_multi_is_an_error() {
+    let mut world = World::new(0);
+    let delete = |path: &'static str| Txn::Delete(DeleteTxn { path: path.into() });
+    let error = |err| Txn::Error(ErrorTxn { err });
+    let failed = multi(&[delete("/zookeeper/quota"), delete("/x"), error(-101), delete("/y"), error(-2)]);
+    let applied = world.apply(0, Txn::Multi(MultiTxn::parse(&failed).expect("a multi")));
+    use ErrorCode::{NoNode, Ok, RuntimeInconsistency};
+    assert_eq!(multi_errors(&applied), [Ok, Ok, NoNode, RuntimeInconsistency, RuntimeInconsistency]);
+    let ours = multi(&[error(0), error(-103), error(-2)]);
+    let applied = world.apply(0, Txn::Multi(MultiTxn::parse(&ours).expect("a multi")));
+    assert_eq!(multi_errors(&applied), [Ok, ErrorCode::BadVersion, RuntimeInconsistency]);
+    assert_eq!(image_of(&world.store).len(), 4);
+}
+
+#[test]
+fn a_multi_tells_what_each_operation_came_to() {
+    let mut world = World::new(0);
+    let first = Txn::Create(world.creation("/a", Some(b""), false));
+    let set = |version| Txn::SetData(SetDataTxn { path: "/a".into(), data: Some(b"xy"), version });
+    let ops = multi(&[first, set(1), set(2), Txn::Delete(DeleteTxn { path: "/a".into() })]);
+    let applied = world.apply(0, Txn::Multi(MultiTxn::parse(&ops).expect("a multi")));
+    let Outcome::Multi(outcomes) = &applied.outcome else { panic!("{applied:?}") };
+    let Outcome::Created { stat, .. } = &outcomes[0] else { panic!("{outcomes:?}") };
+    assert_eq!((stat.version, stat.data_length), (0, 0), "as it was then, not as it is in the end");
+    for (outcome, version) in outcomes[1..3].iter().zip(1..) {
+        let Outcome::Changed(stat) = outcome else { panic!("{outcomes:?}") };
+        assert_eq!((stat.version, stat.data_length), (version, 2));
+    }
+    assert!(matches!(outcomes[3..], [Outcome::Deleted]));
+    let nothing = world.apply(0, Txn::Multi(MultiTxn::EMPTY));
+    assert!(matches!(&nothing.outcome, Outcome::Multi(outcomes) if outcomes.is_empty()));
+    assert!(matches!(nothing.changes, Changes::None));
+}
+
 #[test]
 fn a_multi_is_all_or_nothing() {
     let mut world = World::new(0);
@@ -235,7 +306,7 @@ fn a_multi_is_all_or_nothing() {
     let create = Txn::Create(world.creation("/a", Some(b"second"), false));
     let failed = multi(&[delete("/a".into()), Txn::Error(ErrorTxn { err: -103 })]);
     let applied = world.apply(0, Txn::Multi(MultiTxn::parse(&failed).expect("a multi")));
-    assert!(matches!(applied.outcome, Outcome::Error(ErrorCode::BadVersion)));
+    assert_eq!(multi_errors(&applied), [ErrorCode::Ok, ErrorCode::BadVersion]);
     assert!(kinds(&applied).is_empty() && world.node("/a").is_some());
 
     let done =

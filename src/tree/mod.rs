@@ -4,11 +4,14 @@
 
 pub mod acl;
 mod apply;
+mod containers;
+mod multi;
 mod node;
 mod overlay;
 pub mod password;
 pub mod path;
 mod prep;
+mod quotas;
 mod reader;
 mod sessions;
 mod snapshot;
@@ -17,9 +20,11 @@ mod store;
 mod testing;
 
 pub use apply::{Applied, Outcome};
+pub use containers::Lifetimes;
 pub use node::Node;
 pub use overlay::Overlay;
 pub use prep::{Scratch, View, Write};
+pub use quotas::Excess;
 pub use reader::{Reader, Reading};
 pub use sessions::Sessions;
 pub use snapshot::{Head, LoadError, Progress, Record};

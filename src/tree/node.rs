@@ -18,6 +18,41 @@ pub type Data = Blob;
 /// `ephemeralOwner` of a container, as stored (client-protocol.md §13.4).
 pub const CONTAINER_OWNER: i64 = i64::MIN;
 
+/// What a stored `ephemeralOwner` says of its node (client-protocol.md §13.4).
+///
+/// The mark of TTL nodes is read as such whether extended types are enabled or not: that setting only decides whether
+/// such nodes are made and reaped. (ZooKeeper takes it for a session while they are off, and a restart then deletes
+/// every TTL node as an orphan.) So sessions of a server with id 255 could be mistaken: ids end at 254 here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Persistent,
+    Ephemeral(SessionId),
+    Container,
+    /// Milliseconds without change and children after which it goes; 0: never.
+    Ttl(i64),
+}
+
+impl Kind {
+    #[inline]
+    pub fn of(owner: i64) -> Kind {
+        match owner {
+            0 => Kind::Persistent,
+            CONTAINER_OWNER => Kind::Container,
+            // The top byte says "extended type", the two below it which one: 0.
+            _ if owner as u64 >> 40 == 0xff_0000 => Kind::Ttl(owner & (TTL_END - 1)),
+            _ => Kind::Ephemeral(SessionId(owner)),
+        }
+    }
+}
+
+/// A time to live is below this many milliseconds, and above 0.
+const TTL_END: i64 = 1 << 40;
+
+/// `ephemeralOwner` of a TTL node; `None` for a time that can't be one.
+pub fn ttl_owner(ttl_ms: i64) -> Option<i64> {
+    (1..TTL_END).contains(&ttl_ms).then_some(0xff << 56 | ttl_ms)
+}
+
 /// What few nodes have: a restricted ACL, or children.
 #[derive(Clone, Default)]
 pub struct Extras {
@@ -91,10 +126,17 @@ impl Node {
         self.extras.as_ref().and_then(|extras| extras.children.clone())
     }
 
-    /// The session that owns this node, if it is a normal ephemeral. TTL marks count as sessions while extended types
-    /// are off, as in ZooKeeper.
+    /// The session that owns this node, if it is a normal ephemeral.
     pub fn ephemeral_owner(&self) -> Option<SessionId> {
-        (self.owner != 0 && self.owner != CONTAINER_OWNER).then_some(SessionId(self.owner))
+        match Kind::of(self.owner) {
+            Kind::Ephemeral(session) => Some(session),
+            Kind::Persistent | Kind::Container | Kind::Ttl(_) => None,
+        }
+    }
+
+    /// A container or a TTL node: the server deletes it when it has served its time.
+    pub fn is_reapable(&self) -> bool {
+        matches!(Kind::of(self.owner), Kind::Container | Kind::Ttl(_))
     }
 
     /// What clients see.

@@ -29,10 +29,12 @@ pub struct State {
     pub cversion: i32,
     pub aversion: i32,
     pub children_count: u32,
+    /// Length of its data.
+    pub data_bytes: u32,
     pub acl: AclRef,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     hash: u64,
     last: Zxid,
@@ -45,11 +47,70 @@ pub struct Overlay {
     table: HashTable<Entry>,
     /// Ephemerals proposed and not applied, per owner, with the zxid of the last creation: closeSession must name them.
     ephemerals: Map<SessionId, BTreeMap<Path, Zxid>>,
+    /// Sessions whose closeSession is proposed, with its zxid. What they own in the tree is as good as gone, without an
+    /// entry for each: a session may own a hundred thousand nodes.
+    closing: Map<SessionId, Zxid>,
+    /// What undoes the operations of the multi that is being decided, oldest first.
+    journal: Vec<Undo>,
+    /// A multi is being decided.
+    is_journaling: bool,
+}
+
+/// How something was before an operation of a multi.
+#[derive(Debug)]
+enum Undo {
+    Entry { hash: u64, path: Path, before: Option<Entry> },
+    Ephemeral { owner: SessionId, path: Path, before: Option<Zxid> },
 }
 
 impl Overlay {
     pub fn new(key: HashKey) -> Overlay {
-        Overlay { key, table: HashTable::new(), ephemerals: Map::with_hasher(KeyedHasher(key)) }
+        Overlay {
+            key,
+            table: HashTable::new(),
+            ephemerals: Map::with_hasher(KeyedHasher(key)),
+            closing: Map::with_hasher(KeyedHasher(key)),
+            journal: vec![],
+            is_journaling: false,
+        }
+    }
+
+    /// From here on changes can be taken back, until `keep` or `roll_back`: a multi is all or nothing.
+    pub fn begin(&mut self) {
+        debug_assert!(!self.is_journaling && self.journal.is_empty(), "one multi at a time");
+        self.is_journaling = true;
+    }
+
+    pub fn keep(&mut self) {
+        self.is_journaling = false;
+        self.journal.clear();
+    }
+
+    /// Everything is again as it was at `begin`.
+    pub fn roll_back(&mut self) {
+        self.is_journaling = false;
+        while let Some(undo) = self.journal.pop() {
+            match undo {
+                Undo::Entry { path, before: Some(entry), .. } => {
+                    debug_assert!(entry.state.path == path);
+                    self.put_hashed(entry.last, entry.hash, entry.state);
+                }
+                Undo::Entry { hash, path, before: None } => {
+                    if let Ok(entry) = self.table.find_entry(hash, |entry| entry.state.path == path) {
+                        entry.remove();
+                    }
+                }
+                Undo::Ephemeral { owner, path, before: Some(zxid) } => {
+                    self.ephemerals.entry(owner).or_default().insert(path, zxid);
+                }
+                Undo::Ephemeral { owner, path, before: None } => self.forget_ephemeral(owner, path.bytes()),
+            }
+        }
+    }
+
+    /// A pending transaction touches this path.
+    pub fn touches(&self, path: &[u8]) -> bool {
+        self.entry(path).is_some()
     }
 
     /// The state of `path` as the next transaction will find it. `None`: it doesn't exist and no pending transaction
@@ -67,6 +128,9 @@ impl Overlay {
             return entry.state.alive.then(|| entry.state.clone());
         }
         let (_, node) = store.find_hashed(hash, path)?;
+        if node.owner != 0 && self.closing.contains_key(&SessionId(node.owner)) {
+            return None;
+        }
         Some(State {
             path: node.path.clone(),
             alive: true,
@@ -75,6 +139,7 @@ impl Overlay {
             cversion: node.cversion,
             aversion: node.aversion,
             children_count: node.children_count,
+            data_bytes: node.data_bytes() as u32,
             acl: node.acl(),
         })
     }
@@ -89,6 +154,10 @@ impl Overlay {
     }
 
     pub fn put_hashed(&mut self, zxid: Zxid, hash: u64, state: State) {
+        if self.is_journaling {
+            let before = self.table.find(hash, |entry| entry.state.path == state.path).cloned();
+            self.journal.push(Undo::Entry { hash, path: state.path.clone(), before });
+        }
         match self.table.entry(hash, |entry| entry.state.path == state.path, |entry| entry.hash) {
             hashbrown::hash_table::Entry::Occupied(mut found) => {
                 let entry = found.get_mut();
@@ -103,24 +172,59 @@ impl Overlay {
 
     /// The transaction proposed as `zxid` creates an ephemeral.
     pub fn add_ephemeral(&mut self, zxid: Zxid, owner: SessionId, path: &[u8]) {
-        self.ephemerals.entry(owner).or_default().insert(Path::new(path), zxid);
+        let path = Path::new(path);
+        let before = self.ephemerals.entry(owner).or_default().insert(path.clone(), zxid);
+        if self.is_journaling {
+            self.journal.push(Undo::Ephemeral { owner, path, before });
+        }
     }
 
     /// Every path the session will own when all proposed transactions are applied, in path order.
     pub fn ephemerals_of(&self, store: &Store, owner: SessionId) -> Vec<Path> {
-        let mut paths = store.ephemerals_of(owner);
+        let is_closing = self.closing.contains_key(&owner);
+        let mut paths = if is_closing { vec![] } else { store.ephemerals_of(owner) };
         if let Some(pending) = self.ephemerals.get(&owner) {
             paths.extend(pending.keys().cloned());
             paths.sort_unstable();
             paths.dedup();
         }
-        paths.retain(|path| self.state(store, path.bytes()).is_some_and(|state| state.owner == owner.0));
+        if !self.table.is_empty() {
+            // Those that nothing pending touches are in the tree, and theirs: the store has just said so.
+            paths.retain(|path| {
+                let found = self.entry(path.bytes());
+                found.is_none_or(|entry| entry.state.alive && entry.state.owner == owner.0)
+            });
+        }
         paths
+    }
+
+    /// The closeSession proposed as `zxid` deletes `paths`, all of them the session's own.
+    pub fn close(&mut self, store: &Store, zxid: Zxid, session: SessionId, paths: &[Path]) {
+        // One change per parent and not per child: in path order most siblings are neighbours.
+        for siblings in paths.chunk_by(|a, b| a.parent() == b.parent()) {
+            if let Some(parent) = siblings[0].parent().and_then(|parent| self.state(store, parent)) {
+                let children_count = parent.children_count - siblings.len() as u32;
+                self.put(zxid, State { children_count, ..parent });
+            }
+            for path in siblings {
+                if let Some(entry) = self.entry(path.bytes()) {
+                    let state = State { alive: false, ..entry.state.clone() };
+                    self.put_hashed(zxid, entry.hash, state);
+                }
+            }
+        }
+        if !paths.is_empty() {
+            self.closing.insert(session, zxid);
+        }
+    }
+
+    fn entry(&self, path: &[u8]) -> Option<&Entry> {
+        self.table.find(self.key.hash(path), |entry| entry.state.path.bytes() == path)
     }
 
     /// The transaction `zxid` is applied: the tree now says what it did.
     pub fn applied(&mut self, zxid: Zxid, owner: SessionId, txn: &Txn<'_>) {
-        if self.table.is_empty() {
+        if self.table.is_empty() && self.closing.is_empty() {
             return;
         }
         match txn {
@@ -138,8 +242,16 @@ impl Overlay {
             Txn::SetData(set) | Txn::Reconfig(set) => self.settle(zxid, set.path.as_bytes()),
             Txn::SetAcl(set) => self.settle(zxid, set.path.as_bytes()),
             Txn::CloseSession(paths) => {
-                for path in paths.iter().flat_map(|paths| paths.iter()) {
-                    self.settle_with_parent(zxid, path.as_bytes());
+                if paths.is_some_and(|paths| paths.len() > self.table.len()) {
+                    // The shorter way round: what no later transaction touches is settled, whichever path it is.
+                    self.table.retain(|entry| entry.last > zxid);
+                } else {
+                    for path in paths.iter().flat_map(|paths| paths.iter()) {
+                        self.settle_with_parent(zxid, path.as_bytes());
+                    }
+                }
+                if self.closing.get(&owner).is_some_and(|last| *last <= zxid) {
+                    self.closing.remove(&owner);
                 }
             }
             Txn::Multi(ops) => ops.iter().for_each(|op| self.applied(zxid, owner, &op.0)),
@@ -149,10 +261,15 @@ impl Overlay {
 
     /// An ephemeral deleted and created once more in what is still pending stays.
     fn settle_ephemeral(&mut self, zxid: Zxid, owner: SessionId, path: &[u8]) {
-        let Some(pending) = self.ephemerals.get_mut(&owner) else { return };
-        if pending.get(path).is_some_and(|last| *last <= zxid) {
-            pending.remove(path);
+        let last = self.ephemerals.get(&owner).and_then(|pending| pending.get(path));
+        if last.is_some_and(|last| *last <= zxid) {
+            self.forget_ephemeral(owner, path);
         }
+    }
+
+    fn forget_ephemeral(&mut self, owner: SessionId, path: &[u8]) {
+        let Some(pending) = self.ephemerals.get_mut(&owner) else { return };
+        pending.remove(path);
         if pending.is_empty() {
             self.ephemerals.remove(&owner);
         }
@@ -172,6 +289,17 @@ impl Overlay {
         {
             entry.remove();
         }
+    }
+
+    /// All of it, in an order that doesn't depend on its history.
+    #[cfg(test)]
+    pub fn image(&self) -> Vec<String> {
+        assert!(!self.is_journaling && self.journal.is_empty() && self.closing.is_empty());
+        let entries = self.table.iter().map(|entry| format!("{entry:?}"));
+        let mut image: Vec<String> =
+            entries.chain(self.ephemerals.iter().map(|owned| format!("{owned:?}"))).collect();
+        image.sort();
+        image
     }
 
     /// Paths touched by what is proposed and not yet applied.

@@ -57,3 +57,28 @@ fn the_empty_path_is_the_root() {
     assert_eq!((root.children_count, root.cversion), (2, 1));
     assert_eq!(pipeline.overlay.count(), 2);
 }
+
+/// One entry per parent, however many ephemerals go with a session.
+#[test]
+fn a_session_that_closes_leaves_no_entry_per_node() {
+    let mut pipeline = Pipeline::new();
+    pipeline.create(1, "/p", 0).expect("free");
+    for n in 0..100 {
+        pipeline.create(1, &format!("/p/{n}"), 1).expect("free");
+    }
+    pipeline.apply_all();
+    pipeline.create(1, "/p/pending", 1).expect("free");
+    pipeline.set_data(2, "/p/7", -1).expect("there");
+    pipeline.close(1).expect("always");
+    assert_eq!(pipeline.overlay.count(), 3, "the parent, and the two that were touched before");
+    for path in ["/p/7", "/p/8", "/p/pending"] {
+        assert_eq!(pipeline.set_data(2, path, -1), Err(crate::wire::ErrorCode::NoNode), "{path}");
+    }
+    pipeline.create(2, "/p/8", 1).expect("its name is free");
+    assert_eq!(pipeline.delete(2, "/p", -1), Err(crate::wire::ErrorCode::NotEmpty));
+    pipeline.delete(2, "/p/8", -1).expect("there");
+    pipeline.delete(2, "/p", -1).expect("nothing else will be left");
+    pipeline.apply_all();
+    assert_eq!((pipeline.overlay.count(), pipeline.world.store.nodes_count()), (0, 4));
+    assert!(pipeline.overlay.closing.is_empty());
+}

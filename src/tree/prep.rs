@@ -7,15 +7,21 @@
 use crate::base::{Path, SessionId, Zxid, parent as parent_of};
 use crate::messages::{AclRef, Client, Identity};
 use crate::wire::acl::perms;
-use crate::wire::client::{CreateRequest, DeleteRequest, SetAclRequest, SetDataRequest};
+use crate::wire::client::{
+    CheckVersionRequest, CreateRequest, CreateTtlRequest, DeleteRequest, ReconfigRequest, SetAclRequest,
+    SetDataRequest,
+};
 use crate::wire::jute::{DecodeError, Reason};
-use crate::wire::txn::{CreateTxn, DeleteTxn, SetAclTxn, SetDataTxn, Txn};
+use crate::wire::txn::{
+    CheckVersionTxn, CreateContainerTxn, CreateTtlTxn, CreateTxn, DeleteTxn, SetAclTxn, SetDataTxn, Txn,
+};
 use crate::wire::{AclList, Decode, ErrorCode, Opcode, OwnedAcl, Reader, Text};
 
 use super::acl;
-use super::node::acl_ref;
+use super::node::{CONTAINER_OWNER, Kind, acl_ref, ttl_owner};
 use super::overlay::{Overlay, State};
 use super::path;
+use super::quotas::Excess;
 use super::sessions::Sessions;
 use super::store::Store;
 
@@ -32,9 +38,11 @@ pub struct Write<'a> {
 /// Room for what a transaction needs and the request doesn't hold; kept between requests.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    path: Vec<u8>,
-    acl: Vec<u8>,
+    pub(super) path: Vec<u8>,
+    pub(super) acl: Vec<u8>,
     paths: Vec<u8>,
+    /// The operations of a multi.
+    pub(super) ops: Vec<u8>,
 }
 
 /// Everything prep looks at.
@@ -44,6 +52,30 @@ pub struct View<'s> {
     pub sessions: &'s mut Sessions,
     pub extended_types: bool,
     pub skip_acl: bool,
+    /// Hard quotas refuse; else they only warn.
+    pub enforce_quota: bool,
+    /// A quota that a write passed: the caller's to log.
+    pub excess: Option<Box<Excess>>,
+}
+
+/// A znode to be made, by whichever operation.
+pub(super) struct Creation<'t> {
+    /// create, create2, createContainer or createTTL: decides which kind of node is made.
+    opcode: Opcode,
+    request: CreateRequest<'t>,
+    /// -1 unless it is a createTTL.
+    ttl: i64,
+}
+
+impl<'t> Creation<'t> {
+    pub fn new(opcode: Opcode, request: CreateRequest<'t>) -> Creation<'t> {
+        Creation { opcode, request, ttl: -1 }
+    }
+
+    pub fn with_ttl(request: CreateTtlRequest<'t>) -> Creation<'t> {
+        let CreateTtlRequest { path, data, acl, flags, ttl } = request;
+        Creation { opcode: Opcode::CreateTtl, request: CreateRequest { path, data, acl, flags }, ttl }
+    }
 }
 
 impl View<'_> {
@@ -55,36 +87,59 @@ impl View<'_> {
         scratch: &'a mut Scratch,
     ) -> Result<Txn<'a>, ErrorCode> {
         match write.opcode {
-            Opcode::Create | Opcode::Create2 => self.create(zxid, write, scratch),
-            Opcode::Delete => self.delete(zxid, write),
-            Opcode::SetData => self.set_data(zxid, write),
+            Opcode::Create | Opcode::Create2 | Opcode::CreateContainer => {
+                let creation = Creation::new(write.opcode, decode(write.body)?);
+                self.create_node(zxid, write, creation, &mut scratch.path, &mut scratch.acl)
+            }
+            Opcode::CreateTtl => {
+                let creation = Creation::with_ttl(decode(write.body)?);
+                self.create_node(zxid, write, creation, &mut scratch.path, &mut scratch.acl)
+            }
+            Opcode::Delete => self.delete_node(zxid, write, decode(write.body)?),
+            Opcode::SetData => self.set_data_of(zxid, write, decode_judging_path(write.body)?),
             Opcode::SetAcl => self.set_acl(zxid, write, scratch),
             Opcode::CloseSession => self.close_session(zxid, write, scratch),
+            Opcode::Multi => self.multi(zxid, write, scratch),
+            // `reconfigEnabled` is false: that is found before everything but a body that can't be read.
+            Opcode::Reconfig => {
+                decode::<ReconfigRequest<'_>>(write.body)?;
+                Err(ErrorCode::ReconfigDisabled)
+            }
             _ => Err(ErrorCode::Unimplemented),
         }
     }
 
-    fn create<'a>(
+    pub(super) fn create_node<'t>(
         &mut self,
         zxid: Zxid,
-        write: &Write<'a>,
-        scratch: &'a mut Scratch,
-    ) -> Result<Txn<'a>, ErrorCode> {
-        let request: CreateRequest<'a> = decode(write.body)?;
+        write: &Write<'_>,
+        creation: Creation<'t>,
+        path_room: &'t mut Vec<u8>,
+        acl_room: &'t mut Vec<u8>,
+    ) -> Result<Txn<'t>, ErrorCode> {
+        let Creation { opcode, request, ttl } = creation;
         let path = request.path.as_bytes();
         let flags = Flags::of(request.flags)?;
-        if flags.ttl {
-            // ttl = -1 is what these operations carry, and a TTL node needs a positive one.
-            return Err(if self.extended_types { ErrorCode::BadArguments } else { ErrorCode::Unimplemented });
+        if flags.ttl && !self.extended_types {
+            return Err(ErrorCode::Unimplemented);
         }
+        // ttl = -1 is what the other operations carry, and a TTL node needs a positive one. createTTL without the flags
+        // of a TTL node is let through by Java, and kills every server that applies it.
+        let owner = match opcode {
+            Opcode::CreateTtl if flags.ttl => ttl_owner(ttl).ok_or(ErrorCode::BadArguments)?,
+            Opcode::CreateTtl => return Err(ErrorCode::BadArguments),
+            _ if flags.ttl => return Err(ErrorCode::BadArguments),
+            Opcode::CreateContainer => CONTAINER_OWNER,
+            _ if flags.ephemeral => write.session.0,
+            _ => 0,
+        };
         self.check_session(write, flags.ephemeral)?;
         let parent_path = writable_parent(path)?;
         let acl = self.normalise(request.acl, write.identities)?;
         let parent = self.overlay.state(self.store, parent_path).ok_or(ErrorCode::NoNode)?;
         self.check_acl(&parent, perms::CREATE, write)?;
 
-        let Scratch { path: path_room, acl: acl_room, .. } = scratch;
-        let path: &'a [u8] = if flags.sequential {
+        let path: &'t [u8] = if flags.sequential {
             path_room.clear();
             path_room.extend_from_slice(path);
             // At least ten characters, the sign among them (client-protocol.md §9.1, "Sequence suffix").
@@ -100,17 +155,19 @@ impl View<'_> {
         if self.overlay.state(self.store, path).is_some() {
             return Err(ErrorCode::NodeExists);
         }
-        if is_ephemeral(parent.owner) {
+        if matches!(Kind::of(parent.owner), Kind::Ephemeral(_)) {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
+        let data_bytes = request.data.map_or(0, <[u8]>::len);
+        self.check_quota(path, data_bytes as i64, 1)?;
 
         let parent_cversion = parent.cversion.wrapping_add(1);
-        let owner = if flags.ephemeral { write.session.0 } else { 0 };
         let acl_list = match &acl {
             None => AclList::OPEN,
             Some(entries) => encode_acl(acl_room, entries),
         };
-        if flags.ephemeral {
+        let ephemeral = flags.ephemeral && matches!(opcode, Opcode::Create | Opcode::Create2);
+        if ephemeral {
             self.overlay.add_ephemeral(zxid, write.session, path);
         }
         let born = State {
@@ -121,6 +178,7 @@ impl View<'_> {
             cversion: 0,
             aversion: 0,
             children_count: 0,
+            data_bytes: data_bytes as u32,
             acl,
         };
         self.overlay.put(zxid, born);
@@ -129,18 +187,23 @@ impl View<'_> {
         let cversion = parent.cversion.max(parent_cversion);
         let grown = State { cversion, children_count, ..parent };
         self.overlay.put(zxid, grown);
-        let txn = CreateTxn {
-            path: Text::from_bytes(path),
-            data: request.data,
-            acl: Some(acl_list),
-            ephemeral: flags.ephemeral,
-            parent_cversion,
-        };
-        Ok(if write.opcode == Opcode::Create2 { Txn::Create2(txn) } else { Txn::Create(txn) })
+        let (path, data, acl) = (Text::from_bytes(path), request.data, Some(acl_list));
+        Ok(match opcode {
+            Opcode::CreateContainer => {
+                Txn::CreateContainer(CreateContainerTxn { path, data, acl, parent_cversion })
+            }
+            Opcode::CreateTtl => Txn::CreateTtl(CreateTtlTxn { path, data, acl, parent_cversion, ttl }),
+            Opcode::Create2 => Txn::Create2(CreateTxn { path, data, acl, ephemeral, parent_cversion }),
+            _ => Txn::Create(CreateTxn { path, data, acl, ephemeral, parent_cversion }),
+        })
     }
 
-    fn delete<'a>(&mut self, zxid: Zxid, write: &Write<'a>) -> Result<Txn<'a>, ErrorCode> {
-        let request: DeleteRequest = decode(write.body)?;
+    pub(super) fn delete_node<'t>(
+        &mut self,
+        zxid: Zxid,
+        write: &Write<'_>,
+        request: DeleteRequest<'t>,
+    ) -> Result<Txn<'t>, ErrorCode> {
         self.check_session(write, false)?;
         let text = request.path;
         let path = text.as_bytes();
@@ -159,8 +222,12 @@ impl View<'_> {
         Ok(Txn::Delete(DeleteTxn { path: text }))
     }
 
-    fn set_data<'a>(&mut self, zxid: Zxid, write: &Write<'a>) -> Result<Txn<'a>, ErrorCode> {
-        let request: SetDataRequest = decode_judging_path(write.body)?;
+    pub(super) fn set_data_of<'t>(
+        &mut self,
+        zxid: Zxid,
+        write: &Write<'_>,
+        request: SetDataRequest<'t>,
+    ) -> Result<Txn<'t>, ErrorCode> {
         self.check_session(write, false)?;
         let text = request.path;
         let path = text.as_bytes();
@@ -170,10 +237,30 @@ impl View<'_> {
         let hash = self.overlay.hash(path);
         let node = self.overlay.state_hashed(self.store, hash, path).ok_or(ErrorCode::NoNode)?;
         self.check_acl(&node, perms::WRITE, write)?;
+        let data_bytes = request.data.map_or(0, <[u8]>::len) as u32;
+        self.check_quota(path, i64::from(data_bytes) - i64::from(node.data_bytes), 0)?;
         check_version(request.version, node.version)?;
         let version = node.version.wrapping_add(1);
-        self.overlay.put_hashed(zxid, hash, State { version, ..node });
+        self.overlay.put_hashed(zxid, hash, State { version, data_bytes, ..node });
         Ok(Txn::SetData(SetDataTxn { path: text, data: request.data, version }))
+    }
+
+    /// Within a multi only.
+    pub(super) fn check<'t>(
+        &self,
+        write: &Write<'_>,
+        request: CheckVersionRequest<'t>,
+    ) -> Result<Txn<'t>, ErrorCode> {
+        self.check_session(write, false)?;
+        let path = request.path;
+        if !path::is_valid(path.as_bytes()) {
+            return Err(ErrorCode::BadArguments);
+        }
+        let node = self.overlay.state(self.store, path.as_bytes()).ok_or(ErrorCode::NoNode)?;
+        self.check_acl(&node, perms::READ, write)?;
+        check_version(request.version, node.version)?;
+        // As in the other records, the version afterwards; of a check nobody reads it.
+        Ok(Txn::Check(CheckVersionTxn { path, version: node.version.wrapping_add(1) }))
     }
 
     fn set_acl<'a>(
@@ -214,11 +301,7 @@ impl View<'_> {
         }
         self.sessions.mark_closing(write.session);
         let paths: Vec<Path> = self.overlay.ephemerals_of(self.store, write.session);
-        for path in &paths {
-            if let Some(node) = self.overlay.state(self.store, path.bytes()) {
-                self.put_deleted(zxid, node);
-            }
-        }
+        self.overlay.close(self.store, zxid, write.session, &paths);
         scratch.paths.clear();
         crate::wire::jute::encode_vector(
             &mut scratch.paths,
@@ -228,7 +311,7 @@ impl View<'_> {
         Ok(Txn::CloseSession(Some(paths)))
     }
 
-    fn put_deleted(&mut self, zxid: Zxid, node: State) {
+    pub(super) fn put_deleted(&mut self, zxid: Zxid, node: State) {
         if let Some(parent_path) = parent_of(node.path.bytes())
             && let Some(parent) = self.overlay.state(self.store, parent_path)
         {
@@ -250,6 +333,18 @@ impl View<'_> {
             return Ok(());
         }
         acl::check(state.acl_entries(), perm, write.identities)
+    }
+
+    /// May a write at `path` add so many bytes and nodes? Asked of what is applied, as in ZooKeeper.
+    #[inline]
+    fn check_quota(&mut self, path: &[u8], bytes: i64, count: i64) -> Result<(), ErrorCode> {
+        if self.store.has_no_quotas() {
+            return Ok(());
+        }
+        let excess = self.store.quota_excess(path, bytes, count);
+        let refused = self.enforce_quota && excess.as_ref().is_some_and(|excess| excess.is_hard);
+        self.excess = excess.or(self.excess.take());
+        if refused { Err(ErrorCode::QuotaExceeded) } else { Ok(()) }
     }
 
     /// The list to store. The open one, which is the usual case, allocates nothing.
@@ -292,11 +387,7 @@ fn check_version(expected: i32, actual: i32) -> Result<(), ErrorCode> {
     if expected == -1 || expected == actual { Ok(()) } else { Err(ErrorCode::BadVersion) }
 }
 
-fn is_ephemeral(owner: i64) -> bool {
-    owner != 0 && owner != super::node::CONTAINER_OWNER
-}
-
-fn decode<'a, T: Decode<'a>>(bytes: &'a [u8]) -> Result<T, ErrorCode> {
+pub(super) fn decode<'a, T: Decode<'a>>(bytes: &'a [u8]) -> Result<T, ErrorCode> {
     T::decode(&mut Reader::new(bytes)).map_err(|_| ErrorCode::MarshallingError)
 }
 

@@ -6,7 +6,7 @@ use crate::wire::txn::Entry;
 
 use ErrorCode::{
     BadArguments, BadVersion, InvalidACL, MarshallingError, NoAuth, NoChildrenForEphemerals, NoNode,
-    NodeExists, NotEmpty, SessionExpired, SessionMoved, Unimplemented, UnknownSession,
+    NodeExists, NotEmpty, ReconfigDisabled, SessionExpired, SessionMoved, Unimplemented, UnknownSession,
 };
 
 /// `/a` with child `/a/x`, `/locked` (READ for everybody) with child `/locked/x`, and the ephemeral `/e` of session 1.
@@ -99,7 +99,96 @@ fn a_created_node_is_what_the_request_says() {
     let bytes = p.propose(1, Opcode::Create, &null).expect("fine");
     let Txn::Create(txn) = txn_of(&bytes) else { panic!("a create") };
     assert_eq!(txn.data, None, "null is not empty");
-    assert_eq!(p.propose(1, Opcode::CreateTtl, &null), Err(Unimplemented));
+}
+
+/// The opcode decides what is made.
+#[test]
+fn containers_and_ttl_nodes_are_made_by_their_opcodes() {
+    let mut p = pipeline();
+    for (path, flags) in [("/c0", 0), ("/c1", 1), ("/c4", 4)] {
+        let bytes = p.propose(1, Opcode::CreateContainer, &create_body(path, OPEN, flags)).expect("fine");
+        let Txn::CreateContainer(txn) = txn_of(&bytes) else { panic!("a container, whatever the flags") };
+        assert_eq!((txn.path, txn.data, txn.acl), (path.into(), Some(&b"data"[..]), OPEN));
+    }
+    let bytes = p.propose(1, Opcode::CreateContainer, &create_body("/c-", OPEN, 2)).expect("fine");
+    let Txn::CreateContainer(txn) = txn_of(&bytes) else { panic!("a container") };
+    assert_eq!((txn.path, txn.parent_cversion), ("/c-0000000006".into(), 7));
+    // Its flags are judged all the same, and so is the session that an ephemeral would need.
+    let refused = |p: &mut Pipeline, session, flags| {
+        p.propose(session, Opcode::CreateContainer, &create_body("/c0", OPEN, flags)).expect_err("a fault")
+    };
+    assert_eq!(refused(&mut p, 1, 7), BadArguments);
+    assert_eq!(refused(&mut p, 1, 5), Unimplemented);
+    assert_eq!(refused(&mut p, NOBODY, 0), UnknownSession);
+    assert_eq!(refused(&mut p, NOBODY, 1), SessionExpired);
+    assert_eq!(refused(&mut p, 1, 0), NodeExists);
+    p.extended_types = true;
+    assert_eq!(refused(&mut p, 1, 5), BadArguments, "it has no time to live");
+    let ttl = |p: &mut Pipeline, path: &str, flags, ttl| {
+        let request = CreateTtlRequest { path: path.into(), data: None, acl: OPEN, flags, ttl };
+        p.propose(1, Opcode::CreateTtl, &encoded(&request))
+    };
+    let bytes = ttl(&mut p, "/t", 5, 77).expect("fine");
+    let Txn::CreateTtl(txn) = txn_of(&bytes) else { panic!("a TTL node") };
+    assert_eq!((txn.path, txn.data, txn.ttl), ("/t".into(), None, 77));
+    assert!(ttl(&mut p, "/t-", 6, (1 << 40) - 1).is_ok());
+    for bad in [0, -1, i64::MIN, 1 << 40, i64::MAX] {
+        assert_eq!(ttl(&mut p, "/missing/t", 5, bad), Err(BadArguments), "{bad}");
+    }
+    // Java logs these, and dies of them.
+    for flags in 0..5 {
+        for any in [-1, 5] {
+            assert_eq!(ttl(&mut p, "/t2", flags, any), Err(BadArguments), "flags {flags}");
+        }
+    }
+    assert_eq!(ttl(&mut p, "/t2", 7, 77), Err(BadArguments));
+    // Both may have children.
+    p.create(1, "/c0/x", 0).expect("a container has room");
+    p.create(1, "/t/x", 1).expect("and so has a TTL node");
+    let owners = |p: &mut Pipeline| {
+        ["/c0", "/t"].map(|path| p.world.node(path).map(|node| (node.owner, node.stat().ephemeral_owner.0)))
+    };
+    p.apply_all();
+    let container = Some((i64::MIN, 0));
+    assert_eq!(owners(&mut p), [container, Some((0xff << 56 | 77, 0))]);
+    p.create(1, "/t/y", 0).expect("the tree says so, too");
+    p.extended_types = false;
+    assert_eq!(ttl(&mut p, "t", 5, 0), Err(Unimplemented), "that is found before everything else");
+    let bytes = p.close(1).expect("always");
+    assert_eq!(closed_paths(&bytes), ["/e", "/t/x"], "neither is an ephemeral");
+}
+
+#[test]
+fn what_is_not_for_clients_is_refused() {
+    let mut p = pipeline();
+    for opcode in [Opcode::Check, Opcode::DeleteContainer, Opcode::CreateSession] {
+        assert_eq!(p.propose(1, opcode, &create_body("/a", OPEN, 0)), Err(Unimplemented), "{opcode}");
+    }
+    let null = [[0xff; 4]; 3].concat();
+    assert_eq!(p.propose(NOBODY, Opcode::Reconfig, &null), Err(MarshallingError));
+    let any = [&null[..], &[0xff; 8]].concat();
+    assert_eq!(p.propose(NOBODY, Opcode::Reconfig, &any), Err(ReconfigDisabled));
+}
+
+/// What Java refuses of the nodes every tree begins with.
+#[test]
+fn the_systems_nodes_are_protected_by_name_and_by_their_acl() {
+    let mut p = pipeline();
+    for path in ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"] {
+        assert_eq!(p.delete(1, path, -1), Err(BadArguments), "{path}");
+    }
+    assert_eq!(p.set_data(1, "/zookeeper/config", -1), Err(NoAuth));
+    assert_eq!(p.create(1, "/zookeeper/config/x", 0), Err(NoAuth));
+    assert_eq!(p.set_acl(1, "/zookeeper/config", OPEN, -1), Err(NoAuth));
+    for path in ["/zookeeper/x", "/zookeeper/quota/x"] {
+        p.create(1, path, 0).expect("they are nodes like others");
+        p.delete(1, path, 0).expect("what a client made it may delete");
+    }
+    p.identities.push(Identity { scheme: "super".into(), id: String::new() });
+    p.set_data(1, "/zookeeper/config", -1).expect("super may");
+    p.set_acl(1, "/zookeeper/config", OPEN, -1).expect("super may");
+    p.create(1, "/locked/y", 0).expect("super may");
+    assert_eq!(p.delete(1, "/zookeeper/config", -1), Err(BadArguments), "not even super");
 }
 
 fn created_path(bytes: Vec<u8>) -> String {

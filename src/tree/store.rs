@@ -17,7 +17,8 @@ use std::collections::BTreeSet;
 use crate::base::{HashKey, KeyedHasher, Map, Path, SessionId, Zxid};
 use crate::lockfree::{Arena, Bag, IndexWriter, Publisher};
 
-use super::node::{Birth, Node};
+use super::node::{Birth, Kind, Node};
+use super::quotas::Quotas;
 use super::snapshot::Walk;
 
 /// Versions freed before the slots they leave are looked at.
@@ -31,6 +32,9 @@ pub struct Store {
     /// Where each slot stands in its parent's bag.
     positions: Vec<u32>,
     ephemerals: Map<SessionId, BTreeSet<u32>>,
+    /// Containers and TTL nodes.
+    pub(super) reapable: BTreeSet<u32>,
+    pub(super) quotas: Quotas,
     /// Zxid of the newest change, published or not.
     newest: Zxid,
     digest: u64,
@@ -58,6 +62,8 @@ impl Store {
             index,
             positions: Vec::new(),
             ephemerals: Map::with_hasher(KeyedHasher(key)),
+            reapable: BTreeSet::new(),
+            quotas: Quotas::new(key),
             newest: Zxid::ZERO,
             digest: 0,
             nodes_count: 0,
@@ -109,7 +115,7 @@ impl Store {
         let mut node = node(path, birth, parent);
         node.digest = node.compute_digest();
         self.count_in(&node);
-        let owner = node.ephemeral_owner();
+        let owner = node.owner;
         let slot = match existing {
             // Deleted a moment ago and perhaps still read: the chain goes on, index and bag still hold the slot.
             Some((slot, _, children)) => {
@@ -122,9 +128,7 @@ impl Store {
             }
             None => self.enter(zxid, hash, node, parent),
         };
-        if let Some(owner) = owner {
-            self.ephemerals.entry(owner).or_default().insert(slot);
-        }
+        self.list_by_kind(slot, owner);
         self.newest = self.newest.max(zxid);
         slot
     }
@@ -138,13 +142,35 @@ impl Store {
         }
         node.digest = node.compute_digest();
         self.count_in(&node);
-        let (owner, parent) = (node.ephemeral_owner(), node.parent);
+        let (owner, parent) = (node.owner, node.parent);
         let slot = self.enter(zxid, hash, node, parent);
-        if let Some(owner) = owner {
-            self.ephemerals.entry(owner).or_default().insert(slot);
-        }
+        self.list_by_kind(slot, owner);
         self.newest = self.newest.max(zxid);
         Some(slot)
+    }
+
+    /// A node has come into being: those that must be found without a walk are listed.
+    fn list_by_kind(&mut self, slot: u32, owner: i64) {
+        match Kind::of(owner) {
+            Kind::Persistent => {}
+            Kind::Ephemeral(owner) => _ = self.ephemerals.entry(owner).or_default().insert(slot),
+            Kind::Container | Kind::Ttl(_) => _ = self.reapable.insert(slot),
+        }
+    }
+
+    /// It is gone.
+    fn unlist_by_kind(&mut self, slot: u32, owner: i64) {
+        match Kind::of(owner) {
+            Kind::Persistent => {}
+            Kind::Ephemeral(owner) => {
+                let Some(slots) = self.ephemerals.get_mut(&owner) else { return };
+                slots.remove(&slot);
+                if slots.is_empty() {
+                    self.ephemerals.remove(&owner);
+                }
+            }
+            Kind::Container | Kind::Ttl(_) => _ = self.reapable.remove(&slot),
+        }
     }
 
     /// A slot for a node that has none: arena, index, bag.
@@ -207,18 +233,11 @@ impl Store {
         let old = self.node(slot);
         assert!(old.is_alive() && old.children_count == 0);
         let tombstone = old.tombstone();
-        let (digest, bytes, owner) = (old.digest, old.data_bytes(), old.ephemeral_owner());
+        let (digest, bytes, owner) = (old.digest, old.data_bytes(), old.owner);
         self.digest = self.digest.wrapping_sub(u64::from(digest));
         self.data_bytes -= bytes as u64;
         self.nodes_count -= 1;
-        if let Some(owner) = owner
-            && let Some(slots) = self.ephemerals.get_mut(&owner)
-        {
-            slots.remove(&slot);
-            if slots.is_empty() {
-                self.ephemerals.remove(&owner);
-            }
-        }
+        self.unlist_by_kind(slot, owner);
         self.newest = self.newest.max(zxid);
         self.arena.update(&self.publisher, slot, zxid.version(), tombstone);
     }
@@ -293,11 +312,24 @@ impl Store {
 
     /// Paths of the session's ephemerals, in path order.
     pub fn ephemerals_of(&self, session: SessionId) -> Vec<Path> {
-        let slots = self.ephemerals.get(&session);
-        let mut paths: Vec<Path> =
-            slots.into_iter().flatten().map(|&slot| self.node(slot).path.clone()).collect();
+        self.paths_of(self.ephemerals.get(&session).into_iter().flatten().copied())
+    }
+
+    /// The session ends: its ephemerals are listed no more, as if all of them were deleted.
+    pub(super) fn take_ephemerals(&mut self, session: SessionId) -> BTreeSet<u32> {
+        self.ephemerals.remove(&session).unwrap_or_default()
+    }
+
+    /// In path order.
+    pub(super) fn paths_of(&self, slots: impl Iterator<Item = u32>) -> Vec<Path> {
+        let mut paths: Vec<Path> = slots.map(|slot| self.node(slot).path.clone()).collect();
         paths.sort_unstable();
         paths
+    }
+
+    #[inline]
+    pub fn has_no_quotas(&self) -> bool {
+        self.quotas.is_empty()
     }
 
     /// Sessions that own at least one node.

@@ -210,6 +210,9 @@ pub struct Pipeline {
     pub overlay: Overlay,
     pub sessions: Sessions,
     pub extended_types: bool,
+    pub enforce_quota: bool,
+    /// What the last request had to warn of.
+    pub excess: Option<String>,
     pub identities: Vec<Identity>,
     proposed: Zxid,
     /// Encoded, oldest first.
@@ -229,6 +232,8 @@ impl Pipeline {
             overlay: Overlay::new(KEY),
             sessions: Sessions::new(ServerId(1), Duration::from_secs(2), KEY, Instant(0)),
             extended_types: false,
+            enforce_quota: false,
+            excess: None,
             identities: vec![Identity { scheme: "ip".into(), id: "127.0.0.1".into() }],
             proposed: Zxid::ZERO,
             pending: VecDeque::new(),
@@ -258,9 +263,13 @@ impl Pipeline {
             sessions: &mut self.sessions,
             extended_types: self.extended_types,
             skip_acl: false,
+            enforce_quota: self.enforce_quota,
+            excess: None,
         };
         let mut scratch = Scratch::default();
-        let txn = view.decide(zxid, &write, &mut scratch)?;
+        let decided = view.decide(zxid, &write, &mut scratch);
+        self.excess = view.excess.take().map(|excess| excess.to_string());
+        let txn = decided?;
         let entry = Entry::new(session, 0, zxid, WallMillis(1000 + zxid.0), txn, None);
         let mut bytes = vec![];
         entry.encode(&mut bytes);

@@ -29,6 +29,7 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     lines: Vec<String>,
+    properties: Vec<String>,
     data_dir: Option<PathBuf>,
     wrapper: Vec<String>,
 }
@@ -37,6 +38,12 @@ impl Config {
     /// Adds a setting; a later one of the same name wins over the defaults below.
     pub fn set(mut self, key: &str, value: impl std::fmt::Display) -> Config {
         self.lines.push(format!("{key}={value}"));
+        self
+    }
+
+    /// Sets a system property whose name ZooKeeper doesn't read from a file; Ringkeeper does.
+    pub fn property(mut self, key: &str, value: impl std::fmt::Display) -> Config {
+        self.properties.push(format!("{key}={value}"));
         self
     }
 
@@ -75,6 +82,8 @@ pub struct Server {
     folder: PathBuf,
     data_dir: PathBuf,
     wrapper: Vec<String>,
+    /// What a Java server is told on top of its command.
+    java_options: String,
     child: Option<Child>,
 }
 
@@ -122,7 +131,9 @@ impl Server {
         let folder = folder("server");
         let port = free_port();
         let data_dir = config.data_dir.unwrap_or_else(|| folder.join("data"));
-        let server = Server { port, folder, data_dir, wrapper: config.wrapper, child: None };
+        let options: Vec<String> = config.properties.iter().map(|property| format!("-D{property}")).collect();
+        let java_options = options.join(" ");
+        let server = Server { port, folder, data_dir, wrapper: config.wrapper, java_options, child: None };
         let mut lines = vec![
             format!("dataDir={}", server.data_dir.display()),
             format!("clientPort={port}"),
@@ -133,6 +144,9 @@ impl Server {
             // Small segments: most tests write a few hundred bytes.
             "preAllocSize=1024".to_owned(),
         ];
+        if is_ringkeeper() {
+            lines.extend(config.properties);
+        }
         for line in config.lines {
             let key = line.split('=').next().unwrap_or_default().to_owned();
             lines.retain(|default| default.split('=').next() != Some(&key));
@@ -177,6 +191,7 @@ impl Server {
         let child = Command::new(&words[0])
             .args(&words[1..])
             .arg(self.config())
+            .env("JAVA_TOOL_OPTIONS", &self.java_options)
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(output)

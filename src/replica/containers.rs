@@ -1,0 +1,88 @@
+//! When containers and TTL nodes are looked at: ZooKeeper's ContainerManager, as a schedule.
+//!
+//! Every `check_interval` a sweep goes through the store's list of them, in slot order, and deletes those that have
+//! served their time, not more than `per_minute`; what it deletes are transactions like any other. A sweep looks at a
+//! bounded number of them per step and goes on at the next wakeup. While it lasts no other begins.
+//! Tested: containers_test.rs.
+
+use std::time::Duration;
+
+use crate::base::{Instant, limits};
+use crate::tree::Lifetimes;
+
+/// `znode.container.*`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub check_interval: Duration,
+    pub per_minute: u32,
+    pub never_used: Option<Duration>,
+}
+
+#[derive(Debug)]
+pub struct Reaper {
+    check_interval: Duration,
+    /// Between two deletions.
+    pause: Duration,
+    pub lifetimes: Lifetimes,
+    next_check: Instant,
+    sweep: Option<Sweep>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sweep {
+    /// Slots below were looked at.
+    next: u32,
+    not_before: Instant,
+}
+
+impl Reaper {
+    pub fn new(settings: &Settings, ttl: bool, now: Instant) -> Reaper {
+        // Whole milliseconds, as ZooKeeper waits.
+        let pause = Duration::from_millis(60_000 / u64::from(settings.per_minute.max(1)));
+        Reaper {
+            check_interval: settings.check_interval,
+            pause,
+            lifetimes: Lifetimes { never_used: settings.never_used, ttl },
+            next_check: now + settings.check_interval,
+            sweep: None,
+        }
+    }
+
+    /// When it wants to be called, if there is anything to look at.
+    pub fn next_wakeup(&self) -> Instant {
+        self.sweep.map_or(self.next_check, |sweep| sweep.not_before)
+    }
+
+    /// Looks at what is due. `find` gives the first listed slot from there on; `reap` deletes it if its time is over, and
+    /// says whether it did.
+    pub fn run(
+        &mut self,
+        now: Instant,
+        find: impl Fn(u32) -> Option<u32>,
+        mut reap: impl FnMut(u32) -> bool,
+    ) {
+        if self.sweep.is_none() && now >= self.next_check {
+            while self.next_check <= now {
+                self.next_check = self.next_check + self.check_interval;
+            }
+            self.sweep = Some(Sweep { next: 0, not_before: now });
+        }
+        let Some(mut sweep) = self.sweep.filter(|sweep| sweep.not_before <= now) else { return };
+        for _ in 0..limits::TURN_BUDGET {
+            let Some(slot) = find(sweep.next) else {
+                self.sweep = None;
+                return;
+            };
+            sweep.next = slot + 1;
+            if reap(slot) && !self.pause.is_zero() {
+                sweep.not_before = now + self.pause;
+                break;
+            }
+        }
+        self.sweep = Some(sweep);
+    }
+}
+
+#[cfg(test)]
+#[path = "containers_test.rs"]
+mod tests;
