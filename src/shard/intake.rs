@@ -5,8 +5,8 @@ use bytes::Bytes;
 use crate::base::{ConnectionId, Zxid, limits};
 use crate::messages::{Client, Request};
 use crate::tree::Reading;
-use crate::wire::client::header::encode_bare_reply;
-use crate::wire::client::{ConnectRequest, RequestHeader, SyncRequest};
+use crate::wire::client::header::{encode_bare_reply, encode_reply};
+use crate::wire::client::{ConnectRequest, GetSaslRequest, RequestHeader, SetSaslResponse, SyncRequest};
 use crate::wire::frame::{Frame, split};
 use crate::wire::{Decode, ErrorCode, Opcode, Reader};
 
@@ -227,6 +227,15 @@ impl State {
                 encode_bare_reply(&mut connection.output, xid, Zxid::ZERO, ErrorCode::AuthFailed);
                 self.begin_close(id);
             }
+            // What a server without SASL answers, at once: no token, no error.
+            Some(Opcode::Sasl) => match GetSaslRequest::decode(&mut Reader::new(body)) {
+                Ok(_) => {
+                    let nothing = SetSaslResponse { token: None };
+                    encode_reply(&mut connection.output, xid, Zxid::ZERO, &nothing);
+                    self.mark_dirty(id);
+                }
+                Err(_) => return self.begin_close(id),
+            },
             _ => {
                 connection.pending.push_back(Pending::Refused { xid });
                 self.run_queued_reads(reading, id);
@@ -325,7 +334,8 @@ fn is_congested(connection: &Connection) -> bool {
         || connection.output.len() > limits::CONNECTION_OUTPUT_BYTES_SOFT
 }
 
-/// Writes that this version carries out.
+/// Requests for the replica. Not deleteContainer, which is the server's own, nor check, which only a multi may hold:
+/// these are as unknown here as a number without a name.
 fn is_write(opcode: Opcode) -> bool {
     matches!(
         opcode,
@@ -335,5 +345,9 @@ fn is_write(opcode: Opcode) -> bool {
             | Opcode::SetData
             | Opcode::SetAcl
             | Opcode::CloseSession
+            | Opcode::CreateContainer
+            | Opcode::CreateTtl
+            | Opcode::Multi
+            | Opcode::Reconfig
     )
 }
