@@ -43,6 +43,9 @@ pub enum Request {
     },
     /// Answered once everything proposed before it is applied here.
     Sync { from: Client, session: SessionId, xid: i32, body: Bytes },
+    /// The session's ephemerals whose paths begin with `prefix`; all, if it is blank or `/`. Answered as a sync is, from
+    /// the tree as it is then, with a getEphemerals response.
+    Ephemerals { from: Client, session: SessionId, xid: i32, prefix: Bytes },
     /// Sessions heard of since the shard's last batch.
     Touch { sessions: Vec<SessionId> },
 }

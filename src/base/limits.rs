@@ -22,6 +22,13 @@ pub const CONNECTION_OUTPUT_BYTES_SOFT: usize = 1 << 20;
 /// Hard: above it (watch events come without being asked for) the connection is closed; the session lives on.
 pub const CONNECTION_OUTPUT_BYTES_MAX: usize = 64 << 20;
 
+/// One reply. ZooKeeper has no such limit and dies of what doesn't fit in its memory. Reached (a getChildren of some ten
+/// million children, a multiRead of thousands of large znodes): the connection is closed.
+pub const REPLY_BYTES_MAX: usize = 256 << 20;
+
+/// Identities that one connection may show. Reached: the next auth packet fails.
+pub const IDENTITIES_MAX: usize = 1_024;
+
 /// Connections of one server, whatever `maxCnxns` says: the slot table of the I/O room. Reached: close at accept.
 pub const CONNECTIONS_MAX: usize = 1 << 20;
 

@@ -89,8 +89,18 @@ impl Bag {
 
     /// All numbers, in order of position.
     pub fn iter(&self) -> Iter<'_> {
-        let left = self.used.load(Ordering::Acquire) as usize;
-        Iter { chunk: self.first.get().map(|chunk| &**chunk), at: 0, left }
+        self.iter_from(0)
+    }
+
+    /// Those at `position` and behind it. As no entry moves, who goes on at [`Iter::position`] meets the rest.
+    pub fn iter_from(&self, position: u32) -> Iter<'_> {
+        let end = self.used.load(Ordering::Acquire);
+        let (chunk, at) = place(position);
+        let mut link = self.first.get();
+        for _ in 0..chunk {
+            link = link.and_then(|chunk| chunk.next.get());
+        }
+        Iter { chunk: link.map(|chunk| &**chunk), at, left: end.saturating_sub(position) as usize, end }
     }
 
     /// Numbers in it. For a reader: at some moment.
@@ -146,6 +156,15 @@ pub struct Iter<'a> {
     at: usize,
     /// Positions not visited.
     left: usize,
+    /// Behind the last position.
+    end: u32,
+}
+
+impl Iter<'_> {
+    /// The next position to visit.
+    pub fn position(&self) -> u32 {
+        self.end - self.left as u32
+    }
 }
 
 impl Iterator for Iter<'_> {

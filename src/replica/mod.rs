@@ -20,6 +20,7 @@ mod containers;
 mod contract;
 mod multi;
 mod proposals;
+mod queries;
 mod snapshots;
 #[cfg(test)]
 mod testing;
@@ -32,6 +33,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::base::{HashKey, Instant, Now, ServerId, SessionId, ShardId, Zxid, limits};
 use crate::log;
 use crate::messages::{Answer, AnswerBody, Changes, Client, Identity, Notice, Request};
@@ -41,6 +44,7 @@ use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader};
 
 use containers::Reaper;
 use proposals::{Origin, Proposals};
+use queries::{Deferred, Query};
 use snapshots::Snapshots;
 
 #[derive(Clone, Debug)]
@@ -84,7 +88,7 @@ pub struct Replica {
     proposals: Proposals,
     /// Answers that need no transaction, in order. Each is stamped with the newest zxid proposed when it came up, and waits
     /// until that one is applied. `None`: for all shards.
-    deferred: VecDeque<(Option<ShardId>, Arc<Notice>)>,
+    deferred: VecDeque<Deferred>,
     proposed: Zxid,
     applied: Zxid,
     snapshots: Snapshots,
@@ -272,6 +276,10 @@ impl Replica {
                 self.sessions.touch(session, self.now.instant);
                 self.answer(from, xid, AnswerBody::Raw(body), outputs);
             }
+            Request::Ephemerals { from, session, xid, prefix } => {
+                self.sessions.touch(session, self.now.instant);
+                self.ask(from, xid, Query::Ephemerals { session, prefix }, outputs);
+            }
             Request::Touch { sessions } => {
                 for session in sessions {
                     self.sessions.touch(session, self.now.instant);
@@ -450,17 +458,30 @@ impl Replica {
         self.defer(Some(to.shard), notice, outputs);
     }
 
+    /// An answer without a transaction, made when its turn comes.
+    fn ask(&mut self, to: Client, xid: i32, query: Query, outputs: &mut Vec<Output>) {
+        let answer = Some(Answer { to, xid, body: AnswerBody::Raw(Bytes::new()) });
+        let notice = Notice { zxid: self.proposed, changes: Changes::None, answer, ended: None, moved: None };
+        self.deferred.push_back(Deferred { shard: Some(to.shard), notice, query: Some(query) });
+        self.release_deferred(outputs);
+    }
+
     fn defer(&mut self, shard: Option<ShardId>, mut notice: Notice, outputs: &mut Vec<Output>) {
         notice.zxid = self.proposed;
-        self.deferred.push_back((shard, Arc::new(notice)));
+        self.deferred.push_back(Deferred { shard, notice, query: None });
         self.release_deferred(outputs);
     }
 
     fn release_deferred(&mut self, outputs: &mut Vec<Output>) {
-        while let Some((shard, notice)) =
-            self.deferred.pop_front_if(|(_, notice)| notice.zxid <= self.applied)
+        while let Some(Deferred { shard, mut notice, query }) =
+            self.deferred.pop_front_if(|deferred| deferred.notice.zxid <= self.applied)
         {
-            outputs.push(Output::Notify { shard, notice });
+            if let Some(query) = query
+                && let Some(answer) = &mut notice.answer
+            {
+                answer.body = AnswerBody::Raw(query.answer(&self.store));
+            }
+            outputs.push(Output::Notify { shard, notice: Arc::new(notice) });
         }
     }
 

@@ -146,6 +146,7 @@ impl Booted {
             frame_bytes_max: config.jute_max_buffer,
             sessionless_timeout: SESSIONLESS_TIMEOUT,
             skip_acl: config.skip_acl,
+            super_digest: config.super_digest.as_ref().map(|digest| digest.reveal().into()),
             hash_key,
         };
         let now = Clock::now();

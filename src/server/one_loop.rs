@@ -108,8 +108,10 @@ impl OneLoop {
         Ok(())
     }
 
-    /// True if clients sent something.
     fn take_events(&mut self, turn: &mut Turn) {
+        if self.replica.is_full() {
+            self.shard.step(turn.now, shard::Input::Deaf, &mut turn.from_shard);
+        }
         while !self.replica.is_full()
             && let Some(event) = self.io.next_event()
         {
@@ -249,7 +251,7 @@ impl OneLoop {
         self.shard.close_all();
         loop {
             self.turn(turn)?;
-            let idle = self.replica.is_idle() && self.shard.facts().connections == 0;
+            let idle = self.replica.is_idle() && self.shard.connections_count() == 0;
             if idle || Clock::instant() >= deadline {
                 break;
             }

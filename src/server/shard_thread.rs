@@ -60,7 +60,7 @@ impl ShardThread {
             self.turn(&mut turn)?;
             if turn.stopping {
                 let deadline = *deadline.get_or_insert_with(|| Clock::instant() + GOODBYE);
-                if self.shard.facts().connections == 0 || Clock::instant() >= deadline {
+                if self.shard.connections_count() == 0 || Clock::instant() >= deadline {
                     return Ok(());
                 }
             }
@@ -77,6 +77,8 @@ impl ShardThread {
         self.take_notices(turn);
         if self.end.push_held() {
             self.take_events(turn);
+        } else {
+            self.shard.step(turn.now, shard::Input::Deaf, &mut turn.outputs);
         }
         if self.shard.next_wakeup().is_some_and(|at| turn.now.instant >= at) {
             self.shard.step(turn.now, shard::Input::Wakeup, &mut turn.outputs);

@@ -76,9 +76,9 @@ impl Words {
             connections.extend(census.connections);
         }
         let watch_counts = admin::WatchCounts {
-            connections_count: in_shard.watching_connections,
-            paths_count: in_shard.watched_paths,
-            watches_count: in_shard.watches,
+            connections_count: in_shard.data_watches.connections as u64,
+            paths_count: in_shard.data_watches.paths as u64,
+            watches_count: in_shard.data_watches.watches as u64,
         };
         let size = |directory: &Directory, prefix: &str| {
             let entries = directory.list().unwrap_or_default();

@@ -53,6 +53,14 @@ pub struct Connection {
     pub output: Vec<u8>,
     /// An empty buffer that came back, for the next output.
     pub spare: Vec<u8>,
+    /// A long read is being answered: what precedes its reply. `output` is what follows it, and waits.
+    pub gap: Option<Vec<u8>>,
+    /// Waits for its turn ([`super::long_reads`]): listed in `State::waiting`.
+    pub waits: bool,
+    /// Of the setWatches at the head of the queue: paths gone through.
+    pub done: usize,
+    /// Bytes of the one large reply in `output`, if there is one.
+    pub large: usize,
     pub sending: bool,
     pub paused: bool,
     /// In the shard's list of connections with new output.
@@ -61,8 +69,13 @@ pub struct Connection {
     pub awaits_text: bool,
     /// `Output::Close` is out.
     pub close_asked: bool,
+    /// The server stops: nothing more is taken, and when all is answered the connection is closed.
+    pub is_draining: bool,
     pub pending: VecDeque<Pending>,
+    /// On the clock that stands still while nobody can be heard ([`super::silence`]).
     pub heard: Instant,
+    /// When its silence is looked at next, on the same clock: the number of a quarter of a tick.
+    pub due: u64,
     pub touched: bool,
     pub stats: Stats,
 }
@@ -87,6 +100,13 @@ pub struct Latency {
     pub max: u64,
     pub sum: u64,
     pub count: u64,
+}
+
+impl Stats {
+    /// What `crst` does.
+    pub fn reset(&mut self) {
+        *self = Stats { established: self.established, ..Stats::default() };
+    }
 }
 
 impl Latency {
@@ -119,13 +139,19 @@ impl Connection {
             input: vec![],
             output: vec![],
             spare: vec![],
+            gap: None,
+            waits: false,
+            done: 0,
+            large: 0,
             sending: false,
             paused: false,
             dirty: false,
             awaits_text: false,
             close_asked: false,
+            is_draining: false,
             pending: VecDeque::new(),
             heard: now,
+            due: u64::MAX,
             touched: false,
             stats: Stats::default(),
         }

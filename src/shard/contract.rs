@@ -40,6 +40,8 @@ pub enum Input<'a> {
         zxid: Zxid,
     },
     Wakeup,
+    /// The driver takes nothing from the sockets now, as the replica is full: silence is not the clients'.
+    Deaf,
     /// The driver has no more inputs for now: emit what was collected.
     TurnEnd,
 }

@@ -6,13 +6,16 @@ use crate::base::{ConnectionId, Zxid, limits};
 use crate::messages::{Client, Request};
 use crate::tree::Reading;
 use crate::wire::client::header::{encode_bare_reply, encode_reply};
-use crate::wire::client::{ConnectRequest, GetSaslRequest, RequestHeader, SetSaslResponse, SyncRequest};
+use crate::wire::client::{
+    AuthPacket, ConnectRequest, GetEphemeralsRequest, GetSaslRequest, RequestHeader, SetSaslResponse,
+    SyncRequest,
+};
 use crate::wire::frame::{Frame, split};
 use crate::wire::{Decode, ErrorCode, Opcode, Reader};
 
 use super::connection::{Connection, Pending, Phase};
-use super::reads::{self, Read};
-use super::{Output, State};
+use super::reads::{self, Answered, Read};
+use super::{Output, State, auth};
 
 /// What became of the bytes looked at.
 enum Taken {
@@ -30,13 +33,13 @@ impl State {
         bytes: &[u8],
         outputs: &mut Vec<Output>,
     ) {
-        let now = self.now.instant;
+        let heard = self.heard_now();
         self.bytes_received += bytes.len() as u64;
         let Some(connection) = self.connection(id) else { return };
-        if connection.is_closing() {
+        if connection.is_closing() || connection.is_draining {
             return;
         }
-        connection.heard = now;
+        connection.heard = heard;
         if connection.input.is_empty() {
             // The usual case: whole frames, taken where they lie.
             let used = self.take_all(reading, id, bytes, outputs);
@@ -97,7 +100,7 @@ impl State {
         let Some(connection) = self.connection(id) else { return Taken::Wait };
         match connection.phase {
             Phase::Closing | Phase::Connecting { .. } => return Taken::Wait,
-            Phase::Active { .. } if is_congested(connection) => return Taken::Wait,
+            Phase::Active { .. } if is_congested(connection) || connection.is_draining => return Taken::Wait,
             Phase::Active { .. } | Phase::Greeting => {}
         }
         match split(bytes, limit) {
@@ -186,28 +189,44 @@ impl State {
         let from = Client { shard, connection: id };
         let since = now.instant;
         match Opcode::from_i32(header.opcode) {
-            // A sync that can't be decoded is answered in its turn, as the reads are.
-            Some(opcode)
-                if reads::is_read(opcode)
-                    || (opcode == Opcode::Sync && SyncRequest::decode(&mut Reader::new(body)).is_err()) =>
-            {
+            Some(opcode) if reads::is_read(opcode) => {
                 if connection.pending.is_empty() {
                     let identities = connection.identities.clone();
                     let mut output = std::mem::take(&mut connection.output);
-                    let read = Read { connection: id, identities: &identities, xid, opcode, body, skip_acl };
-                    reads::answer(&read, reading, version, &mut self.watches, &mut output);
+                    let budget = limits::TURN_BUDGET;
+                    let read = Read {
+                        connection: id,
+                        identities: &identities,
+                        xid,
+                        opcode,
+                        body,
+                        skip_acl,
+                        budget,
+                        done: 0,
+                    };
+                    let answered = reads::answer(&read, reading, version, &mut self.watches, &mut output);
                     if let Some(connection) = self.connection(id) {
                         connection.output = output;
                     }
-                    self.count_answer(id, version, since);
+                    if answered == Answered::Whole {
+                        self.count_answer(id, version, since);
+                    } else {
+                        let read = Pending::Read { xid, opcode, body: body.into(), since };
+                        self.put_back(reading, id, read, answered);
+                    }
                 } else {
                     connection.pending.push_back(Pending::Read { xid, opcode, body: body.into(), since });
                 }
             }
-            Some(Opcode::Sync) => {
-                connection.pending.push_back(Pending::Write { xid, opcode: Opcode::Sync, since });
-                let body = Bytes::copy_from_slice(body);
-                outputs.push(Output::Request(Request::Sync { from, session, xid, body }));
+            Some(opcode @ (Opcode::Sync | Opcode::GetEphemerals)) => {
+                let Some(request) = to_the_replica(opcode, body, from, session, xid) else {
+                    // What can't be decoded is answered in its turn, as the reads are.
+                    connection.pending.push_back(Pending::Read { xid, opcode, body: body.into(), since });
+                    self.run_queued_reads(reading, id);
+                    return self.count_request(session, newly_touched);
+                };
+                connection.pending.push_back(Pending::Write { xid, opcode, since });
+                outputs.push(Output::Request(request));
             }
             Some(opcode) if is_write(opcode) => {
                 connection.pending.push_back(Pending::Write { xid, opcode, since });
@@ -222,11 +241,11 @@ impl State {
                     identities,
                 }));
             }
-            Some(Opcode::Auth) => {
-                // No scheme but ip is built yet, and ip needs no packet: what a server answers to an unknown scheme.
-                encode_bare_reply(&mut connection.output, xid, Zxid::ZERO, ErrorCode::AuthFailed);
-                self.begin_close(id);
-            }
+            // At once, before what still waits, as ZooKeeper's I/O thread does.
+            Some(Opcode::Auth) => match AuthPacket::decode(&mut Reader::new(body)) {
+                Ok(packet) => self.on_auth(id, xid, &packet),
+                Err(_) => return self.begin_close(id),
+            },
             // What a server without SASL answers, at once: no token, no error. A null token is an exception there.
             Some(Opcode::Sasl) => match GetSaslRequest::decode(&mut Reader::new(body)) {
                 Ok(GetSaslRequest { token: Some(_) }) => {
@@ -241,24 +260,80 @@ impl State {
                 self.run_queued_reads(reading, id);
             }
         }
+        self.count_request(session, newly_touched);
+    }
+
+    fn count_request(&mut self, session: crate::base::SessionId, newly_touched: bool) {
         self.received += 1;
         if newly_touched {
             self.touched.push(session);
         }
     }
 
+    /// An auth packet: the connection is somebody more from here on, or it is closed.
+    fn on_auth(&mut self, id: ConnectionId, xid: i32, packet: &AuthPacket<'_>) {
+        let super_digest = self.settings.super_digest.clone();
+        let Some(connection) = self.connection(id) else { return };
+        let ip = connection.identities.iter().find(|identity| identity.scheme == "ip");
+        let ip = ip.expect("every connection begins with its address").clone();
+        let shown = auth::authenticate(packet, &ip, super_digest.as_deref());
+        let room = limits::IDENTITIES_MAX.saturating_sub(connection.identities.len());
+        let Some(shown) = shown.filter(|shown| shown.len() <= room) else {
+            tracing::warn!(
+                address = %connection.address, scheme = ?packet.scheme,
+                "closing a connection: its auth packet has an unknown scheme, or one too many"
+            );
+            encode_bare_reply(&mut connection.output, xid, Zxid::ZERO, ErrorCode::AuthFailed);
+            return self.begin_close(id);
+        };
+        let mut identities = connection.identities.to_vec();
+        for identity in shown {
+            if !identities.contains(&identity) {
+                identities.push(identity);
+            }
+        }
+        connection.identities = identities.into();
+        encode_bare_reply(&mut connection.output, xid, Zxid::ZERO, ErrorCode::Ok);
+        self.mark_dirty(id);
+    }
+
+    /// A read that could not be answered as a whole.
+    fn put_back(&mut self, reading: &Reading<'_>, id: ConnectionId, read: Pending, answered: Answered) {
+        let Some(connection) = self.connection(id) else { return };
+        match answered {
+            Answered::Whole => {}
+            Answered::TooLarge => self.drop_too_large(id),
+            Answered::TooLong => {
+                connection.pending.push_front(read);
+                self.take_its_turn(reading, id);
+            }
+            Answered::Partly(done) => {
+                connection.pending.push_front(read);
+                connection.done = done;
+                self.mark_dirty(id);
+                self.wait_for_turn(id);
+            }
+        }
+    }
+
     /// Answers the reads at the front of the queue, up to the first request that waits for the replica, as long as the
     /// client takes what it is sent.
     fn run_queued_reads(&mut self, reading: &Reading<'_>, id: ConnectionId) {
-        self.run_reads(reading, id, limits::CONNECTION_OUTPUT_BYTES_SOFT);
+        self.run_reads(reading, id, false);
     }
 
-    /// The same, until more than `room` bytes of output wait.
-    pub(super) fn run_reads(&mut self, reading: &Reading<'_>, id: ConnectionId, room: usize) {
+    /// The same; if it can't wait, without regard to what the answers cost and to how much output waits already.
+    pub(super) fn run_reads(&mut self, reading: &Reading<'_>, id: ConnectionId, at_once: bool) {
         let (version, skip_acl) = (self.version, self.settings.skip_acl);
+        let budget = if at_once { usize::MAX } else { limits::TURN_BUDGET };
         loop {
             let Some(connection) = self.connection(id) else { return };
-            if connection.output.len() > room {
+            let waits = if at_once {
+                connection.is_deaf()
+            } else {
+                connection.waits || connection.output.len() > limits::CONNECTION_OUTPUT_BYTES_SOFT
+            };
+            if waits {
                 return;
             }
             match connection.pending.front() {
@@ -269,12 +344,29 @@ impl State {
                         return;
                     };
                     let identities = connection.identities.clone();
-                    let read =
-                        Read { connection: id, identities: &identities, xid, opcode, body: &body, skip_acl };
+                    let done = std::mem::take(&mut connection.done);
+                    let read = Read {
+                        connection: id,
+                        identities: &identities,
+                        xid,
+                        opcode,
+                        body: &body,
+                        skip_acl,
+                        budget,
+                        done,
+                    };
                     let mut output = std::mem::take(&mut connection.output);
-                    reads::answer(&read, reading, version, &mut self.watches, &mut output);
+                    let before = output.len();
+                    let answered = reads::answer(&read, reading, version, &mut self.watches, &mut output);
                     if let Some(connection) = self.connection(id) {
+                        if at_once {
+                            connection.large = connection.large.max(output.len() - before);
+                        }
                         connection.output = output;
+                    }
+                    if answered != Answered::Whole {
+                        let read = Pending::Read { xid, opcode, body, since };
+                        return self.put_back(reading, id, read, answered);
                     }
                     self.count_answer(id, version, since);
                 }
@@ -308,10 +400,11 @@ impl State {
         if connection.is_closing() {
             return;
         }
-        if connection.output.len() > limits::CONNECTION_OUTPUT_BYTES_MAX {
-            tracing::warn!(address = %connection.address, "closing a connection: the client doesn't read its replies");
-            connection.output.clear();
+        if connection.is_draining && connection.pending.is_empty() {
             return self.begin_close(id);
+        }
+        if connection.is_deaf() {
+            return self.drop_deaf(id);
         }
         // While a session is being made, what was pipelined behind the connect request waits here.
         let holds = matches!(connection.phase, Phase::Connecting { .. }) && connection.input.len() > limit;
@@ -332,6 +425,26 @@ impl State {
 fn is_congested(connection: &Connection) -> bool {
     connection.pending.len() >= limits::CONNECTION_REQUESTS_MAX
         || connection.output.len() > limits::CONNECTION_OUTPUT_BYTES_SOFT
+}
+
+/// A request that needs no transaction and that only the replica can answer. `None` if it can't be decoded.
+fn to_the_replica(
+    opcode: Opcode,
+    body: &[u8],
+    from: Client,
+    session: crate::base::SessionId,
+    xid: i32,
+) -> Option<Request> {
+    let mut reader = Reader::new(body);
+    if opcode == Opcode::Sync {
+        // The path comes back as it was sent; what lies behind it is no part of the request.
+        SyncRequest::decode(&mut reader).ok()?;
+        let body = Bytes::copy_from_slice(&body[..reader.offset()]);
+        return Some(Request::Sync { from, session, xid, body });
+    }
+    let request = GetEphemeralsRequest::decode(&mut reader).ok()?;
+    let prefix = request.prefix_path.map_or(&[][..], |prefix| prefix.as_bytes());
+    Some(Request::Ephemerals { from, session, xid, prefix: Bytes::copy_from_slice(prefix) })
 }
 
 /// Requests for the replica. Not deleteContainer, which is the server's own, nor check, which only a multi may hold:

@@ -10,28 +10,37 @@
 //! 3. At most one send is in flight per connection, and nothing is appended to a buffer that the kernel reads.
 //!
 //! Limits: per connection `CONNECTION_REQUESTS_MAX` unanswered requests and `CONNECTION_OUTPUT_BYTES_SOFT` unsent
-//! bytes: above, its socket is not read. `CONNECTION_OUTPUT_BYTES_MAX`: it is closed.
+//! bytes: above, its socket is not read. `CONNECTION_OUTPUT_BYTES_MAX`, besides one large reply: it is closed. A read that
+//! needs more than `TURN_BUDGET` is answered in pieces, a turn each ([`long_reads`]).
 //! Tested: shard_test.rs, tests/sim, tests/conformance.
 
+mod auth;
 mod connection;
 mod contract;
 mod intake;
+mod long_reads;
+mod multi_read;
 mod notices;
 mod reads;
+mod silence;
+#[cfg(test)]
+mod testing;
+mod watch_requests;
 mod watches;
 
 pub use connection::{Connection, Latency, Phase, Stats};
 pub use contract::{Input, Output};
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{ConnectionId, HashKey, Instant, KeyedHasher, Map, Now, SessionId, ShardId, Zxid, limits};
-use crate::messages::{Notice, Request};
+use crate::messages::Notice;
 use crate::tree::Reader;
-use watches::Watches;
+use long_reads::LongRead;
+use watches::{Table, Watches};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -41,6 +50,8 @@ pub struct Settings {
     /// A connection without a session is closed after this.
     pub sessionless_timeout: Duration,
     pub skip_acl: bool,
+    /// `user:digest` of the super user, if there is one.
+    pub super_digest: Option<Arc<str>>,
     pub hash_key: HashKey,
 }
 
@@ -52,9 +63,9 @@ pub struct Facts {
     pub received: u64,
     pub sent: u64,
     pub bytes_received: u64,
+    /// Of both tables.
     pub watches: u64,
-    pub watched_paths: u64,
-    pub watching_connections: u64,
+    pub data_watches: watches::Counts,
     /// In microseconds.
     pub latency: Latency,
 }
@@ -68,8 +79,7 @@ impl Facts {
         self.sent += other.sent;
         self.bytes_received += other.bytes_received;
         self.watches += other.watches;
-        self.watched_paths += other.watched_paths;
-        self.watching_connections += other.watching_connections;
+        self.data_watches.add(other.data_watches);
         self.latency.merge(&other.latency);
     }
 }
@@ -89,10 +99,23 @@ struct State {
     connections: Vec<Option<Connection>>,
     sessions: Map<SessionId, ConnectionId>,
     watches: Watches,
+    /// Scratch of an event: who is told, and its bytes.
+    receivers: Vec<ConnectionId>,
+    event: Vec<u8>,
+    long_read: Option<LongRead>,
+    /// Connections whose next read needs a turn of its own.
+    waiting: VecDeque<ConnectionId>,
     dirty: Vec<ConnectionId>,
     touched: Vec<SessionId>,
     /// When silent connections are looked for and touches are sent.
     next_sweep: Instant,
+    /// Connections by the quarter of a tick in which their silence is looked at.
+    silences: BTreeMap<u64, Vec<ConnectionId>>,
+    /// Time in which nobody could be heard.
+    excused: Duration,
+    was_deaf: bool,
+    /// The server stops: who comes now is closed.
+    is_stopping: bool,
     count: usize,
     received: u64,
     sent: u64,
@@ -113,9 +136,17 @@ impl Shard {
             connections: vec![],
             sessions: Map::with_hasher(hasher),
             watches: Watches::new(settings.hash_key),
+            receivers: vec![],
+            event: vec![],
+            long_read: None,
+            waiting: VecDeque::new(),
             dirty: vec![],
             touched: vec![],
             next_sweep: now.instant + settings.tick / 4,
+            silences: BTreeMap::new(),
+            excused: Duration::ZERO,
+            was_deaf: false,
+            is_stopping: false,
             count: 0,
             received: 0,
             sent: 0,
@@ -147,14 +178,24 @@ impl Shard {
             Input::Notice(notice) => self.state.notices.push_back(notice),
             Input::Published { zxid } => {
                 self.state.act_on_notices(&self.reader.enter(), zxid, outputs);
-                self.reader.raise(zxid);
+                self.reader.raise(self.state.floor(zxid));
             }
-            Input::Wakeup => self.state.sweep(outputs),
+            Input::Wakeup => {
+                if self.state.has_long_work() {
+                    self.state.go_on(&self.reader.enter(), outputs);
+                    self.reader.raise(self.state.floor(self.state.version));
+                }
+                self.state.sweep(outputs);
+            }
+            Input::Deaf => self.state.was_deaf = true,
             Input::TurnEnd => self.state.flush(outputs),
         }
     }
 
     pub fn next_wakeup(&self) -> Option<Instant> {
+        if self.state.has_long_work() {
+            return Some(self.state.now.instant);
+        }
         // Also without a connection: what the last ones did is still to be reported.
         (self.state.count > 0 || !self.state.touched.is_empty()).then_some(self.state.next_sweep)
     }
@@ -169,12 +210,52 @@ impl Shard {
         }
     }
 
-    /// Every connection is told goodbye: what is answered is sent, then they are closed. Sessions live on.
+    /// The server stops. Nothing more is taken; requests taken already are answered, then the connection is closed.
+    /// Sessions live on. How long that may take is the driver's business.
     pub fn close_all(&mut self) {
+        self.state.is_stopping = true;
         let ids: Vec<ConnectionId> = self.connections().map(|connection| connection.id).collect();
         for id in ids {
-            self.state.begin_close(id);
+            let Some(connection) = self.state.connection(id) else { continue };
+            let is_asked = matches!(connection.phase, Phase::Active { .. }) && !connection.pending.is_empty();
+            connection.is_draining = is_asked;
+            if !is_asked {
+                self.state.begin_close(id);
+            }
         }
+    }
+
+    /// `crst`: the counters of each connection begin anew.
+    pub fn reset_connections(&mut self) {
+        for connection in self.state.connections.iter_mut().flatten() {
+            connection.stats.reset();
+        }
+    }
+
+    /// `srst`: the shard's counters begin anew.
+    pub fn reset(&mut self) {
+        self.state.received = 0;
+        self.state.sent = 0;
+        self.state.bytes_received = 0;
+        self.state.latency = Latency::default();
+    }
+
+    /// Sessions with the paths of their data watches, in no particular order.
+    pub fn watched(&self) -> impl Iterator<Item = (SessionId, Vec<crate::base::Path>)> {
+        self.connections().filter_map(|connection| {
+            let paths: Vec<_> = self.state.watches.paths_of(Table::Data, connection.id).cloned().collect();
+            connection.session().filter(|_| !paths.is_empty()).map(|session| (session, paths))
+        })
+    }
+
+    /// How long from now each connection may stay silent, at least.
+    pub fn patience_left(&self, connection: &Connection) -> Duration {
+        let quarter = (self.state.settings.tick / 4).as_nanos() as u64;
+        Instant(connection.due.saturating_mul(quarter)).since(self.state.heard_now())
+    }
+
+    pub fn connections_count(&self) -> usize {
+        self.state.count
     }
 
     pub fn connections(&self) -> impl Iterator<Item = &Connection> {
@@ -188,9 +269,9 @@ impl Shard {
             received: self.state.received,
             sent: self.state.sent,
             bytes_received: self.state.bytes_received,
-            watches: self.state.watches.count() as u64,
-            watched_paths: self.state.watches.paths_count() as u64,
-            watching_connections: self.state.watches.connections_count() as u64,
+            watches: (self.state.watches.counts(Table::Data).watches
+                + self.state.watches.counts(Table::Child).watches) as u64,
+            data_watches: self.state.watches.counts(Table::Data),
             latency: self.state.latency,
         }
     }
@@ -221,13 +302,17 @@ impl State {
             self.connections.resize_with(slot + 1, || None);
         }
         assert!(self.connections[slot].is_none(), "a slot is used again only after Closed");
-        let mut connection = Connection::new(id, address, self.now.instant);
+        let mut connection = Connection::new(id, address, self.heard_now());
         connection.stats.established = self.now.wall.0;
         self.connections[slot] = Some(connection);
         if self.count == 0 {
             self.next_sweep = self.now.instant + self.settings.tick / 4;
         }
         self.count += 1;
+        if self.is_stopping {
+            return self.begin_close(id);
+        }
+        self.watch_silence(id);
     }
 
     fn on_closed(&mut self, id: ConnectionId) {
@@ -285,6 +370,7 @@ impl State {
         connection.input = vec![];
         connection.pending.clear();
         self.watches.remove_connection(id);
+        self.watch_silence(id);
         self.mark_dirty(id);
     }
 
@@ -297,71 +383,32 @@ impl State {
             if connection.sending || connection.close_asked || connection.awaits_text {
                 continue;
             }
-            if connection.output.is_empty() {
-                if connection.is_closing() {
+            let spare = std::mem::take(&mut connection.spare);
+            // With a gap, only what precedes it; what follows waits for the long read.
+            let ready = match &mut connection.gap {
+                None => {
+                    connection.large = 0;
+                    &mut connection.output
+                }
+                Some(before) => before,
+            };
+            if ready.is_empty() {
+                connection.spare = spare;
+                if connection.is_closing() && connection.gap.is_none() {
                     connection.close_asked = true;
                     outputs.push(Output::Close { connection: id });
                 }
                 continue;
             }
-            let spare = std::mem::take(&mut connection.spare);
-            let bytes = std::mem::replace(&mut connection.output, spare);
+            let bytes = std::mem::replace(ready, spare);
             connection.sending = true;
             outputs.push(Output::Send { connection: id, bytes });
         }
         dirty.clear();
         self.dirty = dirty;
     }
-
-    /// Four times a tick: who has been silent too long is closed, and the replica learns whose sessions live.
-    fn sweep(&mut self, outputs: &mut Vec<Output>) {
-        if self.now.instant < self.next_sweep {
-            return;
-        }
-        // How late this sweep is, is time in which this loop heard nobody: it doesn't count as their silence.
-        let late = self.now.instant.since(self.next_sweep);
-        if late > self.settings.tick {
-            for connection in self.connections.iter_mut().flatten() {
-                connection.heard = connection.heard + late;
-            }
-        }
-        self.next_sweep = self.now.instant + self.settings.tick / 4;
-        let sessions = std::mem::take(&mut self.touched);
-        if !sessions.is_empty() {
-            for session in &sessions {
-                if let Some(&id) = self.sessions.get(session)
-                    && let Some(connection) = self.connection(id)
-                {
-                    connection.touched = false;
-                }
-            }
-            outputs.push(Output::Request(Request::Touch { sessions }));
-        }
-        let now = self.now.instant;
-        let sessionless = self.settings.sessionless_timeout;
-        let silent: Vec<ConnectionId> = self
-            .connections
-            .iter()
-            .flatten()
-            .filter(|connection| {
-                let patience = match connection.phase {
-                    Phase::Active { timeout_ms, .. } => {
-                        Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0)) + sessionless / 10
-                    }
-                    Phase::Greeting | Phase::Connecting { .. } | Phase::Closing => sessionless,
-                };
-                now.since(connection.heard) > patience
-            })
-            .map(|connection| connection.id)
-            .collect();
-        for id in silent {
-            self.begin_close(id);
-            // A peer that takes nothing would keep a closing connection open for ever.
-            if let Some(connection) = self.connection(id) {
-                connection.output.clear();
-                connection.close_asked = true;
-                outputs.push(Output::Abort { connection: id });
-            }
-        }
-    }
 }
+
+#[cfg(test)]
+#[path = "shard_test.rs"]
+mod tests;

@@ -7,10 +7,8 @@ use crate::messages::{AclRef, Answer, AnswerBody, Change, ChangeKind, Client, No
 use crate::tree::{Reading, acl};
 use crate::wire::acl::perms;
 use crate::wire::client::header::{begin_reply, encode_bare_reply, encode_frame, encode_reply, end_reply};
-use crate::wire::client::{
-    ConnectResponse, Create2Response, CreateResponse, EventType, KeeperState, SetDataResponse, WatcherEvent,
-    xid,
-};
+use crate::wire::client::watch::encode_notification;
+use crate::wire::client::{ConnectResponse, Create2Response, CreateResponse, EventType, SetDataResponse};
 use crate::wire::{ErrorCode, Opcode, Text};
 
 use super::connection::{Pending, Phase};
@@ -44,7 +42,7 @@ impl State {
     /// they are answered while `version` is below its zxid, room or not. A connection can pile up
     /// `CONNECTION_OUTPUT_BYTES_MAX` that way; above, its client takes nothing and is closed.
     fn run_reads_before_answer(&mut self, reading: &Reading<'_>, id: ConnectionId) {
-        self.run_reads(reading, id, crate::base::limits::CONNECTION_OUTPUT_BYTES_MAX);
+        self.run_reads(reading, id, true);
         let Some(connection) = self.connection(id) else { return };
         if let Some(Pending::Read { .. } | Pending::Refused { .. }) = connection.pending.front() {
             self.drop_deaf(id);
@@ -140,6 +138,7 @@ impl State {
             };
             encode_frame(&mut connection.output, &response);
             connection.phase = Phase::Active { session: *session, timeout_ms: *timeout_ms };
+            self.watch_silence(id);
             self.sessions.insert(*session, id);
             self.count_answer(id, version, since);
             return;
@@ -155,40 +154,45 @@ impl State {
     /// The events of one change (client-protocol.md §12.3).
     fn fire(&mut self, zxid: Zxid, change: &Change) {
         let path = change.path.bytes();
-        match change.kind {
-            ChangeKind::DataChanged => {
-                let watchers = self.watches.take(Table::Data, path);
-                self.notify(zxid, &watchers, EventType::NodeDataChanged, path, &change.acl);
-                return;
-            }
-            ChangeKind::Created => {
-                let watchers = self.watches.take(Table::Data, path);
-                self.notify(zxid, &watchers, EventType::NodeCreated, path, &change.acl);
-            }
-            ChangeKind::Deleted => {
-                let watchers = self.watches.take(Table::Data, path);
-                self.notify(zxid, &watchers, EventType::NodeDeleted, path, &change.acl);
-                let mut of_children = self.watches.take(Table::Child, path);
-                of_children.retain(|id| !watchers.contains(id));
-                self.notify(zxid, &of_children, EventType::NodeDeleted, path, &change.acl);
-            }
+        let kind = match change.kind {
+            ChangeKind::DataChanged => EventType::NodeDataChanged,
+            ChangeKind::Created => EventType::NodeCreated,
+            ChangeKind::Deleted => EventType::NodeDeleted,
+        };
+        let mut receivers = std::mem::take(&mut self.receivers);
+        self.watches.begin_event();
+        self.watches.trigger(Table::Data, path, &mut receivers);
+        if change.kind == ChangeKind::Deleted {
+            // Of the same event: who was told by the data table is not told again.
+            self.watches.trigger(Table::Child, path, &mut receivers);
         }
-        if let Some(parent) = change.path.parent() {
-            let watchers = self.watches.take(Table::Child, parent);
-            self.notify(zxid, &watchers, EventType::NodeChildrenChanged, parent, &change.parent_acl);
+        self.notify(zxid, &mut receivers, kind, path, &change.acl);
+        if change.kind != ChangeKind::DataChanged
+            && let Some(parent) = change.path.parent()
+        {
+            self.watches.begin_event();
+            self.watches.trigger(Table::Child, parent, &mut receivers);
+            self.notify(zxid, &mut receivers, EventType::NodeChildrenChanged, parent, &change.parent_acl);
         }
+        self.receivers = receivers;
     }
 
+    /// Tells all of them, and empties the list.
     fn notify(
         &mut self,
         zxid: Zxid,
-        watchers: &[ConnectionId],
+        receivers: &mut Vec<ConnectionId>,
         kind: EventType,
         path: &[u8],
         allowed: &AclRef,
     ) {
+        if receivers.is_empty() {
+            return;
+        }
         let skip_acl = self.settings.skip_acl;
-        for &id in watchers {
+        let mut event = std::mem::take(&mut self.event);
+        encode_notification(&mut event, zxid, kind, Text::from_bytes(path));
+        for id in receivers.drain(..) {
             let Some(connection) = self.connection(id).filter(|connection| !connection.is_closing()) else {
                 continue;
             };
@@ -196,27 +200,25 @@ impl State {
             if !skip_acl && acl::check(allowed.as_deref(), perms::READ, &connection.identities).is_err() {
                 continue;
             }
-            let event = WatcherEvent {
-                event_type: kind,
-                state: KeeperState::SyncConnected,
-                path: Text::from_bytes(path),
-            };
-            encode_reply(&mut connection.output, xid::NOTIFICATION, zxid, &event);
+            connection.output.extend_from_slice(&event);
             connection.stats.sent += 1;
-            let overfull = connection.output.len() > crate::base::limits::CONNECTION_OUTPUT_BYTES_MAX;
+            let is_deaf = connection.is_deaf();
             self.sent += 1;
-            if overfull {
+            if is_deaf {
                 self.drop_deaf(id);
             }
             self.mark_dirty(id);
         }
+        event.clear();
+        self.event = event;
     }
 
-    /// A client that takes none of its events is closed; its session lives on, and its watches come back with it.
-    fn drop_deaf(&mut self, id: ConnectionId) {
+    /// A client that takes none of its events or replies is closed; its session lives on, and its watches come back with it.
+    pub(super) fn drop_deaf(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connection(id) {
-            tracing::warn!(address = %connection.address, "closing a connection: the client doesn't read its events");
+            tracing::warn!(address = %connection.address, "closing a connection: the client doesn't read what it is sent");
             connection.output = vec![];
+            connection.gap = None;
         }
         self.begin_close(id);
     }

@@ -3,18 +3,20 @@
 //! Reads don't validate paths: an invalid one is not found. A watch is registered only where the table of the
 //! specification says so; it is armed for every change after the version read.
 
-use crate::base::{ConnectionId, Zxid};
+use crate::base::{ConnectionId, Zxid, limits};
 use crate::messages::Identity;
 use crate::tree::{Node, Reading, acl};
 use crate::wire::acl::perms;
 use crate::wire::client::header::{begin_reply, encode_bare_reply, encode_reply, end_reply};
 use crate::wire::client::{
-    ExistsRequest, ExistsResponse, GetAclRequest, GetChildrenRequest, GetDataRequest, GetDataResponse,
+    ClientInfo, ExistsRequest, ExistsResponse, GetAclRequest, GetAllChildrenNumberRequest,
+    GetAllChildrenNumberResponse, GetChildrenRequest, GetDataRequest, GetDataResponse,
 };
 use crate::wire::jute::{Encode, VectorWriter, encode_vector};
 use crate::wire::{Decode, ErrorCode, Opcode, OwnedAcl, Reader, Text};
 
-use super::watches::{Table, Watches};
+use super::watches::{Modes, Table, Watches};
+use super::{auth, multi_read, watch_requests};
 
 /// A read to answer.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +27,22 @@ pub struct Read<'a> {
     pub opcode: Opcode,
     pub body: &'a [u8],
     pub skip_acl: bool,
+    /// Children listed, paths looked at: not more at once, unless the answer can't wait.
+    pub budget: usize,
+    /// Of setWatches: paths already gone through.
+    pub done: usize,
+}
+
+/// How far a read got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    Whole,
+    /// Nothing was done: it needs more than its budget, and a turn of its own ([`super::long_reads`]).
+    TooLong,
+    /// It went through so many paths: to be called again with `done`.
+    Partly(usize),
+    /// Nobody can be sent so much.
+    TooLarge,
 }
 
 /// Is this one of ours? What isn't goes to the replica or is refused.
@@ -37,17 +55,54 @@ pub fn is_read(opcode: Opcode) -> bool {
             | Opcode::GetChildren2
             | Opcode::GetAcl
             | Opcode::Ping
+            | Opcode::AddWatch
+            | Opcode::CheckWatches
+            | Opcode::GetAllChildrenNumber
+            | Opcode::MultiRead
+            | Opcode::RemoveWatches
+            | Opcode::SetWatches
+            | Opcode::SetWatches2
+            | Opcode::WhoAmI
     )
 }
 
 /// Appends the reply to `out`.
-pub fn answer(read: &Read<'_>, reading: &Reading<'_>, at: Zxid, watches: &mut Watches, out: &mut Vec<u8>) {
+pub fn answer(
+    read: &Read<'_>,
+    reading: &Reading<'_>,
+    at: Zxid,
+    watches: &mut Watches,
+    out: &mut Vec<u8>,
+) -> Answered {
     let answered = match read.opcode {
         Opcode::Exists => exists(read, reading, at, watches, out),
         Opcode::GetData => get_data(read, reading, at, watches, out),
-        Opcode::GetChildren | Opcode::GetChildren2 => get_children(read, reading, at, watches, out),
         Opcode::GetAcl => get_acl(read, reading, at, out),
-        Opcode::Sync => Err(ErrorCode::MarshallingError),
+        Opcode::GetChildren | Opcode::GetChildren2 => match get_children(read, reading, at, watches, out) {
+            Ok(answered) => return answered,
+            Err(error) => Err(error),
+        },
+        Opcode::GetAllChildrenNumber => match get_all_children_number(read, reading, at, out) {
+            Ok(answered) => return answered,
+            Err(error) => Err(error),
+        },
+        Opcode::MultiRead => match multi_read::answer(read, reading, at, out) {
+            Ok(answered) => return answered,
+            Err(error) => Err(error),
+        },
+        Opcode::SetWatches | Opcode::SetWatches2 => match set_watches(read, reading, at, watches, out) {
+            Ok(answered) => return answered,
+            Err(error) => Err(error),
+        },
+        Opcode::AddWatch => watch_requests::add_watch(read, reading, at, watches, out),
+        Opcode::CheckWatches => watch_requests::check_watches(read, at, watches, out),
+        Opcode::RemoveWatches => watch_requests::remove_watches(read, at, watches, out),
+        Opcode::WhoAmI => {
+            who_am_i(read, at, out);
+            Ok(())
+        }
+        // They come here only if they can't be decoded.
+        Opcode::Sync | Opcode::GetEphemerals => Err(ErrorCode::MarshallingError),
         _ => {
             encode_bare_reply(out, crate::wire::client::xid::PING, at, ErrorCode::Ok);
             Ok(())
@@ -56,6 +111,7 @@ pub fn answer(read: &Read<'_>, reading: &Reading<'_>, at: Zxid, watches: &mut Wa
     if let Err(error) = answered {
         encode_bare_reply(out, read.xid, at, error);
     }
+    Answered::Whole
 }
 
 fn exists(
@@ -75,7 +131,8 @@ fn exists(
         check(read, node, perms::READ)?;
     }
     if request.watch {
-        watches.add(Table::Data, path, read.connection);
+        let shared = node.map(|node| &node.path);
+        watches.add(Table::Data, path, shared, read.connection, Modes::STANDARD);
     }
     let stat = node.ok_or(ErrorCode::NoNode)?.stat();
     encode_reply(out, read.xid, at, &ExistsResponse { stat });
@@ -94,7 +151,7 @@ fn get_data(
     let node = reading.node(path, at).ok_or(ErrorCode::NoNode)?;
     check(read, node, perms::READ)?;
     if request.watch {
-        watches.add(Table::Data, path, read.connection);
+        watches.add(Table::Data, path, Some(&node.path), read.connection, Modes::STANDARD);
     }
     encode_reply(out, read.xid, at, &GetDataResponse { data: node.data(), stat: node.stat() });
     Ok(())
@@ -106,25 +163,106 @@ fn get_children(
     at: Zxid,
     watches: &mut Watches,
     out: &mut Vec<u8>,
-) -> Result<(), ErrorCode> {
+) -> Result<Answered, ErrorCode> {
     let request: GetChildrenRequest = decode(read.body)?;
     let path = request.path.as_bytes();
     let node = reading.node(path, at).ok_or(ErrorCode::NoNode)?;
     check(read, node, perms::READ)?;
+    if node.children_count as usize > read.budget {
+        return Ok(Answered::TooLong);
+    }
     if request.watch {
-        watches.add(Table::Child, path, read.connection);
+        watches.add(Table::Child, path, Some(&node.path), read.connection, Modes::STANDARD);
     }
     let reply = begin_reply(out, read.xid, at, ErrorCode::Ok);
-    let mut children = VectorWriter::begin(out);
-    for child in reading.children(node, at) {
-        children.push(out, &Text::from_bytes(child.path.name()));
+    if encode_children(reading, node, at, out, reply).is_err() {
+        return Ok(Answered::TooLarge);
     }
-    children.end(out);
     if read.opcode == Opcode::GetChildren2 {
         node.stat().encode(out);
     }
     end_reply(out, reply);
+    Ok(Answered::Whole)
+}
+
+/// A reply that nobody can be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct TooLarge;
+
+/// Appends the names of all children to the reply that begins at `reply`.
+pub fn encode_children(
+    reading: &Reading<'_>,
+    node: &Node,
+    at: Zxid,
+    out: &mut Vec<u8>,
+    reply: usize,
+) -> Result<(), TooLarge> {
+    let mut children = VectorWriter::begin(out);
+    for child in reading.children(node, at) {
+        children.push(out, &Text::from_bytes(child.path.name()));
+        if out.len() - reply > limits::REPLY_BYTES_MAX {
+            out.truncate(reply);
+            return Err(TooLarge);
+        }
+    }
+    children.end(out);
     Ok(())
+}
+
+/// All descendants. Small answers at once: nodes whose children have none.
+fn get_all_children_number(
+    read: &Read<'_>,
+    reading: &Reading<'_>,
+    at: Zxid,
+    out: &mut Vec<u8>,
+) -> Result<Answered, ErrorCode> {
+    let request: GetAllChildrenNumberRequest = decode(read.body)?;
+    let node = reading.node(request.path.as_bytes(), at).ok_or(ErrorCode::NoNode)?;
+    check(read, node, perms::READ)?;
+    let mut todo = vec![node];
+    let mut total = 0_usize;
+    while let Some(node) = todo.pop() {
+        total += node.children_count as usize;
+        if total > read.budget {
+            return Ok(Answered::TooLong);
+        }
+        if node.children_count > 0 {
+            todo.extend(reading.children(node, at).filter(|child| child.children_count > 0));
+        }
+    }
+    let total_number = i32::try_from(total).unwrap_or(i32::MAX);
+    encode_reply(out, read.xid, at, &GetAllChildrenNumberResponse { total_number });
+    Ok(Answered::Whole)
+}
+
+fn set_watches(
+    read: &Read<'_>,
+    reading: &Reading<'_>,
+    at: Zxid,
+    watches: &mut Watches,
+    out: &mut Vec<u8>,
+) -> Result<Answered, ErrorCode> {
+    let request = watch_requests::decode_set_watches(read.opcode, read.body)?;
+    let piece = (read.done, read.budget);
+    let left = watch_requests::set_watches(&request, read.connection, piece, (reading, at), watches, out);
+    if let Some(done) = left {
+        return Ok(Answered::Partly(done));
+    }
+    encode_bare_reply(out, read.xid, at, ErrorCode::Ok);
+    Ok(Answered::Whole)
+}
+
+/// Who the connection has shown to be: a digest by its user, and schemes without a provider without a name.
+fn who_am_i(read: &Read<'_>, at: Zxid, out: &mut Vec<u8>) {
+    let reply = begin_reply(out, read.xid, at, ErrorCode::Ok);
+    encode_vector(
+        out,
+        read.identities.iter().map(|identity| ClientInfo {
+            auth_scheme: Text::from(identity.scheme.as_str()),
+            user: Text::from(auth::user(identity)),
+        }),
+    );
+    end_reply(out, reply);
 }
 
 fn get_acl(read: &Read<'_>, reading: &Reading<'_>, at: Zxid, out: &mut Vec<u8>) -> Result<(), ErrorCode> {
@@ -155,10 +293,10 @@ fn shown(entry: &OwnedAcl, sees_hashes: bool) -> OwnedAcl {
     entry
 }
 
-fn check(read: &Read<'_>, node: &Node, perm: i32) -> Result<(), ErrorCode> {
+pub fn check(read: &Read<'_>, node: &Node, perm: i32) -> Result<(), ErrorCode> {
     if read.skip_acl { Ok(()) } else { acl::check(node.acl_entries(), perm, read.identities) }
 }
 
-fn decode<'a, T: Decode<'a>>(bytes: &'a [u8]) -> Result<T, ErrorCode> {
+pub fn decode<'a, T: Decode<'a>>(bytes: &'a [u8]) -> Result<T, ErrorCode> {
     T::decode(&mut Reader::new(bytes)).map_err(|_| ErrorCode::MarshallingError)
 }

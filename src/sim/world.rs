@@ -209,6 +209,7 @@ impl World {
             hash_key,
         };
         let shard_settings = shard::Settings {
+            super_digest: None,
             tick: shape.tick,
             frame_bytes_max: 1 << 20,
             sessionless_timeout: Duration::from_secs(10),

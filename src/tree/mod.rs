@@ -17,7 +17,7 @@ mod sessions;
 mod snapshot;
 mod store;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use apply::{Applied, Outcome};
 pub use containers::Lifetimes;

@@ -68,6 +68,26 @@ impl Reading<'_> {
         })
     }
 
+    /// Those children of `node` as of `at` that lie at `from` and behind it in its bag, up to about `budget` of them.
+    /// Returns where to go on, or `None` at the end. `node` must have been read at `at`.
+    pub fn some_children<'r>(
+        &'r self,
+        node: &'r Node,
+        at: Zxid,
+        from: u32,
+        budget: usize,
+        mut each: impl FnMut(&'r Node),
+    ) -> Option<u32> {
+        let mut slots = node.children()?.iter_from(from);
+        for _ in 0..budget {
+            let child = self.view.read(&self.turn, slots.next()?, at.version());
+            if let Some(child) = child.filter(|child| child.is_alive()) {
+                each(child);
+            }
+        }
+        Some(slots.position())
+    }
+
     /// The children of `node` as of `at`, in no particular order; `node` must have been read at `at`.
     pub fn children<'r>(&'r self, node: &'r Node, at: Zxid) -> impl Iterator<Item = &'r Node> {
         node.children().into_iter().flat_map(|bag| bag.iter()).filter_map(move |slot| {
