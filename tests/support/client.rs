@@ -169,6 +169,11 @@ impl Client {
         }
     }
 
+    /// The same connection once more, for a thread that only reads.
+    pub fn reader(&self) -> Client {
+        Client::on(self.stream.try_clone().unwrap_or_else(|error| panic!("{error}")))
+    }
+
     /// Reads the connect response.
     pub fn shake_hands(&mut self) -> Result<(), Refusal> {
         let Some(frame) = self.next_frame() else { return Err(Refusal::Closed) };

@@ -1,0 +1,112 @@
+//! Clients that don't read, that send a byte at a time, that stop in the middle, and that talk nonsense.
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+
+use ringkeeper::base::Prng;
+use ringkeeper::wire::Opcode;
+use ringkeeper::wire::client::GetDataRequest;
+
+use crate::support::client::{Connect, PERSISTENT};
+use crate::support::{Client, Config, Message, Server, until};
+use crate::{Bystander, alone, anonymous_mb};
+
+#[test]
+fn a_client_that_never_reads_costs_a_bounded_amount_of_memory() {
+    const REQUESTS: usize = 3_000;
+    let _alone = alone();
+    let server = Server::start();
+    let mut bystander = Bystander::new(&server);
+    bystander.0.create("/megabyte", &vec![7; 1_000_000], PERSISTENT);
+    let before = anonymous_mb(&server);
+    let mut deaf: Vec<Client> = (0..8).map(|_| Client::connect(&server)).collect();
+    for client in &mut deaf {
+        for _ in 0..REQUESTS {
+            let request = GetDataRequest { path: "/megabyte".into(), watch: false };
+            client.send(Opcode::GetData, &request);
+        }
+    }
+    bystander.lives();
+    // 24 GB are asked for.
+    let grown = anonymous_mb(&server).saturating_sub(before);
+    assert!(grown < 8 * 16, "{grown} MB for 8 clients that don't read");
+    // One of them reads after all, and misses nothing.
+    for _ in 0..200 {
+        match deaf[0].next() {
+            Message::Reply(reply) => assert!(reply.err == 0 && reply.body.len() > 1_000_000),
+            Message::Event(event) => panic!("{event:?}"),
+        }
+    }
+    drop(deaf);
+    bystander.lives();
+}
+
+#[test]
+fn a_client_that_sends_byte_by_byte_is_served() {
+    let _alone = alone();
+    let server = Server::start();
+    let mut bystander = Bystander::new(&server);
+    let mut slow = Client::on(server.socket());
+    for byte in Connect::default().frame() {
+        slow.send_bytes(&[byte]);
+    }
+    slow.shake_hands().expect("a session");
+    let (_, request) =
+        slow.request(Opcode::GetData, &GetDataRequest { path: "/bystander".into(), watch: false });
+    for byte in request {
+        slow.send_bytes(&[byte]);
+    }
+    assert_eq!(slow.next_reply().err, 0);
+    bystander.lives();
+}
+
+/// The other side is gone without a word (its machine lost power): what it had started is forgotten with its session.
+#[test]
+fn half_a_frame_does_not_outlive_its_session() {
+    let _alone = alone();
+    let server = Config::default().set("tickTime", 200).start();
+    let mut bystander = Bystander::new(&server);
+    let mut half = Connect { timeout_ms: 400, ..Connect::default() }.open(&server);
+    half.create("/half", b"", crate::support::client::EPHEMERAL);
+    half.send_bytes(&[0, 0, 0, 100, 1, 2, 3]);
+    until("the session that fell silent expires", || {
+        bystander.0.exists("/half", false).is_err().then_some(())
+    });
+    half.assert_closed();
+    bystander.lives();
+}
+
+#[test]
+fn noise_from_two_thousand_connections_harms_nobody() {
+    let _alone = alone();
+    let mut server = Config::default().set("maxClientCnxns", 0).start();
+    let mut bystander = Bystander::new(&server);
+    let mut random = Prng::new(20_261_121);
+    for round in 0..2_000u64 {
+        let mut stream = server.socket();
+        // Half of them are let in first.
+        if round % 2 == 0 {
+            let mut client = Client::on(stream.try_clone().expect("a descriptor"));
+            client.send_bytes(&Connect::default().frame());
+            client.shake_hands().expect("a session");
+        }
+        let length = random.below(300) as usize;
+        let mut noise: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
+        // Most lengths would be refused at once; let some frames begin in good order.
+        if round % 3 != 0 && noise.len() > 12 {
+            let length = (noise.len() as u32 - 4).to_be_bytes();
+            noise[..4].copy_from_slice(&length);
+            let opcode = (random.below(30) as i32 - 5).to_be_bytes();
+            noise[8..12].copy_from_slice(&opcode);
+        }
+        let _ = stream.write_all(&noise);
+        if round % 5 != 0 {
+            let _ = stream.shutdown(Shutdown::Write);
+            let _ = stream.read(&mut [0; 64]);
+        }
+    }
+    assert!(server.is_running(), "{}", server.output());
+    bystander.lives();
+    let output = server.output();
+    assert!(!output.contains("panicked"), "{output}");
+}

@@ -1,0 +1,94 @@
+//! Wide and deep trees, and a session that owns a great many nodes.
+
+use ringkeeper::base::Prng;
+
+use crate::support::client::{EPHEMERAL, PERSISTENT};
+use crate::support::{Client, Config, Server};
+use crate::{Bystander, alone, pipeline};
+
+#[test]
+fn a_session_with_100_000_ephemerals_closes() {
+    const EPHEMERALS: usize = 100_000;
+    let _alone = alone();
+    let mut server = Server::start();
+    let mut bystander = Bystander::new(&server);
+    for parent in 0..10 {
+        bystander.0.create(&format!("/p{parent}"), b"", PERSISTENT);
+    }
+    let mut owner = Client::connect(&server);
+    pipeline::creates(
+        (&mut owner, &mut bystander),
+        EPHEMERALS,
+        EPHEMERAL,
+        |n| format!("/p{}/e{n:06}", n % 10),
+        b"x",
+    );
+    assert_eq!(bystander.0.stat("/p3").num_children, EPHEMERALS as i32 / 10);
+    bystander.0.exists("/p3/e000003", true).expect("it lives");
+    owner.close();
+    bystander.lives();
+    for parent in 0..10 {
+        assert_eq!(bystander.0.stat(&format!("/p{parent}")).num_children, 0);
+    }
+    assert_eq!(bystander.0.next_event().path, "/p3/e000003");
+    // The one transaction that removed them is read back, too.
+    server.kill();
+    server.restart();
+    let mut after = Client::connect(&server);
+    assert_eq!(after.children("/p3", false), Ok(vec![]));
+}
+
+#[test]
+fn a_million_children_of_one_node_are_listed_and_outlive_a_restart() {
+    const CHILDREN: usize = 1_000_000;
+    let _alone = alone();
+    let mut server = Config::default().set("preAllocSize", 65_536).start();
+    let mut bystander = Bystander::new(&server);
+    bystander.0.create("/wide", b"", PERSISTENT);
+    let mut client = Client::connect(&server);
+    pipeline::creates((&mut client, &mut bystander), CHILDREN, PERSISTENT, |n| format!("/wide/c{n:06}"), b"");
+    bystander.lives();
+    for life in 0..2 {
+        let mut children = client.children("/wide", false).expect("it is there");
+        children.sort_unstable();
+        assert_eq!(children.len(), CHILDREN, "life {life}");
+        for at in (0..CHILDREN).step_by(9_973) {
+            assert_eq!(children[at], format!("c{at:06}"));
+        }
+        if life == 0 {
+            server.signal("TERM");
+            server.wait_for_exit();
+            server.restart();
+            client = Client::connect(&server);
+        }
+    }
+    assert_eq!(client.stat("/wide").num_children, CHILDREN as i32);
+    client.create("/wide/one-more", b"", PERSISTENT);
+    assert_eq!(client.delete("/wide/c000007", -1), Ok(()));
+    assert_eq!(client.stat("/wide").num_children, CHILDREN as i32);
+}
+
+#[test]
+fn a_path_of_five_thousand_levels_is_built_and_taken_down() {
+    const LEVELS: usize = 5_000;
+    let _alone = alone();
+    let mut server = Server::start();
+    let mut bystander = Bystander::new(&server);
+    let mut client = Client::connect(&server);
+    let path = |level: usize| "/d".repeat(level + 1);
+    pipeline::creates((&mut client, &mut bystander), LEVELS, PERSISTENT, path, b"deep");
+    server.kill();
+    server.restart();
+    let mut client = Client::connect(&server);
+    assert_eq!(client.data(&path(LEVELS - 1)), b"deep");
+    assert_eq!(client.children(&path(LEVELS - 2), false), Ok(vec!["d".to_owned()]));
+    let mut random = Prng::new(7);
+    for _ in 0..10 {
+        let level = random.below(LEVELS as u64 - 1) as usize;
+        assert!(client.delete(&path(level), -1).is_err(), "it has a child");
+    }
+    for level in (0..LEVELS).rev() {
+        assert_eq!(client.delete(&path(level), -1), Ok(()), "level {level}");
+    }
+    assert_eq!(client.stat("/").num_children, 2, "/zookeeper and the bystander's");
+}
