@@ -105,6 +105,8 @@ fn prep(c: &mut Criterion) {
                 sessions: &mut sessions,
                 extended_types: false,
                 skip_acl: false,
+                enforce_quota: false,
+                excess: None,
             };
             let write = Write {
                 from: None,
