@@ -10,6 +10,8 @@
 #[path = "support/mod.rs"]
 mod support;
 
+#[path = "conformance/acls.rs"]
+mod acls;
 #[path = "conformance/clients.rs"]
 mod clients;
 #[path = "conformance/connect.rs"]

@@ -68,7 +68,8 @@ fn is_digest(id: &str) -> bool {
     parts.len() == 2
 }
 
-/// `address[/bits]`.
+/// `address[/bits]`, as Java reads it: parts of an IPv4 address are integers with sign and leading zeros, and an
+/// IPv6 address is none that stands for an IPv4 one.
 struct Network {
     address: std::net::IpAddr,
     bits: u32,
@@ -77,17 +78,18 @@ struct Network {
 impl Network {
     fn parse(text: &str) -> Option<Network> {
         let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address.parse().ok()?, Some(bits.parse().ok()?)),
-            None => (text.parse().ok()?, None),
+            Some((address, bits)) => (address, Some(bits.parse::<i32>().ok()?)),
+            None => (text, None),
         };
-        let width = if matches!(address, std::net::IpAddr::V4(_)) { 32 } else { 128 };
-        let bits = bits.unwrap_or(width);
+        let address = parse_address(address)?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Some(width), |bits| u32::try_from(bits).ok())?;
         (bits <= width).then_some(Network { address, bits })
     }
 
     fn holds(&self, address: &str) -> bool {
         use std::net::IpAddr::{V4, V6};
-        let Ok(address) = address.parse() else { return false };
+        let Some(address) = parse_address(address) else { return false };
         match (self.address, address) {
             (V4(a), V4(b)) => {
                 top(u128::from(a.to_bits()), 32, self.bits) == top(u128::from(b.to_bits()), 32, self.bits)
@@ -96,6 +98,19 @@ impl Network {
             _ => false,
         }
     }
+}
+
+fn parse_address(text: &str) -> Option<std::net::IpAddr> {
+    if text.contains(':') {
+        let address: std::net::Ipv6Addr = text.parse().ok()?;
+        return address.to_ipv4_mapped().is_none().then_some(address.into());
+    }
+    let mut parts = text.split('.').map(|part| part.parse::<i32>());
+    let mut bytes = [0; 4];
+    for byte in &mut bytes {
+        *byte = u8::try_from(parts.next()?.ok()?).ok()?;
+    }
+    parts.next().is_none().then(|| bytes.into())
 }
 
 fn top(value: u128, width: u32, bits: u32) -> u128 {
