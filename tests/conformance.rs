@@ -10,6 +10,8 @@
 #[path = "support/mod.rs"]
 mod support;
 
+#[path = "conformance/auth.rs"]
+mod auth;
 #[path = "conformance/clients.rs"]
 mod clients;
 #[path = "conformance/connect.rs"]
@@ -28,10 +30,14 @@ mod order;
 mod quotas;
 #[path = "conformance/reads.rs"]
 mod reads;
+#[path = "conformance/reads_more.rs"]
+mod reads_more;
 #[path = "conformance/sessions.rs"]
 mod sessions;
 #[path = "conformance/watches.rs"]
 mod watches;
+#[path = "conformance/watches_more.rs"]
+mod watches_more;
 #[path = "conformance/words.rs"]
 mod words;
 #[path = "conformance/writes.rs"]
