@@ -20,6 +20,9 @@ use super::rings::ShardCensus;
 use super::words::{Words, connection_facts};
 use super::{Fatal, GOODBYE, Stop};
 
+/// Transactions applied in one turn; then clients are listened to again, however large the group was.
+const APPLIED_A_TURN: usize = 256;
+
 /// How long a full pipeline waits for the disk at a time.
 const DISK_PATIENCE: Duration = Duration::from_millis(1);
 
@@ -54,8 +57,8 @@ impl OneLoop {
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
-        let timeout = self.timeout();
-        if self.replica.is_full() {
+        let timeout = if turn.more { Some(Duration::ZERO) } else { self.timeout() };
+        if self.replica.is_full() && !turn.more {
             // Events wait, so the ring would not: only the disk can make room.
             self.disk.wait_done(DISK_PATIENCE);
         }
@@ -102,7 +105,12 @@ impl OneLoop {
             self.replica.step(turn.now, input, &mut turn.from_replica);
             self.carry_out_replica(turn);
         }
-        while self.replica.apply_next(&mut turn.from_replica) {
+        turn.more = true;
+        for _ in 0..APPLIED_A_TURN {
+            if !self.replica.apply_next(&mut turn.from_replica) {
+                turn.more = false;
+                break;
+            }
             self.carry_out_replica(turn);
         }
         Ok(())
@@ -268,5 +276,7 @@ pub struct Turn {
     from_shard: Vec<shard::Output>,
     addresses: super::admission::Addresses,
     notices: bool,
+    /// What is committed was not all applied.
+    more: bool,
     gather: Gather,
 }
