@@ -12,6 +12,8 @@ mod support;
 
 #[path = "conformance/acls.rs"]
 mod acls;
+#[path = "conformance/auth.rs"]
+mod auth;
 #[path = "conformance/clients.rs"]
 mod clients;
 #[path = "conformance/connect.rs"]
@@ -30,10 +32,14 @@ mod order;
 mod quotas;
 #[path = "conformance/reads.rs"]
 mod reads;
+#[path = "conformance/reads_more.rs"]
+mod reads_more;
 #[path = "conformance/sessions.rs"]
 mod sessions;
 #[path = "conformance/watches.rs"]
 mod watches;
+#[path = "conformance/watches_more.rs"]
+mod watches_more;
 #[path = "conformance/words.rs"]
 mod words;
 #[path = "conformance/writes.rs"]

@@ -28,7 +28,7 @@ use crate::wire::jute::{Encode, VectorWriter};
 use crate::wire::{ErrorCode, Opcode, Text};
 
 use super::connection::{Connection, Pending};
-use super::reads::{Read, TooLarge, decode};
+use super::reads::{Read, TooLarge, decode, extra};
 use super::watches::{Modes, Table, Watches};
 use super::{Output, State, multi_read};
 
@@ -80,7 +80,7 @@ impl LongRead {
             Opcode::GetAllChildrenNumber => {
                 let request: GetAllChildrenNumberRequest = decode(&body).ok()?;
                 let node = reading.node(request.path.as_bytes(), at)?;
-                Work::Count { todo: vec![node.path.clone()], position: 0, total: 0 }
+                Work::Count { todo: vec![node.path.clone()], position: 0, total: extra(request.path) }
             }
             Opcode::MultiRead => Work::MultiRead { done: 0 },
             _ => {
@@ -287,3 +287,7 @@ impl Connection {
         self.output.len().saturating_sub(self.large) > limits::CONNECTION_OUTPUT_BYTES_MAX
     }
 }
+
+#[cfg(test)]
+#[path = "long_reads_test.rs"]
+mod tests;

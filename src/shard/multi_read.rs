@@ -7,7 +7,7 @@ use crate::tree::Reading;
 use crate::wire::acl::perms;
 use crate::wire::client::header::{begin_reply, end_reply};
 use crate::wire::client::multi::{encode_end, encode_result_header};
-use crate::wire::client::{MultiReadOp, MultiReadRequest, MultiResult};
+use crate::wire::client::{MultiReadOp, MultiReadRequest, MultiRequest, MultiResult};
 use crate::wire::jute::Encode;
 use crate::wire::{ErrorCode, Opcode};
 
@@ -19,7 +19,10 @@ pub fn answer(
     at: Zxid,
     out: &mut Vec<u8>,
 ) -> Result<Answered, ErrorCode> {
-    let request: MultiReadRequest = decode(read.body)?;
+    let request: MultiReadRequest = match decode(read.body) {
+        Ok(request) => request,
+        Err(error) => return malformed(read, at, out, error),
+    };
     let reply = begin_reply(out, read.xid, at, ErrorCode::Ok);
     let mut used = 0;
     for op in request.iter() {
@@ -35,6 +38,18 @@ pub fn answer(
     encode_end(out);
     end_reply(out, reply);
     Ok(Answered::Whole)
+}
+
+/// A list of writes can be decoded, and ZooKeeper 3.9 finds out at the first of them: its error has the results so far for
+/// a body, which is the terminator alone (`FinalRequestProcessor.java`).
+fn malformed(read: &Read<'_>, at: Zxid, out: &mut Vec<u8>, error: ErrorCode) -> Result<Answered, ErrorCode> {
+    if decode::<MultiRequest<'_>>(read.body).is_ok() {
+        let reply = begin_reply(out, read.xid, at, error);
+        encode_end(out);
+        end_reply(out, reply);
+        return Ok(Answered::Whole);
+    }
+    Err(error)
 }
 
 /// In children listed, with the lookup as one, and a kilobyte of data as one.

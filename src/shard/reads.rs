@@ -220,7 +220,7 @@ fn get_all_children_number(
     let node = reading.node(request.path.as_bytes(), at).ok_or(ErrorCode::NoNode)?;
     check(read, node, perms::READ)?;
     let mut todo = vec![node];
-    let mut total = 0_usize;
+    let mut total = extra(request.path);
     while let Some(node) = todo.pop() {
         total += node.children_count as usize;
         if total > read.budget {
@@ -233,6 +233,11 @@ fn get_all_children_number(
     let total_number = i32::try_from(total).unwrap_or(i32::MAX);
     encode_reply(out, read.xid, at, &GetAllChildrenNumberResponse { total_number });
     Ok(Answered::Whole)
+}
+
+/// As ZooKeeper counts paths that begin with `path/`, the root is among the descendants of the empty path.
+pub fn extra(path: Text<'_>) -> usize {
+    usize::from(path.as_bytes().is_empty())
 }
 
 fn set_watches(

@@ -6,18 +6,26 @@ use crate::base::{ConnectionId, Zxid};
 use crate::tree::Reading;
 use crate::wire::client::header::{encode_bare_reply, encode_reply};
 use crate::wire::client::watch::encode_notification;
-use crate::wire::client::{
-    AddWatchMode, AddWatchRequest, CheckWatchesRequest, ErrorResponse, EventType, RemoveWatchesRequest,
-    SetWatches2, WatcherType,
-};
+use crate::wire::client::{AddWatchMode, ErrorResponse, EventType, SetWatches2, WatcherType};
 use crate::wire::vector::Vector;
-use crate::wire::{ErrorCode, Opcode, Text};
+use crate::wire::{Decode, ErrorCode, Opcode, Reader, Text};
 
 use super::reads::{Read, decode};
 use super::watches::{Modes, Table, Watches};
 
 /// Events that setWatches makes up belong to no transaction.
 const NO_ZXID: Zxid = Zxid(-1);
+
+/// The null path, which Java's tables hold like any other: no text that can be a path looks like this.
+const NULL_PATH: &[u8] = &[0xff; 4];
+
+/// The records of all three: a path, which may be null, and a number with a meaning.
+fn path_and<'a, T: Decode<'a>>(body: &'a [u8]) -> Result<(&'a [u8], T), ErrorCode> {
+    let mut reader = Reader::new(body);
+    let path = Option::<Text<'a>>::decode(&mut reader).map_err(|_| ErrorCode::MarshallingError)?;
+    let what = T::decode(&mut reader).map_err(|_| ErrorCode::MarshallingError)?;
+    Ok((path.map_or(NULL_PATH, Text::as_bytes), what))
+}
 
 pub fn add_watch(
     read: &Read<'_>,
@@ -26,10 +34,9 @@ pub fn add_watch(
     watches: &mut Watches,
     out: &mut Vec<u8>,
 ) -> Result<(), ErrorCode> {
-    let request: AddWatchRequest = decode(read.body)?;
-    let path = request.path.as_bytes();
+    let (path, mode) = path_and::<AddWatchMode>(read.body)?;
     let shared = reading.node(path, at).map(|node| &node.path);
-    let recursive = request.mode == AddWatchMode::PersistentRecursive;
+    let recursive = mode == AddWatchMode::PersistentRecursive;
     watches.add_lasting(path, shared, read.connection, recursive);
     encode_reply(out, read.xid, at, &ErrorResponse { err: 0 });
     Ok(())
@@ -53,11 +60,9 @@ pub fn check_watches(
     watches: &Watches,
     out: &mut Vec<u8>,
 ) -> Result<(), ErrorCode> {
-    let request: CheckWatchesRequest = decode(read.body)?;
-    let path = request.path.as_bytes();
-    let found = meant(request.watcher_type)
-        .into_iter()
-        .any(|(table, modes)| watches.contains(table, path, read.connection, modes));
+    let (path, kind) = path_and(read.body)?;
+    let found =
+        meant(kind).into_iter().any(|(table, modes)| watches.contains(table, path, read.connection, modes));
     done_if(found, read, at, out)
 }
 
@@ -67,10 +72,9 @@ pub fn remove_watches(
     watches: &mut Watches,
     out: &mut Vec<u8>,
 ) -> Result<(), ErrorCode> {
-    let request: RemoveWatchesRequest = decode(read.body)?;
-    let path = request.path.as_bytes();
+    let (path, kind) = path_and(read.body)?;
     let mut found = false;
-    for (table, modes) in meant(request.watcher_type) {
+    for (table, modes) in meant(kind) {
         found |= watches.remove(table, path, read.connection, modes);
     }
     done_if(found, read, at, out)

@@ -8,6 +8,6 @@ pub mod client;
 pub mod server;
 pub mod wait;
 
-pub use client::{Client, Connect, Event, Message, Refusal};
+pub use client::{Client, Connect, Event, Message, Refusal, Reply};
 pub use server::{Config, Server};
 pub use wait::{until, within};

@@ -1,0 +1,166 @@
+use crate::base::limits;
+use crate::shard::Input;
+use crate::shard::testing::{Bench, Told};
+use crate::wire::client::{
+    GetAllChildrenNumberRequest, GetChildrenRequest, GetChildrenResponse, GetDataRequest, SetDataRequest,
+};
+use crate::wire::{Decode, Opcode};
+
+const MANY: usize = 3 * limits::TURN_BUDGET;
+
+/// `/many` with [`MANY`] children, of which the first has one.
+fn bench() -> Bench {
+    let mut bench = Bench::new();
+    bench.world.create("/many", b"");
+    for child in 0..MANY {
+        bench.world.create(&format!("/many/{child}"), b"");
+    }
+    bench.write(None, |world| world.create("/many/0/below", b""));
+    bench
+}
+
+fn list(watch: bool) -> GetChildrenRequest<'static> {
+    GetChildrenRequest { path: "/many".into(), watch }
+}
+
+fn count() -> GetAllChildrenNumberRequest<'static> {
+    GetAllChildrenNumberRequest { path: "/many".into() }
+}
+
+/// Turns until nothing is left to go on with.
+fn turns(bench: &mut Bench) -> usize {
+    let mut turns = 0;
+    while bench.shard.state.has_long_work() {
+        assert_eq!(
+            bench.shard.next_wakeup(),
+            Some(bench.now.instant),
+            "the driver is asked to come back at once"
+        );
+        bench.step(Input::Wakeup);
+        turns += 1;
+        assert!(turns < 1000, "it comes to an end");
+    }
+    turns
+}
+
+fn names(told: &Told) -> Vec<String> {
+    let Told::Reply { body, err: 0, .. } = told else { panic!("no list: {told:?}") };
+    let response = GetChildrenResponse::parse(body).expect("a list");
+    response.children.iter().map(|name| name.to_string()).collect()
+}
+
+#[test]
+fn a_long_list_takes_turns_and_others_are_served_meanwhile() {
+    let mut bench = bench();
+    let (one, two) = (bench.connect(), bench.connect());
+    bench.send(one, 1, Opcode::GetChildren, &list(false));
+    assert_eq!(bench.xids(one), []);
+    bench.send(two, 1, Opcode::GetData, &GetDataRequest { path: "/many".into(), watch: false });
+    assert_eq!(bench.xids(two), [1]);
+    assert!(turns(&mut bench) >= 3);
+    let told = bench.told(one);
+    assert_eq!((told.len(), names(&told[0]).len()), (1, MANY));
+}
+
+/// What happens while it takes its turns is told behind it: events, answers, later reads, in their order.
+#[test]
+fn nothing_overtakes_a_long_list_and_it_shows_its_version() {
+    let mut bench = bench();
+    let client = bench.connect();
+    bench.send(client, 1, Opcode::GetData, &GetDataRequest { path: "/many/1".into(), watch: true });
+    bench.send(client, 2, Opcode::GetChildren, &list(true));
+    let at = bench.world.zxid.0;
+    bench.send(
+        client,
+        3,
+        Opcode::SetData,
+        &SetDataRequest { path: "/many/1".into(), data: None, version: -1 },
+    );
+    bench.send(client, 4, Opcode::GetData, &GetDataRequest { path: "/many/1".into(), watch: false });
+    bench.step(Input::Wakeup);
+    bench.write(None, |world| world.create("/many/new", b""));
+    bench.write(Some((client, 3)), |world| world.set_data("/many/1", b"new"));
+    bench.write(None, |world| world.delete("/many/5"));
+    assert_eq!(bench.xids(client), [1]);
+    bench.send(client, 5, Opcode::GetChildren, &list(false));
+    bench.step(Input::Wakeup);
+    assert_eq!(bench.xids(client), []);
+    turns(&mut bench);
+    let told = bench.told(client);
+    let order: Vec<i32> = told
+        .iter()
+        .map(|told| match told {
+            Told::Reply { xid, .. } => *xid,
+            Told::Event(kind, _) => -*kind,
+        })
+        .collect();
+    assert_eq!(order, [2, -4, -3, 3, 4, 5]);
+    let Told::Reply { zxid, .. } = &told[0] else { panic!("it is the list") };
+    assert_eq!(*zxid, at);
+    let first = names(&told[0]);
+    assert!(first.len() == MANY && !first.contains(&"new".to_owned()) && first.contains(&"5".to_owned()));
+    let last = names(&told[5]);
+    assert!(last.len() == MANY && last.contains(&"new".to_owned()) && !last.contains(&"5".to_owned()));
+}
+
+#[test]
+fn one_after_another_and_each_counts_its_own_version() {
+    let mut bench = bench();
+    let (one, two) = (bench.connect(), bench.connect());
+    bench.send(one, 1, Opcode::GetAllChildrenNumber, &count());
+    bench.send(two, 1, Opcode::GetAllChildrenNumber, &count());
+    bench.step(Input::Wakeup);
+    bench.write(None, |world| world.create("/many/0/below/deeper", b""));
+    turns(&mut bench);
+    let mut total = |client| {
+        let told = bench.told(client);
+        let [Told::Reply { body, .. }] = &told[..] else { panic!("one reply: {told:?}") };
+        i32::from_be_bytes(body[..].try_into().expect("an int"))
+    };
+    assert_eq!((total(one), total(two)), (MANY as i32 + 1, MANY as i32 + 2));
+}
+
+/// A write behind a list that waits for its turn is answered behind it: the list is made at once.
+#[test]
+fn a_write_behind_a_waiting_list_finds_it_answered() {
+    let mut bench = bench();
+    let (one, two) = (bench.connect(), bench.connect());
+    bench.send(one, 1, Opcode::GetChildren, &list(false));
+    bench.send(two, 1, Opcode::GetChildren, &list(false));
+    bench.send(two, 2, Opcode::SetData, &SetDataRequest { path: "/many".into(), data: None, version: -1 });
+    bench.write(Some((two, 2)), |world| world.create("/many/new", b""));
+    let told = bench.told(two);
+    assert_eq!(names(&told[0]).len(), MANY);
+    assert!(matches!(told[1], Told::Reply { xid: 2, .. }));
+    turns(&mut bench);
+    assert_eq!(bench.xids(one), [1]);
+}
+
+#[test]
+fn a_connection_that_goes_takes_its_long_read_with_it() {
+    let mut bench = bench();
+    let (one, two) = (bench.connect(), bench.connect());
+    bench.send(one, 1, Opcode::GetChildren, &list(true));
+    bench.send(two, 1, Opcode::GetChildren, &list(false));
+    bench.step(Input::Wakeup);
+    bench.step(Input::Closed { connection: Bench::id(one) });
+    turns(&mut bench);
+    assert_eq!(bench.xids(two), [1]);
+    assert_eq!(bench.shard.facts().watches, 0);
+    bench.write(None, |world| world.delete("/many/7"));
+}
+
+/// closeSession behind a long list: the list, its answer, and then the end.
+#[test]
+fn a_connection_is_closed_behind_its_long_read() {
+    let mut bench = bench();
+    let client = bench.connect();
+    bench.send(client, 1, Opcode::GetChildren, &list(false));
+    bench.send(client, 2, Opcode::CloseSession, &());
+    bench.write(Some((client, 2)), |world| world.close(1, &[]));
+    bench.end_turn();
+    assert!(!bench.is_closed(client));
+    turns(&mut bench);
+    assert_eq!(bench.xids(client), [1, 2]);
+    assert!(bench.is_closed(client));
+}
