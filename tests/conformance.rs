@@ -42,5 +42,7 @@ mod watches;
 mod watches_more;
 #[path = "conformance/words.rs"]
 mod words;
+#[path = "conformance/words_more.rs"]
+mod words_more;
 #[path = "conformance/writes.rs"]
 mod writes;

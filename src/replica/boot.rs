@@ -8,7 +8,9 @@ use crate::base::{Now, SessionId, Zxid};
 use crate::log;
 use crate::tree::{self, Head, LoadError, Outcome, Overlay, Reader, Record, Sessions, Store};
 
-use super::{Replica, Settings, containers::Reaper, proposals::Proposals, snapshots::Snapshots};
+use super::{
+    Replica, Settings, containers::Reaper, digests::Digests, proposals::Proposals, snapshots::Snapshots,
+};
 
 /// The disk's content can't be made a server of.
 #[derive(Debug)]
@@ -161,6 +163,7 @@ impl Boot {
             proposed: self.applied,
             applied: self.applied,
             snapshots,
+            digests: Digests::default(),
             reaper: Reaper::new(&self.settings.containers, self.settings.extended_types, self.now.instant),
             quota_warned: None,
             space_low: false,

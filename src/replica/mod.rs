@@ -18,6 +18,7 @@
 mod boot;
 mod containers;
 mod contract;
+mod digests;
 mod multi;
 mod proposals;
 mod queries;
@@ -33,9 +34,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use crate::base::{HashKey, Instant, Now, ServerId, SessionId, ShardId, Zxid, limits};
+use crate::base::{HashKey, Instant, Now, ServerId, SessionId, Zxid, limits};
 use crate::log;
 use crate::messages::{Answer, AnswerBody, Changes, Client, Identity, Notice, Request};
 use crate::tree::{self, Outcome, Overlay, Scratch, Sessions, Store};
@@ -43,6 +42,7 @@ use crate::wire::txn::{CreateSessionTxn, Entry, ErrorTxn, Txn, TxnHeader};
 use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader};
 
 use containers::Reaper;
+use digests::Digests;
 use proposals::{Origin, Proposals};
 use queries::{Deferred, Query};
 use snapshots::Snapshots;
@@ -92,6 +92,7 @@ pub struct Replica {
     proposed: Zxid,
     applied: Zxid,
     snapshots: Snapshots,
+    digests: Digests,
     reaper: Reaper,
     /// When a quota that was passed was last written of.
     quota_warned: Option<Instant>,
@@ -151,6 +152,7 @@ impl Replica {
         let applied = self.store.apply(&header, &txn);
         self.overlay.applied(zxid, header.client_id, &txn);
         self.applied = zxid;
+        self.digests.on_applied(zxid, self.store.digest());
         let mut notice = Notice { zxid, changes: applied.changes, answer: None, ended: None, moved: None };
         match applied.outcome {
             Outcome::SessionCreated { timeout_ms } => {
@@ -214,6 +216,11 @@ impl Replica {
             snapshots_written: self.snapshots.written,
             snapshots_failed: self.snapshots.failed,
         }
+    }
+
+    /// Digests of the tree at zxids which are multiples of 128, oldest first: what `hash` shows.
+    pub fn digests(&self) -> impl Iterator<Item = (Zxid, i64)> {
+        self.digests.list()
     }
 
     pub fn applied(&self) -> Zxid {
@@ -456,33 +463,6 @@ impl Replica {
         let answer = Some(Answer { to, xid, body });
         let notice = Notice { zxid: Zxid::ZERO, changes: Changes::None, answer, ended: None, moved: None };
         self.defer(Some(to.shard), notice, outputs);
-    }
-
-    /// An answer without a transaction, made when its turn comes.
-    fn ask(&mut self, to: Client, xid: i32, query: Query, outputs: &mut Vec<Output>) {
-        let answer = Some(Answer { to, xid, body: AnswerBody::Raw(Bytes::new()) });
-        let notice = Notice { zxid: self.proposed, changes: Changes::None, answer, ended: None, moved: None };
-        self.deferred.push_back(Deferred { shard: Some(to.shard), notice, query: Some(query) });
-        self.release_deferred(outputs);
-    }
-
-    fn defer(&mut self, shard: Option<ShardId>, mut notice: Notice, outputs: &mut Vec<Output>) {
-        notice.zxid = self.proposed;
-        self.deferred.push_back(Deferred { shard, notice, query: None });
-        self.release_deferred(outputs);
-    }
-
-    fn release_deferred(&mut self, outputs: &mut Vec<Output>) {
-        while let Some(Deferred { shard, mut notice, query }) =
-            self.deferred.pop_front_if(|deferred| deferred.notice.zxid <= self.applied)
-        {
-            if let Some(query) = query
-                && let Some(answer) = &mut notice.answer
-            {
-                answer.body = AnswerBody::Raw(query.answer(&self.store));
-            }
-            outputs.push(Output::Notify { shard, notice: Arc::new(notice) });
-        }
     }
 
     fn assert_invariants(&self) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::base::{ConnectionId, Ticket, WallMillis};
+use crate::base::{ConnectionId, ShardId, Ticket, WallMillis};
 use crate::log::{Command, SegmentId, SegmentImage, SnapshotDecoder};
 use crate::wire::AclList;
 use crate::wire::client::CreateRequest;

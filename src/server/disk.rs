@@ -71,6 +71,17 @@ pub struct SyncTimes {
     pub over_threshold: AtomicU64,
 }
 
+impl SyncTimes {
+    /// `srst`.
+    pub fn reset(&self) {
+        for counter in
+            [&self.count, &self.micros_sum, &self.micros_min, &self.micros_max, &self.over_threshold]
+        {
+            counter.store(0, Relaxed);
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub log_directory: Arc<Directory>,

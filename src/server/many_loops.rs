@@ -16,9 +16,10 @@ use crate::shard::Shard;
 
 use super::admission::Admission;
 use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Parts};
+use super::census::ShardCensus;
 use super::placement::Placement;
 use super::replica_thread::ReplicaThread;
-use super::rings::{Bell, ShardCensus, ShardEnd, ToReplica, ToShard, ends};
+use super::rings::{Bell, ShardEnd, ToReplica, ToShard, ends};
 use super::shard_thread::{Dealer, ShardThread};
 use super::words::{Question, Words};
 use super::{Fatal, Stop, spawn};
@@ -140,14 +141,18 @@ struct Answering {
 impl Answering {
     fn run(mut self, questions: &Receiver<Question>) {
         while let Ok(question) = questions.recv() {
+            let Some(ask) = self.words.ask(question.word) else {
+                self.tell(&question, String::new());
+                continue;
+            };
             let (facts_in, facts) = bounded(1);
             let (census_in, census) = unbounded();
-            if self.to_replica.send(ToReplica::Census(facts_in)).is_err() {
+            if self.to_replica.send(ToReplica::Census(ask, facts_in)).is_err() {
                 return;
             }
             self.replica.ring();
             for (to_shard, bell) in &self.shards {
-                let _ = to_shard.send(ToShard::Census(census_in.clone()));
+                let _ = to_shard.send(ToShard::Census(ask, census_in.clone()));
                 bell.ring();
             }
             drop(census_in);
@@ -156,10 +161,14 @@ impl Answering {
             while let Ok(one) = census.recv_timeout(CENSUS_PATIENCE) {
                 shards.push(one);
             }
-            let text = self.words.answer(question.word, &question.argument, &facts, shards);
-            let (to_shard, bell) = &self.shards[usize::from(question.asker.0)];
-            let _ = to_shard.send(ToShard::Text { connection: question.connection, text });
-            bell.ring();
+            let text = self.words.answer(question.word, &question.argument, facts, shards);
+            self.tell(&question, text);
         }
+    }
+
+    fn tell(&self, question: &Question, text: String) {
+        let (to_shard, bell) = &self.shards[usize::from(question.asker.0)];
+        let _ = to_shard.send(ToShard::Text { connection: question.connection, text });
+        bell.ring();
     }
 }

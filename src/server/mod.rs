@@ -5,6 +5,7 @@
 
 mod admission;
 mod boot;
+mod census;
 mod disk;
 mod gather;
 mod many_loops;

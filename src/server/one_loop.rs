@@ -14,10 +14,10 @@ use crate::shard::{self, Shard};
 
 use super::admission::Admission;
 use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Parts};
+use super::census::{ReplicaCensus, ShardCensus};
 use super::disk::{Disk, Done};
 use super::gather::Gather;
-use super::rings::ShardCensus;
-use super::words::{Words, connection_facts};
+use super::words::Words;
 use super::{Fatal, GOODBYE, Stop};
 
 /// Transactions applied in one turn; then clients are listened to again, however large the group was.
@@ -232,7 +232,7 @@ impl OneLoop {
                     shard::Output::Close { connection } => self.io.close(connection),
                     shard::Output::Abort { connection } => self.io.close_now(connection),
                     shard::Output::Word { connection, word, argument } => {
-                        let text = self.answer_word(word, &argument);
+                        let text = self.answer_word(word, &argument, turn.now.instant);
                         self.shard.finish_with(connection, text.as_bytes());
                     }
                 }
@@ -246,10 +246,11 @@ impl OneLoop {
         }
     }
 
-    fn answer_word(&mut self, word: [u8; 4], argument: &[u8]) -> String {
-        let connections = self.shard.connections().map(connection_facts).collect();
-        let census = vec![ShardCensus { facts: self.shard.facts(), connections }];
-        self.words.answer(word, argument, &self.replica.facts(), census)
+    fn answer_word(&mut self, word: [u8; 4], argument: &[u8], now: crate::base::Instant) -> String {
+        let Some(ask) = self.words.ask(word) else { return String::new() };
+        let in_replica = ReplicaCensus::take(&self.replica, ask, now);
+        let census = vec![ShardCensus::take(&mut self.shard, ask)];
+        self.words.answer(word, argument, in_replica, census)
     }
 
     /// Nothing new is taken; what is proposed is made durable, answered and sent; then the log is sealed with a mark.

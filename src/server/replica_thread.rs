@@ -9,6 +9,7 @@ use crate::base::{Now, Zxid};
 use crate::io::{Clock, Event, Loop};
 use crate::replica::{self, Replica};
 
+use super::census::ReplicaCensus;
 use super::disk::{Disk, Done};
 use super::rings::{Bell, ReplicaEnd, ToReplica, ToShard};
 use super::{Fatal, GOODBYE, Stop};
@@ -101,8 +102,8 @@ impl ReplicaThread {
     fn take_words(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
         while let Ok(word) = self.words.try_recv() {
             match word {
-                ToReplica::Census(answer) => {
-                    let _ = answer.send(self.replica.facts());
+                ToReplica::Census(ask, answer) => {
+                    let _ = answer.send(ReplicaCensus::take(&self.replica, ask, turn.now.instant));
                 }
                 ToReplica::Stopped => turn.stopped_shards += 1,
                 ToReplica::Failed(fatal) => return Err(fatal),

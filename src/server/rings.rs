@@ -13,7 +13,8 @@ use crate::base::{ConnectionId, limits};
 use crate::io::{AcceptedSocket, Waker};
 use crate::lockfree::{Consumer, Doorbell, Producer, ring};
 use crate::messages::{Notice, Request};
-use crate::{admin, replica, shard};
+
+use super::census::{Ask, ReplicaCensus, ShardCensus};
 
 /// Rings a thread's bell.
 #[derive(Clone)]
@@ -51,22 +52,17 @@ pub enum ToShard {
         connection: ConnectionId,
         text: String,
     },
-    Census(Sender<ShardCensus>),
+    Census(Ask, Sender<ShardCensus>),
     Stop,
 }
 
 /// Rare words to the replica.
 pub enum ToReplica {
-    Census(Sender<replica::Facts>),
+    Census(Ask, Sender<ReplicaCensus>),
     /// A shard's connections are closed.
     Stopped,
     /// A shard can't go on.
     Failed(super::Fatal),
-}
-
-pub struct ShardCensus {
-    pub facts: shard::Facts,
-    pub connections: Vec<admin::ConnectionFacts>,
 }
 
 /// The replica's end of one shard's rings.

@@ -10,8 +10,9 @@ use crate::io::{AcceptedSocket, Clock, Event, Loop};
 use crate::shard::{self, Shard};
 
 use super::admission::{Addresses, Admission};
-use super::rings::{ShardCensus, ShardEnd, ToShard};
-use super::words::{Question, connection_facts};
+use super::census::ShardCensus;
+use super::rings::{ShardEnd, ToShard};
+use super::words::Question;
 use super::{Fatal, GOODBYE};
 
 /// A held request is tried again after this, should no notice wake us before.
@@ -111,10 +112,9 @@ impl ShardThread {
             match word {
                 ToShard::Socket(socket) => self.adopt(socket, turn),
                 ToShard::Text { connection, text } => self.shard.finish_with(connection, text.as_bytes()),
-                ToShard::Census(answer) => {
-                    let connections = self.shard.connections().map(connection_facts).collect();
+                ToShard::Census(ask, answer) => {
                     // Who asked may have given up.
-                    let _ = answer.send(ShardCensus { facts: self.shard.facts(), connections });
+                    let _ = answer.send(ShardCensus::take(&mut self.shard, ask));
                 }
                 ToShard::Stop => {
                     turn.stopping = true;

@@ -1,23 +1,19 @@
 //! Gathers the facts for four-letter words; `admin` makes the text.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
-use crate::admin::{self, About, Facts, ServerFacts};
-use crate::base::{ConnectionId, Now, ShardId};
+use crate::admin::{self, About, Effect, Facts, Needs, ServerFacts};
+use crate::base::{ConnectionId, Now, ShardId, WallMillis};
 use crate::config::Config;
 use crate::io::{Clock, Directory, process};
-use crate::{replica, shard};
+use crate::shard;
 
 use super::boot::Places;
+use super::census::{Ask, ReplicaCensus, ShardCensus};
 use super::disk::SyncTimes;
-use super::rings::ShardCensus;
-
-/// The words whose facts are gathered.
-const BUILT: [&[u8; 4]; 12] = [
-    b"ruok", b"srvr", b"stat", b"mntr", b"conf", b"isro", b"cons", b"dirs", b"envi", b"wchs", b"gtmk",
-    b"stmk",
-];
 
 pub struct Words {
     config: Arc<Config>,
@@ -53,27 +49,42 @@ impl Words {
         Words { port, ..self }
     }
 
+    /// What must be gathered for a word, and changed. `None` for a word that isn't known.
+    pub fn ask(&self, word: [u8; 4]) -> Option<Ask> {
+        let command = admin::recognise(word)?;
+        let runs = command.may_run(&self.config.four_letter_words, true);
+        Some(if runs {
+            Ask { needs: command.needs(), effect: command.effect() }
+        } else {
+            Ask { needs: Needs::Counters, effect: Effect::None }
+        })
+    }
+
     /// The text for a word, or nothing for one that isn't known: then the connection is just closed.
     pub fn answer(
         &mut self,
         word: [u8; 4],
         argument: &[u8],
-        in_replica: &replica::Facts,
+        in_replica: ReplicaCensus,
         shards: Vec<ShardCensus>,
     ) -> String {
-        // The others reset or list what is not gathered yet: they end as a word that nobody knows, not with a guess.
-        if !BUILT.contains(&&word) {
-            return String::new();
-        }
         let Some(command) = admin::recognise(word) else { return String::new() };
         if let Some(mask) = argument.first_chunk::<8>().filter(|_| command.argument_bytes() == 8) {
             self.trace_mask = i64::from_be_bytes(*mask);
         }
+        let ReplicaCensus { facts: in_replica, sessions: left, ephemerals, digests } = in_replica;
+        if self.ask(word).is_some_and(|ask| ask.effect == Effect::ResetServer) {
+            self.sync_times.reset();
+        }
         let mut connections = vec![];
+        let mut watches = vec![];
+        let mut silences = vec![];
         let mut in_shard = shard::Facts::default();
         for census in shards {
             in_shard.add(&census.facts);
             connections.extend(census.connections);
+            watches.extend(census.watches);
+            silences.extend(census.silences.into_iter().map(|(left, address, id)| (left, (address, id))));
         }
         let watch_counts = admin::WatchCounts {
             connections_count: in_shard.data_watches.connections as u64,
@@ -129,6 +140,12 @@ impl Words {
             open_files_count: process::open_files().unwrap_or(0),
             open_files_max: process::open_files_max().unwrap_or(0),
         };
+        let wall = Clock::now().wall;
+        let sessions = admin::SessionFacts {
+            expiries: by_moment(wall, left),
+            ephemerals,
+            connection_expiries: by_moment(wall, silences),
+        };
         let facts = Facts {
             about: &self.about,
             config: &self.config,
@@ -138,17 +155,26 @@ impl Words {
             connections: &connections,
             directories,
             watch_counts,
-            watches: &[],
-            sessions: &admin::SessionFacts::default(),
-            digests: &[],
+            watches: &watches,
+            sessions: &sessions,
+            digests: &digests,
             trace_mask: self.trace_mask,
         };
         admin::answer(command, &self.config.four_letter_words, &facts)
     }
 }
 
+/// Groups what ends at one moment.
+fn by_moment<T>(now: WallMillis, left: Vec<(Duration, T)>) -> Vec<(WallMillis, Vec<T>)> {
+    let mut moments: BTreeMap<u128, Vec<T>> = BTreeMap::new();
+    for (left, what) in left {
+        moments.entry(left.as_millis()).or_default().push(what);
+    }
+    let at = |left| WallMillis(now.0.saturating_add(i64::try_from(left).unwrap_or(i64::MAX)));
+    moments.into_iter().map(|(left, members)| (at(left), members)).collect()
+}
+
 pub fn connection_facts(connection: &crate::shard::Connection) -> admin::ConnectionFacts {
-    use std::time::Duration;
     let stats = &connection.stats;
     let latency = &stats.latency_ms;
     let millis = Duration::from_millis;

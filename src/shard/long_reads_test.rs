@@ -1,3 +1,5 @@
+//! Long reads: exact, in order, one at a time, beside others.
+
 use crate::base::limits;
 use crate::shard::Input;
 use crate::shard::testing::{Bench, Told};

@@ -1,3 +1,5 @@
+//! Scenes of one shard, step by step: pipelined order, watches, flow control, auth, stop.
+
 use super::testing::{Bench, Told};
 use super::*;
 use crate::messages::{AnswerBody, Request};

@@ -1,3 +1,5 @@
+//! Who is closed for being silent, and who is not.
+
 use std::time::Duration;
 
 use crate::shard::Input;

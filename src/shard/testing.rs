@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::messages::{Answer, AnswerBody, Changes, Client, Request};
-use crate::tree::testing::{KEY, World};
+use crate::tree::testing::{Applied, KEY, World};
 use crate::wire::client::header::{encode_frame, encode_request};
 use crate::wire::client::{ConnectRequest, ReplyHeader, WatcherEvent};
 use crate::wire::{Decode, Encode, ErrorCode, Opcode};
@@ -140,11 +140,7 @@ impl Bench {
     }
 
     /// Applies what `change` does to the tree, and answers it to this client with "done".
-    pub fn write(
-        &mut self,
-        by: Option<(usize, i32)>,
-        change: impl FnOnce(&mut World) -> crate::tree::Applied,
-    ) {
+    pub fn write(&mut self, by: Option<(usize, i32)>, change: impl FnOnce(&mut World) -> Applied) {
         let changes = change(&mut self.world).changes;
         let answer = by.map(|(client, xid)| {
             let to = Client { shard: ShardId(0), connection: Bench::id(client) };

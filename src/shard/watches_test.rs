@@ -1,3 +1,5 @@
+//! The tables of watches, by example and against a naive model.
+
 use std::collections::BTreeMap;
 
 use super::*;

@@ -159,6 +159,13 @@ impl Sessions {
         self.gaps += gap;
     }
 
+    /// How long each session may stay silent, in no particular order.
+    pub fn time_left(&self, now: Instant) -> Vec<(Duration, SessionId)> {
+        let clock = self.clock_ms(now);
+        let left = |deadline_ms: u64| Duration::from_millis(deadline_ms.saturating_sub(clock));
+        self.table.iter().map(|(&id, session)| (left(session.deadline_ms), id)).collect()
+    }
+
     pub fn count(&self) -> usize {
         self.table.len()
     }

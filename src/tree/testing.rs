@@ -10,9 +10,10 @@ use crate::wire::txn::{CreateTxn, DeleteTxn, Entry, SetAclTxn, SetDataTxn, Txn};
 use crate::wire::{AclList, Decode, Encode, ErrorCode, Opcode, OwnedAcl, Text, Vector};
 
 use super::{
-    Applied, LoadError, Node, Overlay, Progress, Reader, Reading, Record, Scratch, Sessions, Store, View,
-    Write,
+    LoadError, Node, Overlay, Progress, Reader, Reading, Record, Scratch, Sessions, Store, View, Write,
 };
+
+pub use super::Applied;
 
 pub const KEY: HashKey = HashKey(7, 11);
 

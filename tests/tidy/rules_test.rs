@@ -66,6 +66,15 @@ fn imports_in_comments_and_strings_are_none() {
 }
 
 #[test]
+fn tests_of_the_shard_may_have_a_whole_tree() {
+    let text = "use crate::tree::testing::World;";
+    assert!(import_faults("src/shard/scene_test.rs", text).is_empty());
+    assert_eq!(import_faults("src/shard/reads.rs", text), [1]);
+    assert_eq!(import_faults("src/shard/scene_test.rs", "use crate::tree::Store;"), [1]);
+    assert_eq!(import_faults("src/log/scene_test.rs", text), [1]);
+}
+
+#[test]
 fn super_may_not_leave_its_room() {
     assert_eq!(import_faults("src/tree/mod.rs", "use super::server;"), [1]);
     assert_eq!(import_faults("src/tree/node.rs", "use super::super::server;"), [1]);

@@ -1,0 +1,91 @@
+//! What a four-letter word asks of each loop, and what the loop hands back: only what that word needs, since a list of
+//! fifteen thousand connections or a million watches costs the loop that makes it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::admin::{self, Effect, Needs};
+use crate::base::{Instant, SessionId, Zxid};
+use crate::replica::{self, Replica};
+use crate::shard::{self, Shard};
+
+use super::words::connection_facts;
+
+/// What is to be gathered, and what is to be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    pub needs: Needs,
+    pub effect: Effect,
+}
+
+/// One shard's part.
+pub struct ShardCensus {
+    pub facts: shard::Facts,
+    pub connections: Vec<admin::ConnectionFacts>,
+    pub watches: Vec<admin::PathsOfSession>,
+    /// How long each connection may stay silent from now on.
+    pub silences: Vec<(Duration, SocketAddr, SessionId)>,
+}
+
+impl ShardCensus {
+    pub fn take(shard: &mut Shard, ask: Ask) -> ShardCensus {
+        match ask.effect {
+            Effect::ResetConnections => shard.reset_connections(),
+            Effect::ResetServer => shard.reset(),
+            Effect::None | Effect::SetTraceMask => {}
+        }
+        let mut census =
+            ShardCensus { facts: shard.facts(), connections: vec![], watches: vec![], silences: vec![] };
+        match ask.needs {
+            Needs::Connections => census.connections = shard.connections().map(connection_facts).collect(),
+            Needs::Watches => census.watches = shard.watched().map(paths_of).collect(),
+            Needs::Sessions => {
+                census.silences = shard
+                    .connections()
+                    .map(|connection| {
+                        let session = connection.session().unwrap_or(SessionId::NONE);
+                        (shard.patience_left(connection), connection.address, session)
+                    })
+                    .collect();
+            }
+            Needs::Counters | Needs::Directories | Needs::WatchCounts | Needs::Digests => {}
+        }
+        census
+    }
+}
+
+/// The replica's part.
+#[derive(Default)]
+pub struct ReplicaCensus {
+    pub facts: replica::Facts,
+    /// How long each session may stay silent from now on.
+    pub sessions: Vec<(Duration, SessionId)>,
+    pub ephemerals: Vec<admin::PathsOfSession>,
+    pub digests: Vec<(Zxid, i64)>,
+}
+
+impl ReplicaCensus {
+    pub fn take(replica: &Replica, ask: Ask, now: Instant) -> ReplicaCensus {
+        let mut census = ReplicaCensus { facts: replica.facts(), ..ReplicaCensus::default() };
+        match ask.needs {
+            Needs::Sessions => {
+                census.sessions = replica.sessions().time_left(now);
+                let store = replica.store();
+                let owners = store.ephemeral_owners().into_iter();
+                census.ephemerals =
+                    owners.map(|session| paths_of((session, store.ephemerals_of(session)))).collect();
+            }
+            Needs::Digests => census.digests = replica.digests().collect(),
+            Needs::Counters
+            | Needs::Connections
+            | Needs::Directories
+            | Needs::WatchCounts
+            | Needs::Watches => {}
+        }
+        census
+    }
+}
+
+fn paths_of((session, paths): (SessionId, Vec<crate::base::Path>)) -> admin::PathsOfSession {
+    admin::PathsOfSession { session, paths: paths.iter().map(ToString::to_string).collect() }
+}
