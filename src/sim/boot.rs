@@ -44,7 +44,7 @@ pub fn log_settings(shape: &Shape, salt_seed: u64) -> log::Settings {
     log::Settings {
         segment_bytes: shape.segment_bytes,
         first_segment_bytes: shape.first_segment_bytes,
-        group_bytes_max: 1 << 20,
+        group_bytes_max: shape.group_bytes,
         persists_max: shape.persists_max,
         salt_seed,
         first_ticket: Ticket(1),

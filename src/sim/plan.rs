@@ -217,6 +217,10 @@ pub struct Shape {
     pub think: Duration,
     /// Names of the key space.
     pub names: usize,
+    /// Requests that the ring from a shard to the replica holds.
+    pub request_ring: usize,
+    /// Bytes of one group of the log: the replica is full when the open one has them.
+    pub group_bytes: usize,
 }
 
 impl Shape {
@@ -240,6 +244,8 @@ impl Shape {
             pipeline: pick(&[1, 4, 16]) as usize,
             think: Duration::from_micros(pick(&[10, 200, 3_000, 30_000])),
             names: pick(&[3, 5, 9]) as usize,
+            request_ring: pick(&[1, 4, 64]) as usize,
+            group_bytes: pick(&[2 << 10, 1 << 20, 1 << 20]) as usize,
         }
     }
 }

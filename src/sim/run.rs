@@ -154,7 +154,10 @@ impl World {
                     .collect();
                 let seconds = (self.now_ns() - ns) / 1_000_000_000;
                 let unrest = self.unrest().unwrap_or_else(|| "all is at rest".into());
-                let detail = format!("not after {seconds} s: {unrest}; clients: {}", clients.join("; "));
+                let business = self.server().map_or("no server".into(), |server| server.business());
+                let clients = clients.join("; ");
+                let detail =
+                    format!("not after {seconds} s: {unrest}; server: {business}; clients: {clients}");
                 return Err(Stop::Stuck(stage, detail));
             }
         }

@@ -1,10 +1,9 @@
 //! One life of a server process: the replica, its shards, and the threads they run on.
 //!
-//! With one shard everything runs in one loop, and each committed transaction is published, and the reads behind it are
-//! served, before the next is applied. With more, the replica and each shard have a loop of their own; between them are
-//! queues, and a loop's turn is cut into steps of one input or one output each, which `world` lets run in any order
-//! that real threads could have: so a publication may come between the notices of two shards, or in the middle of a
-//! shard's turn.
+//! With one shard everything runs in one loop (`one_loop.rs`). With more, the replica and each shard have a loop of
+//! their own with bounded rings between them (`many_loops.rs`), whose turns are cut into steps that `world` lets run in
+//! any order that real threads could have. Both do what room `server` does, in the same order: what a driver owes the
+//! core is part of what is tested. Here is what both share.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +15,8 @@ use crate::replica::{self, Replica, SnapshotCommand};
 use crate::shard::{self, Shard};
 use crate::tree::{self, Reader};
 
-use super::plan::Canary;
+use super::many_loops::{ReplicaStage, ShardStage};
+use super::plan::{Canary, Shape};
 
 /// What a shard's loop has received and not yet taken.
 #[derive(Debug)]
@@ -49,6 +49,8 @@ pub enum Effect {
     Close {
         shard: usize,
         connection: ConnectionId,
+        /// Without waiting for what is being sent.
+        at_once: bool,
     },
     /// These bytes were handed to the shard: their session was heard of.
     Heard {
@@ -60,54 +62,43 @@ pub enum Effect {
     },
 }
 
-/// Where a shard's turn stands (several loops only).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ShardStage {
-    Asleep,
-    /// Takes notices from its ring.
-    Draining,
-    Publishing,
-    Taking {
-        left: usize,
-    },
-    Ending,
-}
-
-/// Where the replica's turn stands (several loops only).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReplicaStage {
-    Asleep,
-    Taking { left: usize },
-    Ending,
-    Applying { left: usize },
-}
-
-struct Lane {
-    shard: Shard,
-    arrivals: VecDeque<Arrival>,
-    requests: VecDeque<Request>,
-    notices: VecDeque<Arc<Notice>>,
-    stage: ShardStage,
+pub(super) struct Lane {
+    pub shard: Shard,
+    pub arrivals: VecDeque<Arrival>,
+    /// The ring to the replica, and what found it full.
+    pub requests: VecDeque<Request>,
+    pub held: VecDeque<Request>,
+    pub notices: VecDeque<Arc<Notice>>,
+    pub stage: ShardStage,
     /// The version that was published when this turn began to drain the ring.
-    seen: Zxid,
+    pub seen: Zxid,
+    /// When it looks again whether the replica's ring has room.
+    pub retry: Option<Instant>,
 }
 
 pub struct Server {
     pub replica: Replica,
-    lanes: Vec<Lane>,
+    pub(super) lanes: Vec<Lane>,
     /// One reader more than there are shards: the auditor's.
     pub auditor: Reader,
     /// For the replica, from the disk.
     pub inputs: VecDeque<replica::Input>,
-    outputs: VecDeque<replica::Output>,
+    /// The replica's, several loops only.
+    pub(super) outputs: VecDeque<replica::Output>,
     /// Applied, all notices handed out, and not published yet.
-    unpublished: Option<Zxid>,
-    stage: ReplicaStage,
-    prng: Prng,
-    ring: usize,
-    canary: Option<Canary>,
+    pub(super) unpublished: Option<Zxid>,
+    pub(super) stage: ReplicaStage,
+    /// When the replica looks again whether the shards' rings have room.
+    pub(super) retry: Option<Instant>,
+    /// A turn ended with transactions left to apply.
+    pub(super) more: bool,
+    pub(super) prng: Prng,
+    pub(super) ring: usize,
+    pub(super) request_ring: usize,
+    pub(super) canary: Option<Canary>,
     address: std::net::SocketAddr,
-    pub steps: u64,
+    /// Inputs taken, for the check that nobody spins.
+    pub work: u64,
 }
 
 impl Server {
@@ -116,7 +107,7 @@ impl Server {
         settings: &shard::Settings,
         now: Now,
         prng: Prng,
-        ring: usize,
+        shape: &Shape,
         canary: Option<Canary>,
     ) -> Server {
         let replica::Start { replica, mut readers } = start;
@@ -125,9 +116,11 @@ impl Server {
             shard: Shard::new(ShardId(index as u16), settings.clone(), reader, now),
             arrivals: VecDeque::new(),
             requests: VecDeque::new(),
+            held: VecDeque::new(),
             notices: VecDeque::new(),
             stage: ShardStage::Asleep,
             seen: Zxid::ZERO,
+            retry: None,
         });
         Server {
             replica,
@@ -137,11 +130,14 @@ impl Server {
             outputs: VecDeque::new(),
             unpublished: None,
             stage: ReplicaStage::Asleep,
+            retry: None,
+            more: false,
             prng,
-            ring,
+            ring: shape.ring,
+            request_ring: shape.request_ring,
             canary,
             address: std::net::SocketAddr::from(([127, 0, 0, 1], 40_000)),
-            steps: 0,
+            work: 0,
         }
     }
 
@@ -153,46 +149,44 @@ impl Server {
         self.lanes.iter().map(|lane| &lane.shard)
     }
 
-    /// Threads: one, or the replica's and one per shard.
-    pub fn threads(&self) -> usize {
-        if self.lanes.len() == 1 { 1 } else { 1 + self.lanes.len() }
+    pub(super) fn is_one_loop(&self) -> bool {
+        self.lanes.len() == 1
     }
 
-    /// When this thread wants to be woken by the clock.
+    /// Threads: one, or the replica's and one per shard.
+    pub fn threads(&self) -> usize {
+        if self.is_one_loop() { 1 } else { 1 + self.lanes.len() }
+    }
+
+    /// When this thread wants to be woken by the clock. A thread in the middle of a turn doesn't: it goes on anyway.
     pub fn next_wakeup(&self, thread: usize) -> Option<Instant> {
-        let shard = |lane: &Lane| lane.shard.next_wakeup();
-        if self.lanes.len() == 1 {
-            let both = [self.replica.next_wakeup(), shard(&self.lanes[0])];
+        if self.is_one_loop() {
+            let both = [self.replica.next_wakeup(), self.lanes[0].shard.next_wakeup()];
             return both.into_iter().flatten().min();
         }
-        if thread == 0 {
-            // In the middle of a turn it asks no clock: with a ring full and a deadline past it would run through its stages
-            // without end, faster than any shard could drain the ring.
-            return if self.stage == ReplicaStage::Asleep { self.replica.next_wakeup() } else { None };
-        }
-        shard(&self.lanes[thread - 1])
+        let (asleep, wakeups) = match thread.checked_sub(1).map(|index| &self.lanes[index]) {
+            None => (self.stage == ReplicaStage::Asleep, [self.replica.next_wakeup(), self.retry]),
+            Some(lane) => (lane.stage == ShardStage::Asleep, [lane.shard.next_wakeup(), lane.retry]),
+        };
+        wakeups.into_iter().flatten().min().filter(|_| asleep)
     }
 
     /// Is there something for this thread to do now, whatever the clock says?
     pub fn is_busy(&self, thread: usize) -> bool {
-        if self.lanes.len() == 1 {
-            let lane = &self.lanes[0];
-            return !lane.arrivals.is_empty()
-                || !self.inputs.is_empty()
-                || (!lane.requests.is_empty() && !self.replica.is_full());
+        if self.is_one_loop() {
+            return !self.inputs.is_empty()
+                || (!self.lanes[0].arrivals.is_empty() && !self.replica.is_full());
         }
-        if thread == 0 {
-            return self.stage != ReplicaStage::Asleep || self.has_replica_work();
+        match thread.checked_sub(1).map(|index| &self.lanes[index]) {
+            None => self.stage != ReplicaStage::Asleep || self.has_replica_work(),
+            Some(lane) => lane.stage != ShardStage::Asleep || lane.has_work(),
         }
-        let lane = &self.lanes[thread - 1];
-        // Every shard is rung after a publication.
-        let behind = lane.shard.published() > lane.shard.version();
-        lane.stage != ShardStage::Asleep || !lane.arrivals.is_empty() || !lane.notices.is_empty() || behind
     }
 
     fn has_replica_work(&self) -> bool {
         !self.outputs.is_empty()
             || !self.inputs.is_empty()
+            || self.more
             || (!self.replica.is_full() && self.lanes.iter().any(|lane| !lane.requests.is_empty()))
     }
 
@@ -200,9 +194,10 @@ impl Server {
     pub fn business(&self) -> String {
         let lanes = self.lanes.iter().map(|lane| {
             format!(
-                "{:?}, {} requests, {} arrivals, {} notices, published {} acted {}",
+                "{:?}, {} + {} requests, {} arrivals, {} notices, published {} acted {}",
                 lane.stage,
                 lane.requests.len(),
+                lane.held.len(),
                 lane.arrivals.len(),
                 lane.notices.len(),
                 lane.shard.published(),
@@ -215,17 +210,15 @@ impl Server {
 
     /// Nothing is on its way between the threads.
     pub fn is_idle(&self) -> bool {
-        // The replica's heartbeat begins turns that find nothing to do; where its steps are slow, it is always in one.
-        let replica_idle = if self.lanes.len() == 1 { !self.is_busy(0) } else { !self.has_replica_work() };
-        let first_shard = usize::from(self.lanes.len() > 1);
-        replica_idle
-            && (first_shard..self.threads()).all(|thread| !self.is_busy(thread))
-            && self.replica.facts().outstanding == 0
+        // Heartbeats begin turns that find nothing to do; where the steps are slow, somebody is always in one.
+        let replica_idle = if self.is_one_loop() { !self.is_busy(0) } else { !self.has_replica_work() };
+        let lane_idle = |lane: &Lane| !lane.has_work() && lane.held.is_empty();
+        replica_idle && self.replica.is_idle() && self.lanes.iter().all(lane_idle)
     }
 
+    /// One turn of the only loop, or one step of one of several.
     pub fn step(&mut self, thread: usize, now: Now, effects: &mut Vec<Effect>) {
-        self.steps += 1;
-        if self.lanes.len() == 1 {
+        if self.is_one_loop() {
             self.turn(now, effects);
         } else if thread == 0 {
             self.replica_step(now, effects);
@@ -234,277 +227,61 @@ impl Server {
         }
     }
 
-    // One loop.
-
-    fn turn(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let arrivals = self.prng.below(self.lanes[0].arrivals.len() as u64 + 1).max(1);
-        for _ in 0..arrivals {
-            let Some(arrival) = self.lanes[0].arrivals.pop_front() else { break };
-            self.take(0, arrival, now, effects);
-        }
-        while let Some(input) = self.inputs.pop_front() {
-            self.tell_replica(now, input, effects);
-        }
-        if self.replica.next_wakeup().is_some_and(|at| at <= now.instant) {
-            self.tell_replica(now, replica::Input::Wakeup, effects);
-        }
-        if self.lanes[0].shard.next_wakeup().is_some_and(|at| at <= now.instant) {
-            self.tell_shard(0, now, shard::Input::Wakeup, effects);
-        }
-        loop {
-            let mut requests = 0;
-            while !self.replica.is_full()
-                && let Some(request) = self.lanes[0].requests.pop_front()
-            {
-                requests += 1;
-                let request = self.doctored(request);
-                self.tell_replica(now, replica::Input::Request(request), effects);
-            }
-            self.tell_replica(now, replica::Input::TurnEnd, effects);
-            let mut outputs = vec![];
-            while self.replica.apply_next(&mut outputs) {
-                self.swap_if_canary(&mut outputs);
-                self.carry_out(outputs.drain(..), now, effects);
-            }
-            if requests == 0 {
-                break;
-            }
-        }
-        self.tell_shard(0, now, shard::Input::TurnEnd, effects);
-    }
-
-    fn tell_replica(&mut self, now: Now, input: replica::Input, effects: &mut Vec<Effect>) {
-        let mut outputs = vec![];
-        self.replica.step(now, input, &mut outputs);
-        self.carry_out(outputs.drain(..), now, effects);
-    }
-
-    /// In the one-loop placement each output is carried out at once.
-    fn carry_out(
+    /// Hands an arrival to its shard.
+    pub(super) fn take(
         &mut self,
-        outputs: impl Iterator<Item = replica::Output>,
+        index: usize,
+        arrival: Arrival,
         now: Now,
+        outputs: &mut Vec<shard::Output>,
         effects: &mut Vec<Effect>,
     ) {
-        let mut unseen = false;
-        for output in outputs {
-            match output {
-                replica::Output::Log(command) => effects.push(Effect::Log(command)),
-                replica::Output::Snapshot(command) => effects.push(Effect::Snapshot(command)),
-                replica::Output::Notify { shard: _, notice } => {
-                    let notice = self.doctored_notice(notice);
-                    self.tell_shard(0, now, shard::Input::Notice(notice), effects);
-                    unseen = true;
-                }
-                replica::Output::Publish { zxid } => {
-                    self.replica.publish(zxid);
-                    effects.push(Effect::Published { zxid });
-                    self.act_on_published(now, effects);
-                    unseen = false;
-                }
-            }
-        }
-        if unseen {
-            self.act_on_published(now, effects);
-        }
-    }
-
-    fn act_on_published(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let zxid = self.lanes[0].shard.published();
-        self.tell_shard(0, now, shard::Input::Published { zxid }, effects);
-    }
-
-    // Several loops.
-
-    fn replica_step(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if let Some(output) = self.outputs.pop_front() {
-            match output {
-                replica::Output::Log(command) => effects.push(Effect::Log(command)),
-                replica::Output::Snapshot(command) => effects.push(Effect::Snapshot(command)),
-                // The bug put in on purpose dawdles between the publication and its notice.
-                replica::Output::Notify { .. }
-                    if self.canary == Some(Canary::NoticeAfterPublish) && self.prng.chance(7, 8) =>
-                {
-                    self.outputs.push_front(output);
-                    return self.publish(effects);
-                }
-                replica::Output::Notify { shard, notice } => {
-                    let notice = self.doctored_notice(notice);
-                    // One ring at a time, as a thread does it: the other shards' turns come next.
-                    let first = shard.map_or(0, |shard| usize::from(shard.0));
-                    if shard.is_none() {
-                        for other in (1..self.lanes.len()).rev() {
-                            let (shard, notice) = (Some(ShardId(other as u16)), notice.clone());
-                            self.outputs.push_front(replica::Output::Notify { shard, notice });
-                        }
-                    }
-                    self.lanes[first].notices.push_back(notice);
-                }
-                // Several transactions may be published at once.
-                replica::Output::Publish { zxid } => self.unpublished = Some(zxid),
-            }
-            if self.prng.chance(1, 2) {
-                self.publish(effects);
-            }
-            return;
-        }
-        match self.stage {
-            ReplicaStage::Asleep => {
-                self.stage = ReplicaStage::Taking { left: 1 + self.prng.below(16) as usize };
-                if self.replica.next_wakeup().is_some_and(|at| at <= now.instant) {
-                    self.ask_replica(now, replica::Input::Wakeup);
-                }
-            }
-            ReplicaStage::Taking { left } => {
-                let input = if left == 0 { None } else { self.next_input() };
-                match input {
-                    Some(input) => {
-                        self.ask_replica(now, input);
-                        self.stage = ReplicaStage::Taking { left: left - 1 };
-                    }
-                    None => self.stage = ReplicaStage::Ending,
-                }
-            }
-            ReplicaStage::Ending => {
-                self.ask_replica(now, replica::Input::TurnEnd);
-                self.stage = ReplicaStage::Applying { left: 1 + self.prng.below(16) as usize };
-            }
-            ReplicaStage::Applying { left } => {
-                // A full ring makes apply wait, while log and commits go on.
-                let room = self.lanes.iter().all(|lane| lane.notices.len() < self.ring);
-                let mut outputs = vec![];
-                if left > 0 && room && self.replica.apply_next(&mut outputs) {
-                    self.swap_if_canary(&mut outputs);
-                    self.outputs.extend(outputs);
-                    self.stage = ReplicaStage::Applying { left: left - 1 };
-                } else if left == 0 || !room {
-                    self.stage = ReplicaStage::Taking { left: 4 };
-                } else {
-                    self.publish(effects);
-                    self.stage = ReplicaStage::Asleep;
-                }
-            }
-        }
-    }
-
-    fn publish(&mut self, effects: &mut Vec<Effect>) {
-        if let Some(zxid) = self.unpublished.take() {
-            self.replica.publish(zxid);
-            effects.push(Effect::Published { zxid });
-        }
-    }
-
-    fn ask_replica(&mut self, now: Now, input: replica::Input) {
-        let mut outputs = vec![];
-        self.replica.step(now, input, &mut outputs);
-        self.outputs.extend(outputs);
-    }
-
-    fn next_input(&mut self) -> Option<replica::Input> {
-        if !self.inputs.is_empty() && (self.prng.chance(1, 2) || self.replica.is_full()) {
-            return self.inputs.pop_front();
-        }
-        let waiting: Vec<usize> =
-            (0..self.lanes.len()).filter(|index| !self.lanes[*index].requests.is_empty()).collect();
-        if waiting.is_empty() || self.replica.is_full() {
-            return self.inputs.pop_front();
-        }
-        let lane = waiting[self.prng.below(waiting.len() as u64) as usize];
-        let request = self.lanes[lane].requests.pop_front()?;
-        Some(replica::Input::Request(self.doctored(request)))
-    }
-
-    fn shard_step(&mut self, index: usize, now: Now, effects: &mut Vec<Effect>) {
-        let lane = &mut self.lanes[index];
-        match lane.stage {
-            ShardStage::Asleep => {
-                lane.stage = ShardStage::Draining;
-                // Before the ring is looked at: what is published had its notices pushed before.
-                lane.seen = lane.shard.published();
-                if lane.shard.next_wakeup().is_some_and(|at| at <= now.instant) {
-                    self.tell_shard(index, now, shard::Input::Wakeup, effects);
-                }
-            }
-            ShardStage::Draining => {
-                let due = lane.notices.front().is_some_and(|notice| notice.zxid <= lane.seen);
-                let notice = if due || self.prng.chance(1, 2) { lane.notices.pop_front() } else { None };
-                match notice {
-                    Some(notice) => self.tell_shard(index, now, shard::Input::Notice(notice), effects),
-                    None => lane.stage = ShardStage::Publishing,
-                }
-            }
-            ShardStage::Publishing => {
-                let left = self.prng.below(lane.arrivals.len() as u64 + 1).max(1) as usize;
-                lane.stage = ShardStage::Taking { left };
-                let zxid = lane.seen;
-                self.tell_shard(index, now, shard::Input::Published { zxid }, effects);
-            }
-            ShardStage::Taking { left } => {
-                let arrival = if left == 0 { None } else { lane.arrivals.pop_front() };
-                match arrival {
-                    Some(arrival) => {
-                        lane.stage = ShardStage::Taking { left: left - 1 };
-                        self.take(index, arrival, now, effects);
-                    }
-                    None => lane.stage = ShardStage::Ending,
-                }
-            }
-            ShardStage::Ending => {
-                lane.stage = ShardStage::Asleep;
-                self.tell_shard(index, now, shard::Input::TurnEnd, effects);
-            }
-        }
-    }
-
-    // Both.
-
-    fn take(&mut self, index: usize, arrival: Arrival, now: Now, effects: &mut Vec<Effect>) {
+        self.work += 1;
+        let address = self.address;
+        let shard = &mut self.lanes[index].shard;
         match arrival {
             Arrival::Accepted { connection } => {
-                let address = self.address;
-                self.tell_shard(index, now, shard::Input::Accepted { connection, address }, effects);
+                shard.step(now, shard::Input::Accepted { connection, address }, outputs);
             }
             Arrival::Received { connection, bytes } => {
                 effects.push(Effect::Heard { shard: index, connection });
-                self.tell_shard(index, now, shard::Input::Received { connection, bytes: &bytes }, effects);
+                shard.step(now, shard::Input::Received { connection, bytes: &bytes }, outputs);
             }
             Arrival::Sent { connection, buffer } => {
-                self.tell_shard(index, now, shard::Input::Sent { connection, buffer }, effects);
+                shard.step(now, shard::Input::Sent { connection, buffer }, outputs);
             }
-            Arrival::Ended { connection } => {
-                self.tell_shard(index, now, shard::Input::Ended { connection }, effects);
-            }
-            Arrival::Closed { connection } => {
-                self.tell_shard(index, now, shard::Input::Closed { connection }, effects);
-            }
+            Arrival::Ended { connection } => shard.step(now, shard::Input::Ended { connection }, outputs),
+            Arrival::Closed { connection } => shard.step(now, shard::Input::Closed { connection }, outputs),
         }
     }
 
-    fn tell_shard(&mut self, index: usize, now: Now, input: shard::Input<'_>, effects: &mut Vec<Effect>) {
-        let lane = &mut self.lanes[index];
-        let mut outputs = vec![];
-        lane.shard.step(now, input, &mut outputs);
-        for output in outputs {
-            match output {
-                shard::Output::Request(request) => lane.requests.push_back(request),
-                shard::Output::Send { connection, bytes } => {
-                    effects.push(Effect::Send { shard: index, connection, bytes });
-                }
-                shard::Output::Pause { connection } => {
-                    effects.push(Effect::Pause { shard: index, connection })
-                }
-                shard::Output::Resume { connection } => {
-                    effects.push(Effect::Resume { shard: index, connection });
-                }
-                shard::Output::Close { connection } | shard::Output::Abort { connection } => {
-                    effects.push(Effect::Close { shard: index, connection })
-                }
-                shard::Output::Word { connection, word, .. } => {
-                    let text = if &word == b"ruok" { &b"imok"[..] } else { b"" };
-                    lane.shard.finish_with(connection, text);
-                }
+    /// What a shard asks of its driver. Gives back what is the replica's.
+    pub(super) fn carry_out_of_shard(
+        &mut self,
+        index: usize,
+        output: shard::Output,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Request> {
+        let shard = index;
+        match output {
+            shard::Output::Request(request) => return Some(self.doctored(request)),
+            shard::Output::Send { connection, bytes } => {
+                effects.push(Effect::Send { shard, connection, bytes });
+            }
+            shard::Output::Pause { connection } => effects.push(Effect::Pause { shard, connection }),
+            shard::Output::Resume { connection } => effects.push(Effect::Resume { shard, connection }),
+            shard::Output::Close { connection } => {
+                effects.push(Effect::Close { shard, connection, at_once: false });
+            }
+            shard::Output::Abort { connection } => {
+                effects.push(Effect::Close { shard, connection, at_once: true });
+            }
+            shard::Output::Word { connection, word, .. } => {
+                let text = if &word == b"ruok" { &b"imok"[..] } else { b"" };
+                self.lanes[index].shard.finish_with(connection, text);
             }
         }
+        None
     }
 
     // The bugs put in on purpose.
@@ -521,7 +298,7 @@ impl Server {
         }
     }
 
-    fn doctored_notice(&mut self, notice: Arc<Notice>) -> Arc<Notice> {
+    pub(super) fn doctored_notice(&mut self, notice: Arc<Notice>) -> Arc<Notice> {
         if self.canary != Some(Canary::WatchLost) || !self.prng.chance(1, 20) {
             return notice;
         }
@@ -531,9 +308,17 @@ impl Server {
         }
     }
 
-    fn swap_if_canary(&mut self, outputs: &mut [replica::Output]) {
+    pub(super) fn swap_if_canary(&mut self, outputs: &mut [replica::Output]) {
         if self.canary == Some(Canary::NoticeAfterPublish) && outputs.len() >= 2 {
             outputs.swap(0, 1);
         }
+    }
+}
+
+impl Lane {
+    fn has_work(&self) -> bool {
+        // Every shard is rung after a publication.
+        let behind = self.shard.published() > self.shard.version();
+        (!self.arrivals.is_empty() && self.held.is_empty()) || !self.notices.is_empty() || behind
     }
 }

@@ -179,11 +179,11 @@ impl World {
         self.on_received(client, &bytes)
     }
 
-    pub(super) fn on_close(&mut self, shard: usize, connection: ConnectionId) {
+    pub(super) fn on_close(&mut self, shard: usize, connection: ConnectionId, at_once: bool) {
         self.trace.note("close", &[shard as u64, connection.slot.into()]);
         let Some(&socket) = self.connections.get(&(shard, connection)) else { return };
         let Some(found) = self.sockets.get_mut(&socket) else { return };
-        if found.sending.is_none() {
+        if at_once || found.sending.is_none() {
             return self.end_on_server(socket);
         }
         found.close_asked = true;

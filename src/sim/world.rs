@@ -9,17 +9,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::base::{ConnectionId, HashKey, Instant, Now, Prng, ServerId, SessionId, WallMillis, Zxid};
-use crate::log::Command;
-use crate::replica::{self, Input, SnapshotSettings};
+use crate::replica::{self, SnapshotSettings};
 use crate::shard;
 
-use super::boot::{self, Booting, Disk};
+use super::boot::{Booting, Disk};
 use super::client::{Client, State};
 use super::faults::{Claims, Disturber};
-use super::history::{Checked, History, Violation, violation};
+use super::history::{Checked, History};
 use super::network::{Slots, Socket};
-use super::plan::{Canary, Plan, Shape};
-use super::server::{Effect, Server};
+use super::plan::{Plan, Shape};
+use super::server::Server;
 use super::storage::{LogThread, SnapshotThread};
 use super::trace::Trace;
 use super::workload::Workload;
@@ -115,10 +114,11 @@ pub struct World {
     pub(super) life: u64,
     pub(super) log_thread: LogThread,
     pub(super) snapshot_thread: SnapshotThread,
-    snapshot_stepping: bool,
-    awake: Vec<bool>,
-    timers: Vec<Option<u64>>,
-    idle_turns: u64,
+    pub(super) snapshot_stepping: bool,
+    pub(super) awake: Vec<bool>,
+    pub(super) timers: Vec<Option<u64>>,
+    /// Steps in a row that had nothing to do, and since when.
+    pub(super) idle: (u64, u64),
     pub(super) stalled_until: u64,
     pub(super) sockets: BTreeMap<u64, Socket>,
     pub(super) next_socket: u64,
@@ -130,21 +130,21 @@ pub struct World {
     pub(super) steady: bool,
     pub(super) disturber: Disturber,
     pub(super) claims: Claims,
-    schedule: Prng,
+    pub(super) schedule: Prng,
     pub(super) network: Prng,
     pub(super) storage: Prng,
     pub(super) acting: Prng,
-    salts: Prng,
+    pub(super) salts: Prng,
     pub(super) settings: replica::Settings,
-    shard_settings: shard::Settings,
+    pub(super) shard_settings: shard::Settings,
     pub(super) space_low: bool,
     pub(super) space_low_ns: u64,
     /// Wall clock at the last group, for the check of the transactions' times.
-    wall_span: (WallMillis, WallMillis),
+    pub(super) wall_span: (WallMillis, WallMillis),
     pub(super) wall_offset_ms: i64,
     /// Durable for certain.
     pub(super) durable: Zxid,
-    published: Zxid,
+    pub(super) published: Zxid,
     pub(super) counts: Counts,
 }
 
@@ -241,7 +241,7 @@ impl World {
             snapshot_stepping: false,
             awake: vec![],
             timers: vec![],
-            idle_turns: 0,
+            idle: (0, start.instant.0),
             stalled_until: 0,
             sockets: BTreeMap::new(),
             next_socket: 0,
@@ -356,382 +356,11 @@ impl World {
         Ok(true)
     }
 
-    // The process.
-
     pub(super) fn server(&mut self) -> Option<&mut Server> {
         match &mut self.process {
             Process::Up(server) => Some(server),
             Process::Down | Process::Booting(_) => None,
         }
-    }
-
-    fn start(&mut self) -> Checked {
-        if !matches!(self.process, Process::Down) {
-            return Ok(());
-        }
-        self.life += 1;
-        self.counts.starts += 1;
-        let salt = self.salts.next();
-        self.trace.note("start", &[self.life, self.now_ns()]);
-        for name in self.temporaries() {
-            self.disk.snapshots.unlink(&name);
-        }
-        let readers = self.plan.shards + 1;
-        let booting =
-            boot::begin(&self.disk, &self.shape, &self.settings, readers, self.now, salt, self.plan.canary);
-        let mut booting = booting
-            .map_err(|refusal| Violation { check: "an undamaged disk starts", detail: refusal.text })?;
-        let floor = self.history.promised.max(self.durable);
-        let entries = booting.entries.iter().map(|(zxid, payload)| (*zxid, payload.as_slice()));
-        self.history.check_recovered(booting.snapshot, entries, booting.last, floor)?;
-        self.trace.note("recovered", &[booting.snapshot.0 as u64, booting.last.0 as u64, booting.cut.into()]);
-        self.check_second_start(&booting)?;
-        if self.plan.faults.damage && self.phase == Phase::Faults {
-            for _ in 0..4 {
-                self.try_damage()?;
-            }
-        }
-        let repair = std::mem::take(&mut booting.repair);
-        self.process = Process::Booting(Box::new(booting));
-        self.log_thread = LogThread::default();
-        self.snapshot_thread = SnapshotThread::default();
-        self.snapshot_stepping = false;
-        for command in repair {
-            self.on_log(command)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn temporaries(&self) -> Vec<String> {
-        let temporary = |name: &&str| name.ends_with(".tmp");
-        self.disk.snapshots.names().filter(temporary).map(str::to_owned).collect()
-    }
-
-    /// Starting twice from the same disk gives the same tree, and the tree is the model's.
-    fn check_second_start(&mut self, booting: &Booting) -> Checked {
-        let salt = self.salts.next();
-        let mut digests = vec![];
-        for _ in 0..2 {
-            let again = boot::begin(
-                &self.disk,
-                &self.shape,
-                &self.settings,
-                1,
-                self.now,
-                salt ^ digests.len() as u64,
-                self.plan.canary,
-            );
-            let start = again.and_then(Booting::finish);
-            let start = start
-                .map_err(|refusal| Violation { check: "an undamaged disk starts", detail: refusal.text })?;
-            digests.push((start.replica.facts().digest, start.replica.sessions().list()));
-        }
-        if digests[0] != digests[1] {
-            return violation("starting twice gives the same", format!("{digests:x?}"));
-        }
-        let expected = self.history.model.digest(booting.last);
-        if digests[0].0 != expected {
-            return violation(
-                "the tree is the log's",
-                format!("at {}: digest {:x}, the model's is {expected:x}", booting.last, digests[0].0),
-            );
-        }
-        Ok(())
-    }
-
-    fn finish_start(&mut self) -> Checked {
-        let process = std::mem::replace(&mut self.process, Process::Down);
-        let Process::Booting(mut booting) = process else {
-            self.process = process;
-            return Ok(());
-        };
-        for command in std::mem::take(&mut booting.cleanup) {
-            // "In any order, late or never".
-            if self.storage.chance(3, 4) {
-                self.on_log(command)?;
-            }
-        }
-        let last = booting.last;
-        let start = booting
-            .finish()
-            .map_err(|refusal| Violation { check: "an undamaged disk starts", detail: refusal.text })?;
-        self.history.truncate(last);
-        self.history.on_start(self.now_ns());
-        self.published = last;
-        let prng = Prng::new(self.schedule.next());
-        let (ring, canary) = (self.shape.ring, self.plan.canary);
-        let server = Server::new(start, &self.shard_settings, self.now, prng, ring, canary);
-        let threads = server.threads();
-        self.process = Process::Up(Box::new(server));
-        self.awake = vec![false; threads];
-        self.timers = vec![None; threads];
-        self.slots = (0..self.plan.shards).map(|_| Slots::default()).collect();
-        self.space_low = false;
-        self.trace.note("up", &[self.life, last.0 as u64]);
-        self.audit("after a start")?;
-        (0..threads).for_each(|thread| self.set_timer(thread));
-        Ok(())
-    }
-
-    /// The process is gone: connections break, what was in memory is lost.
-    pub(super) fn die(&mut self, power: bool) {
-        self.trace.note(if power { "power loss" } else { "death" }, &[self.life, self.now_ns()]);
-        self.counts.power_losses += u64::from(power);
-        self.process = Process::Down;
-        self.life += 1;
-        self.log_thread = LogThread::default();
-        if power {
-            self.disk.log.lose_power(&mut self.storage);
-            self.disk.snapshots.lose_power(&mut self.storage);
-        } else {
-            self.disk.log.lose_process(&mut self.storage);
-            self.disk.snapshots.lose_process(&mut self.storage);
-        }
-        let sockets: Vec<u64> = self.sockets.keys().copied().collect();
-        for socket in sockets {
-            // What the kernel had taken may still reach the client.
-            if self.sockets.get(&socket).is_some_and(|found| !found.client_open) {
-                self.sockets.remove(&socket);
-            }
-            if let Some(found) = self.sockets.get_mut(&socket) {
-                found.server_open = false;
-                found.connection = None;
-                found.sending = None;
-                if power {
-                    found.down.clear();
-                }
-            }
-            self.arrange_read(socket);
-        }
-        self.connections.clear();
-    }
-
-    // Threads.
-
-    pub(super) fn wake(&mut self, thread: usize) {
-        let Some(awake) = self.awake.get_mut(thread) else { return };
-        if !matches!(self.process, Process::Up(_)) || std::mem::replace(awake, true) {
-            return;
-        }
-        let rough = self.plan.faults.slow && self.phase == Phase::Faults;
-        let delay = Self::jitter(&mut self.schedule, self.shape.wake, rough);
-        let at = (self.now_ns() + delay.as_nanos() as u64).max(self.stalled_until);
-        self.at(at, Event::Turn { life: self.life, thread, by_clock: false });
-    }
-
-    fn wake_busy(&mut self) {
-        for thread in 0..self.awake.len() {
-            if self.server().is_some_and(|server| server.is_busy(thread)) {
-                self.wake(thread);
-            }
-        }
-    }
-
-    fn set_timer(&mut self, thread: usize) {
-        let Some(wanted) = self.server().and_then(|server| server.next_wakeup(thread)) else { return };
-        let wanted = wanted.0.max(self.stalled_until).max(self.now_ns() + 1_000);
-        if self.timers[thread].is_none_or(|set| set > wanted) {
-            self.timers[thread] = Some(wanted);
-            self.at(wanted, Event::Turn { life: self.life, thread, by_clock: true });
-        }
-    }
-
-    fn turn(&mut self, thread: usize, by_clock: bool) -> Checked {
-        if self.now_ns() < self.stalled_until {
-            self.at(self.stalled_until, Event::Turn { life: self.life, thread, by_clock });
-            return Ok(());
-        }
-        if by_clock {
-            self.timers[thread] = None;
-        } else {
-            self.awake[thread] = false;
-        }
-        let now = self.now;
-        let Some(server) = self.server() else { return Ok(()) };
-        let due = server.next_wakeup(thread).is_some_and(|at| at <= now.instant);
-        if !due && !server.is_busy(thread) {
-            self.set_timer(thread);
-            return Ok(());
-        }
-        let mut effects = vec![];
-        let worked = server.is_busy(thread);
-        server.step(thread, now, &mut effects);
-        self.trace.note("turn", &[thread as u64, self.now_ns(), effects.len() as u64]);
-        self.check_spinning(worked || !effects.is_empty())?;
-        for effect in effects {
-            self.carry_out(effect)?;
-        }
-        self.wake_busy();
-        self.set_timer(thread);
-        Ok(())
-    }
-
-    /// A thread that is woken by the clock again and again and has nothing to do burns a core.
-    fn check_spinning(&mut self, worked: bool) -> Checked {
-        self.idle_turns = if worked { 0 } else { self.idle_turns + 1 };
-        if self.idle_turns > 5_000 {
-            return violation("no busy loop", "the clock wakes a thread that has nothing to do".into());
-        }
-        Ok(())
-    }
-
-    fn carry_out(&mut self, effect: Effect) -> Checked {
-        match effect {
-            Effect::Log(command) => self.on_log(command)?,
-            Effect::Snapshot(command) => {
-                self.trace.note("snapshot", &[self.now_ns()]);
-                self.snapshot_thread.carry_out(command);
-                self.arrange_snapshot();
-            }
-            Effect::Send { shard, connection, bytes } => self.on_send(shard, connection, bytes)?,
-            Effect::Pause { shard, connection } => self.set_paused(shard, connection, true),
-            Effect::Resume { shard, connection } => self.set_paused(shard, connection, false),
-            Effect::Close { shard, connection } => self.on_close(shard, connection),
-            Effect::Heard { shard, connection } => {
-                let socket = self.connections.get(&(shard, connection));
-                let client = socket.and_then(|socket| self.sockets.get(socket)).map(|socket| socket.client);
-                if let Some(known) = client.and_then(|client| self.actors[client].client.session.clone()) {
-                    self.history.on_heard(known.id, self.now.instant.0, known.timeout_ms);
-                }
-            }
-            Effect::Published { zxid } => {
-                self.trace.note("published", &[zxid.0 as u64]);
-                if zxid <= self.published {
-                    return violation(
-                        "published never steps back",
-                        format!("{zxid} after {}", self.published),
-                    );
-                }
-                let reachable = self.plan.canary.is_some() || zxid <= self.durable;
-                if !reachable {
-                    return violation(
-                        "published is durable",
-                        format!("{zxid} is published, {} is durable", self.durable),
-                    );
-                }
-                self.published = zxid;
-            }
-        }
-        Ok(())
-    }
-
-    // Storage.
-
-    pub(super) fn on_log(&mut self, command: Command) -> Checked {
-        match &command {
-            Command::Create { segment, header, bytes } => {
-                self.trace.note("create", &[segment.0, *bytes]);
-                self.trace.bytes(header);
-                self.claims.on_segment(*segment, header);
-            }
-            Command::Append { segment, offset, bytes } => {
-                self.trace.note("append", &[segment.0, *offset]);
-                self.trace.bytes(bytes);
-                let span = self.wall_span;
-                self.history.on_group(bytes, self.now.instant.0, span)?;
-                self.wall_span = (self.now.wall, self.now.wall);
-                let last = match &self.process {
-                    Process::Booting(booting) => booting.last,
-                    Process::Up(_) | Process::Down => self.history.last(),
-                };
-                self.claims.on_group(*segment, *offset, bytes, last);
-                self.counts.transactions = self.counts.transactions.max(self.history.last().0 as u64);
-            }
-            Command::Persist { ticket } => self.trace.note("persist", &[ticket.0]),
-            Command::Remove { segment } => self.trace.note("remove", &[segment.0]),
-        }
-        let appended = match &self.process {
-            Process::Booting(booting) => booting.last,
-            Process::Up(_) | Process::Down => self.history.last(),
-        };
-        if self.log_thread.carry_out(command, appended, &mut self.disk) {
-            self.arrange_sync();
-        }
-        Ok(())
-    }
-
-    fn arrange_sync(&mut self) {
-        if self.plan.canary == Some(Canary::ReplyBeforeSync)
-            && let Process::Up(server) = &mut self.process
-        {
-            let tickets = self.log_thread.tickets();
-            server.inputs.extend(tickets.map(|ticket| Input::Durable { ticket }).take(1));
-        }
-        let rough = self.plan.faults.disk && self.phase == Phase::Faults;
-        let delay = Self::jitter(&mut self.storage, self.shape.sync, rough);
-        let fails = rough && self.storage.chance(1, 300);
-        self.after(delay, Event::Synced { life: self.life, fails });
-    }
-
-    fn on_synced(&mut self, fails: bool) -> Checked {
-        self.trace.note("synced", &[self.now_ns(), fails.into()]);
-        if fails {
-            // A failed sync is fatal and never retried: the process ends.
-            self.log_thread.fail(&mut self.disk, &mut self.storage);
-            self.die(false);
-            self.start_later();
-            return Ok(());
-        }
-        let booting = matches!(self.process, Process::Booting(_));
-        let really = booting || self.plan.canary != Some(Canary::SkippedSync);
-        let Some((persisted, begun)) = self.log_thread.end(&mut self.disk, really) else { return Ok(()) };
-        self.durable = if really { self.durable.max(persisted.zxid) } else { self.durable };
-        if begun {
-            self.arrange_sync();
-        }
-        if booting {
-            return self.finish_start();
-        }
-        if self.plan.canary != Some(Canary::ReplyBeforeSync)
-            && let Some(server) = self.server()
-        {
-            server.inputs.push_back(Input::Durable { ticket: persisted.ticket });
-        }
-        self.wake(0);
-        Ok(())
-    }
-
-    fn arrange_snapshot(&mut self) {
-        if self.snapshot_thread.is_busy() && !std::mem::replace(&mut self.snapshot_stepping, true) {
-            let delay = Self::jitter(&mut self.storage, self.shape.sync, self.plan.faults.slow);
-            self.after(delay, Event::SnapshotStep { life: self.life });
-        }
-    }
-
-    fn on_snapshot_step(&mut self) {
-        self.snapshot_stepping = false;
-        let broken = self.plan.faults.disk && self.phase == Phase::Faults && self.storage.chance(1, 100);
-        let fails = match (self.space_low, broken) {
-            (true, _) => Some("no space left on device"),
-            (false, true) => Some("input/output error"),
-            (false, false) => None,
-        };
-        if let Some(input) = self.snapshot_thread.step(&mut self.disk, fails) {
-            self.counts.snapshots += u64::from(matches!(input, Input::SnapshotDone { .. }));
-            if let Some(server) = self.server() {
-                server.inputs.push_back(input);
-            }
-            self.wake(0);
-        }
-        self.arrange_snapshot();
-    }
-
-    pub(super) fn set_space(&mut self, low: bool) {
-        if self.space_low == low {
-            return;
-        }
-        self.trace.note("space", &[low.into()]);
-        self.space_low = low;
-        self.space_low_ns = self.now_ns();
-        if let Some(server) = self.server() {
-            server.inputs.push_back(if low { Input::SpaceLow } else { Input::SpaceBack });
-        }
-        self.wake(0);
-    }
-
-    pub(super) fn start_later(&mut self) {
-        let delay = Duration::from_micros(self.storage.below(2_000_000));
-        self.after(delay, Event::Start);
     }
 
     // Connections: `wires.rs`. Clients: `actors.rs`.
