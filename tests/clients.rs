@@ -11,8 +11,24 @@
 #[path = "support/mod.rs"]
 mod support;
 
+#[path = "clients/java.rs"]
+mod java;
 #[path = "clients/program.rs"]
 mod program;
+#[path = "clients/transcript.rs"]
+mod transcript;
 
+#[path = "clients/c_client.rs"]
+mod c_client;
+#[path = "clients/curator.rs"]
+mod curator;
+#[path = "clients/dubbo.rs"]
+mod dubbo;
+#[path = "clients/kafka.rs"]
+mod kafka;
 #[path = "clients/kazoo.rs"]
 mod kazoo;
+#[path = "clients/others.rs"]
+mod others;
+#[path = "clients/zkcli.rs"]
+mod zkcli;

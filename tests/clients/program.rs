@@ -3,7 +3,6 @@
 //! `tests/run --prepare` puts the programs' libraries below `tests/.clients`. A library that isn't there is a failure with
 //! the remedy in its message, never a skip. A program exits with 0 if everything it looked at was as it must be.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,9 +14,6 @@ use crate::support::{Server, within};
 /// Above the bounds within the programs: they give up first, and say why.
 const BOUND: Duration = Duration::from_secs(150);
 
-/// Small heaps, the quick compiler only, no helper threads: these programs live for seconds, on two cores.
-const JVM: [&str; 4] = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"];
-
 /// A file of ours beside this one.
 pub fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
@@ -28,21 +24,6 @@ pub fn installed(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.clients").join(name);
     assert!(path.exists(), "{} is missing; `tests/run --prepare` installs it", path.display());
     path
-}
-
-/// A Java program over one folder of libraries (a module of `java/pom.xml`): a class in them, or a source file of ours,
-/// which `java` compiles as it starts.
-pub fn java(libraries: &str, program: impl AsRef<OsStr>) -> Command {
-    let libraries = installed("java").join(libraries);
-    assert!(
-        libraries.exists(),
-        "{} is missing; `tests/run --prepare` installs it",
-        libraries.display()
-    );
-    let mut command = Command::new("java");
-    command.args(JVM).arg("-cp").arg(libraries.join("*"));
-    command.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn").arg(program);
-    command
 }
 
 #[derive(Debug)]
