@@ -1,4 +1,4 @@
-//! The client protocol as seen from outside: a real server process, a raw socket, real clients.
+//! The client protocol as seen from outside: a real server process and a raw socket. Clients that others wrote: `clients.rs`.
 //!
 //! Every test has a server of its own. The expectations are ZooKeeper 3.9's: `tests/against-apache` runs these same
 //! tests against Apache ZooKeeper. What they can't share is marked by `is_ringkeeper()`.
@@ -14,8 +14,6 @@ mod support;
 mod acls;
 #[path = "conformance/auth.rs"]
 mod auth;
-#[path = "conformance/clients.rs"]
-mod clients;
 #[path = "conformance/connect.rs"]
 mod connect;
 #[path = "conformance/containers.rs"]

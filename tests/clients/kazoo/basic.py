@@ -1,41 +1,28 @@
-"""kazoo, unchanged, against a server: each check is a function; run as `kazoo_basic.py PORT CHECK`.
+"""kazoo, unchanged, against a server: the client's own calls. Each check is a function; `basic.py PORT CHECK` runs it.
 
-Called by tests/conformance/clients.rs, one process per check. Exit code 0: the check holds. Waits have a bound and no
-check sleeps. Lines on standard output are for the caller, which answers by what it does to the server.
+Called by tests/clients/kazoo.rs, one process per check. Exit code 0: the check holds. Lines on standard output are for
+the caller, which answers by what it does to the server.
 """
 
-import sys
 import threading
 
-from kazoo.client import KazooClient, KazooState
+from kazoo.client import KazooState
 from kazoo.exceptions import (
+    AuthFailedError,
     BadVersionError,
+    InvalidACLError,
+    NoAuthError,
     NoChildrenForEphemeralsError,
     NodeExistsError,
     NoNodeError,
     NotEmptyError,
+    RolledBackError,
+    RuntimeInconsistency,
 )
-from kazoo.recipe.lock import Lock, Semaphore
+from kazoo.recipe.lock import Lock
+from kazoo.security import make_acl, make_digest_acl
 
-BOUND = 60.0
-
-
-def connected(port, **options):
-    client = KazooClient(hosts="127.0.0.1:%d" % port, timeout=10.0, **options)
-    client.start(timeout=BOUND)
-    return client
-
-
-def wait(event, what):
-    assert event.wait(BOUND), "waited in vain: " + what
-
-
-def raises(error, call, *arguments, **options):
-    try:
-        call(*arguments, **options)
-    except error:
-        return
-    raise AssertionError("%r did not raise %s" % (call, error.__name__))
+from support import BOUND, connected, main, raises, wait
 
 
 def create_get_set_delete(port):
@@ -202,8 +189,6 @@ def locks(port):
     assert sorted(turns) == sorted(list(range(4)) * 5)
     client = connected(port)
     assert client.get_children("/lock") == []
-    semaphore = Semaphore(client, "/semaphore", max_leases=2)
-    assert semaphore.acquire(timeout=BOUND) and semaphore.release()
     client.stop()
 
 
@@ -265,9 +250,76 @@ def commands(port):
     client.stop()
 
 
-CHECKS = {
-    check.__name__: check
-    for check in (
+def transactions(port):
+    client = connected(port)
+    client.create("/t", b"0")
+    transaction = client.transaction()
+    transaction.check("/t", 0)
+    transaction.create("/t/n-", b"1", ephemeral=True, sequence=True)
+    transaction.set_data("/t", b"2", version=0)
+    transaction.create("/gone")
+    transaction.delete("/gone", version=0)
+    checked, created, changed, again, deleted = transaction.commit()
+    assert checked is True and created == "/t/n-0000000000" and deleted is True and again == "/gone", created
+    assert changed.version == 1, changed
+    data, stat = client.get("/t/n-0000000000")
+    assert data == b"1" and stat.ephemeralOwner == client.client_id[0]
+    # One that fails changes nothing, and says which part failed.
+    transaction = client.transaction()
+    transaction.set_data("/t", b"lost")
+    transaction.check("/t", 17)
+    transaction.delete("/t/n-0000000000")
+    kinds = [type(result) for result in transaction.commit()]
+    assert kinds == [RolledBackError, BadVersionError, RuntimeInconsistency], kinds
+    assert client.get("/t")[0] == b"2"
+    # A watch hears a change that a transaction made.
+    heard = threading.Event()
+    client.get("/t", watch=lambda event: heard.set())
+    with client.transaction() as transaction:
+        transaction.set_data("/t", b"3")
+    wait(heard, "the event of a transaction")
+    client.stop()
+
+
+def auth_and_acls(port):
+    alice, bob = connected(port), connected(port)
+    alice.add_auth("digest", "alice:secret")
+    own = make_digest_acl("alice", "secret", all=True)
+    alice.create("/hers", b"x", acl=[own, make_acl("world", "anyone", read=True)])
+    assert bob.get("/hers")[0] == b"x"
+    raises(NoAuthError, bob.set, "/hers", b"")
+    raises(NoAuthError, bob.create, "/hers/child")
+    alice.set("/hers", b"y")
+    acls, stat = alice.get_acls("/hers")
+    assert stat.aversion == 0 and own in acls and len(acls) == 2, acls
+    bob.add_auth("digest", "alice:wrong")
+    raises(NoAuthError, bob.set, "/hers", b"")
+    bob.add_auth("digest", "alice:secret")
+    bob.set("/hers", b"z")
+    assert alice.set_acls("/hers", [own], version=0).aversion == 1
+    raises(BadVersionError, alice.set_acls, "/hers", [own], version=0)
+    raises(InvalidACLError, alice.create, "/bad", acl=[make_acl("nonsense", "x", all=True)])
+    raises(InvalidACLError, alice.set_acls, "/hers", [])
+    # Auth of a client survives its reconnection: kazoo sends it again with each connection.
+    stranger = connected(port)
+    raises(NoAuthError, stranger.get, "/hers")
+    stranger.stop()
+    local = connected(port)
+    local.create("/local", acl=[make_acl("ip", "127.0.0.1", all=True), make_acl("ip", "10.0.0.0/8", read=True)])
+    assert local.exists("/local") is not None and local.get("/local")[0] == b""
+    local.set_acls("/local", [make_acl("ip", "10.0.0.0/8", all=True)])
+    raises(NoAuthError, local.get, "/local")
+    options = connected(port, auth_data=[("digest", "carol:pw")], default_acl=[make_digest_acl("carol", "pw", all=True)])
+    options.create("/carols", b"hidden")
+    raises(NoAuthError, local.get, "/carols")
+    assert options.get("/carols")[0] == b"hidden"
+    raises(AuthFailedError, connected(port).add_auth, "unknown-scheme", "x")
+    for client in (alice, bob, local, options):
+        client.stop()
+
+
+if __name__ == "__main__":
+    main(
         create_get_set_delete,
         children,
         ephemerals_and_sequences,
@@ -277,10 +329,6 @@ CHECKS = {
         lock_of_a_lost_session,
         survives_a_restart,
         commands,
+        transactions,
+        auth_and_acls,
     )
-}
-
-if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[2] not in CHECKS:
-        sys.exit("usage: kazoo_basic.py PORT CHECK, where CHECK is one of: " + ", ".join(CHECKS))
-    CHECKS[sys.argv[2]](int(sys.argv[1]))
