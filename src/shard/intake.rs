@@ -11,7 +11,8 @@ use crate::wire::client::{
     SyncRequest,
 };
 use crate::wire::frame::{Frame, split};
-use crate::wire::{Decode, ErrorCode, Opcode, Reader};
+use crate::wire::jute::encode_bytes;
+use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader, java_text};
 
 use super::connection::{Connection, Pending, Phase};
 use super::reads::{self, Answered, Read};
@@ -437,9 +438,7 @@ fn to_the_replica(
 ) -> Option<Request> {
     let mut reader = Reader::new(body);
     if opcode == Opcode::Sync {
-        // The path comes back as it was sent; what lies behind it is no part of the request.
-        SyncRequest::decode(&mut reader).ok()?;
-        let body = Bytes::copy_from_slice(&body[..reader.offset()]);
+        let body = echo_of_sync(&SyncRequest::decode(&mut reader).ok()?);
         return Some(Request::Sync { from, session, xid, body });
     }
     let request = GetEphemeralsRequest::decode(&mut reader).ok()?;
@@ -463,4 +462,14 @@ fn is_write(opcode: Opcode) -> bool {
             | Opcode::Multi
             | Opcode::Reconfig
     )
+}
+
+/// The body of a sync's reply: its path as Java writes it, without what a client may have sent behind it.
+fn echo_of_sync(request: &SyncRequest<'_>) -> Bytes {
+    let mut out = Vec::new();
+    match request.path {
+        Some(path) => encode_bytes(&mut out, &java_text::echo(path.as_bytes())),
+        None => SyncRequest { path: None }.encode(&mut out),
+    }
+    out.into()
 }

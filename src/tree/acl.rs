@@ -28,35 +28,61 @@ fn matches(identity: &Identity, id: &str) -> bool {
 }
 
 /// The list as it is stored: duplicates dropped, `auth` replaced by what the connection has shown. Entries are checked
-/// in order, the first that is wrong decides; `world` with a null id is a runtime exception in Java.
+/// in order, the first that is wrong decides. Where Java trips over a null (a runtime exception) it is MarshallingError.
 pub fn normalise(list: AclList<'_>, identities: &[Identity]) -> Result<Vec<OwnedAcl>, ErrorCode> {
     if list.is_empty() {
         return Err(ErrorCode::InvalidACL);
     }
+    trip_over_nulls(list)?;
     let mut result: Vec<OwnedAcl> = vec![];
     // Not by comparing each with all: a list may have tens of thousands of entries.
     let mut seen = BTreeSet::new();
     for entry in list.iter().filter(|entry| seen.insert((entry.perms, entry.scheme, entry.id))) {
-        let is_world = entry.scheme == Some(Text::from("world"));
-        let null = if is_world { ErrorCode::MarshallingError } else { ErrorCode::InvalidACL };
+        let scheme = entry.scheme.ok_or(ErrorCode::InvalidACL)?;
+        if scheme == Text::from("auth") {
+            // Its id may be anything, null too.
+            let before = result.len();
+            let shown = identities.iter().filter(|shown| !matches!(shown.scheme.as_str(), "ip" | "super"));
+            result.extend(shown.map(|shown| OwnedAcl::new(entry.perms, &shown.scheme, &shown.id)));
+            if result.len() == before {
+                return Err(ErrorCode::InvalidACL);
+            }
+            continue;
+        }
+        let looked_at = matches!(scheme.as_bytes(), b"world" | b"ip" | b"digest");
+        let null = if looked_at { ErrorCode::MarshallingError } else { ErrorCode::InvalidACL };
         let entry = entry.to_owned().ok_or(null)?;
         match entry.scheme.as_str() {
             "world" if entry.id == "anyone" => result.push(entry),
             "ip" if Network::parse(&entry.id).is_some() => result.push(entry),
             "digest" if is_digest(&entry.id) => result.push(entry),
-            "auth" => {
-                let before = result.len();
-                let shown =
-                    identities.iter().filter(|shown| !matches!(shown.scheme.as_str(), "ip" | "super"));
-                result.extend(shown.map(|shown| OwnedAcl::new(entry.perms, &shown.scheme, &shown.id)));
-                if result.len() == before {
-                    return Err(ErrorCode::InvalidACL);
-                }
-            }
             _ => return Err(ErrorCode::InvalidACL),
         }
     }
     Ok(result)
+}
+
+/// Java looks for duplicates first. It compares an entry with earlier ones of the same permissions, scheme before id, and
+/// trips over the first null of the later entry.
+fn trip_over_nulls(list: AclList<'_>) -> Result<(), ErrorCode> {
+    if list.iter().all(|entry| entry.scheme.is_some() && entry.id.is_some()) {
+        return Ok(());
+    }
+    let mut perms = BTreeSet::new();
+    let mut schemes = BTreeSet::new();
+    for entry in list.iter() {
+        let trips = match (entry.scheme, entry.id) {
+            (None, _) => perms.contains(&entry.perms),
+            (scheme, None) => schemes.contains(&(entry.perms, scheme)),
+            _ => false,
+        };
+        if trips {
+            return Err(ErrorCode::MarshallingError);
+        }
+        perms.insert(entry.perms);
+        schemes.insert((entry.perms, entry.scheme));
+    }
+    Ok(())
 }
 
 /// Java's `id.split(":").length == 2`: trailing empty parts don't count.
@@ -68,49 +94,70 @@ fn is_digest(id: &str) -> bool {
     parts.len() == 2
 }
 
-/// `address[/bits]`, as Java reads it: parts of an IPv4 address are integers with sign and leading zeros, and an
-/// IPv6 address is none that stands for an IPv4 one.
+/// `address[/bits]`, as Java reads it: numbers may have a sign and leading zeros, and an IPv6 address is hexadecimal to its
+/// end, without the dotted form and without a zone.
 struct Network {
-    address: std::net::IpAddr,
+    address: Address,
     bits: u32,
+}
+
+/// Value and width in bits.
+#[derive(Clone, Copy)]
+struct Address(u128, u32);
+
+impl Address {
+    fn parse(text: &str) -> Option<Address> {
+        if text.contains(':') { Address::parse_v6(text) } else { Address::parse_v4(text) }
+    }
+
+    fn parse_v4(text: &str) -> Option<Address> {
+        let mut parts = text.split('.');
+        let mut value = 0;
+        for _ in 0..4 {
+            let part: i32 = parts.next()?.parse().ok()?;
+            value = value << 8 | u128::from(u8::try_from(part).ok()?);
+        }
+        parts.next().is_none().then_some(Address(value, 32))
+    }
+
+    fn parse_v6(text: &str) -> Option<Address> {
+        let segments = |text: &str| -> Option<Vec<u16>> {
+            let segment = |text: &str| {
+                // Two bytes of what may have a sign: `-1` is ffff.
+                let value = i32::from_str_radix(text, 16).ok().filter(|_| text.len() <= 4)?;
+                Some((value & 0xffff) as u16)
+            };
+            if text.is_empty() { Some(vec![]) } else { text.split(':').map(segment).collect() }
+        };
+        let all = match text.split_once("::") {
+            None => segments(text).filter(|all| all.len() == 8)?,
+            Some((_, tail)) if tail.contains("::") => return None,
+            Some((head, tail)) => {
+                let (mut head, tail) = (segments(head)?, segments(tail)?);
+                let zeros = 8usize.checked_sub(head.len() + tail.len()).filter(|zeros| *zeros > 0)?;
+                head.extend(std::iter::repeat_n(0, zeros));
+                head.extend(tail);
+                head
+            }
+        };
+        Some(Address(all.iter().fold(0, |value, segment| value << 16 | u128::from(*segment)), 128))
+    }
 }
 
 impl Network {
     fn parse(text: &str) -> Option<Network> {
         let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits.parse::<i32>().ok()?)),
-            None => (text, None),
+            Some((address, bits)) => (Address::parse(address)?, Some(bits.parse::<i32>().ok()?)),
+            None => (Address::parse(text)?, None),
         };
-        let address = parse_address(address)?;
-        let width = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Some(width), |bits| u32::try_from(bits).ok())?;
-        (bits <= width).then_some(Network { address, bits })
+        let bits = bits.map_or(Some(address.1), |bits| u32::try_from(bits).ok())?;
+        (bits <= address.1).then_some(Network { address, bits })
     }
 
     fn holds(&self, address: &str) -> bool {
-        use std::net::IpAddr::{V4, V6};
-        let Some(address) = parse_address(address) else { return false };
-        match (self.address, address) {
-            (V4(a), V4(b)) => {
-                top(u128::from(a.to_bits()), 32, self.bits) == top(u128::from(b.to_bits()), 32, self.bits)
-            }
-            (V6(a), V6(b)) => top(a.to_bits(), 128, self.bits) == top(b.to_bits(), 128, self.bits),
-            _ => false,
-        }
+        let Some(Address(value, width)) = Address::parse(address) else { return false };
+        width == self.address.1 && top(value, width, self.bits) == top(self.address.0, width, self.bits)
     }
-}
-
-fn parse_address(text: &str) -> Option<std::net::IpAddr> {
-    if text.contains(':') {
-        let address: std::net::Ipv6Addr = text.parse().ok()?;
-        return address.to_ipv4_mapped().is_none().then_some(address.into());
-    }
-    let mut parts = text.split('.').map(|part| part.parse::<i32>());
-    let mut bytes = [0; 4];
-    for byte in &mut bytes {
-        *byte = u8::try_from(parts.next()?.ok()?).ok()?;
-    }
-    parts.next().is_none().then(|| bytes.into())
 }
 
 fn top(value: u128, width: u32, bits: u32) -> u128 {
@@ -171,6 +218,26 @@ mod tests {
         for (id, right) in [("10.0.0.1", true), ("::1/64", true), ("10.0.0.1/33", false), ("x", false)] {
             assert_eq!(normalised(&[acl(31, "ip", id)], &ip).is_ok(), right, "{id}");
         }
+        // As Java's parser of integers has it.
+        for (id, right) in [
+            ("+10.01.-0.1/+08", true),
+            ("1.2.3.4.", false),
+            ("1.2.3", false),
+            ("256.0.0.1", false),
+            ("1.2.3.4/", false),
+            ("1:2:3:4:5:6:7:8/128", true),
+            ("1::/0", true),
+            ("::", true),
+            ("1:2:3:4:5:6:7::", true),
+            ("1:2:3:4:5:6:7:8::", false),
+            ("::ffff:1.2.3.4", false),
+            ("::1::", false),
+            (":::", false),
+            ("fe80::1%eth0", false),
+            ("::12345", false),
+        ] {
+            assert_eq!(normalised(&[acl(31, "ip", id)], &ip).is_ok(), right, "{id}");
+        }
     }
 
     #[test]
@@ -181,7 +248,11 @@ mod tests {
         for (entries, error) in [
             ([null_world, unknown], ErrorCode::MarshallingError),
             ([unknown, null_world], ErrorCode::InvalidACL),
-            ([no_scheme, null_world], ErrorCode::InvalidACL),
+            ([no_scheme, unknown], ErrorCode::InvalidACL),
+            // Looking for duplicates comes first.
+            ([null_world, no_scheme], ErrorCode::MarshallingError),
+            ([unknown, Acl { scheme: Some("ip".into()), ..null_world }], ErrorCode::InvalidACL),
+            ([Acl { scheme: Some("ip".into()), ..null_world }, unknown], ErrorCode::MarshallingError),
         ] {
             let mut bytes = vec![];
             encode_vector(&mut bytes, entries);

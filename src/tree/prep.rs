@@ -392,12 +392,36 @@ pub(super) fn decode<'a, T: Decode<'a>>(bytes: &'a [u8]) -> Result<T, ErrorCode>
 }
 
 /// For setData and setACL, which in ZooKeeper judge the path before they trip over a null: BadArguments, where the others
-/// answer MarshallingError.
-fn decode_judging_path<'a, T: Decode<'a>>(bytes: &'a [u8]) -> Result<T, ErrorCode> {
+/// answer MarshallingError. So do these if what follows the path can't be decoded.
+fn decode_judging_path<'a, T: JudgedByPath<'a>>(bytes: &'a [u8]) -> Result<T, ErrorCode> {
     T::decode(&mut Reader::new(bytes)).map_err(|error| match error {
-        DecodeError { offset: 0, reason: Reason::Null } => ErrorCode::BadArguments,
+        DecodeError { offset: 0, reason: Reason::Null } => {
+            let mut reader = Reader::new(bytes);
+            let rest = if reader.null() { T::decode_rest(&mut reader) } else { Err(error) };
+            if rest.is_ok() { ErrorCode::BadArguments } else { ErrorCode::MarshallingError }
+        }
         _ => ErrorCode::MarshallingError,
     })
+}
+
+/// A request that [`decode_judging_path`] is for.
+trait JudgedByPath<'a>: Decode<'a> {
+    /// Decodes what follows the path.
+    fn decode_rest(reader: &mut Reader<'a>) -> Result<(), DecodeError>;
+}
+
+impl<'a> JudgedByPath<'a> for SetDataRequest<'a> {
+    fn decode_rest(reader: &mut Reader<'a>) -> Result<(), DecodeError> {
+        Option::<&[u8]>::decode(reader)?;
+        reader.i32().map(|_version| ())
+    }
+}
+
+impl<'a> JudgedByPath<'a> for SetAclRequest<'a> {
+    fn decode_rest(reader: &mut Reader<'a>) -> Result<(), DecodeError> {
+        Option::<AclList>::decode(reader)?;
+        reader.i32().map(|_version| ())
+    }
 }
 
 fn encode_acl<'a>(room: &'a mut Vec<u8>, entries: &[OwnedAcl]) -> AclList<'a> {

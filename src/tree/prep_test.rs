@@ -268,6 +268,7 @@ fn set_data_checks_in_javas_order() {
     assert_eq!(p.propose(NOBODY, Opcode::SetData, &b"\0\0\0\x02/a"[..]), Err(MarshallingError));
     // Unlike others it judges the path before it trips over a null.
     assert_eq!(p.propose(1, Opcode::SetData, &[NULL, NULL, NULL].concat()), Err(BadArguments));
+    assert_eq!(p.propose(1, Opcode::SetData, &[NULL, NULL].concat()), Err(MarshallingError), "cut off");
     assert_eq!(p.set_data(NOBODY, "a", 5), Err(UnknownSession));
     for path in ["", "a", "/missing/", "/missing//a", "/missing/..", "/\0"] {
         assert_eq!(p.set_data(1, path, 5), Err(BadArguments), "{path:?}");

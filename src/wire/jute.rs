@@ -199,7 +199,7 @@ impl<'a> Text<'a> {
 
     /// For the opaque strings (auth scheme, ACL id), in which ZooKeeper stores the replacement characters.
     pub fn to_str_lossy(self) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.0)
+        super::java_text::read(self.0)
     }
 }
 

@@ -19,6 +19,7 @@ pub mod acl;
 pub mod client;
 mod error;
 pub mod frame;
+pub mod java_text;
 pub mod jute;
 mod opcode;
 mod stat;

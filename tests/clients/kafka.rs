@@ -67,8 +67,17 @@ impl<'a> Kafka<'a> {
     /// The first `count` messages of a topic, by one of a group's consumers.
     fn consume(&self, topic: &str, count: usize) -> Vec<String> {
         let count = count.to_string();
-        let words =
-            ["--topic", topic, "--from-beginning", "--max-messages", &count, "--timeout-ms", "60000", "--group", "g"];
+        let words = [
+            "--topic",
+            topic,
+            "--from-beginning",
+            "--max-messages",
+            &count,
+            "--timeout-ms",
+            "60000",
+            "--group",
+            "g",
+        ];
         let tool = self.tool("org.apache.kafka.tools.consumer.ConsoleConsumer", &words);
         let output = Program::start_apart(self.server, "ConsoleConsumer", tool).finish();
         output.lines().map(str::to_owned).collect()

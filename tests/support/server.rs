@@ -32,6 +32,7 @@ pub struct Config {
     properties: Vec<String>,
     data_dir: Option<PathBuf>,
     wrapper: Vec<String>,
+    command: Option<Vec<String>>,
 }
 
 impl Config {
@@ -56,6 +57,12 @@ impl Config {
     /// Runs the server under another program: `strace …`.
     pub fn under(mut self, wrapper: &[&str]) -> Config {
         self.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Runs this command, to which the configuration file is appended, whatever the environment names.
+    pub fn command(mut self, words: &[&str]) -> Config {
+        self.command = Some(words.iter().map(|word| (*word).to_owned()).collect());
         self
     }
 
@@ -84,6 +91,7 @@ pub struct Server {
     wrapper: Vec<String>,
     /// What a Java server is told on top of its command.
     java_options: String,
+    command: Vec<String>,
     child: Option<Child>,
 }
 
@@ -133,7 +141,9 @@ impl Server {
         let data_dir = config.data_dir.unwrap_or_else(|| folder.join("data"));
         let options: Vec<String> = config.properties.iter().map(|property| format!("-D{property}")).collect();
         let java_options = options.join(" ");
-        let server = Server { port, folder, data_dir, wrapper: config.wrapper, java_options, child: None };
+        let wrapper = config.wrapper;
+        let command = config.command.unwrap_or_else(command);
+        let server = Server { port, folder, data_dir, wrapper, command, java_options, child: None };
         let mut lines = vec![
             format!("dataDir={}", server.data_dir.display()),
             format!("clientPort={port}"),
@@ -187,7 +197,7 @@ impl Server {
         let output = output.unwrap_or_else(|error| panic!("{}: {error}", self.folder.display()));
         let copy = output.try_clone().unwrap_or_else(|error| panic!("{error}"));
         let mut words = self.wrapper.clone();
-        words.extend(command());
+        words.extend(self.command.iter().cloned());
         let child = Command::new(&words[0])
             .args(&words[1..])
             .arg(self.config())
