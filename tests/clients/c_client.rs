@@ -32,8 +32,9 @@ fn c_shell_holds_a_dialogue() {
         program.send(&step.command);
         for pattern in step.expected.iter().chain(&step.events) {
             let what = format!("{:?} to print {pattern:?}", step.command);
-            program
-                .until(&what, |output| output[before..].lines().any(|line| matches(pattern, line)).then_some(()));
+            program.until(&what, |output| {
+                output[before..].lines().any(|line| matches(pattern, line)).then_some(())
+            });
         }
     }
     program.send("quit");

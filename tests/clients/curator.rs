@@ -12,7 +12,8 @@ fn run(server: &Server, class: &str) {
 #[test]
 fn curator_nodes_transactions_acls_and_watches() {
     // Reaping is looked at within the test: the default interval is a minute.
-    let server = Config::default().set("extendedTypesEnabled", true).set("znode.container.checkIntervalMs", 200);
+    let server =
+        Config::default().set("extendedTypesEnabled", true).set("znode.container.checkIntervalMs", 200);
     run(&server.start(), "Nodes");
 }
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 
 use crate::java::java;
-use crate::program::Program;
+use crate::program::{Program, source};
 use crate::support::Server;
 
 struct Kafka<'a> {
@@ -38,7 +38,8 @@ impl<'a> Kafka<'a> {
     fn start_broker(&self) -> Program {
         let mut command = java("kafka", "kafka.Kafka");
         command.arg(self.server.file("kafka.properties"));
-        command.env("JDK_JAVA_OPTIONS", "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaServer=info");
+        let log = source("java/kafka/log4j.properties");
+        command.env("JDK_JAVA_OPTIONS", format!("-Dlog4j.configuration=file:{}", log.display()));
         let mut broker = Program::start(self.server, "kafka", command);
         broker.prints("[KafkaServer id=7] started");
         broker
@@ -67,8 +68,17 @@ impl<'a> Kafka<'a> {
     /// The first `count` messages of a topic, by one of a group's consumers.
     fn consume(&self, topic: &str, count: usize) -> Vec<String> {
         let count = count.to_string();
-        let words =
-            ["--topic", topic, "--from-beginning", "--max-messages", &count, "--timeout-ms", "60000", "--group", "g"];
+        let words = [
+            "--topic",
+            topic,
+            "--from-beginning",
+            "--max-messages",
+            &count,
+            "--timeout-ms",
+            "60000",
+            "--group",
+            "g",
+        ];
         let tool = self.tool("org.apache.kafka.tools.consumer.ConsoleConsumer", &words);
         let output = Program::start_apart(self.server, "ConsoleConsumer", tool).finish();
         output.lines().map(str::to_owned).collect()
