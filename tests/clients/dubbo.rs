@@ -6,6 +6,9 @@ use crate::java::Compiled;
 use crate::program::Program;
 use crate::support::Server;
 
+/// 127.0.0.1, as one number.
+const LOOPBACK: &str = "2130706433";
+
 struct Registry {
     server: Server,
     compiled: Compiled,
@@ -15,8 +18,10 @@ impl Registry {
     fn start(&self, name: &str, words: &[&str]) -> Program {
         let mut command = self.compiled.run(&self.server, "Registry");
         command.args(words);
-        // Dubbo would offer the machine's own address, and write its caches to the home directory.
-        command.env("DUBBO_IP_TO_BIND", "127.0.0.1").env("DUBBO_IP_TO_REGISTRY", "127.0.0.1");
+        // Left alone Dubbo offers the machine's own address, and binds all of them; whatever begins with 127 it refuses.
+        // This number is 127.0.0.1.
+        command.env("DUBBO_IP_TO_BIND", LOOPBACK).env("DUBBO_IP_TO_REGISTRY", LOOPBACK);
+        // Its caches would go to the home directory.
         let home = format!("-Duser.home={}", self.server.file(name).with_extension("home").display());
         command.env("JDK_JAVA_OPTIONS", home);
         Program::start(&self.server, name, command)

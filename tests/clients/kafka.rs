@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 
 use crate::java::java;
-use crate::program::Program;
+use crate::program::{Program, source};
 use crate::support::Server;
 
 struct Kafka<'a> {
@@ -38,7 +38,8 @@ impl<'a> Kafka<'a> {
     fn start_broker(&self) -> Program {
         let mut command = java("kafka", "kafka.Kafka");
         command.arg(self.server.file("kafka.properties"));
-        command.env("JDK_JAVA_OPTIONS", "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaServer=info");
+        let log = source("java/kafka/log4j.properties");
+        command.env("JDK_JAVA_OPTIONS", format!("-Dlog4j.configuration=file:{}", log.display()));
         let mut broker = Program::start(self.server, "kafka", command);
         broker.prints("[KafkaServer id=7] started");
         broker

@@ -29,7 +29,7 @@ fn curator_2_of_the_tutorials() {
 #[test]
 fn go_client() {
     let server = server();
-    let binary = server.file("go-client");
+    let binary = server.file("go-binary");
     let mut build = Command::new("go");
     build.args(["build", "-mod=readonly", "-o"]).arg(&binary).arg(".").current_dir(source("go"));
     build.env("GOMODCACHE", installed("go/modules")).env("GOCACHE", installed("go/cache"));

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{Server, within};
 
@@ -56,9 +56,12 @@ impl Program {
         };
         // A program that is started again begins with an empty file.
         File::create(&output).unwrap_or_else(|error| panic!("{}: {error}", output.display()));
-        let child = command.stdin(Stdio::piped()).stdout(open(&output)).stderr(open(&errors)).spawn();
-        let mut child = child.unwrap_or_else(|error| {
-            panic!("{name}: {:?} can't be started: {error}; see `tests/run --prepare`", command.get_program())
+        command.stdin(Stdio::piped()).stdout(open(&output)).stderr(open(&errors));
+        let mut child = command.spawn().unwrap_or_else(|error| {
+            let program = command.get_program();
+            panic!(
+                "{name}: {program:?} can't be started: {error}; `tests/run --prepare` says what is missing"
+            )
         });
         let stdin = child.stdin.take();
         Program { name: name.to_owned(), child, stdin, output, errors }
@@ -91,7 +94,7 @@ impl Program {
 
     /// Waits until its output holds what `find` looks for. That it ends before is a failure.
     pub fn until<T>(&mut self, what: &str, mut find: impl FnMut(&str) -> Option<T>) -> T {
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         within(BOUND + Duration::from_secs(1), what, || {
             let ended = self.status();
             if let Some(found) = find(&self.output()) {
@@ -112,7 +115,7 @@ impl Program {
 
     /// Waits for its end, and gives its exit code.
     pub fn exit_code(&mut self) -> i32 {
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         let status = within(BOUND + Duration::from_secs(1), &self.name.clone(), || {
             let status = self.status();
             let late = status.is_none() && start.elapsed() > BOUND;

@@ -42,7 +42,6 @@ public final class Registry {
 
     private static void provide(DubboBootstrap bootstrap, String name, int port, BufferedReader input) throws Exception {
         ProtocolConfig protocol = new ProtocolConfig("dubbo", port);
-        protocol.setHost("127.0.0.1");
         ServiceConfig<Greeter> service = new ServiceConfig<>();
         service.setInterface(Greeter.class);
         service.setRef(caller -> name + " greets " + caller);
