@@ -41,6 +41,8 @@ struct Turn {
     notified: bool,
     /// Apply waits for room in a shard's ring.
     blocked: bool,
+    /// Transactions may be left to apply: as many as a turn applies were.
+    more: bool,
     stopped_shards: usize,
 }
 
@@ -91,7 +93,8 @@ impl ReplicaThread {
         }
         let now = Clock::instant();
         let wakeup = self.replica.next_wakeup().map(|at| at.since(now));
-        let waiting = !self.replica.is_full() && self.shards.iter().any(|end| !end.requests.is_empty());
+        let waiting =
+            turn.more || (!self.replica.is_full() && self.shards.iter().any(|end| !end.requests.is_empty()));
         let timeout = if self.stop.is_asked() { Some(Duration::from_millis(50)) } else { wakeup };
         if waiting || timeout == Some(Duration::ZERO) || !self.bell.may_sleep() {
             return Some(Duration::ZERO);
@@ -127,6 +130,7 @@ impl ReplicaThread {
     /// Applies what is committed as far as every shard's ring has room, then publishes it at once.
     fn apply(&mut self, turn: &mut Turn) {
         turn.blocked = false;
+        turn.more = true;
         for _ in 0..APPLIED_A_TURN {
             if !self.shards.iter_mut().all(ReplicaEnd::has_room) {
                 turn.blocked = true;
@@ -134,6 +138,7 @@ impl ReplicaThread {
                 break;
             }
             if !self.replica.apply_next(&mut turn.outputs) {
+                turn.more = false;
                 break;
             }
             self.carry_out(turn);

@@ -229,3 +229,7 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "many_loops_test.rs"]
+mod tests;

@@ -8,7 +8,7 @@ use ringkeeper::wire::client::{
 use ringkeeper::wire::{AclList, Opcode};
 
 use crate::support::client::{PERSISTENT, SEQUENTIAL};
-use crate::support::{Client, Server};
+use crate::support::{Client, Config, Server};
 
 #[test]
 fn a_pipelined_read_sees_the_writes_before_it_and_no_later_one() {
@@ -144,5 +144,30 @@ fn a_write_that_was_answered_is_seen_by_every_session_of_this_server() {
         let stat = writer.set_data("/a", round.to_string().as_bytes(), -1).expect("there");
         let (data, seen) = reader.get_data("/a", false).expect("there");
         assert_eq!((data, seen), (Some(round.to_string().into_bytes()), stat));
+    }
+}
+
+/// One group of the log may commit more transactions than the replica's thread applies in a turn. With nothing else to
+/// wake it, and a tick of a minute, it must go on by itself.
+#[test]
+fn a_group_larger_than_a_turn_is_answered_without_waiting_for_the_clock() {
+    let config = Config::default().set("tickTime", 60_000).set("ringkeeper.shards", 2);
+    let server = config.start();
+    let mut client = Client::connect(&server);
+    const WRITES: usize = 4_000;
+    for round in 0..4 {
+        let create = CreateRequest {
+            path: "/n-".into(),
+            data: Some(b""),
+            acl: Some(AclList::OPEN),
+            flags: SEQUENTIAL,
+        };
+        let requests: Vec<_> = (0..WRITES).map(|_| client.request(Opcode::Create, &create)).collect();
+        let bytes: Vec<u8> = requests.iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
+        client.send_bytes(&bytes);
+        for (xid, _) in requests {
+            let reply = client.next_reply();
+            assert_eq!((reply.xid, reply.err), (xid, 0), "round {round}");
+        }
     }
 }
