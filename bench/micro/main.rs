@@ -103,9 +103,7 @@ fn prep(c: &mut Criterion) {
                 store: &store,
                 overlay: &mut overlay,
                 sessions: &mut sessions,
-                extended_types: false,
-                skip_acl: false,
-                enforce_quota: false,
+                rules: Default::default(),
                 excess: None,
             };
             let write = Write {

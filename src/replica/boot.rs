@@ -164,7 +164,11 @@ impl Boot {
             applied: self.applied,
             snapshots,
             digests: Digests::default(),
-            reaper: Reaper::new(&self.settings.containers, self.settings.extended_types, self.now.instant),
+            reaper: Reaper::new(
+                &self.settings.containers,
+                self.settings.rules.extended_types,
+                self.now.instant,
+            ),
             quota_warned: None,
             space_low: false,
             is_running: false,

@@ -7,8 +7,13 @@
 
 use std::time::Duration;
 
-use crate::base::{Instant, limits};
-use crate::tree::Lifetimes;
+use crate::base::{Instant, SessionId, limits};
+use crate::tree::{self, Lifetimes};
+use crate::wire::txn::Entry;
+use crate::wire::{Encode, Opcode};
+
+use super::Replica;
+use super::proposals::Origin;
 
 /// `znode.container.*`.
 #[derive(Clone, Debug)]
@@ -16,6 +21,13 @@ pub struct Settings {
     pub check_interval: Duration,
     pub per_minute: u32,
     pub never_used: Option<Duration>,
+}
+
+/// ZooKeeper's.
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { check_interval: Duration::from_secs(60), per_minute: 10_000, never_used: None }
+    }
 }
 
 #[derive(Debug)]
@@ -80,6 +92,26 @@ impl Reaper {
             }
         }
         self.sweep = Some(sweep);
+    }
+}
+
+impl Replica {
+    /// Containers and TTL nodes that have served their time are deleted through the log, like all that is deleted.
+    pub(super) fn reap_containers(&mut self) {
+        let Replica { reaper, store, overlay, sessions, settings, now, log, proposals, proposed, .. } = self;
+        let lifetimes = reaper.lifetimes;
+        let find = |slot| store.reapable_from(slot);
+        reaper.run(now.instant, find, |slot| {
+            let mut view = tree::View { store, overlay, sessions, rules: settings.rules, excess: None };
+            let zxid = proposed.next();
+            let Some(txn) = view.reap(zxid, slot, now.wall, lifetimes) else { return false };
+            tracing::info!(path = %store.node(slot).path, "deleting an unused container or TTL node");
+            let entry = Entry::new(SessionId::NONE, 0, zxid, now.wall, txn, None);
+            log.append(zxid, |buffer| entry.encode(buffer));
+            proposals.push(zxid, Origin { to: None, opcode: Opcode::DeleteContainer });
+            *proposed = zxid;
+            true
+        });
     }
 }
 

@@ -53,9 +53,7 @@ pub struct Settings {
     pub tick: Duration,
     pub session_timeout_min: Duration,
     pub session_timeout_max: Duration,
-    pub extended_types: bool,
-    pub skip_acl: bool,
-    pub enforce_quota: bool,
+    pub rules: tree::Rules,
     pub containers: ContainerSettings,
     pub snapshots: snapshots::Settings,
     pub hash_key: HashKey,
@@ -355,9 +353,7 @@ impl Replica {
             store: &self.store,
             overlay: &mut self.overlay,
             sessions: &mut self.sessions,
-            extended_types: self.settings.extended_types,
-            skip_acl: self.settings.skip_acl,
-            enforce_quota: self.settings.enforce_quota,
+            rules: self.settings.rules,
             excess: None,
         };
         let decided = view.decide(zxid, &write, &mut scratch);
@@ -417,32 +413,6 @@ impl Replica {
             self.log.prove(&mut commands);
             outputs.extend(commands.into_iter().map(Output::Log));
         }
-    }
-
-    /// Containers and TTL nodes that have served their time are deleted through the log, like all that is deleted.
-    fn reap_containers(&mut self) {
-        let Replica { reaper, store, overlay, sessions, settings, now, log, proposals, proposed, .. } = self;
-        let lifetimes = reaper.lifetimes;
-        let find = |slot| store.reapable_from(slot);
-        reaper.run(now.instant, find, |slot| {
-            let mut view = tree::View {
-                store,
-                overlay,
-                sessions,
-                extended_types: settings.extended_types,
-                skip_acl: settings.skip_acl,
-                enforce_quota: settings.enforce_quota,
-                excess: None,
-            };
-            let zxid = proposed.next();
-            let Some(txn) = view.reap(zxid, slot, now.wall, lifetimes) else { return false };
-            tracing::info!(path = %store.node(slot).path, "deleting an unused container or TTL node");
-            let entry = Entry::new(SessionId::NONE, 0, zxid, now.wall, txn, None);
-            log.append(zxid, |buffer| entry.encode(buffer));
-            proposals.push(zxid, Origin { to: None, opcode: Opcode::DeleteContainer });
-            *proposed = zxid;
-            true
-        });
     }
 
     /// Else the ids stay due.

@@ -282,7 +282,8 @@ fn a_multi_is_answered_operation_by_operation() {
 /// Made, used, left: gone with the next check, through the log, and whoever watches is told.
 #[test]
 fn containers_and_ttl_nodes_go_through_the_log() {
-    let settings = Settings { extended_types: true, ..settings() };
+    let settings =
+        Settings { rules: tree::Rules { extended_types: true, ..Default::default() }, ..settings() };
     let mut server = start_with(settings.clone());
     let session = server.open(1);
     let body = |path: &'static str, flags| {

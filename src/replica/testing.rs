@@ -16,14 +16,8 @@ pub fn settings() -> Settings {
         tick: TICK,
         session_timeout_min: TICK * 2,
         session_timeout_max: TICK * 20,
-        extended_types: false,
-        skip_acl: false,
-        enforce_quota: false,
-        containers: ContainerSettings {
-            check_interval: Duration::from_secs(60),
-            per_minute: 10_000,
-            never_used: None,
-        },
+        rules: tree::Rules::default(),
+        containers: ContainerSettings::default(),
         snapshots: SnapshotSettings {
             count: 1_000_000,
             log_bytes: 0,

@@ -11,7 +11,7 @@ use crate::io::{Backend, Clock, Directory, Error, Lock, Loop, MappedFile, Segmen
 use crate::log::{self, Command, SegmentId, SegmentImage, SnapshotDecoder, SnapshotName};
 use crate::replica::{self, Boot, Replica, SnapshotSettings, Start};
 use crate::shard::{self, Shard};
-use crate::tree::Reader;
+use crate::tree::{self, Reader};
 
 use super::Fatal;
 use super::admission::Admission;
@@ -240,9 +240,11 @@ fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) -> replica::S
         tick: config.tick_time,
         session_timeout_min: config.min_session_timeout,
         session_timeout_max: config.max_session_timeout,
-        extended_types: config.extended_types_enabled,
-        skip_acl: config.skip_acl,
-        enforce_quota: config.enforce_quota,
+        rules: tree::Rules {
+            extended_types: config.extended_types_enabled,
+            skip_acl: config.skip_acl,
+            enforce_quota: config.enforce_quota,
+        },
         containers: replica::ContainerSettings {
             check_interval: config.containers.check_interval,
             per_minute: config.containers.max_per_minute,

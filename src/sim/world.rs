@@ -191,14 +191,8 @@ impl World {
             tick: shape.tick,
             session_timeout_min: shape.tick * 2,
             session_timeout_max: shape.tick * 20,
-            extended_types: false,
-            skip_acl: false,
-            enforce_quota: false,
-            containers: replica::ContainerSettings {
-                check_interval: Duration::from_secs(60),
-                per_minute: 10_000,
-                never_used: None,
-            },
+            rules: Default::default(),
+            containers: Default::default(),
             snapshots: SnapshotSettings {
                 count: shape.snapshot_count,
                 log_bytes: 0,

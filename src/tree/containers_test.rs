@@ -10,7 +10,7 @@ const NEVER: Lifetimes = Lifetimes { never_used: None, ttl: true };
 /// `/c`, a container, and `/t`, a TTL node of 100 ms, both made at wall time 1001 or 1002.
 fn pipeline() -> Pipeline {
     let mut p = Pipeline::new();
-    p.extended_types = true;
+    p.rules.extended_types = true;
     p.propose(1, Opcode::CreateContainer, &create_body("/c", Some(AclList::OPEN), 4)).expect("free");
     let ttl =
         CreateTtlRequest { path: "/t".into(), data: None, acl: Some(AclList::OPEN), flags: 5, ttl: 100 };
@@ -90,9 +90,7 @@ fn reap(p: &mut Pipeline, path: &str, now: i64) -> bool {
         store: &p.world.store,
         overlay: &mut p.overlay,
         sessions: &mut p.sessions,
-        extended_types: true,
-        skip_acl: false,
-        enforce_quota: false,
+        rules: p.rules,
         excess: None,
     };
     let txn = view.reap(zxid, slot, WallMillis(now), NEVER);

@@ -23,7 +23,7 @@ pub use apply::{Applied, Outcome};
 pub use containers::Lifetimes;
 pub use node::Node;
 pub use overlay::Overlay;
-pub use prep::{Scratch, View, Write};
+pub use prep::{Rules, Scratch, View, Write};
 pub use quotas::Excess;
 pub use reader::{Reader, Reading};
 pub use sessions::Sessions;

@@ -263,7 +263,7 @@ fn flags_say_what_is_made() {
     assert_eq!(granted(&mut p, &ops), expected);
     assert_eq!(refused(&mut p, 1, &[ttl("/i", 5, 5)]), [Unimplemented]);
     assert_eq!(refused(&mut p, 1, &[ttl("/i", 7, 5)]), [BadArguments]);
-    p.extended_types = true;
+    p.rules.extended_types = true;
     assert_eq!(refused(&mut p, 1, &[ttl("/i", 5, 0)]), [BadArguments]);
     let no_acl = CreateTtlRequest { path: "/i".into(), data: None, acl: None, flags: 5, ttl: 5 };
     assert_eq!(refused(&mut p, 1, &[MultiOp::CreateTtl(no_acl)]), [InvalidACL]);

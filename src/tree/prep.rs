@@ -45,15 +45,22 @@ pub struct Scratch {
     pub(super) ops: Vec<u8>,
 }
 
+/// What the operator decides about writes; all of it is off unless asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// TTL nodes can be made.
+    pub extended_types: bool,
+    pub skip_acl: bool,
+    /// Hard quotas refuse; else they only warn.
+    pub enforce_quota: bool,
+}
+
 /// Everything prep looks at.
 pub struct View<'s> {
     pub store: &'s Store,
     pub overlay: &'s mut Overlay,
     pub sessions: &'s mut Sessions,
-    pub extended_types: bool,
-    pub skip_acl: bool,
-    /// Hard quotas refuse; else they only warn.
-    pub enforce_quota: bool,
+    pub rules: Rules,
     /// A quota that a write passed: the caller's to log.
     pub excess: Option<Box<Excess>>,
 }
@@ -120,7 +127,7 @@ impl View<'_> {
         let Creation { opcode, request, ttl } = creation;
         let path = request.path.as_bytes();
         let flags = Flags::of(request.flags)?;
-        if flags.ttl && !self.extended_types {
+        if flags.ttl && !self.rules.extended_types {
             return Err(ErrorCode::Unimplemented);
         }
         // ttl = -1 is what the other operations carry, and a TTL node needs a positive one. createTTL without the flags
@@ -329,7 +336,7 @@ impl View<'_> {
     }
 
     fn check_acl(&self, state: &State, perm: i32, write: &Write<'_>) -> Result<(), ErrorCode> {
-        if self.skip_acl {
+        if self.rules.skip_acl {
             return Ok(());
         }
         acl::check(state.acl_entries(), perm, write.identities)
@@ -342,7 +349,7 @@ impl View<'_> {
             return Ok(());
         }
         let excess = self.store.quota_excess(path, bytes, count);
-        let refused = self.enforce_quota && excess.as_ref().is_some_and(|excess| excess.is_hard);
+        let refused = self.rules.enforce_quota && excess.as_ref().is_some_and(|excess| excess.is_hard);
         self.excess = excess.or(self.excess.take());
         if refused { Err(ErrorCode::QuotaExceeded) } else { Ok(()) }
     }

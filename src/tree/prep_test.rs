@@ -47,7 +47,7 @@ fn create_checks_in_javas_order() {
         assert_eq!(refusal(&mut p, NOBODY, "b", EMPTY, flags), BadArguments);
     }
     for (extended_types, error) in [(false, Unimplemented), (true, BadArguments)] {
-        p.extended_types = extended_types;
+        p.rules.extended_types = extended_types;
         assert_eq!(refusal(&mut p, NOBODY, "b", EMPTY, 5), error);
         assert_eq!(refusal(&mut p, NOBODY, "b", EMPTY, 6), error);
     }
@@ -122,7 +122,7 @@ fn containers_and_ttl_nodes_are_made_by_their_opcodes() {
     assert_eq!(refused(&mut p, NOBODY, 0), UnknownSession);
     assert_eq!(refused(&mut p, NOBODY, 1), SessionExpired);
     assert_eq!(refused(&mut p, 1, 0), NodeExists);
-    p.extended_types = true;
+    p.rules.extended_types = true;
     assert_eq!(refused(&mut p, 1, 5), BadArguments, "it has no time to live");
     let ttl = |p: &mut Pipeline, path: &str, flags, ttl| {
         let request = CreateTtlRequest { path: path.into(), data: None, acl: OPEN, flags, ttl };
@@ -152,7 +152,7 @@ fn containers_and_ttl_nodes_are_made_by_their_opcodes() {
     let container = Some((i64::MIN, 0));
     assert_eq!(owners(&mut p), [container, Some((0xff << 56 | 77, 0))]);
     p.create(1, "/t/y", 0).expect("the tree says so, too");
-    p.extended_types = false;
+    p.rules.extended_types = false;
     assert_eq!(ttl(&mut p, "t", 5, 0), Err(Unimplemented), "that is found before everything else");
     let bytes = p.close(1).expect("always");
     assert_eq!(closed_paths(&bytes), ["/e", "/t/x"], "neither is an ephemeral");

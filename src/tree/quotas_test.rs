@@ -169,7 +169,7 @@ fn a_snapshot_brings_quotas_back() {
 /// A pipeline with `/a`, of 4 bytes, and these limits of it.
 fn enforced(limits: &str) -> Pipeline {
     let mut p = Pipeline::new();
-    p.enforce_quota = true;
+    p.rules.enforce_quota = true;
     p.create(1, "/a", 0).expect("free");
     p.create(1, "/zookeeper/quota/a", 0).expect("free");
     for (leaf, data) in [(LIMITS, limits), (STATS, "")] {
@@ -197,7 +197,7 @@ fn hard_limits_refuse_and_soft_ones_warn() {
     p.set_data(1, "/a/b", -1).expect("no node more");
     p.delete(1, "/a/b", -1).expect("fewer");
     p.create(1, "/b", 0).expect("elsewhere");
-    p.enforce_quota = false;
+    p.rules.enforce_quota = false;
     p.create(1, "/a/e", 0).expect("not enforced");
     assert!(p.excess.is_some(), "and told all the same");
 

@@ -10,7 +10,7 @@ use crate::wire::txn::{CreateTxn, DeleteTxn, Entry, SetAclTxn, SetDataTxn, Txn};
 use crate::wire::{AclList, Decode, Encode, ErrorCode, Opcode, OwnedAcl, Text, Vector};
 
 use super::{
-    LoadError, Node, Overlay, Progress, Reader, Reading, Record, Scratch, Sessions, Store, View, Write,
+    LoadError, Node, Overlay, Progress, Reader, Reading, Record, Rules, Scratch, Sessions, Store, View, Write,
 };
 
 pub use super::Applied;
@@ -210,8 +210,7 @@ pub struct Pipeline {
     pub world: World,
     pub overlay: Overlay,
     pub sessions: Sessions,
-    pub extended_types: bool,
-    pub enforce_quota: bool,
+    pub rules: Rules,
     /// What the last request had to warn of.
     pub excess: Option<String>,
     pub identities: Vec<Identity>,
@@ -232,8 +231,7 @@ impl Pipeline {
             world: World::new(1),
             overlay: Overlay::new(KEY),
             sessions: Sessions::new(ServerId(1), Duration::from_secs(2), KEY, Instant(0)),
-            extended_types: false,
-            enforce_quota: false,
+            rules: Rules::default(),
             excess: None,
             identities: vec![Identity { scheme: "ip".into(), id: "127.0.0.1".into() }],
             proposed: Zxid::ZERO,
@@ -262,9 +260,7 @@ impl Pipeline {
             store: &self.world.store,
             overlay: &mut self.overlay,
             sessions: &mut self.sessions,
-            extended_types: self.extended_types,
-            skip_acl: false,
-            enforce_quota: self.enforce_quota,
+            rules: self.rules,
             excess: None,
         };
         let mut scratch = Scratch::default();
