@@ -55,7 +55,7 @@ pub struct Connection {
     pub spare: Vec<u8>,
     /// A long read is being answered: what precedes its reply. `output` is what follows it, and waits.
     pub gap: Option<Vec<u8>>,
-    /// Waits for its turn ([`super::long_reads`]): listed in `State::waiting`.
+    /// Waits for its turn (`long_reads.rs`): listed in `State::waiting`.
     pub waits: bool,
     /// Of the setWatches at the head of the queue: paths gone through.
     pub done: usize,
@@ -72,7 +72,7 @@ pub struct Connection {
     /// The server stops: nothing more is taken, and when all is answered the connection is closed.
     pub is_draining: bool,
     pub pending: VecDeque<Pending>,
-    /// On the clock that stands still while nobody can be heard ([`super::silence`]).
+    /// On the clock that stands still while nobody can be heard (`silence.rs`).
     pub heard: Instant,
     /// When its silence is looked at next, on the same clock: the number of a quarter of a tick.
     pub due: u64,

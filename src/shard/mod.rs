@@ -11,7 +11,7 @@
 //!
 //! Limits: per connection `CONNECTION_REQUESTS_MAX` unanswered requests and `CONNECTION_OUTPUT_BYTES_SOFT` unsent
 //! bytes: above, its socket is not read. `CONNECTION_OUTPUT_BYTES_MAX`, besides one large reply: it is closed. A read that
-//! needs more than `TURN_BUDGET` is answered in pieces, a turn each ([`long_reads`]).
+//! needs more than `TURN_BUDGET` is answered in pieces, a turn each (`long_reads.rs`).
 //! Tested: shard_test.rs, tests/sim, tests/conformance.
 
 mod auth;
