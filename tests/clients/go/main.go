@@ -203,7 +203,7 @@ func locks() {
 	var inside, turns int
 	var guard, group = sync.Mutex{}, sync.WaitGroup{}
 	raised := make(chan interface{}, 3)
-	for range 3 {
+	for session := 0; session < 3; session++ {
 		group.Add(1)
 		go func() {
 			defer group.Done()
@@ -214,7 +214,7 @@ func locks() {
 			}()
 			client := connect()
 			defer client.Close()
-			for range 10 {
+			for turn := 0; turn < 10; turn++ {
 				lock := zk.NewLock(client, "/locks/one", zk.WorldACL(zk.PermAll))
 				must(lock.Lock())
 				guard.Lock()
