@@ -26,8 +26,21 @@ pub const CONNECTION_OUTPUT_BYTES_MAX: usize = 64 << 20;
 /// million children, a multiRead of thousands of large znodes): the connection is closed.
 pub const REPLY_BYTES_MAX: usize = 256 << 20;
 
-/// Identities that one connection may show. Reached: the next auth packet fails.
-pub const IDENTITIES_MAX: usize = 1_024;
+/// Identities that one connection may show: each ACL check compares them with every entry. Reached: the next auth packet
+/// fails.
+pub const IDENTITIES_MAX: usize = 64;
+
+/// One of them. Above: its auth packet fails.
+pub const IDENTITY_BYTES_MAX: usize = 4 << 10;
+
+/// One ACL list, its `auth` entries replaced by what the connection has shown. Above: InvalidACL.
+pub const ACL_BYTES_MAX: usize = 4 << 20;
+
+/// The operations of one multi as logged: a short request can name the same long list often. Above: InvalidACL.
+pub const MULTI_BYTES_MAX: usize = 128 << 20;
+
+/// Paths that a closeSession lists. Above, it lists none, as in logs before 3.6, and apply looks them up.
+pub const CLOSE_SESSION_BYTES_MAX: usize = 1 << 20;
 
 /// Connections of one server, whatever `maxCnxns` says: the slot table of the I/O room. Reached: close at accept.
 pub const CONNECTIONS_MAX: usize = 1 << 20;

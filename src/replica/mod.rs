@@ -422,6 +422,10 @@ impl Replica {
 
     fn expire_sessions(&mut self) {
         for session in self.sessions.expired(self.now.instant) {
+            if self.is_full() {
+                // The rest is reported again a tick later.
+                break;
+            }
             tracing::info!(%session, "session expired");
             let origin = Origin { to: None, opcode: Opcode::CloseSession };
             self.propose(origin, session, 0, &[], &[], &mut vec![]);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::base::{ConnectionId, Zxid, limits};
-use crate::messages::{Client, Request};
+use crate::messages::{Client, Identity, Request};
 use crate::tree::Reading;
 use crate::wire::client::header::{encode_bare_reply, encode_reply};
 use crate::wire::client::{
@@ -194,6 +194,7 @@ impl State {
                 if connection.pending.is_empty() {
                     let identities = connection.identities.clone();
                     let mut output = std::mem::take(&mut connection.output);
+                    let before = output.len();
                     let budget = limits::TURN_BUDGET;
                     let read = Read {
                         connection: id,
@@ -207,6 +208,7 @@ impl State {
                     };
                     let answered = reads::answer(&read, reading, version, &mut self.watches, &mut output);
                     if let Some(connection) = self.connection(id) {
+                        connection.large = connection.large.max(output.len() - before);
                         connection.output = output;
                     }
                     if answered == Answered::Whole {
@@ -279,10 +281,13 @@ impl State {
         let ip = ip.expect("every connection begins with its address").clone();
         let shown = auth::authenticate(packet, &ip, super_digest.as_deref());
         let room = limits::IDENTITIES_MAX.saturating_sub(connection.identities.len());
-        let Some(shown) = shown.filter(|shown| shown.len() <= room) else {
+        let fits = |shown: &Vec<Identity>| {
+            shown.len() <= room && shown.iter().all(|shown| shown.id.len() <= limits::IDENTITY_BYTES_MAX)
+        };
+        let Some(shown) = shown.filter(fits) else {
             tracing::warn!(
                 address = %connection.address, scheme = ?packet.scheme,
-                "closing a connection: its auth packet has an unknown scheme, or one too many"
+                "closing a connection: its auth packet has an unknown scheme, or is too long, or one too many"
             );
             encode_bare_reply(&mut connection.output, xid, Zxid::ZERO, ErrorCode::AuthFailed);
             return self.begin_close(id);
@@ -360,9 +365,7 @@ impl State {
                     let before = output.len();
                     let answered = reads::answer(&read, reading, version, &mut self.watches, &mut output);
                     if let Some(connection) = self.connection(id) {
-                        if at_once {
-                            connection.large = connection.large.max(output.len() - before);
-                        }
+                        connection.large = connection.large.max(output.len() - before);
                         connection.output = output;
                     }
                     if answered != Answered::Whole {

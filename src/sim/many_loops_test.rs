@@ -28,9 +28,7 @@ fn server() -> Server {
         tick: TICK,
         session_timeout_min: TICK * 2,
         session_timeout_max: TICK * 20,
-        extended_types: true,
-        skip_acl: false,
-        enforce_quota: false,
+        rules: crate::tree::Rules { extended_types: true, ..crate::tree::Rules::default() },
         containers: replica::ContainerSettings {
             check_interval: Duration::from_secs(60),
             per_minute: 10_000,

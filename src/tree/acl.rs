@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::base::limits;
 use crate::messages::Identity;
 use crate::wire::{AclList, ErrorCode, OwnedAcl, Text};
 
@@ -35,6 +36,7 @@ pub fn normalise(list: AclList<'_>, identities: &[Identity]) -> Result<Vec<Owned
     }
     trip_over_nulls(list)?;
     let mut result: Vec<OwnedAcl> = vec![];
+    let mut bytes = 0;
     // Not by comparing each with all: a list may have tens of thousands of entries.
     let mut seen = BTreeSet::new();
     for entry in list.iter().filter(|entry| seen.insert((entry.perms, entry.scheme, entry.id))) {
@@ -45,6 +47,10 @@ pub fn normalise(list: AclList<'_>, identities: &[Identity]) -> Result<Vec<Owned
             let shown = identities.iter().filter(|shown| !matches!(shown.scheme.as_str(), "ip" | "super"));
             result.extend(shown.map(|shown| OwnedAcl::new(entry.perms, &shown.scheme, &shown.id)));
             if result.len() == before {
+                return Err(ErrorCode::InvalidACL);
+            }
+            bytes += result[before..].iter().map(|shown| shown.scheme.len() + shown.id.len()).sum::<usize>();
+            if bytes > limits::ACL_BYTES_MAX {
                 return Err(ErrorCode::InvalidACL);
             }
             continue;

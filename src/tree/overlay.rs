@@ -242,7 +242,7 @@ impl Overlay {
             Txn::SetData(set) | Txn::Reconfig(set) => self.settle(zxid, set.path.as_bytes()),
             Txn::SetAcl(set) => self.settle(zxid, set.path.as_bytes()),
             Txn::CloseSession(paths) => {
-                if paths.is_some_and(|paths| paths.len() > self.table.len()) {
+                if paths.is_none_or(|paths| paths.len() > self.table.len()) {
                     // The shorter way round: what no later transaction touches is settled, whichever path it is.
                     self.table.retain(|entry| entry.last > zxid);
                 } else {

@@ -4,7 +4,7 @@
 //! and not yet applied. The order of checks is ZooKeeper's (client-protocol.md §9): the first that fails wins.
 //! Tested: prep_test.rs, tests/model.rs, tests/conformance, the simulator's model.
 
-use crate::base::{Path, SessionId, Zxid, parent as parent_of};
+use crate::base::{Path, SessionId, Zxid, limits, parent as parent_of};
 use crate::messages::{AclRef, Client, Identity};
 use crate::wire::acl::perms;
 use crate::wire::client::{
@@ -309,6 +309,9 @@ impl View<'_> {
         self.sessions.mark_closing(write.session);
         let paths: Vec<Path> = self.overlay.ephemerals_of(self.store, write.session);
         self.overlay.close(self.store, zxid, write.session, &paths);
+        if paths.iter().map(|path| path.bytes().len() + 4).sum::<usize>() > limits::CLOSE_SESSION_BYTES_MAX {
+            return Ok(Txn::CloseSession(None));
+        }
         scratch.paths.clear();
         crate::wire::jute::encode_vector(
             &mut scratch.paths,

@@ -76,6 +76,37 @@ fn half_a_frame_does_not_outlive_its_session() {
     bystander.lives();
 }
 
+/// An ACL entry `auth` stands for all that its connection has shown: few short requests must not make gigabytes of that.
+#[test]
+fn what_a_connection_shows_is_bounded() {
+    let _alone = alone();
+    let server = Server::start();
+    let mut bystander = Bystander::new(&server);
+    let auth = |client: &mut Client, user: &str| {
+        let auth = AuthPacket { auth_type: 0, scheme: Some("digest".into()), auth: Some(user.as_bytes()) };
+        let mut body = Vec::new();
+        auth.encode(&mut body);
+        client.send_raw(-4, Opcode::Auth.code(), &body);
+        client.next_reply().err
+    };
+    let mut long = Client::connect(&server);
+    assert_eq!(auth(&mut long, &"u".repeat(100_000)), ErrorCode::AuthFailed.code());
+    long.assert_closed();
+
+    let mut client = Client::connect(&server);
+    for user in 0..40 {
+        assert_eq!(auth(&mut client, &format!("{user}{}:pw", "u".repeat(3_000))), 0);
+    }
+    let entry = |perms| OwnedAcl::new(perms, "auth", "");
+    let many: Vec<OwnedAcl> = (0..200).map(entry).collect();
+    let mut acl = Vec::new();
+    encode_vector(&mut acl, many.iter().map(OwnedAcl::as_acl));
+    let acl = AclList::parse(&acl).expect("a list");
+    let request = CreateRequest { path: "/many".into(), data: None, acl: Some(acl), flags: PERSISTENT };
+    assert_eq!(client.call(Opcode::Create, &request).err, ErrorCode::InvalidACL.code());
+    bystander.lives();
+}
+
 #[test]
 fn noise_from_two_thousand_connections_harms_nobody() {
     let _alone = alone();

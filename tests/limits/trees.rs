@@ -38,6 +38,25 @@ fn a_session_with_100_000_ephemerals_closes() {
     assert_eq!(after.children("/p3", false), Ok(vec![]));
 }
 
+/// A closeSession that listed them all would be larger than any record of the log.
+#[test]
+fn a_session_with_long_paths_closes_and_stays_closed() {
+    let _alone = alone();
+    let mut server = Server::start();
+    let mut bystander = Bystander::new(&server);
+    let mut owner = Client::connect(&server);
+    let long = "n".repeat(200_000);
+    for number in 0..30 {
+        owner.create(&format!("/{number:02}{long}"), b"", EPHEMERAL);
+    }
+    owner.close();
+    bystander.lives();
+    assert_eq!(bystander.0.stat("/").num_children, 2);
+    server.kill();
+    server.restart();
+    assert_eq!(Client::connect(&server).stat("/").num_children, 2);
+}
+
 #[test]
 fn a_million_children_of_one_node_are_listed_and_outlive_a_restart() {
     const CHILDREN: usize = 1_000_000;
