@@ -15,6 +15,8 @@ mod support;
 
 #[path = "differential/body.rs"]
 mod body;
+#[path = "differential/capture.rs"]
+mod capture;
 #[path = "differential/compare.rs"]
 mod compare;
 #[path = "differential/generator.rs"]
@@ -45,7 +47,7 @@ use groups::{Groups, Profile};
 use run::{Options, Tally};
 
 const USAGE: &str = "usage: differential [--seed N] [--profile plain|extended|skipacl] [--groups LIST] [--shards N] \
-    [--episodes COUNT | --episode N [--only INDEX,…] [--apart]] [--faults COUNT] [--hours N]";
+    [--episodes COUNT | --episode N [--only INDEX,…] [--apart]] [--faults COUNT] [--hours N] | --capture";
 
 /// What main's Ringkeeper is held to.
 const GROUPS_DEFAULT: &str = "all";
@@ -69,6 +71,7 @@ fn number(flag: &str, text: Option<String>) -> Result<u64, String> {
 struct Arguments {
     options: Options,
     hours: u64,
+    capture: bool,
     /// Nothing was said: the runs of `cargo test`.
     none: bool,
 }
@@ -78,6 +81,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
     let mut options = Options::new(1, Profile::Plain, 1, 60, groups);
     let mut hours = 0;
     let mut none = true;
+    let mut capture = false;
     while let Some(flag) = arguments.next() {
         let flag = flag.as_str();
         // What `cargo test` passes to every test of a package.
@@ -104,6 +108,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
                 options.only = Some(indices?);
             }
             "--apart" => options.apart = true,
+            "--capture" => capture = true,
             "--faults" => options.faults_max = number(flag, arguments.next())? as usize,
             "--hours" => hours = number(flag, arguments.next())?,
             other => return Err(format!("{other:?} is not known\n{USAGE}")),
@@ -112,7 +117,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
     if options.only.is_some() && options.episodes.end - options.episodes.start != 1 {
         return Err("--only goes with --episode".to_owned());
     }
-    Ok(Arguments { options, hours, none })
+    Ok(Arguments { options, hours, capture, none })
 }
 
 /// The canary and the runs of `cargo test`.
@@ -162,6 +167,16 @@ fn main() -> ExitCode {
             return ExitCode::from(64);
         }
     };
+    if arguments.capture {
+        match capture::capture() {
+            Ok(path) => println!("{path} is written"),
+            Err(text) => {
+                eprintln!("{text}");
+                return ExitCode::from(69);
+            }
+        }
+        return ExitCode::SUCCESS;
+    }
     let start = Instant::now();
     let result = match (arguments.none, arguments.hours) {
         (true, _) => all(),

@@ -9,6 +9,7 @@ use sha1::{Digest, Sha1};
 
 use crate::messages::Identity;
 use crate::wire::client::AuthPacket;
+use crate::wire::java_text;
 
 /// The identities that this packet adds. `None`: the scheme is unknown, or null; the answer is AuthFailed.
 pub fn authenticate(
@@ -20,7 +21,7 @@ pub fn authenticate(
         b"ip" => Some(vec![ip.clone()]),
         b"digest" => {
             // Java reads the bytes as text first: what is malformed becomes U+FFFD, and that is what is hashed.
-            let shown = String::from_utf8_lossy(packet.auth?);
+            let shown = java_text::read(packet.auth?);
             let id = digest(&shown);
             let mut identities = vec![];
             if super_digest.is_some_and(|right| is_same(right, &id)) {

@@ -6,10 +6,12 @@ use crate::base::{Zxid, limits};
 use crate::tree::Reading;
 use crate::wire::acl::perms;
 use crate::wire::client::header::{begin_reply, end_reply};
-use crate::wire::client::multi::{encode_end, encode_result_header};
-use crate::wire::client::{MultiReadOp, MultiReadRequest, MultiRequest, MultiResult};
-use crate::wire::jute::Encode;
-use crate::wire::{ErrorCode, Opcode};
+use crate::wire::client::multi::{MultiHeader, encode_end, encode_result_header};
+use crate::wire::client::{
+    GetChildrenRequest, GetDataRequest, MultiReadOp, MultiReadRequest, MultiRequest, MultiResult,
+};
+use crate::wire::jute::{DecodeError, Encode, Reason};
+use crate::wire::{Decode, ErrorCode, Opcode, Reader, Text};
 
 use super::reads::{Answered, Read, check, decode, encode_children};
 
@@ -21,7 +23,7 @@ pub fn answer(
 ) -> Result<Answered, ErrorCode> {
     let request: MultiReadRequest = match decode(read.body) {
         Ok(request) => request,
-        Err(error) => return malformed(read, at, out, error),
+        Err(_) => return malformed(read, reading, at, out),
     };
     let reply = begin_reply(out, read.xid, at, ErrorCode::Ok);
     let mut used = 0;
@@ -40,16 +42,54 @@ pub fn answer(
     Ok(Answered::Whole)
 }
 
-/// A list of writes can be decoded, and ZooKeeper 3.9 finds out at the first of them: its error has the results so far for
-/// a body, which is the terminator alone (`FinalRequestProcessor.java`).
-fn malformed(read: &Read<'_>, at: Zxid, out: &mut Vec<u8>, error: ErrorCode) -> Result<Answered, ErrorCode> {
-    if decode::<MultiRequest<'_>>(read.body).is_ok() {
-        let reply = begin_reply(out, read.xid, at, error);
-        encode_end(out);
-        end_reply(out, reply);
-        return Ok(Answered::Whole);
+/// ZooKeeper 3.9 finds some faults only while it answers. Then its error has the results so far for a body
+/// (`FinalRequestProcessor.java`): none before a list of writes, some before a null path. Not here for what is long: that is only
+/// an error.
+fn malformed(
+    read: &Read<'_>,
+    reading: &Reading<'_>,
+    at: Zxid,
+    out: &mut Vec<u8>,
+) -> Result<Answered, ErrorCode> {
+    let before = if decode::<MultiRequest<'_>>(read.body).is_ok() {
+        vec![]
+    } else {
+        reads_before_null(read.body).map_err(|_| ErrorCode::MarshallingError)?
+    };
+    if before.iter().map(|op| cost(op, reading, at)).sum::<usize>() > read.budget {
+        return Err(ErrorCode::MarshallingError);
     }
-    Err(error)
+    let reply = begin_reply(out, read.xid, at, ErrorCode::MarshallingError);
+    for op in &before {
+        if result(op, read, reading, at, out, reply).is_err() {
+            return Ok(Answered::TooLarge);
+        }
+    }
+    encode_end(out);
+    end_reply(out, reply);
+    Ok(Answered::Whole)
+}
+
+/// The operations before the first that has a null path, if there is nothing else to object to.
+fn reads_before_null(body: &[u8]) -> Result<Vec<MultiReadOp<'_>>, DecodeError> {
+    let mut reader = Reader::new(body);
+    let mut ops = vec![];
+    loop {
+        let header = MultiHeader::decode(&mut reader)?;
+        if header.done {
+            return Ok(ops.into_iter().map_while(|op| op).collect());
+        }
+        let opcode = Opcode::from_i32(header.kind);
+        if !matches!(opcode, Some(Opcode::GetData | Opcode::GetChildren)) {
+            return Err(reader.error(Reason::UnknownType(header.kind)));
+        }
+        let path = Option::<Text<'_>>::decode(&mut reader)?;
+        let watch = reader.bool()?;
+        ops.push(path.map(|path| match opcode {
+            Some(Opcode::GetData) => MultiReadOp::GetData(GetDataRequest { path, watch }),
+            _ => MultiReadOp::GetChildren(GetChildrenRequest { path, watch }),
+        }));
+    }
 }
 
 /// In children listed, with the lookup as one, and a kilobyte of data as one.

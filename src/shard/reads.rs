@@ -12,8 +12,8 @@ use crate::wire::client::{
     ClientInfo, ExistsRequest, ExistsResponse, GetAclRequest, GetAllChildrenNumberRequest,
     GetAllChildrenNumberResponse, GetChildrenRequest, GetDataRequest, GetDataResponse,
 };
-use crate::wire::jute::{Encode, VectorWriter, encode_vector};
-use crate::wire::{Decode, ErrorCode, Opcode, OwnedAcl, Reader, Text};
+use crate::wire::jute::{Encode, VectorWriter, encode_bytes, encode_vector};
+use crate::wire::{Decode, ErrorCode, Opcode, OwnedAcl, Reader, Text, java_text};
 
 use super::watches::{Modes, Table, Watches};
 use super::{auth, multi_read, watch_requests};
@@ -249,7 +249,7 @@ fn set_watches(
 ) -> Result<Answered, ErrorCode> {
     let request = watch_requests::decode_set_watches(read.opcode, read.body)?;
     let piece = (read.done, read.budget);
-    let left = watch_requests::set_watches(&request, read.connection, piece, (reading, at), watches, out);
+    let left = watch_requests::set_watches(&request, read.connection, piece, (reading, at), watches, out)?;
     if let Some(done) = left {
         return Ok(Answered::Partly(done));
     }
@@ -260,13 +260,13 @@ fn set_watches(
 /// Who the connection has shown to be: a digest by its user, and schemes without a provider without a name.
 fn who_am_i(read: &Read<'_>, at: Zxid, out: &mut Vec<u8>) {
     let reply = begin_reply(out, read.xid, at, ErrorCode::Ok);
-    encode_vector(
-        out,
-        read.identities.iter().map(|identity| ClientInfo {
-            auth_scheme: Text::from(identity.scheme.as_str()),
-            user: Text::from(auth::user(identity)),
-        }),
-    );
+    let mut infos = VectorWriter::begin(out);
+    for identity in read.identities {
+        let user = java_text::write(auth::user(identity));
+        let auth_scheme = Text::from(identity.scheme.as_str());
+        infos.push(out, &ClientInfo { auth_scheme, user: Text::from_bytes(&user) });
+    }
+    infos.end(out);
     end_reply(out, reply);
 }
 
@@ -278,11 +278,22 @@ fn get_acl(read: &Read<'_>, reading: &Reading<'_>, at: Zxid, out: &mut Vec<u8>) 
     let reply = begin_reply(out, read.xid, at, ErrorCode::Ok);
     match node.acl_entries() {
         None => encode_vector(out, [OwnedAcl::new(perms::ALL, "world", "anyone")]),
-        Some(entries) => encode_vector(out, entries.iter().map(|entry| shown(entry, sees_hashes))),
+        Some(entries) => encode_vector(out, entries.iter().map(|entry| Shown(shown(entry, sees_hashes)))),
     }
     node.stat().encode(out);
     end_reply(out, reply);
     Ok(())
+}
+
+/// An entry as Java writes it.
+struct Shown(OwnedAcl);
+
+impl Encode for Shown {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.perms.encode(out);
+        encode_bytes(out, &java_text::write(&self.0.scheme));
+        encode_bytes(out, &java_text::write(&self.0.id));
+    }
 }
 
 /// Without ADMIN a digest id shows its user and `x`.

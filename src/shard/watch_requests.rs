@@ -6,11 +6,11 @@ use crate::base::{ConnectionId, Zxid};
 use crate::tree::Reading;
 use crate::wire::client::header::{encode_bare_reply, encode_reply};
 use crate::wire::client::watch::encode_notification;
-use crate::wire::client::{AddWatchMode, ErrorResponse, EventType, SetWatches2, WatcherType};
+use crate::wire::client::{AddWatchMode, ErrorResponse, EventType, WatcherType};
 use crate::wire::vector::Vector;
-use crate::wire::{Decode, ErrorCode, Opcode, Reader, Text};
+use crate::wire::{Decode, DecodeError, ErrorCode, Opcode, Reader, Text, java_text};
 
-use super::reads::{Read, decode};
+use super::reads::Read;
 use super::watches::{Modes, Table, Watches};
 
 /// Events that setWatches makes up belong to no transaction.
@@ -88,21 +88,28 @@ fn done_if(found: bool, read: &Read<'_>, at: Zxid, out: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
+/// A list of setWatches as it came. ZooKeeper goes through the lists until it trips over a null.
+type List<'a> = Option<Vector<'a, Option<Text<'a>>>>;
+
 /// Either of the two records, with the last two lists empty in the older one.
-pub fn decode_set_watches<'a>(opcode: Opcode, body: &'a [u8]) -> Result<SetWatches2<'a>, ErrorCode> {
-    if opcode == Opcode::SetWatches2 {
-        return decode(body);
-    }
-    let crate::wire::client::SetWatches { relative_zxid, data_watches, exist_watches, child_watches } =
-        decode(body)?;
-    Ok(SetWatches2 {
-        relative_zxid,
-        data_watches,
-        exist_watches,
-        child_watches,
-        persistent_watches: Vector::EMPTY,
-        persistent_recursive_watches: Vector::EMPTY,
-    })
+#[derive(Clone, Copy, Debug)]
+pub struct Lists<'a> {
+    relative_zxid: Zxid,
+    lists: [List<'a>; 5],
+}
+
+pub fn decode_set_watches<'a>(opcode: Opcode, body: &'a [u8]) -> Result<Lists<'a>, ErrorCode> {
+    let count = if opcode == Opcode::SetWatches2 { 5 } else { 3 };
+    let mut reader = Reader::new(body);
+    let mut decode = || -> Result<Lists<'a>, DecodeError> {
+        let relative_zxid = Zxid::decode(&mut reader)?;
+        let mut lists = [Some(Vector::EMPTY); 5];
+        for list in &mut lists[..count] {
+            *list = List::decode(&mut reader)?;
+        }
+        Ok(Lists { relative_zxid, lists })
+    };
+    decode().map_err(|_| ErrorCode::MarshallingError)
 }
 
 /// The lists in the order in which they are gone through.
@@ -115,29 +122,33 @@ enum Kind {
     Recursive,
 }
 
-/// Paths with what was watched there.
-fn paths<'a>(request: &SetWatches2<'a>) -> impl Iterator<Item = (Kind, Text<'a>)> {
-    let of = |kind, list: Vector<'a, Text<'a>>| list.iter().map(move |path| (kind, path));
-    of(Kind::Data, request.data_watches)
-        .chain(of(Kind::Exist, request.exist_watches))
-        .chain(of(Kind::Child, request.child_watches))
-        .chain(of(Kind::Persistent, request.persistent_watches))
-        .chain(of(Kind::Recursive, request.persistent_recursive_watches))
+const KINDS: [Kind; 5] = [Kind::Data, Kind::Exist, Kind::Child, Kind::Persistent, Kind::Recursive];
+
+/// Paths with what was watched there; `None` for a null that ZooKeeper trips over. Persistent watches on null it registers.
+fn paths<'a>(request: &Lists<'a>) -> impl Iterator<Item = Option<(Kind, Text<'a>)>> {
+    KINDS.into_iter().zip(request.lists).flat_map(|(kind, list)| {
+        let null = list.is_none().then_some(None);
+        let takes_null = matches!(kind, Kind::Persistent | Kind::Recursive);
+        let paths = list.into_iter().flat_map(|list| list.iter());
+        let paths = paths.map(move |path| path.or(takes_null.then_some(Text::from_bytes(NULL_PATH))));
+        null.into_iter().chain(paths.map(move |path| path.map(|path| (kind, path))))
+    })
 }
 
 /// Goes through at most `budget` paths from number `from` on: registers, or says what happened meanwhile. Returns where
-/// to go on, or `None` at the end.
+/// to go on, or `None` at the end. At a null it is MarshallingError, and what came before stays done.
 pub fn set_watches(
-    request: &SetWatches2<'_>,
+    request: &Lists<'_>,
     connection: ConnectionId,
     (from, budget): (usize, usize),
     (reading, at): (&Reading<'_>, Zxid),
     watches: &mut Watches,
     out: &mut Vec<u8>,
-) -> Option<usize> {
+) -> Result<Option<usize>, ErrorCode> {
     let since = request.relative_zxid.0;
     let mut todo = paths(request).skip(from);
-    for (kind, text) in todo.by_ref().take(budget) {
+    for path in todo.by_ref().take(budget) {
+        let (kind, text) = path.ok_or(ErrorCode::MarshallingError)?;
         let path = text.as_bytes();
         let node = reading.node(path, at);
         let shared = node.map(|node| &node.path);
@@ -149,7 +160,10 @@ pub fn set_watches(
             _ => None,
         };
         match (event, kind) {
-            (Some(event), _) => encode_notification(out, NO_ZXID, event, text),
+            (Some(event), _) => {
+                let echo = java_text::echo(path);
+                encode_notification(out, NO_ZXID, event, Text::from_bytes(&echo));
+            }
             (None, Kind::Data | Kind::Exist) => {
                 watches.add(Table::Data, path, shared, connection, Modes::STANDARD);
             }
@@ -158,5 +172,5 @@ pub fn set_watches(
             (None, Kind::Recursive) => watches.add_lasting(path, shared, connection, true),
         }
     }
-    todo.next().map(|_| from + budget)
+    Ok(todo.next().map(|_| from + budget))
 }

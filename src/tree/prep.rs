@@ -72,16 +72,43 @@ pub(super) struct Creation<'t> {
     request: CreateRequest<'t>,
     /// -1 unless it is a createTTL.
     ttl: i64,
+    /// ZooKeeper trips over a null path behind the checks of flags and session: MarshallingError then.
+    null_path: bool,
 }
 
 impl<'t> Creation<'t> {
     pub fn new(opcode: Opcode, request: CreateRequest<'t>) -> Creation<'t> {
-        Creation { opcode, request, ttl: -1 }
+        Creation { opcode, request, ttl: -1, null_path: false }
     }
 
     pub fn with_ttl(request: CreateTtlRequest<'t>) -> Creation<'t> {
         let CreateTtlRequest { path, data, acl, flags, ttl } = request;
-        Creation { opcode: Opcode::CreateTtl, request: CreateRequest { path, data, acl, flags }, ttl }
+        Creation {
+            opcode: Opcode::CreateTtl,
+            request: CreateRequest { path, data, acl, flags },
+            ttl,
+            null_path: false,
+        }
+    }
+
+    /// The body of a create that is not part of a multi.
+    fn decode(opcode: Opcode, body: &'t [u8]) -> Result<Creation<'t>, ErrorCode> {
+        let null_path = Reader::new(body).null();
+        if !null_path {
+            return match opcode {
+                Opcode::CreateTtl => Ok(Creation::with_ttl(decode(body)?)),
+                _ => Ok(Creation::new(opcode, decode(body)?)),
+            };
+        }
+        let mut reader = Reader::new(body);
+        let mut decode = || -> Result<Creation<'t>, DecodeError> {
+            Option::<Text<'_>>::decode(&mut reader)?;
+            let (path, data) = (Text::default(), Decode::decode(&mut reader)?);
+            let (acl, flags) = (Decode::decode(&mut reader)?, reader.i32()?);
+            let ttl = if opcode == Opcode::CreateTtl { reader.i64()? } else { -1 };
+            Ok(Creation { opcode, request: CreateRequest { path, data, acl, flags }, ttl, null_path })
+        };
+        decode().map_err(|_| ErrorCode::MarshallingError)
     }
 }
 
@@ -94,12 +121,8 @@ impl View<'_> {
         scratch: &'a mut Scratch,
     ) -> Result<Txn<'a>, ErrorCode> {
         match write.opcode {
-            Opcode::Create | Opcode::Create2 | Opcode::CreateContainer => {
-                let creation = Creation::new(write.opcode, decode(write.body)?);
-                self.create_node(zxid, write, creation, &mut scratch.path, &mut scratch.acl)
-            }
-            Opcode::CreateTtl => {
-                let creation = Creation::with_ttl(decode(write.body)?);
+            Opcode::Create | Opcode::Create2 | Opcode::CreateContainer | Opcode::CreateTtl => {
+                let creation = Creation::decode(write.opcode, write.body)?;
                 self.create_node(zxid, write, creation, &mut scratch.path, &mut scratch.acl)
             }
             Opcode::Delete => self.delete_node(zxid, write, decode(write.body)?),
@@ -124,7 +147,7 @@ impl View<'_> {
         path_room: &'t mut Vec<u8>,
         acl_room: &'t mut Vec<u8>,
     ) -> Result<Txn<'t>, ErrorCode> {
-        let Creation { opcode, request, ttl } = creation;
+        let Creation { opcode, request, ttl, null_path } = creation;
         let path = request.path.as_bytes();
         let flags = Flags::of(request.flags)?;
         if flags.ttl && !self.rules.extended_types {
@@ -141,6 +164,9 @@ impl View<'_> {
             _ => 0,
         };
         self.check_session(write, flags.ephemeral)?;
+        if null_path {
+            return Err(ErrorCode::MarshallingError);
+        }
         let parent_path = writable_parent(path)?;
         let acl = self.normalise(request.acl, write.identities)?;
         let parent = self.overlay.state(self.store, parent_path).ok_or(ErrorCode::NoNode)?;

@@ -40,7 +40,14 @@ fn create_checks_in_javas_order() {
         p.propose(session, Opcode::Create, &create_body(path, acl, flags)).expect_err("a fault in it")
     };
     let null_path = [&NULL[..], &create_body("", OPEN, 7)[4..]].concat();
-    assert_eq!(p.propose(NOBODY, Opcode::Create, &null_path), Err(MarshallingError));
+    assert_eq!(
+        p.propose(NOBODY, Opcode::Create, &null_path),
+        Err(BadArguments),
+        "flags come before the path"
+    );
+    assert_eq!(p.propose(1, Opcode::Create, &null_path[..null_path.len() - 1]), Err(MarshallingError));
+    let null_path = [&NULL[..], &create_body("", OPEN, 0)[4..]].concat();
+    assert_eq!(p.propose(1, Opcode::Create, &null_path), Err(MarshallingError));
     let cut = &create_body("/b", OPEN, 0)[..20];
     assert_eq!(p.propose(1, Opcode::Create, cut), Err(MarshallingError));
     for flags in [-1, 7, i32::MIN] {

@@ -3,6 +3,9 @@
 use ringkeeper::base::Prng;
 use ringkeeper::wire::Encode;
 
+/// Stands for a null where a path is drawn.
+pub const NULL_PATH: &[u8] = b"\0null";
+
 /// An ACL entry that may hold nulls.
 pub type Entry = (i32, Option<String>, Option<String>);
 
@@ -27,6 +30,11 @@ impl Body {
     pub fn byte(mut self, value: u8) -> Body {
         self.bytes.push(value);
         self
+    }
+
+    /// A path, or null for [`NULL_PATH`].
+    pub fn path(self, path: &[u8]) -> Body {
+        self.stretch(Some(path).filter(|path| *path != NULL_PATH))
     }
 
     /// A string or a buffer.
@@ -56,7 +64,7 @@ impl Body {
     pub fn strings(self, strings: &[Vec<u8>]) -> Body {
         let mut body = self.count(i32::try_from(strings.len()).expect("lists are short"));
         for string in strings {
-            body = body.stretch(Some(string));
+            body = body.path(string);
         }
         body
     }

@@ -170,7 +170,16 @@ impl Generator<'_> {
         let connect = Connect {
             wanted,
             protocol_version: self.values.one(&[0, 0, 0, 1, -1]),
-            timeout_ms: self.values.one(&[600_000, 600_000, 10_000, 0, -1, i32::MAX, i32::MIN, 350_000]),
+            timeout_ms: self.values.one(&[
+                40_000_000,
+                40_000_000,
+                10_000,
+                0,
+                -1,
+                i32::MAX,
+                i32::MIN,
+                50_000_001,
+            ]),
             last_zxid_seen: self.values.one(&[
                 Moment::Zero,
                 Moment::Zero,

@@ -57,7 +57,7 @@ impl Connect {
         Connect {
             wanted,
             protocol_version: 0,
-            timeout_ms: 600_000,
+            timeout_ms: 40_000_000,
             last_zxid_seen: Moment::Zero,
             read_only: Some(false),
             trailing: 0,
@@ -126,11 +126,15 @@ impl Item {
 /// The beginning of bytes in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     const SHOWN: usize = 400;
-    let mut text: String = bytes.iter().take(SHOWN).map(|byte| format!("{byte:02x}")).collect();
+    let mut text = hex_of_all(&bytes[..bytes.len().min(SHOWN)]);
     if bytes.len() > SHOWN {
         text.push_str(&format!("… ({} bytes)", bytes.len()));
     }
     text
+}
+
+pub fn hex_of_all(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Long debug output (a path of a megabyte) is cut.

@@ -242,7 +242,8 @@ impl Normal {
         out[4..12].copy_from_slice(&zxid.to_be_bytes());
         if let Some(opcode) = opcode
             && header.xid != -1
-            && header.err == 0
+            // An error has no body; but a multiRead with a null path has one.
+            && (header.err == 0 || opcode == Opcode::MultiRead)
         {
             let _rest_is_compared_as_it_is = Walk { bytes: &mut out, at: HEADER_BYTES }.reply(opcode, self);
         }

@@ -113,7 +113,7 @@ fn plain(values: &mut Values, plan: &Plan, opcode: Opcode, body: Body, in_multi:
             };
             // A list without one bad operation now and then is rare otherwise.
             let flags = if in_multi && values.percent(70) { flags & 3 } else { flags };
-            body.stretch(Some(&path)).stretch(data.as_deref()).acl(acl.as_deref()).int(flags)
+            body.path(&path).stretch(data.as_deref()).acl(acl.as_deref()).int(flags)
         }
         Opcode::CreateTtl => {
             let path = values.new_path();
@@ -125,18 +125,18 @@ fn plain(values: &mut Values, plan: &Plan, opcode: Opcode, body: Body, in_multi:
             let flags = values.one(&[5, 5, 5, 6, 6, 0, 1, 4, 7, -1]);
             // The request that kills ZooKeeper: no TTL flag and a negative ttl.
             let ttl = if matches!(flags, 5 | 6) { ttl } else { ttl.max(0) };
-            body.stretch(Some(&path)).stretch(data.as_deref()).acl(acl.as_deref()).int(flags).long(ttl)
+            body.path(&path).stretch(data.as_deref()).acl(acl.as_deref()).int(flags).long(ttl)
         }
         Opcode::Delete | Opcode::Check => {
             let path = values.path();
             // Nothing can be said about an episode without its root.
             let path = if path == ROOT.as_bytes() { b"/".to_vec() } else { path };
-            body.stretch(Some(&path)).int(values.version())
+            body.path(&path).int(values.version())
         }
         Opcode::SetData => {
             let path = values.path();
             let data = values.data();
-            body.stretch(Some(&path)).stretch(data.as_deref()).int(values.version())
+            body.path(&path).stretch(data.as_deref()).int(values.version())
         }
         Opcode::SetAcl => {
             let path = values.path();
@@ -146,22 +146,22 @@ fn plain(values: &mut Values, plan: &Plan, opcode: Opcode, body: Body, in_multi:
             let before = std::mem::replace(&mut values.closed_percent, closed);
             let acl = values.acl();
             values.closed_percent = before;
-            body.stretch(Some(&path)).acl(acl.as_deref()).int(values.version())
+            body.path(&path).acl(acl.as_deref()).int(values.version())
         }
         Opcode::Exists | Opcode::GetData | Opcode::GetChildren | Opcode::GetChildren2 => {
             let path = values.path();
-            body.stretch(Some(&path)).byte(watch(values))
+            body.path(&path).byte(watch(values))
         }
         Opcode::AddWatch => {
             let path = if values.percent(3) { b"/".to_vec() } else { values.path() };
             let mode = values.one(&[0, 0, 0, 1, 1, 1, 2, -1, i32::MAX]);
-            body.stretch(Some(&path)).int(mode)
+            body.path(&path).int(mode)
         }
         Opcode::RemoveWatches | Opcode::CheckWatches => {
             let path = values.path();
             let kind = values.one(&[1, 2, 3, 3, 4, 5, 0, 6, -1]);
             let kind = if plan.before_3_9 && matches!(kind, 4 | 5) { 3 } else { kind };
-            body.stretch(Some(&path)).int(kind)
+            body.path(&path).int(kind)
         }
         Opcode::GetEphemerals => match values.below(8) {
             0 => body.stretch(None),
@@ -173,13 +173,13 @@ fn plain(values: &mut Values, plan: &Plan, opcode: Opcode, body: Body, in_multi:
                 if values.percent(20) {
                     path.pop();
                 }
-                body.stretch(Some(&path))
+                body.path(&path)
             }
         },
         Opcode::Sync if values.percent(10) => body.stretch(None),
         Opcode::GetAcl | Opcode::Sync | Opcode::GetAllChildrenNumber => {
             let path = values.path();
-            body.stretch(Some(&path))
+            body.path(&path)
         }
         _ => body,
     }

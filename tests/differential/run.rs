@@ -178,6 +178,7 @@ struct Case {
     only: Vec<usize>,
     apart: bool,
     difference: Difference,
+    reproduced: bool,
 }
 
 /// Replays on servers of its own, each time below a new znode.
@@ -190,7 +191,8 @@ fn smallest(
 ) -> Result<Case, ExitCode> {
     let mut stage = Stage::new(options, tamper)?;
     stage.patience = IMPATIENCE;
-    let mut best = Case { only: only.clone(), apart: options.apart, difference: found.clone() };
+    let mut best =
+        Case { only: only.clone(), apart: options.apart, difference: found.clone(), reproduced: false };
     let mut unused = Tally::default();
     let mut failed = None;
     let mut shows = |only: &[usize], apart: bool| {
@@ -211,16 +213,19 @@ fn smallest(
     let mut kept = only[..=found.item.min(only.len() - 1)].to_vec();
     if shows(&kept, options.apart).is_none() {
         kept = only;
+        if shows(&kept, options.apart).is_none() {
+            return failed.map_or(Ok(best), Err);
+        }
     }
     let kept = shrink(kept, |kept| match shows(kept, options.apart) {
         Some(difference) => {
-            best = Case { only: kept.to_vec(), apart: options.apart, difference };
+            best = Case { only: kept.to_vec(), apart: options.apart, difference, reproduced: true };
             true
         }
         None => false,
     });
     if let Some(difference) = shows(&kept, true) {
-        best = Case { only: kept, apart: true, difference };
+        best = Case { only: kept, apart: true, difference, reproduced: true };
     }
     match failed {
         Some(code) => Err(code),
@@ -232,6 +237,11 @@ fn print_case(options: &Options, episode: u64, items: &[Item], case: &Case) {
     println!("FAILED difference  kind={:?}  ZooKeeper {}", case.difference.kind, version());
     println!("  {}", options.replay(episode, &case.only, case.apart));
     let shown = picked(items, &case.only, case.apart);
+    if !case.reproduced {
+        println!("  It did not show itself again in a replay: a matter of time, or of what was before.");
+        println!("  item {}: {}", case.difference.item, case.difference.text.replace('\n', "\n  "));
+        return;
+    }
     for (index, item) in case.only.iter().zip(&shown) {
         println!("  item {index}: {item}");
     }
@@ -261,7 +271,7 @@ pub fn run(options: &Options) -> Result<Tally, ExitCode> {
         tally.faults += 1;
         if kinds.insert(difference.kind.clone()) {
             let case = match options.only {
-                Some(_) => Case { only, apart: options.apart, difference },
+                Some(_) => Case { only, apart: options.apart, difference, reproduced: true },
                 None => smallest(options, &items, only, difference, None)?,
             };
             print_case(options, episode, &items, &case);

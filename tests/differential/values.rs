@@ -2,7 +2,7 @@
 
 use ringkeeper::base::Prng;
 
-use crate::body::Entry;
+use crate::body::{Entry, NULL_PATH};
 use crate::item::ROOT;
 
 pub struct Values {
@@ -100,6 +100,7 @@ impl Values {
     pub fn path(&mut self) -> Vec<u8> {
         match self.below(100) {
             0..88 => self.znode().into_bytes(),
+            88 if self.percent(50) => NULL_PATH.to_vec(),
             88..94 => self.one(SYSTEM_PATHS).as_bytes().to_vec(),
             94 => {
                 // Not UTF-8: alone, cut off, overlong, a surrogate.
@@ -120,7 +121,7 @@ impl Values {
 
     /// For creates: in more than half of them below what is likely there, and often sequential names' stems.
     pub fn new_path(&mut self) -> Vec<u8> {
-        if self.percent(5) { [self.znode().as_bytes(), b"/"].concat() } else { self.path() }
+        if self.percent(3) { [self.znode().as_bytes(), b"/"].concat() } else { self.path() }
     }
 
     pub fn data(&mut self) -> Option<Vec<u8>> {

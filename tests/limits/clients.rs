@@ -4,8 +4,9 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 
 use ringkeeper::base::Prng;
-use ringkeeper::wire::Opcode;
-use ringkeeper::wire::client::GetDataRequest;
+use ringkeeper::wire::client::{AuthPacket, CreateRequest, GetDataRequest};
+use ringkeeper::wire::jute::encode_vector;
+use ringkeeper::wire::{AclList, Decode, Encode, ErrorCode, Opcode, OwnedAcl};
 
 use crate::support::client::{Connect, PERSISTENT};
 use crate::support::{Client, Config, Message, Server, until};
