@@ -11,7 +11,8 @@ use crate::base::{SessionId, WallMillis, Zxid};
 use crate::wire::txn::{Txn, TxnHeader};
 use crate::wire::{Decode, ErrorCode, Reader, Text};
 
-use super::model::{Model, Operation, Outcome};
+use super::model::{Model, Outcome, Rules};
+use super::operation::Operation;
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Sent {
     pub operation: Operation,
     /// What any client had been told of by then.
     pub told: Zxid,
+    /// The digests that the connection had shown.
+    pub users: Vec<String>,
 }
 
 /// One logged transaction.
@@ -69,14 +72,17 @@ pub struct History {
     pub told: Zxid,
     /// Silence that makes an expiry plausible although the session was heard of a moment ago: news travel in batches.
     pub news_ns: u64,
+    /// Sessions that expired, and nodes that the reaper deleted.
+    pub expired: u64,
+    pub reaped: u64,
 }
 
 impl History {
-    pub fn new(news_ns: u64) -> History {
+    pub fn new(rules: Rules, news_ns: u64) -> History {
         let root =
             Record { session: SessionId::NONE, cxid: 0, payload: Bytes::new(), outcome: Outcome::Deleted };
         History {
-            model: Model::new(),
+            model: Model::new(rules),
             records: vec![root],
             sent: BTreeMap::new(),
             logged: BTreeMap::new(),
@@ -85,6 +91,8 @@ impl History {
             promised: Zxid::ZERO,
             told: Zxid::ZERO,
             news_ns,
+            expired: 0,
+            reaped: 0,
         }
     }
 
@@ -101,9 +109,9 @@ impl History {
         self.logged.get(&(session, cxid)).copied()
     }
 
-    pub fn on_sent(&mut self, session: SessionId, cxid: i32, operation: Operation) {
+    pub fn on_sent(&mut self, session: SessionId, cxid: i32, operation: Operation, users: Vec<String>) {
         let told = self.told;
-        self.sent.insert((session, cxid), Sent { operation, told });
+        self.sent.insert((session, cxid), Sent { operation, told, users });
     }
 
     /// A packet of this session was handed to the server.
@@ -205,7 +213,20 @@ impl History {
             }
             Txn::CloseSession(_) if cxid == 0 => {
                 self.check_expiry(zxid, session, now_ns)?;
-                self.model.decide(session, header.time, &Operation::CloseSession)
+                self.expired += 1;
+                self.model.decide(session, header.time, &Operation::CloseSession, &[])
+            }
+            Txn::DeleteContainer(delete) if session == SessionId::NONE && cxid == 0 => {
+                match self.model.reap(header.time, delete.path.as_bytes()) {
+                    Ok(outcome) => {
+                        self.reaped += 1;
+                        outcome
+                    }
+                    Err(why) => {
+                        let what = format!("{zxid} deletes {}: {why}", delete.path);
+                        return violation("containers and TTL nodes go in their time", what);
+                    }
+                }
             }
             _ => {
                 let Some(sent) = self.sent.get(&(session, cxid)) else {
@@ -229,10 +250,10 @@ impl History {
                         format!("xid {cxid} of {session} got {zxid}, sent after {} was told", sent.told),
                     );
                 }
-                let operation = sent.operation.clone();
+                let (operation, users) = (sent.operation.clone(), sent.users.clone());
                 self.logged.insert((session, cxid), zxid);
                 self.last_cxid.insert(session, cxid);
-                self.model.decide(session, header.time, &operation)
+                self.model.decide(session, header.time, &operation, &users)
             }
         };
         if let Err(why) = agrees(&txn, &outcome) {
@@ -323,9 +344,17 @@ fn agrees(txn: &Txn<'_>, outcome: &Outcome) -> Result<(), &'static str> {
             paths.len() == expected.len()
                 && paths.iter().map(Text::as_bytes).zip(expected).all(|(path, expected)| path == expected)
         }
-        (Txn::Create(create) | Txn::Create2(create), Outcome::Created { path, stat }) => {
+        (Txn::Create(create), Outcome::Created { path, stat, with_stat: false })
+        | (Txn::Create2(create), Outcome::Created { path, stat, with_stat: true }) => {
             create.path.as_bytes() == path && create.ephemeral == (stat.ephemeral_owner != SessionId::NONE)
         }
+        (Txn::CreateContainer(create), Outcome::Created { path, .. }) => create.path.as_bytes() == path,
+        (Txn::CreateTtl(create), Outcome::Created { path, .. }) => create.path.as_bytes() == path,
+        (Txn::Multi(txns), Outcome::Multi(outcomes)) => {
+            txns.len() == outcomes.len()
+                && txns.iter().zip(outcomes).all(|(txn, outcome)| agrees(&txn.0, outcome).is_ok())
+        }
+        (Txn::Check(_), Outcome::Checked) | (Txn::DeleteContainer(_), Outcome::Deleted) => true,
         (Txn::Delete(_), Outcome::Deleted) => true,
         (Txn::SetData(set), Outcome::Changed(stat)) => set.version == stat.version,
         (Txn::SetAcl(set), Outcome::Changed(stat)) => set.version == stat.aversion,

@@ -28,17 +28,22 @@
 //! Limits: one server; ACLs of world:anyone only; the classic operations. Tested: tests/sim, canaries included.
 
 mod actors;
+mod answers;
 mod audit;
 mod boot;
 mod client;
+mod decide;
 mod disk;
+mod encoding;
 mod faults;
 mod history;
+mod identity;
 mod life;
 mod many_loops;
 mod model;
 mod network;
 mod one_loop;
+mod operation;
 mod plan;
 mod run;
 mod server;
@@ -47,6 +52,7 @@ mod storage_events;
 mod stream;
 mod threads;
 mod trace;
+mod watching;
 mod wires;
 mod workload;
 mod world;

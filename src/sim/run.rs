@@ -85,6 +85,9 @@ impl World {
         self.until("sessions that nobody keeps expire, and work ends", |world| {
             world.is_answered(false) && world.only_kept_sessions() && !world.snapshot_thread.is_busy()
         })?;
+        self.until("containers and TTL nodes go in their time", |world| {
+            world.history.model.overdue(world.now.wall).next().is_none()
+        })?;
         self.phase = Phase::Still;
         self.steady = false;
         self.until("work ends", World::is_at_rest)?;
@@ -131,6 +134,9 @@ impl World {
         loop {
             for _ in 0..32 {
                 if !self.step()? {
+                    if done(self) {
+                        return Ok(());
+                    }
                     return Err(Stop::Stuck(stage, "nothing will ever happen again".into()));
                 }
             }
@@ -167,7 +173,10 @@ impl World {
         self.actors.iter().all(|actor| {
             let client = &actor.client;
             (client.state == State::Active || !all_active)
-                && client.outstanding.iter().all(|request| request.operation == super::model::Operation::Ping)
+                && client
+                    .outstanding
+                    .iter()
+                    .all(|request| request.operation == super::operation::Operation::Ping)
         })
     }
 
@@ -219,6 +228,7 @@ impl World {
         if let Process::Up(server) = &mut self.process {
             server.replica.finish(&mut commands);
         }
+        self.phase = Phase::Stopped;
         let last = self.history.last();
         for command in commands {
             self.on_log(command)?;

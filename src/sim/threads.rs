@@ -37,6 +37,9 @@ impl World {
     }
 
     pub(super) fn turn(&mut self, thread: usize, by_clock: bool) -> Checked {
+        if self.phase == Phase::Stopped {
+            return Ok(());
+        }
         // Another timer has taken its place.
         if by_clock && self.timers[thread] != Some(self.now_ns()) {
             return Ok(());
