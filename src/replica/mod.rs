@@ -421,7 +421,17 @@ impl Replica {
     }
 
     fn expire_sessions(&mut self) {
-        for session in self.sessions.expired(self.now.instant) {
+        let expired = self.sessions.expired(self.now.instant);
+        if expired.is_empty() {
+            return;
+        }
+        // Whoever came back and waits for our word of it, as the disk is slow, isn't silent: we are.
+        let coming_back = self.coming_back();
+        for session in expired {
+            if coming_back.contains(&session) {
+                self.sessions.touch(session, self.now.instant);
+                continue;
+            }
             if self.is_full() {
                 // The rest is reported again a tick later.
                 break;

@@ -170,6 +170,39 @@ fn whoever_is_heard_of_lives() {
     assert!(server.replica.sessions().contains(session));
 }
 
+/// Found by the simulator, seed 0x7d: the disk was slower than the session's timeout.
+#[test]
+fn whoever_came_back_and_waits_for_the_answer_does_not_expire() {
+    let mut server = start();
+    let session = server.open(1);
+    server.create(session, 1, 1, "/a", 0);
+    server.turn_end();
+    assert_eq!(server.connect(session, 2, Some(tree::password::of(session))), NOTHING, "behind the create");
+    for _ in 0..20 {
+        server.pass(TICK);
+        assert_eq!(server.step(Input::Wakeup), NOTHING);
+        assert_eq!(server.turn_end(), NOTHING, "nobody expires");
+    }
+    server.durable();
+    assert_eq!(
+        server.apply(),
+        [
+            "notify all at 2: Created /a; 1 xid 1: created /a;",
+            "publish 2",
+            "notify all at 2: 2 xid 0: session for 5000 ms; belongs to 2;",
+        ]
+    );
+    // From then on its silence counts.
+    server.pass(TICK * 2);
+    server.step(Input::Wakeup);
+    assert_eq!(server.settle(), NOTHING);
+    for _ in 0..4 {
+        server.pass(TICK);
+        server.step(Input::Wakeup);
+    }
+    assert_eq!(server.settle(), ["notify all at 3: ended;"]);
+}
+
 #[test]
 fn time_in_which_nobody_could_be_heard_does_not_count() {
     // The process stood still.
