@@ -266,6 +266,46 @@ fn without_space_writes_are_refused_before_prep() {
 }
 
 #[test]
+fn answers_that_wait_count_as_proposals_do() {
+    let mut server = start();
+    let session = server.open(1);
+    server.create(session, 1, 1, "/a", 0);
+    server.turn_end();
+    for xid in 2..=limits::PROPOSALS_MAX as i32 {
+        assert!(!server.replica.is_full(), "{xid}");
+        server.sync(session, 1, xid);
+    }
+    assert!(server.replica.is_full());
+    assert_eq!(server.replica.held().deferred, limits::PROPOSALS_MAX - 1);
+    server.durable();
+    assert_eq!(server.apply().len(), 2 + limits::PROPOSALS_MAX - 1);
+    assert!(!server.replica.is_full());
+    assert_eq!(server.replica.held(), Held::default());
+}
+
+/// Synced, and not applied because some shard's ring is full.
+#[test]
+fn what_is_sealed_and_not_applied_is_bounded_in_bytes() {
+    let mut server = start();
+    let session = server.open(1);
+    let data = vec![7; 1 << 20];
+    let create = CreateRequest { path: "/a".into(), data: Some(&data), acl: Some(AclList::OPEN), flags: 2 };
+    let body = encoded(&create);
+    let mut written = 0;
+    while !server.replica.is_full() {
+        written += 1;
+        assert!(written <= limits::PROPOSED_BYTES_MAX / data.len(), "{:?}", server.replica.held());
+        server.write(session, 1, written as i32, Opcode::Create, body.clone());
+        server.turn_end();
+        server.durable();
+    }
+    assert!(server.replica.held().sealed_bytes >= limits::PROPOSED_BYTES_MAX);
+    server.apply();
+    assert!(!server.replica.is_full());
+    assert_eq!(server.replica.held(), Held::default());
+}
+
+#[test]
 fn a_multi_is_answered_operation_by_operation() {
     let mut server = start();
     let session = server.open(1);

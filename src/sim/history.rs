@@ -72,6 +72,7 @@ pub struct History {
     pub told: Zxid,
     /// Silence that makes an expiry plausible although the session was heard of a moment ago: news travel in batches.
     pub news_ns: u64,
+    stalled_until_ns: u64,
     /// Sessions that expired, and nodes that the reaper deleted.
     pub expired: u64,
     pub reaped: u64,
@@ -91,6 +92,7 @@ impl History {
             promised: Zxid::ZERO,
             told: Zxid::ZERO,
             news_ns,
+            stalled_until_ns: 0,
             expired: 0,
             reaped: 0,
         }
@@ -132,10 +134,16 @@ impl History {
         heard.last_ns = heard.last_ns.max(now_ns);
     }
 
-    /// The server process stood still: nobody could have been heard.
-    pub fn on_stall(&mut self, gap_ns: u64) {
+    /// The server process stands still from `now_ns` on: nobody can be heard for `gap_ns`. It counts as one tick of silence.
+    pub fn on_stall(&mut self, now_ns: u64, gap_ns: u64, tick_ns: u64) {
+        // Stall upon stall: a tick of each, before the news of those who were heard in between has gone round.
+        let again = now_ns.saturating_sub(self.stalled_until_ns) <= self.news_ns;
+        self.stalled_until_ns = now_ns + gap_ns;
         for heard in self.heard.values_mut() {
-            heard.last_ns += gap_ns;
+            heard.last_ns += gap_ns.saturating_sub(tick_ns);
+            if again {
+                heard.silent_until_ns = now_ns + gap_ns;
+            }
         }
     }
 
@@ -238,12 +246,6 @@ impl History {
                         format!("xid {cxid} of {session} is {before} and {zxid}"),
                     );
                 }
-                if let Some(last) = self.last_cxid.get(&session).filter(|last| **last >= cxid) {
-                    return violation(
-                        "session order",
-                        format!("{zxid}: xid {cxid} of {session} after its xid {last}"),
-                    );
-                }
                 if zxid <= sent.told {
                     return violation(
                         "linearizable writes",
@@ -252,8 +254,17 @@ impl History {
                 }
                 let (operation, users) = (sent.operation.clone(), sent.users.clone());
                 self.logged.insert((session, cxid), zxid);
-                self.last_cxid.insert(session, cxid);
-                self.model.decide(session, header.time, &operation, &users)
+                let outcome = self.model.decide(session, header.time, &operation, &users);
+                let last = self.last_cxid.entry(session).or_insert(cxid);
+                // What the connection before still had under way may be refused late, for its form alone.
+                if *last > cxid && outcome.has_effect() {
+                    return violation(
+                        "session order",
+                        format!("{zxid}: xid {cxid} of {session} after its xid {last}"),
+                    );
+                }
+                *last = cxid.max(*last);
+                outcome
             }
         };
         if let Err(why) = agrees(&txn, &outcome) {

@@ -32,6 +32,17 @@ pub enum Outcome {
     NoSession,
 }
 
+impl Outcome {
+    /// Does it change anything, or tell more than a refusal?
+    pub fn has_effect(&self) -> bool {
+        match self {
+            Outcome::Error(_) | Outcome::NoSession => false,
+            Outcome::Multi(outcomes) => outcomes.iter().any(Outcome::has_effect),
+            _ => true,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     Created,

@@ -117,10 +117,12 @@ pub enum Canary {
     AclIgnored,
     /// Containers that never had a child are deleted.
     ReapedEarly,
+    /// A reader looks at the tree once, and keeps the version.
+    ReaderLeftBehind,
 }
 
 impl Canary {
-    pub const ALL: [Canary; 12] = [
+    pub const ALL: [Canary; 13] = [
         Canary::ReplyBeforeSync,
         Canary::SkippedSync,
         Canary::NoticeAfterPublish,
@@ -133,6 +135,7 @@ impl Canary {
         Canary::SetWatchesBlind,
         Canary::AclIgnored,
         Canary::ReapedEarly,
+        Canary::ReaderLeftBehind,
     ];
 
     pub fn name(self) -> &'static str {
@@ -149,6 +152,7 @@ impl Canary {
             Canary::SetWatchesBlind => "set-watches-blind",
             Canary::AclIgnored => "acl-ignored",
             Canary::ReapedEarly => "reaped-early",
+            Canary::ReaderLeftBehind => "reader-left-behind",
         }
     }
 
@@ -189,13 +193,15 @@ impl Plan {
     /// A run in which this bug has every chance to show.
     pub fn canary_plan(seed: u64, canary: Canary) -> Plan {
         let (shards, faults) = match canary {
-            Canary::ReplyBeforeSync | Canary::SkippedSync | Canary::TornTailAccepted => (1, "crash"),
+            Canary::ReplyBeforeSync | Canary::SkippedSync => (1, "crash"),
+            Canary::TornTailAccepted => (1, "crash,slow"),
             Canary::NoticeAfterPublish => (2, "slow"),
             Canary::EventTwice => (2, "none"),
             Canary::MultiByHalves
             | Canary::RecursiveWatchShallow
             | Canary::AclIgnored
-            | Canary::ReapedEarly => (1, "none"),
+            | Canary::ReapedEarly
+            | Canary::ReaderLeftBehind => (1, "none"),
             Canary::PasswordIgnored | Canary::WatchLost | Canary::SetWatchesBlind => (1, "cut"),
         };
         let faults = Faults::parse(faults).unwrap_or(Faults::NONE);

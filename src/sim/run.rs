@@ -180,10 +180,13 @@ impl World {
         })
     }
 
-    /// Packets from before the healing are still under way.
+    /// Packets from before the healing are still under way, or the end of a session.
     fn is_late(&self) -> bool {
         let soon = self.now_ns() + self.shape.packet.as_nanos() as u64 * 4;
-        self.now_ns() < self.stalled_until || self.sockets.values().any(|socket| socket.up_last_ns > soon)
+        let ended = (0..self.actors.len()).filter_map(|client| self.session_of(client));
+        self.now_ns() < self.stalled_until
+            || self.sockets.values().any(|socket| socket.up_last_ns > soon)
+            || ended.into_iter().any(|session| !self.history.model.is_alive(session))
     }
 
     fn is_at_rest(&mut self) -> bool {

@@ -5,7 +5,7 @@
 //! any order that real threads could have. Both do what room `server` does, in the same order: what a driver owes the
 //! core is part of what is tested. Here is what both share.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::base::{ConnectionId, Instant, Now, Prng, ShardId, Zxid};
@@ -100,6 +100,8 @@ pub struct Server {
     address: std::net::SocketAddr,
     /// Inputs taken, for the check that nobody spins.
     pub work: u64,
+    /// Watches, at the most, of connections whose end their shard hasn't heard of.
+    pub leaving: BTreeMap<(usize, ConnectionId), u64>,
 }
 
 impl Server {
@@ -139,6 +141,7 @@ impl Server {
             canary,
             address: std::net::SocketAddr::from((identity::ADDRESS, 40_000)),
             work: 0,
+            leaving: BTreeMap::new(),
         }
     }
 
@@ -253,7 +256,10 @@ impl Server {
                 shard.step(now, shard::Input::Sent { connection, buffer }, outputs);
             }
             Arrival::Ended { connection } => shard.step(now, shard::Input::Ended { connection }, outputs),
-            Arrival::Closed { connection } => shard.step(now, shard::Input::Closed { connection }, outputs),
+            Arrival::Closed { connection } => {
+                shard.step(now, shard::Input::Closed { connection }, outputs);
+                self.leaving.remove(&(index, connection));
+            }
         }
     }
 

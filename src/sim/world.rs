@@ -150,6 +150,8 @@ pub struct World {
     pub(super) durable: Zxid,
     pub(super) published: Zxid,
     pub(super) counts: Counts,
+    /// The most that the tree ever had.
+    pub(super) nodes_max: usize,
 }
 
 /// What a run was made of.
@@ -277,6 +279,7 @@ impl World {
             durable: Zxid::ZERO,
             published: Zxid::ZERO,
             counts: Counts::default(),
+            nodes_max: 0,
             shape,
             plan,
         };
