@@ -1,5 +1,7 @@
 //! What clients do, and what they make of what comes back.
 
+use std::time::Duration;
+
 use crate::base::{SessionId, Zxid};
 use crate::wire::client::{ConnectResponse, ReplyHeader};
 use crate::wire::frame::{Frame, split};
@@ -21,6 +23,9 @@ pub(super) enum Cut {
     /// The server hears of it late, if ever.
     Silence,
 }
+
+/// Usual time after which a client that found no server tries again.
+const REFUSED_PAUSE: Duration = Duration::from_millis(5);
 
 impl World {
     /// A client does its next thing.
@@ -137,6 +142,10 @@ impl World {
         let answered = client.answered;
         client.receive(bytes, &mut self.history, &mut news)?;
         self.counts.replies += self.actors[index].client.answered - answered;
+        // A ping at the least was sent and answered since.
+        let everything =
+            answered < self.actors[index].client.answered && self.actors[index].client.outstanding.is_empty();
+        self.actors[index].unproven &= self.phase == Phase::Faults || !everything;
         for news in news {
             self.on_news(index, news)?;
         }
@@ -195,6 +204,7 @@ impl World {
         if self.actors[index].socket != Some(socket) {
             return Ok(());
         }
+        self.actors[index].unproven = false;
         let client = &self.actors[index].client;
         if self.steady && client.state == State::Active && !client.closing {
             return violation(
@@ -202,9 +212,16 @@ impl World {
                 format!("client {index} lost it, {} requests unanswered", client.outstanding.len()),
             );
         }
+        let refused = matches!(client.state, State::Connecting { .. });
         self.actors[index].socket = None;
         self.actors[index].client.disconnected();
-        self.act_later(index);
+        if refused {
+            // Nobody is there: it doesn't try in vain all the time.
+            let delay = Self::jitter(&mut self.acting, REFUSED_PAUSE, false);
+            self.act_in(index, delay);
+        } else {
+            self.act_later(index);
+        }
         Ok(())
     }
 

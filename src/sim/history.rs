@@ -56,6 +56,8 @@ struct Heard {
     last_ns: u64,
     /// End of the last long silence.
     silent_until_ns: u64,
+    /// There was one since the last group went to the disk: an expiry decided then may be logged only now.
+    was_silent: bool,
 }
 
 pub struct History {
@@ -125,11 +127,13 @@ impl History {
             timeout_ns_min: timeout_ns,
             last_ns: now_ns,
             silent_until_ns: now_ns,
+            was_silent: false,
         });
         heard.timeout_ns = timeout_ns;
         heard.timeout_ns_min = heard.timeout_ns_min.min(timeout_ns);
         if now_ns.saturating_sub(heard.last_ns) > heard.timeout_ns / 2 {
             heard.silent_until_ns = now_ns;
+            heard.was_silent = true;
         }
         heard.last_ns = heard.last_ns.max(now_ns);
     }
@@ -141,6 +145,7 @@ impl History {
         self.stalled_until_ns = now_ns + gap_ns;
         for heard in self.heard.values_mut() {
             heard.last_ns += gap_ns.saturating_sub(tick_ns);
+            heard.silent_until_ns += gap_ns.saturating_sub(tick_ns);
             if again {
                 heard.silent_until_ns = now_ns + gap_ns;
             }
@@ -171,6 +176,7 @@ impl History {
             }
             at += 20 + payload_bytes;
         }
+        self.heard.values_mut().for_each(|heard| heard.was_silent = false);
         Ok(())
     }
 
@@ -285,7 +291,7 @@ impl History {
         let Some(heard) = self.heard.get(&session) else { return Ok(()) };
         let silence = now_ns.saturating_sub(heard.last_ns);
         let late_news = now_ns.saturating_sub(heard.silent_until_ns) <= self.news_ns;
-        if silence < heard.timeout_ns / 2 && !late_news {
+        if silence < heard.timeout_ns / 2 && !late_news && !heard.was_silent {
             return violation(
                 "no session expires early",
                 format!(

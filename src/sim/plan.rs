@@ -194,7 +194,7 @@ impl Plan {
     pub fn canary_plan(seed: u64, canary: Canary) -> Plan {
         let (shards, faults) = match canary {
             Canary::ReplyBeforeSync | Canary::SkippedSync => (1, "crash"),
-            Canary::TornTailAccepted => (1, "crash,slow"),
+            Canary::TornTailAccepted => (1, "crash,disk"),
             Canary::NoticeAfterPublish => (2, "slow"),
             Canary::EventTwice => (2, "none"),
             Canary::MultiByHalves

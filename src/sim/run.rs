@@ -112,6 +112,7 @@ impl World {
         self.set_space(false);
         for actor in &mut self.actors {
             actor.left = 0;
+            actor.unproven = actor.client.state == State::Active;
         }
         let sockets: Vec<u64> = self.sockets.keys().copied().collect();
         for socket in sockets {
@@ -186,6 +187,7 @@ impl World {
         let ended = (0..self.actors.len()).filter_map(|client| self.session_of(client));
         self.now_ns() < self.stalled_until
             || self.sockets.values().any(|socket| socket.up_last_ns > soon)
+            || self.actors.iter().any(|actor| actor.unproven)
             || ended.into_iter().any(|session| !self.history.model.is_alive(session))
     }
 

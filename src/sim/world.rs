@@ -88,6 +88,8 @@ pub(super) struct Actor {
     pub heard_ns: u64,
     /// Requests still to be made in the phase that counts them.
     pub left: u64,
+    /// On this connection from before the healing not everything was answered yet.
+    pub unproven: bool,
 }
 
 /// How far the run is.
@@ -232,6 +234,7 @@ impl World {
             acts_at_ns: 0,
             heard_ns: 0,
             left: 0,
+            unproven: false,
         });
         let rules = Rules {
             extended_types: shape.extended_types,
