@@ -9,8 +9,12 @@ pub const FRAME_BYTES_MAX: usize = 64 << 20;
 /// One group of the log, unless one request alone is larger. Reached: the group is sealed and the next one collects.
 pub const GROUP_BYTES_MAX: usize = 4 << 20;
 
-/// Transactions proposed and not yet applied. Reached: the replica takes no request, shards stop reading sockets.
+/// Transactions proposed and not yet applied, with the answers that wait for them. Reached: the replica takes no request, shards stop reading sockets.
 pub const PROPOSALS_MAX: usize = 65_536;
+
+/// Bytes of sealed groups that are not applied yet: what waits for the disk, or for a shard whose ring is full. Reached: as
+/// above.
+pub const PROPOSED_BYTES_MAX: usize = 64 << 20;
 
 /// Unanswered requests of one connection. Reached: its socket is not read until half of them are answered.
 pub const CONNECTION_REQUESTS_MAX: usize = 4_096;
@@ -61,5 +65,7 @@ pub const SHARDS_MAX: usize = 64;
 pub const NODES_MAX: usize = 1 << 31;
 
 const _: () = assert!(GROUP_BYTES_MAX >= FRAME_BYTES_DEFAULT, "a lone request must fit in a group");
+const _: () =
+    assert!(PROPOSED_BYTES_MAX >= 2 * GROUP_BYTES_MAX, "one group is synced while another collects");
 const _: () = assert!(CONNECTION_OUTPUT_BYTES_SOFT < CONNECTION_OUTPUT_BYTES_MAX);
 const _: () = assert!(NOTICES_MAX.is_power_of_two() && REQUESTS_MAX.is_power_of_two());

@@ -11,14 +11,15 @@
 //! transaction it reports is durable and applied; an answer that needs no transaction waits for all that were proposed
 //! before it, so that replies leave in request order.
 //!
-//! Limits: `limits::PROPOSALS_MAX` and the size of the log's open group ([`Replica::is_full`]: the driver stops handing in
-//! requests). Time in which requests are not taken doesn't count against sessions.
+//! Limits: `limits::PROPOSALS_MAX`, `limits::PROPOSED_BYTES_MAX` and the size of the log's open group
+//! ([`Replica::is_full`]: the driver stops handing in requests). Time in which requests are not taken doesn't count against sessions.
 //! Tested: replica_test.rs, and the whole of tests/sim.
 
 mod boot;
 mod containers;
 mod contract;
 mod digests;
+mod facts;
 mod multi;
 mod proposals;
 mod queries;
@@ -29,6 +30,7 @@ mod testing;
 pub use boot::{Boot, BootError, Start};
 pub use containers::Settings as ContainerSettings;
 pub use contract::{Input, Output, SnapshotCommand};
+pub use facts::{Facts, Held};
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -60,21 +62,6 @@ pub struct Settings {
 }
 
 pub use snapshots::Settings as SnapshotSettings;
-
-/// What an operator sees of the pipeline.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    pub applied: Zxid,
-    pub nodes_count: u64,
-    pub data_bytes: u64,
-    pub ephemerals_count: u64,
-    pub sessions_count: u64,
-    pub outstanding: u64,
-    pub digest: u64,
-    pub refuses_writes: bool,
-    pub snapshots_written: u64,
-    pub snapshots_failed: u64,
-}
 
 pub struct Replica {
     settings: Settings,
@@ -123,7 +110,9 @@ impl Replica {
 
     /// No more requests, please, until something was applied.
     pub fn is_full(&self) -> bool {
-        self.proposals.count() >= limits::PROPOSALS_MAX || self.log.is_full()
+        self.proposals.count() + self.deferred.len() >= limits::PROPOSALS_MAX
+            || self.proposals.bytes() >= limits::PROPOSED_BYTES_MAX
+            || self.log.is_full()
     }
 
     /// When `Input::Wakeup` is wanted.
@@ -199,26 +188,6 @@ impl Replica {
         let transactions = zxid.0.saturating_sub(self.store.published().0).unsigned_abs() as usize;
         self.store.publish(zxid);
         self.store.reclaim(64 + 8 * transactions);
-    }
-
-    pub fn facts(&self) -> Facts {
-        Facts {
-            applied: self.applied,
-            nodes_count: self.store.nodes_count(),
-            data_bytes: self.store.data_bytes(),
-            ephemerals_count: self.store.ephemerals_count() as u64,
-            sessions_count: self.sessions.count() as u64,
-            outstanding: self.proposals.count() as u64,
-            digest: self.store.digest(),
-            refuses_writes: self.space_low,
-            snapshots_written: self.snapshots.written,
-            snapshots_failed: self.snapshots.failed,
-        }
-    }
-
-    /// Digests of the tree at zxids which are multiples of 128, oldest first: what `hash` shows.
-    pub fn digests(&self) -> impl Iterator<Item = (Zxid, i64)> {
-        self.digests.list()
     }
 
     pub fn applied(&self) -> Zxid {
@@ -421,7 +390,17 @@ impl Replica {
     }
 
     fn expire_sessions(&mut self) {
-        for session in self.sessions.expired(self.now.instant) {
+        let expired = self.sessions.expired(self.now.instant);
+        if expired.is_empty() {
+            return;
+        }
+        // Whoever came back and waits for our word of it, as the disk is slow, isn't silent: we are.
+        let coming_back = self.coming_back();
+        for session in expired {
+            if coming_back.contains(&session) {
+                self.sessions.touch(session, self.now.instant);
+                continue;
+            }
             if self.is_full() {
                 // The rest is reported again a tick later.
                 break;
@@ -442,7 +421,7 @@ impl Replica {
     fn assert_invariants(&self) {
         assert!(self.store.published() <= self.applied);
         assert!(self.applied <= self.proposed);
-        debug_assert!(self.overlay.count() == 0 || self.proposals.count() > 0);
+        debug_assert!(self.overlay.is_empty() || self.proposals.count() > 0);
     }
 }
 

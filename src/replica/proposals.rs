@@ -22,6 +22,8 @@ pub struct Proposals {
     /// One per proposal, sealed or not.
     origins: VecDeque<(Zxid, Origin)>,
     groups: VecDeque<log::Sealed>,
+    /// Of all groups.
+    bytes: usize,
     /// Where the oldest proposal's entry begins in the front group.
     at: usize,
     committed: Zxid,
@@ -29,7 +31,13 @@ pub struct Proposals {
 
 impl Proposals {
     pub fn new(committed: Zxid) -> Proposals {
-        Proposals { origins: VecDeque::new(), groups: VecDeque::new(), at: log::Sealed::FIRST, committed }
+        Proposals {
+            origins: VecDeque::new(),
+            groups: VecDeque::new(),
+            bytes: 0,
+            at: log::Sealed::FIRST,
+            committed,
+        }
     }
 
     pub fn push(&mut self, zxid: Zxid, origin: Origin) {
@@ -38,6 +46,7 @@ impl Proposals {
     }
 
     pub fn seal(&mut self, group: log::Sealed) {
+        self.bytes += group.bytes.len();
         self.groups.push_back(group);
     }
 
@@ -66,6 +75,7 @@ impl Proposals {
         let (_, next) = group.entry_at(self.at).expect("what is popped was there");
         self.at = next;
         if group.entry_at(next).is_none() {
+            self.bytes -= group.bytes.len();
             self.groups.pop_front();
             self.at = log::Sealed::FIRST;
         }
@@ -73,5 +83,10 @@ impl Proposals {
 
     pub fn count(&self) -> usize {
         self.origins.len()
+    }
+
+    /// Bytes of the groups that hold them, as far as they are sealed.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 }

@@ -3,6 +3,7 @@
 //! Called by the replica, which releases them in order, each at the very version it belongs to: what a query finds then is
 //! what its session wrote before it, and nothing that it wrote after it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -77,7 +78,15 @@ impl Replica {
             {
                 answer.body = AnswerBody::Raw(query.answer(&self.store));
             }
+            if let Some((session, _)) = notice.moved {
+                self.sessions.touch(session, self.now.instant);
+            }
             outputs.push(Output::Notify { shard, notice: Arc::new(notice) });
         }
+    }
+
+    /// Sessions whose client has come back and was not told yet.
+    pub(super) fn coming_back(&self) -> BTreeSet<SessionId> {
+        self.deferred.iter().filter_map(|deferred| Some(deferred.notice.moved?.0)).collect()
     }
 }

@@ -170,6 +170,39 @@ fn whoever_is_heard_of_lives() {
     assert!(server.replica.sessions().contains(session));
 }
 
+/// Found by the simulator, seed 0x7d: the disk was slower than the session's timeout.
+#[test]
+fn whoever_came_back_and_waits_for_the_answer_does_not_expire() {
+    let mut server = start();
+    let session = server.open(1);
+    server.create(session, 1, 1, "/a", 0);
+    server.turn_end();
+    assert_eq!(server.connect(session, 2, Some(tree::password::of(session))), NOTHING, "behind the create");
+    for _ in 0..20 {
+        server.pass(TICK);
+        assert_eq!(server.step(Input::Wakeup), NOTHING);
+        assert_eq!(server.turn_end(), NOTHING, "nobody expires");
+    }
+    server.durable();
+    assert_eq!(
+        server.apply(),
+        [
+            "notify all at 2: Created /a; 1 xid 1: created /a;",
+            "publish 2",
+            "notify all at 2: 2 xid 0: session for 5000 ms; belongs to 2;",
+        ]
+    );
+    // From then on its silence counts.
+    server.pass(TICK * 2);
+    server.step(Input::Wakeup);
+    assert_eq!(server.settle(), NOTHING);
+    for _ in 0..4 {
+        server.pass(TICK);
+        server.step(Input::Wakeup);
+    }
+    assert_eq!(server.settle(), ["notify all at 3: ended;"]);
+}
+
 #[test]
 fn time_in_which_nobody_could_be_heard_does_not_count() {
     // The process stood still.
@@ -230,6 +263,46 @@ fn without_space_writes_are_refused_before_prep() {
     assert_eq!(server.wakes_in(), Duration::ZERO);
     server.wake_up();
     assert_eq!(server.settle(), ["notify all at 4: ended;"]);
+}
+
+#[test]
+fn answers_that_wait_count_as_proposals_do() {
+    let mut server = start();
+    let session = server.open(1);
+    server.create(session, 1, 1, "/a", 0);
+    server.turn_end();
+    for xid in 2..=limits::PROPOSALS_MAX as i32 {
+        assert!(!server.replica.is_full(), "{xid}");
+        server.sync(session, 1, xid);
+    }
+    assert!(server.replica.is_full());
+    assert_eq!(server.replica.held().deferred, limits::PROPOSALS_MAX - 1);
+    server.durable();
+    assert_eq!(server.apply().len(), 2 + limits::PROPOSALS_MAX - 1);
+    assert!(!server.replica.is_full());
+    assert_eq!(server.replica.held(), Held::default());
+}
+
+/// Synced, and not applied because some shard's ring is full.
+#[test]
+fn what_is_sealed_and_not_applied_is_bounded_in_bytes() {
+    let mut server = start();
+    let session = server.open(1);
+    let data = vec![7; 1 << 20];
+    let create = CreateRequest { path: "/a".into(), data: Some(&data), acl: Some(AclList::OPEN), flags: 2 };
+    let body = encoded(&create);
+    let mut written = 0;
+    while !server.replica.is_full() {
+        written += 1;
+        assert!(written <= limits::PROPOSED_BYTES_MAX / data.len(), "{:?}", server.replica.held());
+        server.write(session, 1, written as i32, Opcode::Create, body.clone());
+        server.turn_end();
+        server.durable();
+    }
+    assert!(server.replica.held().sealed_bytes >= limits::PROPOSED_BYTES_MAX);
+    server.apply();
+    assert!(!server.replica.is_full());
+    assert_eq!(server.replica.held(), Held::default());
 }
 
 #[test]

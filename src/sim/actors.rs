@@ -1,5 +1,7 @@
 //! What clients do, and what they make of what comes back.
 
+use std::time::Duration;
+
 use crate::base::{SessionId, Zxid};
 use crate::wire::client::{ConnectResponse, ReplyHeader};
 use crate::wire::frame::{Frame, split};
@@ -7,9 +9,9 @@ use crate::wire::{Decode, Reader};
 
 use super::client::{News, State};
 use super::history::{Checked, violation};
-use super::model::Operation;
 use super::network::Up;
-use super::world::{Event, Phase, World};
+use super::operation::Operation;
+use super::world::{Actor, Event, Phase, World};
 
 /// How a client's connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,9 @@ pub(super) enum Cut {
     /// The server hears of it late, if ever.
     Silence,
 }
+
+/// Usual time after which a client that found no server tries again.
+const REFUSED_PAUSE: Duration = Duration::from_millis(5);
 
 impl World {
     /// A client does its next thing.
@@ -53,8 +58,7 @@ impl World {
 
     fn request(&mut self, index: usize) {
         let Some(socket) = self.actors[index].socket else { return };
-        let actor = &mut self.actors[index];
-        let client = &mut actor.client;
+        let client = &self.actors[index].client;
         if client.closing {
             return;
         }
@@ -63,34 +67,40 @@ impl World {
         match self.phase {
             Phase::Faults => {
                 for _ in 0..self.acting.below(room + 1) {
-                    if self.acting.chance(1, 400) {
-                        client.request(Operation::CloseSession, &mut self.history, &mut bytes);
+                    let last = match self.acting.below(1_600) {
+                        0..=3 => Some(Operation::CloseSession),
+                        4 => Some(Operation::Auth { user: None }),
+                        _ => None,
+                    };
+                    let stops = last.is_some();
+                    let operation = last.unwrap_or_else(|| self.actors[index].workload.operation());
+                    self.ask(index, operation, &mut bytes);
+                    if stops {
                         break;
                     }
-                    client.request(actor.workload.operation(), &mut self.history, &mut bytes);
                 }
             }
             Phase::Healed => {
-                let count = self.acting.below(room + 1).min(actor.left);
-                actor.left -= count;
+                let count = self.acting.below(room + 1).min(self.actors[index].left);
+                self.actors[index].left -= count;
                 for _ in 0..count {
-                    client.request(actor.workload.operation(), &mut self.history, &mut bytes);
+                    let operation = self.actors[index].workload.operation();
+                    self.ask(index, operation, &mut bytes);
                 }
             }
-            Phase::Quiet | Phase::Still => {}
-            Phase::Closing => client.request(Operation::CloseSession, &mut self.history, &mut bytes),
+            Phase::Quiet | Phase::Still | Phase::Stopped => {}
+            Phase::Closing => self.ask(index, Operation::CloseSession, &mut bytes),
         }
-        let silent_since = actor.heard_ns;
+        let silent_since = self.actors[index].heard_ns;
         let third = self.keepalive(index);
         let now = self.now_ns();
         let still = self.phase == Phase::Still;
-        let actor = &mut self.actors[index];
         if bytes.is_empty() && !still && now - silent_since >= third.as_nanos() as u64 / 2 {
-            actor.client.request(Operation::Ping, &mut self.history, &mut bytes);
+            self.ask(index, Operation::Ping, &mut bytes);
         }
         let silent = bytes.is_empty();
         if !bytes.is_empty() {
-            actor.heard_ns = now;
+            self.actors[index].heard_ns = now;
             self.trace.note("request", &[index as u64, bytes.len() as u64]);
             self.send_up(socket, bytes);
         }
@@ -115,7 +125,7 @@ impl World {
             let mut reader = Reader::new(&rest[body.clone()]);
             rest = &rest[body.end..];
             let zxid = if std::mem::replace(&mut found.greeted, true) {
-                ReplyHeader::decode(&mut reader).map(|header| header.zxid).unwrap_or(Zxid::ZERO)
+                ReplyHeader::decode(&mut reader).map_or(Zxid::ZERO, |header| header.zxid)
             } else {
                 let session = ConnectResponse::decode(&mut reader).map_or(SessionId::NONE, |r| r.session_id);
                 self.history.model.sessions.get(&session).map_or(Zxid::ZERO, |life| life.opened)
@@ -132,6 +142,10 @@ impl World {
         let answered = client.answered;
         client.receive(bytes, &mut self.history, &mut news)?;
         self.counts.replies += self.actors[index].client.answered - answered;
+        // A ping at the least was sent and answered since.
+        let everything =
+            answered < self.actors[index].client.answered && self.actors[index].client.outstanding.is_empty();
+        self.actors[index].unproven &= self.phase == Phase::Faults || !everything;
         for news in news {
             self.on_news(index, news)?;
         }
@@ -139,12 +153,34 @@ impl World {
         Ok(())
     }
 
+    /// The client says what it watched.
+    fn watch_again(&mut self, index: usize) {
+        let Actor { client, workload, socket: Some(socket), .. } = &mut self.actors[index] else { return };
+        let socket = *socket;
+        let Some(operation) = workload.comes_back(&client.watched, client.last_zxid) else { return };
+        let mut bytes = vec![];
+        self.ask(index, operation, &mut bytes);
+        self.send_up(socket, bytes);
+    }
+
+    /// Appends the client's request to what it is about to send.
+    fn ask(&mut self, index: usize, operation: Operation, bytes: &mut Vec<u8>) {
+        let actor = &mut self.actors[index];
+        if let Some(found) = actor.socket.and_then(|socket| self.sockets.get_mut(&socket)) {
+            found.watches_max += operation.watches_max();
+        }
+        actor.client.request(operation, &mut self.history, bytes);
+    }
+
     fn on_news(&mut self, index: usize, news: News) -> Checked {
         // A client may read late what was said while the disk was full.
         let was_full = self.space_low || self.space_low_ns > 0;
         match news {
             News::Opened => self.trace.note("opened", &[index as u64]),
-            News::Resumed => self.counts.resumed += 1,
+            News::Resumed => {
+                self.counts.resumed += 1;
+                self.watch_again(index);
+            }
             News::Event => self.counts.events += 1,
             News::Reply => {}
             News::SystemError if was_full => {}
@@ -168,6 +204,7 @@ impl World {
         if self.actors[index].socket != Some(socket) {
             return Ok(());
         }
+        self.actors[index].unproven = false;
         let client = &self.actors[index].client;
         if self.steady && client.state == State::Active && !client.closing {
             return violation(
@@ -175,9 +212,16 @@ impl World {
                 format!("client {index} lost it, {} requests unanswered", client.outstanding.len()),
             );
         }
+        let refused = matches!(client.state, State::Connecting { .. });
         self.actors[index].socket = None;
         self.actors[index].client.disconnected();
-        self.act_later(index);
+        if refused {
+            // Nobody is there: it doesn't try in vain all the time.
+            let delay = Self::jitter(&mut self.acting, REFUSED_PAUSE, false);
+            self.act_in(index, delay);
+        } else {
+            self.act_later(index);
+        }
         Ok(())
     }
 

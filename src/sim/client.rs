@@ -6,17 +6,16 @@
 use std::collections::VecDeque;
 
 use crate::base::{SessionId, Zxid};
-use crate::wire::client::header::{encode_frame, encode_request};
-use crate::wire::client::{
-    ConnectRequest, ConnectResponse, CreateRequest, DeleteRequest, ExistsRequest, GetAclRequest,
-    GetChildrenRequest, GetDataRequest, SetAclRequest, SetDataRequest, SyncRequest, xid,
-};
+use crate::wire::client::header::encode_frame;
+use crate::wire::client::{ConnectRequest, ConnectResponse, xid};
 use crate::wire::frame::{Frame, split};
-use crate::wire::jute::encode_vector;
-use crate::wire::{AclList, Decode, Opcode, OwnedAcl, Reader, Text};
+use crate::wire::{Decode, Reader};
 
+use super::encoding::encode;
 use super::history::{Checked, History, violation};
-use super::model::Operation;
+use super::identity;
+use super::operation::{Operation, Watched};
+use super::plan::Canary;
 use super::stream::Stream;
 
 /// A session as the client knows it.
@@ -70,6 +69,9 @@ pub struct Client {
     pub outstanding: VecDeque<Outstanding>,
     input: Vec<u8>,
     pub stream: Stream,
+    /// What it watched on the connection before.
+    pub watched: Watched,
+    canary: Option<Canary>,
     read_only_byte: bool,
     /// Requests answered, over all connections.
     pub answered: u64,
@@ -81,7 +83,7 @@ pub struct Client {
 const FRAME_BYTES_MAX: usize = 16 << 20;
 
 impl Client {
-    pub fn new(index: usize) -> Client {
+    pub fn new(index: usize, canary: Option<Canary>) -> Client {
         Client {
             index,
             state: State::Disconnected,
@@ -91,6 +93,8 @@ impl Client {
             outstanding: VecDeque::new(),
             input: vec![],
             stream: Stream::new(Zxid::ZERO),
+            watched: Watched::default(),
+            canary,
             read_only_byte: true,
             answered: 0,
             events: 0,
@@ -127,7 +131,11 @@ impl Client {
         self.state = State::Disconnected;
         self.outstanding.clear();
         self.input.clear();
-        // Watches go with the connection.
+        // Watches go with the connection; the client remembers them until it has said what they were.
+        let watched = self.stream.watching.remembered();
+        if watched.count() > 0 {
+            self.watched = watched;
+        }
         self.stream = Stream::new(self.last_zxid);
         self.closing = false;
     }
@@ -135,15 +143,30 @@ impl Client {
     /// A request, as bytes, entered into the history.
     pub fn request(&mut self, operation: Operation, history: &mut History, bytes: &mut Vec<u8>) {
         let session = self.session.as_ref().expect("only an active client sends").id;
-        let xid = if operation == Operation::Ping { xid::PING } else { self.next_xid };
-        encode(xid, &operation, bytes);
+        // Whom an earlier request is answered as, when an auth packet overtakes it, nobody says.
+        let waits = matches!(operation, Operation::Auth { .. }) && !self.outstanding.is_empty();
+        let operation = if waits { Operation::Ping } else { operation };
+        let xid = match operation {
+            Operation::Ping => xid::PING,
+            Operation::Auth { .. } => xid::AUTH,
+            Operation::SetWatches { .. } => xid::SET_WATCHES,
+            _ => self.next_xid,
+        };
+        encode(xid, &garbled(&operation, self.canary), bytes);
         if xid == self.next_xid {
             self.next_xid += 1;
         }
-        if operation.is_write() {
-            history.on_sent(session, xid, operation.clone());
+        match &operation {
+            Operation::Auth { user: Some(user) } => {
+                self.stream.watching.on_auth_sent(&identity::digest_of(user), self.stream.zxid);
+            }
+            Operation::CloseSession | Operation::Auth { user: None } => self.closing = true,
+            Operation::SetWatches { .. } => self.watched = Watched::default(),
+            _ => {}
         }
-        self.closing |= operation == Operation::CloseSession;
+        if operation.is_write() {
+            history.on_sent(session, xid, operation.clone(), self.stream.watching.users());
+        }
         self.outstanding.push_back(Outstanding { xid, operation, told: history.told });
     }
 
@@ -188,6 +211,7 @@ impl Client {
         }
         if news == News::SessionOver {
             self.session = None;
+            self.watched = Watched::default();
         }
         Ok(news)
     }
@@ -218,6 +242,7 @@ impl Client {
             }
             if honest {
                 self.session = None;
+                self.watched = Watched::default();
             }
             return Ok(if asked.is_some() { News::Refused } else { News::NotOpened });
         }
@@ -263,60 +288,18 @@ impl Client {
     }
 }
 
-fn encode(xid: i32, operation: &Operation, out: &mut Vec<u8>) {
-    let text = |path: &'_ [u8]| Text::from_bytes(path).as_bytes().to_vec();
-    match operation {
-        Operation::Create { path, data, perms, flags, two } => {
-            let (path, acl) = (text(path), acl_bytes(*perms));
-            let acl = AclList::decode(&mut Reader::new(&acl)).ok();
-            let body =
-                CreateRequest { path: Text::from_bytes(&path), data: data.as_deref(), acl, flags: *flags };
-            let opcode = if *two { Opcode::Create2 } else { Opcode::Create };
-            encode_request(out, xid, opcode, &body);
+/// The request as the server gets it, if a bug that was put in on purpose sits in between.
+fn garbled(operation: &Operation, canary: Option<Canary>) -> Operation {
+    match (operation, canary) {
+        (Operation::Multi(edits), Some(Canary::MultiByHalves)) => {
+            Operation::Multi(edits[..edits.len().div_ceil(2)].to_vec())
         }
-        Operation::Delete { path, version } => {
-            let body = DeleteRequest { path: Text::from_bytes(path), version: *version };
-            encode_request(out, xid, Opcode::Delete, &body);
+        (Operation::AddWatch { path, recursive: true }, Some(Canary::RecursiveWatchShallow)) => {
+            Operation::AddWatch { path: path.clone(), recursive: false }
         }
-        Operation::SetData { path, data, version } => {
-            let (path, data) = (Text::from_bytes(path), data.as_deref());
-            encode_request(out, xid, Opcode::SetData, &SetDataRequest { path, data, version: *version });
+        (Operation::SetWatches { watched, old, .. }, Some(Canary::SetWatchesBlind)) => {
+            Operation::SetWatches { since: Zxid(i64::MAX), watched: watched.clone(), old: *old }
         }
-        Operation::SetAcl { path, perms, version } => {
-            let acl = acl_bytes(*perms);
-            let acl = AclList::decode(&mut Reader::new(&acl)).ok();
-            let body = SetAclRequest { path: Text::from_bytes(path), acl, version: *version };
-            encode_request(out, xid, Opcode::SetAcl, &body);
-        }
-        Operation::CloseSession => encode_request(out, xid, Opcode::CloseSession, &()),
-        Operation::Exists { path, watch } => {
-            let body = ExistsRequest { path: Text::from_bytes(path), watch: *watch };
-            encode_request(out, xid, Opcode::Exists, &body);
-        }
-        Operation::GetData { path, watch } => {
-            let body = GetDataRequest { path: Text::from_bytes(path), watch: *watch };
-            encode_request(out, xid, Opcode::GetData, &body);
-        }
-        Operation::GetChildren { path, watch, two } => {
-            let body = GetChildrenRequest { path: Text::from_bytes(path), watch: *watch };
-            let opcode = if *two { Opcode::GetChildren2 } else { Opcode::GetChildren };
-            encode_request(out, xid, opcode, &body);
-        }
-        Operation::GetAcl { path } => {
-            encode_request(out, xid, Opcode::GetAcl, &GetAclRequest { path: Text::from_bytes(path) });
-        }
-        Operation::Sync { path } => {
-            let body = SyncRequest { path: Some(Text::from_bytes(path)) };
-            encode_request(out, xid, Opcode::Sync, &body);
-        }
-        Operation::Ping => encode_request(out, xid, Opcode::Ping, &()),
+        (operation, _) => operation.clone(),
     }
-}
-
-/// `world:anyone` with these permissions; the empty list for none.
-fn acl_bytes(perms: i32) -> Vec<u8> {
-    let mut bytes = vec![];
-    let entry = OwnedAcl::new(perms, "world", "anyone");
-    encode_vector(&mut bytes, (perms != 0).then_some(&entry));
-    bytes
 }

@@ -138,8 +138,8 @@ impl World {
             return;
         }
         self.stalled_until = self.now_ns() + gap;
-        // A gap counts as one tick of silence, however long it is.
-        self.history.on_stall(gap.saturating_sub(self.shape.tick.as_nanos() as u64));
+        let (now, tick) = (self.now_ns(), self.shape.tick.as_nanos() as u64);
+        self.history.on_stall(now, gap, tick);
     }
 
     /// Damages a copy of the disk and starts from it: refused with the file's name, or right as far as can be proven.

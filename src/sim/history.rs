@@ -11,7 +11,8 @@ use crate::base::{SessionId, WallMillis, Zxid};
 use crate::wire::txn::{Txn, TxnHeader};
 use crate::wire::{Decode, ErrorCode, Reader, Text};
 
-use super::model::{Model, Operation, Outcome};
+use super::model::{Model, Outcome, Rules};
+use super::operation::Operation;
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Sent {
     pub operation: Operation,
     /// What any client had been told of by then.
     pub told: Zxid,
+    /// The digests that the connection had shown.
+    pub users: Vec<String>,
 }
 
 /// One logged transaction.
@@ -53,6 +56,8 @@ struct Heard {
     last_ns: u64,
     /// End of the last long silence.
     silent_until_ns: u64,
+    /// There was one since the last group went to the disk: an expiry decided then may be logged only now.
+    was_silent: bool,
 }
 
 pub struct History {
@@ -69,14 +74,18 @@ pub struct History {
     pub told: Zxid,
     /// Silence that makes an expiry plausible although the session was heard of a moment ago: news travel in batches.
     pub news_ns: u64,
+    stalled_until_ns: u64,
+    /// Sessions that expired, and nodes that the reaper deleted.
+    pub expired: u64,
+    pub reaped: u64,
 }
 
 impl History {
-    pub fn new(news_ns: u64) -> History {
+    pub fn new(rules: Rules, news_ns: u64) -> History {
         let root =
             Record { session: SessionId::NONE, cxid: 0, payload: Bytes::new(), outcome: Outcome::Deleted };
         History {
-            model: Model::new(),
+            model: Model::new(rules),
             records: vec![root],
             sent: BTreeMap::new(),
             logged: BTreeMap::new(),
@@ -85,6 +94,9 @@ impl History {
             promised: Zxid::ZERO,
             told: Zxid::ZERO,
             news_ns,
+            stalled_until_ns: 0,
+            expired: 0,
+            reaped: 0,
         }
     }
 
@@ -101,9 +113,9 @@ impl History {
         self.logged.get(&(session, cxid)).copied()
     }
 
-    pub fn on_sent(&mut self, session: SessionId, cxid: i32, operation: Operation) {
+    pub fn on_sent(&mut self, session: SessionId, cxid: i32, operation: Operation, users: Vec<String>) {
         let told = self.told;
-        self.sent.insert((session, cxid), Sent { operation, told });
+        self.sent.insert((session, cxid), Sent { operation, told, users });
     }
 
     /// A packet of this session was handed to the server.
@@ -115,19 +127,28 @@ impl History {
             timeout_ns_min: timeout_ns,
             last_ns: now_ns,
             silent_until_ns: now_ns,
+            was_silent: false,
         });
         heard.timeout_ns = timeout_ns;
         heard.timeout_ns_min = heard.timeout_ns_min.min(timeout_ns);
         if now_ns.saturating_sub(heard.last_ns) > heard.timeout_ns / 2 {
             heard.silent_until_ns = now_ns;
+            heard.was_silent = true;
         }
         heard.last_ns = heard.last_ns.max(now_ns);
     }
 
-    /// The server process stood still: nobody could have been heard.
-    pub fn on_stall(&mut self, gap_ns: u64) {
+    /// The server process stands still from `now_ns` on: nobody can be heard for `gap_ns`. It counts as one tick of silence.
+    pub fn on_stall(&mut self, now_ns: u64, gap_ns: u64, tick_ns: u64) {
+        // Stall upon stall: a tick of each, before the news of those who were heard in between has gone round.
+        let again = now_ns.saturating_sub(self.stalled_until_ns) <= self.news_ns;
+        self.stalled_until_ns = now_ns + gap_ns;
         for heard in self.heard.values_mut() {
-            heard.last_ns += gap_ns;
+            heard.last_ns += gap_ns.saturating_sub(tick_ns);
+            heard.silent_until_ns += gap_ns.saturating_sub(tick_ns);
+            if again {
+                heard.silent_until_ns = now_ns + gap_ns;
+            }
         }
     }
 
@@ -155,6 +176,7 @@ impl History {
             }
             at += 20 + payload_bytes;
         }
+        self.heard.values_mut().for_each(|heard| heard.was_silent = false);
         Ok(())
     }
 
@@ -205,7 +227,20 @@ impl History {
             }
             Txn::CloseSession(_) if cxid == 0 => {
                 self.check_expiry(zxid, session, now_ns)?;
-                self.model.decide(session, header.time, &Operation::CloseSession)
+                self.expired += 1;
+                self.model.decide(session, header.time, &Operation::CloseSession, &[])
+            }
+            Txn::DeleteContainer(delete) if session == SessionId::NONE && cxid == 0 => {
+                match self.model.reap(header.time, delete.path.as_bytes()) {
+                    Ok(outcome) => {
+                        self.reaped += 1;
+                        outcome
+                    }
+                    Err(why) => {
+                        let what = format!("{zxid} deletes {}: {why}", delete.path);
+                        return violation("containers and TTL nodes go in their time", what);
+                    }
+                }
             }
             _ => {
                 let Some(sent) = self.sent.get(&(session, cxid)) else {
@@ -217,22 +252,25 @@ impl History {
                         format!("xid {cxid} of {session} is {before} and {zxid}"),
                     );
                 }
-                if let Some(last) = self.last_cxid.get(&session).filter(|last| **last >= cxid) {
-                    return violation(
-                        "session order",
-                        format!("{zxid}: xid {cxid} of {session} after its xid {last}"),
-                    );
-                }
                 if zxid <= sent.told {
                     return violation(
                         "linearizable writes",
                         format!("xid {cxid} of {session} got {zxid}, sent after {} was told", sent.told),
                     );
                 }
-                let operation = sent.operation.clone();
+                let (operation, users) = (sent.operation.clone(), sent.users.clone());
                 self.logged.insert((session, cxid), zxid);
-                self.last_cxid.insert(session, cxid);
-                self.model.decide(session, header.time, &operation)
+                let outcome = self.model.decide(session, header.time, &operation, &users);
+                let last = self.last_cxid.entry(session).or_insert(cxid);
+                // What the connection before still had under way may be refused late, for its form alone.
+                if *last > cxid && outcome.has_effect() {
+                    return violation(
+                        "session order",
+                        format!("{zxid}: xid {cxid} of {session} after its xid {last}"),
+                    );
+                }
+                *last = cxid.max(*last);
+                outcome
             }
         };
         if let Err(why) = agrees(&txn, &outcome) {
@@ -253,7 +291,7 @@ impl History {
         let Some(heard) = self.heard.get(&session) else { return Ok(()) };
         let silence = now_ns.saturating_sub(heard.last_ns);
         let late_news = now_ns.saturating_sub(heard.silent_until_ns) <= self.news_ns;
-        if silence < heard.timeout_ns / 2 && !late_news {
+        if silence < heard.timeout_ns / 2 && !late_news && !heard.was_silent {
             return violation(
                 "no session expires early",
                 format!(
@@ -323,9 +361,17 @@ fn agrees(txn: &Txn<'_>, outcome: &Outcome) -> Result<(), &'static str> {
             paths.len() == expected.len()
                 && paths.iter().map(Text::as_bytes).zip(expected).all(|(path, expected)| path == expected)
         }
-        (Txn::Create(create) | Txn::Create2(create), Outcome::Created { path, stat }) => {
+        (Txn::Create(create), Outcome::Created { path, stat, with_stat: false })
+        | (Txn::Create2(create), Outcome::Created { path, stat, with_stat: true }) => {
             create.path.as_bytes() == path && create.ephemeral == (stat.ephemeral_owner != SessionId::NONE)
         }
+        (Txn::CreateContainer(create), Outcome::Created { path, .. }) => create.path.as_bytes() == path,
+        (Txn::CreateTtl(create), Outcome::Created { path, .. }) => create.path.as_bytes() == path,
+        (Txn::Multi(txns), Outcome::Multi(outcomes)) => {
+            txns.len() == outcomes.len()
+                && txns.iter().zip(outcomes).all(|(txn, outcome)| agrees(&txn.0, outcome).is_ok())
+        }
+        (Txn::Check(_), Outcome::Checked) | (Txn::DeleteContainer(_), Outcome::Deleted) => true,
         (Txn::Delete(_), Outcome::Deleted) => true,
         (Txn::SetData(set), Outcome::Changed(stat)) => set.version == stat.version,
         (Txn::SetAcl(set), Outcome::Changed(stat)) => set.version == stat.aversion,

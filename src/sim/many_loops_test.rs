@@ -29,11 +29,7 @@ fn server() -> Server {
         session_timeout_min: TICK * 2,
         session_timeout_max: TICK * 20,
         rules: crate::tree::Rules { extended_types: true, ..crate::tree::Rules::default() },
-        containers: replica::ContainerSettings {
-            check_interval: Duration::from_secs(60),
-            per_minute: 10_000,
-            never_used: None,
-        },
+        containers: Default::default(),
         snapshots: SnapshotSettings { count: 1000, log_bytes: 0, bytes_per_second: 0, retain: None, seed: 1 },
         hash_key,
     };

@@ -1,41 +1,14 @@
 //! What the tree should be: naive, and written from the specification, not from room `tree`.
 //!
 //! Every path keeps all its states with the zxid of each, so that any reply can be checked against the state of the
-//! zxid that it is stamped with. Requests are decided here once more, in zxid order; what the server logged must agree.
+//! zxid that it is stamped with. Requests are decided once more in `decide.rs`, in zxid order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{SessionId, WallMillis, Zxid};
-use crate::wire::{ErrorCode, Stat};
+use crate::wire::{ErrorCode, OwnedAcl, Stat};
 
-/// What a client asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Operation {
-    Create { path: Vec<u8>, data: Option<Vec<u8>>, perms: i32, flags: i32, two: bool },
-    Delete { path: Vec<u8>, version: i32 },
-    SetData { path: Vec<u8>, data: Option<Vec<u8>>, version: i32 },
-    SetAcl { path: Vec<u8>, perms: i32, version: i32 },
-    CloseSession,
-    Exists { path: Vec<u8>, watch: bool },
-    GetData { path: Vec<u8>, watch: bool },
-    GetChildren { path: Vec<u8>, watch: bool, two: bool },
-    GetAcl { path: Vec<u8> },
-    Sync { path: Vec<u8> },
-    Ping,
-}
-
-impl Operation {
-    pub fn is_write(&self) -> bool {
-        matches!(
-            self,
-            Operation::Create { .. }
-                | Operation::Delete { .. }
-                | Operation::SetData { .. }
-                | Operation::SetAcl { .. }
-                | Operation::CloseSession
-        )
-    }
-}
+use super::identity::{self, Acl};
 
 /// What a write does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,15 +16,31 @@ pub enum Outcome {
     Created {
         path: Vec<u8>,
         stat: Stat,
+        /// In a multi the reply says by its type whether it carries the Stat.
+        with_stat: bool,
     },
     Deleted,
     Changed(Stat),
+    Checked,
+    /// Of each part; all of them errors, or none.
+    Multi(Vec<Outcome>),
     SessionOpened,
     /// With the ephemerals that go with it, in path order.
     SessionClosed(Vec<Vec<u8>>),
     Error(ErrorCode),
     /// The session is over: which of the two codes says so depends on what the server still knows.
     NoSession,
+}
+
+impl Outcome {
+    /// Does it change anything, or tell more than a refusal?
+    pub fn has_effect(&self) -> bool {
+        match self {
+            Outcome::Error(_) | Outcome::NoSession => false,
+            Outcome::Multi(outcomes) => outcomes.iter().any(Outcome::has_effect),
+            _ => true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,17 +55,37 @@ pub enum Event {
 pub struct Change {
     pub event: Event,
     pub path: Vec<u8>,
-    /// May everybody read the node, and its parent?
-    pub readable: bool,
-    pub parent_readable: bool,
+    /// Who may read the node, and its parent, is told.
+    pub acl: Acl,
+    pub parent_acl: Acl,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Persistent,
+    Ephemeral(SessionId),
+    Container,
+    /// Milliseconds without a write.
+    Ttl(i64),
+}
+
+impl Kind {
+    /// As it is kept in the place of the owner.
+    fn encoded(self) -> i64 {
+        match self {
+            Kind::Persistent => 0,
+            Kind::Ephemeral(session) => session.0,
+            Kind::Container => i64::MIN,
+            Kind::Ttl(ms) => (0xff << 56) | ms,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     pub data: Option<Vec<u8>>,
-    /// Of world:anyone, the only identity used.
-    pub perms: i32,
-    pub owner: SessionId,
+    pub acl: Acl,
+    pub kind: Kind,
     pub czxid: Zxid,
     pub mzxid: Zxid,
     pub pzxid: Zxid,
@@ -89,19 +98,12 @@ pub struct Node {
     pub children: BTreeSet<Vec<u8>>,
 }
 
-pub const READ: i32 = 1;
-pub const WRITE: i32 = 2;
-pub const CREATE: i32 = 4;
-pub const DELETE: i32 = 8;
-pub const ADMIN: i32 = 16;
-pub const ALL: i32 = 31;
-
 impl Node {
-    fn born(zxid: Zxid, time: WallMillis) -> Node {
+    pub fn born(zxid: Zxid, time: WallMillis) -> Node {
         Node {
             data: None,
-            perms: ALL,
-            owner: SessionId::NONE,
+            acl: None,
+            kind: Kind::Persistent,
             czxid: zxid,
             mzxid: zxid,
             pzxid: zxid,
@@ -111,6 +113,13 @@ impl Node {
             cversion: 0,
             aversion: 0,
             children: BTreeSet::new(),
+        }
+    }
+
+    pub fn owner(&self) -> SessionId {
+        match self.kind {
+            Kind::Ephemeral(session) => session,
+            Kind::Persistent | Kind::Container | Kind::Ttl(_) => SessionId::NONE,
         }
     }
 
@@ -124,15 +133,11 @@ impl Node {
             version: self.version,
             cversion: 2 * self.cversion - children,
             aversion: self.aversion,
-            ephemeral_owner: self.owner,
+            ephemeral_owner: self.owner(),
             data_length: self.data.as_ref().map_or(0, Vec::len) as i32,
             num_children: children,
             pzxid: self.pzxid,
         }
-    }
-
-    fn may(&self, perm: i32) -> bool {
-        self.perms & perm != 0
     }
 }
 
@@ -142,17 +147,26 @@ pub struct SessionLife {
     pub closed: Option<Zxid>,
 }
 
-pub struct Model {
-    nodes: BTreeMap<Vec<u8>, Vec<(Zxid, Option<Node>)>>,
-    pub sessions: BTreeMap<SessionId, SessionLife>,
-    changes: Vec<Vec<Change>>,
+/// What the operator has set and the outcome of requests depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub extended_types: bool,
+    /// Milliseconds after which a container goes that never had a child; `None`: it stays.
+    pub never_used_ms: Option<i64>,
 }
 
-type Denied = Result<Outcome, ErrorCode>;
+pub struct Model {
+    pub rules: Rules,
+    nodes: BTreeMap<Vec<u8>, Vec<(Zxid, Option<Node>)>>,
+    pub sessions: BTreeMap<SessionId, SessionLife>,
+    /// Of each transaction.
+    pub(super) changes: Vec<Vec<Change>>,
+}
 
 impl Model {
-    pub fn new() -> Model {
-        let mut model = Model { nodes: BTreeMap::new(), sessions: BTreeMap::new(), changes: vec![vec![]] };
+    pub fn new(rules: Rules) -> Model {
+        let mut model =
+            Model { rules, nodes: BTreeMap::new(), sessions: BTreeMap::new(), changes: vec![vec![]] };
         let mut add = |path: &[u8], data: Option<&[u8]>, children: &[&str]| {
             let mut node = Node::born(Zxid::ZERO, WallMillis(0));
             node.data = data.map(<[u8]>::to_vec);
@@ -166,7 +180,8 @@ impl Model {
         if let Some(config) = model.nodes.get_mut(&b"/zookeeper/config"[..])
             && let Some((_, Some(node))) = config.first_mut()
         {
-            (node.perms, node.aversion) = (READ, -1);
+            node.acl = identity::stored(vec![OwnedAcl::new(identity::READ, "world", "anyone")]);
+            node.aversion = -1;
         }
         model
     }
@@ -179,11 +194,11 @@ impl Model {
         states[..index].last()?.1.as_ref()
     }
 
-    fn now(&self, path: &[u8]) -> Option<&Node> {
+    pub(super) fn now(&self, path: &[u8]) -> Option<&Node> {
         self.node(path, Zxid(i64::MAX))
     }
 
-    fn put(&mut self, path: &[u8], zxid: Zxid, node: Option<Node>) {
+    pub(super) fn put(&mut self, path: &[u8], zxid: Zxid, node: Option<Node>) {
         let states = self.nodes.entry(path.to_vec()).or_default();
         match states.last_mut() {
             Some((since, state)) if *since == zxid => *state = node,
@@ -207,10 +222,7 @@ impl Model {
 
     /// Forgets everything later: it was lost with a crash, as nobody was told of it.
     pub fn truncate(&mut self, last: Zxid) {
-        self.nodes.retain(|_, states| {
-            states.retain(|(since, _)| *since <= last);
-            !states.is_empty()
-        });
+        self.forget_nodes(last);
         self.sessions.retain(|_, life| {
             life.closed = life.closed.filter(|closed| *closed <= last);
             life.opened <= last
@@ -218,208 +230,31 @@ impl Model {
         self.changes.truncate(last.0 as usize + 1);
     }
 
+    /// Takes back what later transactions made of the nodes.
+    pub(super) fn forget_nodes(&mut self, last: Zxid) {
+        self.nodes.retain(|_, states| {
+            states.truncate(states.partition_point(|(since, _)| *since <= last));
+            !states.is_empty()
+        });
+    }
+
     pub fn is_alive(&self, session: SessionId) -> bool {
         self.sessions.get(&session).is_some_and(|life| life.closed.is_none())
     }
 
-    /// The next transaction: a new session.
-    pub fn open_session(&mut self, session: SessionId) -> Outcome {
-        let zxid = self.last().next();
-        self.changes.push(vec![]);
-        self.sessions.insert(session, SessionLife { opened: zxid, closed: None });
-        Outcome::SessionOpened
-    }
-
-    /// The next transaction: what the request does, if the server is right.
-    pub fn decide(&mut self, session: SessionId, time: WallMillis, operation: &Operation) -> Outcome {
-        let zxid = self.last().next();
-        let alive = self.is_alive(session);
-        let mut changes = vec![];
-        let outcome = match operation {
-            Operation::Create { path, data, perms, flags, .. } => {
-                let owner = if matches!(flags, 1 | 3) { session } else { SessionId::NONE };
-                let sequential = matches!(flags, 2 | 3);
-                self.create(zxid, time, alive, owner, sequential, (path, data, *perms), &mut changes)
-            }
-            Operation::Delete { path, version } => self.delete(zxid, alive, path, *version, &mut changes),
-            Operation::SetData { path, data, version } => {
-                self.set_data(zxid, time, alive, path, data, *version, &mut changes)
-            }
-            Operation::SetAcl { path, perms, version } => self.set_acl(zxid, alive, path, *perms, *version),
-            Operation::CloseSession if alive => Ok(self.close(zxid, session, &mut changes)),
-            Operation::CloseSession => Ok(Outcome::NoSession),
-            read => unreachable!("{read:?} is no write"),
-        };
-        self.changes.push(changes);
-        outcome.unwrap_or_else(Outcome::Error)
-    }
-
-    #[expect(clippy::too_many_arguments)]
-    fn create(
-        &mut self,
-        zxid: Zxid,
-        time: WallMillis,
-        alive: bool,
-        owner: SessionId,
-        sequential: bool,
-        (path, data, perms): (&[u8], &Option<Vec<u8>>, i32),
-        changes: &mut Vec<Change>,
-    ) -> Denied {
-        if !alive {
-            return Ok(Outcome::NoSession);
-        }
-        let slash = path.iter().rposition(|b| *b == b'/').ok_or(ErrorCode::BadArguments)?;
-        if perms == 0 {
-            return Err(ErrorCode::InvalidACL); // stands for the empty list
-        }
-        let parent_path = if slash == 0 { b"/" } else { &path[..slash] };
-        let mut parent = self.now(parent_path).ok_or(ErrorCode::NoNode)?.clone();
-        if !parent.may(CREATE) {
-            return Err(ErrorCode::NoAuth);
-        }
-        let mut path = path.to_vec();
-        if sequential {
-            path.extend_from_slice(format!("{:010}", parent.cversion).as_bytes());
-        }
-        if !is_valid(&path) {
-            return Err(ErrorCode::BadArguments);
-        }
-        if self.now(&path).is_some() {
-            return Err(ErrorCode::NodeExists);
-        }
-        if parent.owner != SessionId::NONE {
-            return Err(ErrorCode::NoChildrenForEphemerals);
-        }
-        let node = Node { data: data.clone(), perms, owner, ..Node::born(zxid, time) };
-        let stat = node.stat();
-        changes.push(Change {
-            event: Event::Created,
-            path: path.clone(),
-            readable: node.may(READ),
-            parent_readable: parent.may(READ),
-        });
-        parent.cversion += 1;
-        parent.pzxid = zxid;
-        parent.children.insert(path[slash + 1..].to_vec());
-        self.put(parent_path, zxid, Some(parent));
-        self.put(&path, zxid, Some(node));
-        Ok(Outcome::Created { path, stat })
-    }
-
-    fn delete(
-        &mut self,
-        zxid: Zxid,
-        alive: bool,
-        path: &[u8],
-        version: i32,
-        changes: &mut Vec<Change>,
-    ) -> Denied {
-        if !alive {
-            return Ok(Outcome::NoSession);
-        }
-        let special: [&[u8]; 4] = [b"/", b"/zookeeper", b"/zookeeper/quota", b"/zookeeper/config"];
-        if !path.contains(&b'/') || special.contains(&path) {
-            return Err(ErrorCode::BadArguments);
-        }
-        let parent = self.now(parent(path)).ok_or(ErrorCode::NoNode)?;
-        if !parent.may(DELETE) {
-            return Err(ErrorCode::NoAuth);
-        }
-        let node = self.now(path).ok_or(ErrorCode::NoNode)?;
-        check_version(version, node.version)?;
-        if !node.children.is_empty() {
-            return Err(ErrorCode::NotEmpty);
-        }
-        self.remove(zxid, path, changes);
-        Ok(Outcome::Deleted)
-    }
-
-    fn remove(&mut self, zxid: Zxid, path: &[u8], changes: &mut Vec<Change>) {
-        let parent_path = parent(path);
-        let (Some(node), Some(parent)) = (self.now(path), self.now(parent_path)) else { return };
-        let mut parent = parent.clone();
-        changes.push(Change {
-            event: Event::Deleted,
-            path: path.to_vec(),
-            readable: node.may(READ),
-            parent_readable: parent.may(READ),
-        });
-        parent.pzxid = zxid;
-        parent.children.remove(name(path));
-        self.put(parent_path, zxid, Some(parent));
-        self.put(path, zxid, None);
-    }
-
-    #[expect(clippy::too_many_arguments)]
-    fn set_data(
-        &mut self,
-        zxid: Zxid,
-        time: WallMillis,
-        alive: bool,
-        path: &[u8],
-        data: &Option<Vec<u8>>,
-        version: i32,
-        changes: &mut Vec<Change>,
-    ) -> Denied {
-        if !alive {
-            return Ok(Outcome::NoSession);
-        }
-        if !is_valid(path) {
-            return Err(ErrorCode::BadArguments);
-        }
-        let mut node = self.now(path).ok_or(ErrorCode::NoNode)?.clone();
-        if !node.may(WRITE) {
-            return Err(ErrorCode::NoAuth);
-        }
-        check_version(version, node.version)?;
-        node.data = data.clone();
-        node.version += 1;
-        node.mzxid = zxid;
-        node.mtime = time;
-        let stat = node.stat();
-        let readable = node.may(READ);
-        changes.push(Change { event: Event::Changed, path: path.to_vec(), readable, parent_readable: true });
-        self.put(path, zxid, Some(node));
-        Ok(Outcome::Changed(stat))
-    }
-
-    fn set_acl(&mut self, zxid: Zxid, alive: bool, path: &[u8], perms: i32, version: i32) -> Denied {
-        if !alive {
-            return Ok(Outcome::NoSession);
-        }
-        if !is_valid(path) {
-            return Err(ErrorCode::BadArguments);
-        }
-        if perms == 0 {
-            return Err(ErrorCode::InvalidACL);
-        }
-        let mut node = self.now(path).ok_or(ErrorCode::NoNode)?.clone();
-        if !node.may(ADMIN) {
-            return Err(ErrorCode::NoAuth);
-        }
-        check_version(version, node.aversion)?;
-        node.perms = perms;
-        node.aversion += 1;
-        let stat = node.stat();
-        self.put(path, zxid, Some(node));
-        Ok(Outcome::Changed(stat))
-    }
-
-    /// Ephemerals of a session, in path order.
-    pub fn ephemerals(&self, session: SessionId) -> Vec<Vec<u8>> {
-        let owned = self.all(Zxid(i64::MAX)).filter(|(_, node)| node.owner == session);
+    /// Ephemerals of a session as of `at`, in path order.
+    pub fn ephemerals(&self, session: SessionId, at: Zxid) -> Vec<Vec<u8>> {
+        let owned = self.all(at).filter(|(_, node)| node.kind == Kind::Ephemeral(session));
         owned.map(|(path, _)| path.to_vec()).collect()
     }
 
-    fn close(&mut self, zxid: Zxid, session: SessionId, changes: &mut Vec<Change>) -> Outcome {
-        let paths = self.ephemerals(session);
-        for path in &paths {
-            self.remove(zxid, path, changes);
-        }
-        if let Some(life) = self.sessions.get_mut(&session) {
-            life.closed = Some(zxid);
-        }
-        Outcome::SessionClosed(paths)
+    /// Nodes below `path`.
+    pub fn descendants(&self, path: &[u8], at: Zxid) -> usize {
+        let below = |other: &[u8]| match path {
+            b"/" => other != b"/",
+            path => other.strip_prefix(path).is_some_and(|rest| rest.starts_with(b"/")),
+        };
+        self.all(at).filter(|(other, _)| below(other)).count()
     }
 
     /// The tree digest, version 2 (file-formats.md §4), from scratch.
@@ -437,7 +272,7 @@ impl Model {
             for int in [node.version, node.cversion, node.aversion] {
                 bytes.extend_from_slice(&int.to_be_bytes());
             }
-            bytes.extend_from_slice(&node.owner.0.to_be_bytes());
+            bytes.extend_from_slice(&node.kind.encoded().to_be_bytes());
             sum = sum.wrapping_add(u64::from(crc32fast::hash(&bytes)));
         }
         sum
@@ -451,48 +286,10 @@ pub fn parent(path: &[u8]) -> &[u8] {
     }
 }
 
-fn name(path: &[u8]) -> &[u8] {
+pub fn name(path: &[u8]) -> &[u8] {
     path.rsplit(|b| *b == b'/').next().unwrap_or_default()
 }
 
-fn check_version(expected: i32, actual: i32) -> Result<(), ErrorCode> {
-    if expected == -1 || expected == actual { Ok(()) } else { Err(ErrorCode::BadVersion) }
-}
-
-/// Of the paths that the workload makes: ASCII without control characters.
-fn is_valid(path: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(path) else { return false };
-    text == "/"
-        || text
-            .strip_prefix('/')
-            .is_some_and(|rest| rest.split('/').all(|part| !part.is_empty() && part != "." && part != ".."))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_digest_of_a_fresh_tree_is_the_specifications() {
-        assert_eq!(Model::new().digest(Zxid::ZERO), 0x51C6_D660);
-    }
-
-    #[test]
-    fn a_state_can_be_asked_for_at_every_zxid() {
-        let mut model = Model::new();
-        let session = SessionId(7);
-        model.open_session(session);
-        let create = Operation::Create { path: b"/a".to_vec(), data: None, perms: ALL, flags: 1, two: false };
-        assert!(matches!(model.decide(session, WallMillis(5), &create), Outcome::Created { .. }));
-        assert_eq!(model.decide(session, WallMillis(5), &create), Outcome::Error(ErrorCode::NodeExists));
-        let closed = model.decide(session, WallMillis(6), &Operation::CloseSession);
-        assert_eq!(closed, Outcome::SessionClosed(vec![b"/a".to_vec()]));
-        assert_eq!(model.decide(session, WallMillis(6), &create), Outcome::NoSession);
-        assert!(model.node(b"/a", Zxid(1)).is_none());
-        assert!(model.node(b"/a", Zxid(2)).is_some() && model.node(b"/a", Zxid(3)).is_some());
-        assert!(model.node(b"/a", Zxid(4)).is_none());
-        model.truncate(Zxid(3));
-        assert!(model.is_alive(session) && model.last() == Zxid(3));
-        assert_eq!(model.digest(Zxid(1)), 0x51C6_D660);
-    }
-}
+#[path = "model_test.rs"]
+mod tests;

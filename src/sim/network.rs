@@ -47,6 +47,8 @@ pub struct Socket {
 
     /// Bytes of frames seen by the tap, and whether the connect response has passed.
     pub greeted: bool,
+    /// Watches that the requests sent on it can have left, at the most.
+    pub watches_max: u64,
 }
 
 impl Socket {
@@ -69,6 +71,7 @@ impl Socket {
             deaf_until_ns: 0,
             close_asked: false,
             greeted: false,
+            watches_max: 0,
         }
     }
 

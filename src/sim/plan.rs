@@ -105,16 +105,37 @@ pub enum Canary {
     PasswordIgnored,
     /// Now and then a notice loses its changes, so watches don't fire.
     WatchLost,
+    /// Now and then a change is announced twice.
+    EventTwice,
+    /// Of a multi only the first half is carried out.
+    MultiByHalves,
+    /// A recursive watch misses what is below its own node.
+    RecursiveWatchShallow,
+    /// Who comes back is not told what happened meanwhile.
+    SetWatchesBlind,
+    /// Whoever asks may do everything.
+    AclIgnored,
+    /// Containers that never had a child are deleted.
+    ReapedEarly,
+    /// A reader looks at the tree once, and keeps the version.
+    ReaderLeftBehind,
 }
 
 impl Canary {
-    pub const ALL: [Canary; 6] = [
+    pub const ALL: [Canary; 13] = [
         Canary::ReplyBeforeSync,
         Canary::SkippedSync,
         Canary::NoticeAfterPublish,
         Canary::TornTailAccepted,
         Canary::PasswordIgnored,
         Canary::WatchLost,
+        Canary::EventTwice,
+        Canary::MultiByHalves,
+        Canary::RecursiveWatchShallow,
+        Canary::SetWatchesBlind,
+        Canary::AclIgnored,
+        Canary::ReapedEarly,
+        Canary::ReaderLeftBehind,
     ];
 
     pub fn name(self) -> &'static str {
@@ -125,6 +146,13 @@ impl Canary {
             Canary::TornTailAccepted => "torn-tail-accepted",
             Canary::PasswordIgnored => "password-ignored",
             Canary::WatchLost => "watch-lost",
+            Canary::EventTwice => "event-twice",
+            Canary::MultiByHalves => "multi-by-halves",
+            Canary::RecursiveWatchShallow => "recursive-watch-shallow",
+            Canary::SetWatchesBlind => "set-watches-blind",
+            Canary::AclIgnored => "acl-ignored",
+            Canary::ReapedEarly => "reaped-early",
+            Canary::ReaderLeftBehind => "reader-left-behind",
         }
     }
 
@@ -165,9 +193,16 @@ impl Plan {
     /// A run in which this bug has every chance to show.
     pub fn canary_plan(seed: u64, canary: Canary) -> Plan {
         let (shards, faults) = match canary {
-            Canary::ReplyBeforeSync | Canary::SkippedSync | Canary::TornTailAccepted => (1, "crash"),
+            Canary::ReplyBeforeSync | Canary::SkippedSync => (1, "crash"),
+            Canary::TornTailAccepted => (1, "crash,disk"),
             Canary::NoticeAfterPublish => (2, "slow"),
-            Canary::PasswordIgnored | Canary::WatchLost => (1, "cut"),
+            Canary::EventTwice => (2, "none"),
+            Canary::MultiByHalves
+            | Canary::RecursiveWatchShallow
+            | Canary::AclIgnored
+            | Canary::ReapedEarly
+            | Canary::ReaderLeftBehind => (1, "none"),
+            Canary::PasswordIgnored | Canary::WatchLost | Canary::SetWatchesBlind => (1, "cut"),
         };
         let faults = Faults::parse(faults).unwrap_or(Faults::NONE);
         Plan { seed, shards, faults, canary: Some(canary), ticks: TICKS_DEFAULT, trace: false }
@@ -221,14 +256,21 @@ pub struct Shape {
     pub request_ring: usize,
     /// Bytes of one group of the log: the replica is full when the open one has them.
     pub group_bytes: usize,
+    pub extended_types: bool,
+    /// Between two looks at containers and TTL nodes.
+    pub reap_interval: Duration,
+    pub reap_per_minute: u32,
+    /// When containers go that never had a child.
+    pub never_used: Option<Duration>,
 }
 
 impl Shape {
     pub fn draw(seed: u64) -> Shape {
         let mut prng = Prng::salted(seed, "shape");
         let mut pick = |choices: &[u64]| choices[prng.below(choices.len() as u64) as usize];
+        let tick = Duration::from_millis(pick(&[100, 500, 2000]));
         Shape {
-            tick: Duration::from_millis(pick(&[100, 500, 2000])),
+            tick,
             clients: pick(&[1, 2, 4, 6, 8]) as usize,
             segment_bytes: pick(&[6 << 10, 16 << 10, 64 << 10]),
             first_segment_bytes: pick(&[6 << 10, 8 << 10, 32 << 10]),
@@ -246,6 +288,10 @@ impl Shape {
             names: pick(&[3, 5, 9]) as usize,
             request_ring: pick(&[1, 4, 64]) as usize,
             group_bytes: pick(&[2 << 10, 1 << 20, 1 << 20]) as usize,
+            extended_types: pick(&[0, 1, 1]) == 1,
+            reap_interval: tick * pick(&[1, 2, 20]) as u32,
+            reap_per_minute: pick(&[600, 10_000, 100_000]) as u32,
+            never_used: [None, None, Some(tick * 3)][pick(&[0, 1, 2]) as usize],
         }
     }
 }

@@ -85,6 +85,9 @@ impl World {
         self.until("sessions that nobody keeps expire, and work ends", |world| {
             world.is_answered(false) && world.only_kept_sessions() && !world.snapshot_thread.is_busy()
         })?;
+        self.until("containers and TTL nodes go in their time", |world| {
+            world.history.model.overdue(world.now.wall).next().is_none()
+        })?;
         self.phase = Phase::Still;
         self.steady = false;
         self.until("work ends", World::is_at_rest)?;
@@ -109,6 +112,7 @@ impl World {
         self.set_space(false);
         for actor in &mut self.actors {
             actor.left = 0;
+            actor.unproven = actor.client.state == State::Active;
         }
         let sockets: Vec<u64> = self.sockets.keys().copied().collect();
         for socket in sockets {
@@ -131,6 +135,9 @@ impl World {
         loop {
             for _ in 0..32 {
                 if !self.step()? {
+                    if done(self) {
+                        return Ok(());
+                    }
                     return Err(Stop::Stuck(stage, "nothing will ever happen again".into()));
                 }
             }
@@ -167,14 +174,21 @@ impl World {
         self.actors.iter().all(|actor| {
             let client = &actor.client;
             (client.state == State::Active || !all_active)
-                && client.outstanding.iter().all(|request| request.operation == super::model::Operation::Ping)
+                && client
+                    .outstanding
+                    .iter()
+                    .all(|request| request.operation == super::operation::Operation::Ping)
         })
     }
 
-    /// Packets from before the healing are still under way.
+    /// Packets from before the healing are still under way, or the end of a session.
     fn is_late(&self) -> bool {
         let soon = self.now_ns() + self.shape.packet.as_nanos() as u64 * 4;
-        self.now_ns() < self.stalled_until || self.sockets.values().any(|socket| socket.up_last_ns > soon)
+        let ended = (0..self.actors.len()).filter_map(|client| self.session_of(client));
+        self.now_ns() < self.stalled_until
+            || self.sockets.values().any(|socket| socket.up_last_ns > soon)
+            || self.actors.iter().any(|actor| actor.unproven)
+            || ended.into_iter().any(|session| !self.history.model.is_alive(session))
     }
 
     fn is_at_rest(&mut self) -> bool {
@@ -219,6 +233,7 @@ impl World {
         if let Process::Up(server) = &mut self.process {
             server.replica.finish(&mut commands);
         }
+        self.phase = Phase::Stopped;
         let last = self.history.last();
         for command in commands {
             self.on_log(command)?;

@@ -5,16 +5,17 @@
 //! any order that real threads could have. Both do what room `server` does, in the same order: what a driver owes the
 //! core is part of what is tested. Here is what both share.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::base::{ConnectionId, Instant, Now, Prng, ShardId, Zxid};
 use crate::log;
-use crate::messages::{Changes, Notice, Request};
+use crate::messages::{Changes, Identity, Notice, Request};
 use crate::replica::{self, Replica, SnapshotCommand};
 use crate::shard::{self, Shard};
 use crate::tree::{self, Reader};
 
+use super::identity;
 use super::many_loops::{ReplicaStage, ShardStage};
 use super::plan::{Canary, Shape};
 
@@ -99,6 +100,8 @@ pub struct Server {
     address: std::net::SocketAddr,
     /// Inputs taken, for the check that nobody spins.
     pub work: u64,
+    /// Watches, at the most, of connections whose end their shard hasn't heard of.
+    pub leaving: BTreeMap<(usize, ConnectionId), u64>,
 }
 
 impl Server {
@@ -136,8 +139,9 @@ impl Server {
             ring: shape.ring,
             request_ring: shape.request_ring,
             canary,
-            address: std::net::SocketAddr::from(([127, 0, 0, 1], 40_000)),
+            address: std::net::SocketAddr::from((identity::ADDRESS, 40_000)),
             work: 0,
+            leaving: BTreeMap::new(),
         }
     }
 
@@ -212,7 +216,8 @@ impl Server {
     pub fn is_idle(&self) -> bool {
         // Heartbeats begin turns that find nothing to do; where the steps are slow, somebody is always in one.
         let replica_idle = if self.is_one_loop() { !self.is_busy(0) } else { !self.has_replica_work() };
-        let lane_idle = |lane: &Lane| !lane.has_work() && lane.held.is_empty();
+        let unsent = |lane: &Lane| lane.shard.connections().any(|connection| !connection.output.is_empty());
+        let lane_idle = |lane: &Lane| !lane.has_work() && lane.held.is_empty() && !unsent(lane);
         replica_idle && self.replica.is_idle() && self.lanes.iter().all(lane_idle)
     }
 
@@ -251,7 +256,10 @@ impl Server {
                 shard.step(now, shard::Input::Sent { connection, buffer }, outputs);
             }
             Arrival::Ended { connection } => shard.step(now, shard::Input::Ended { connection }, outputs),
-            Arrival::Closed { connection } => shard.step(now, shard::Input::Closed { connection }, outputs),
+            Arrival::Closed { connection } => {
+                shard.step(now, shard::Input::Closed { connection }, outputs);
+                self.leaving.remove(&(index, connection));
+            }
         }
     }
 
@@ -287,23 +295,34 @@ impl Server {
     // The bugs put in on purpose.
 
     fn doctored(&self, request: Request) -> Request {
-        match request {
-            Request::Connect { from, session, password: Some(_), timeout_ms }
-                if self.canary == Some(Canary::PasswordIgnored) =>
-            {
+        match (request, self.canary) {
+            (
+                Request::Connect { from, session, password: Some(_), timeout_ms },
+                Some(Canary::PasswordIgnored),
+            ) => {
                 let password = Some(tree::password::of(session));
                 Request::Connect { from, session, password, timeout_ms }
             }
-            request => request,
+            (Request::Write { from, session, xid, opcode, body, .. }, Some(Canary::AclIgnored)) => {
+                let root = Identity { scheme: "super".to_owned(), id: String::new() };
+                Request::Write { from, session, xid, opcode, body, identities: Arc::from([root]) }
+            }
+            (request, _) => request,
         }
     }
 
     pub(super) fn doctored_notice(&mut self, notice: Arc<Notice>) -> Arc<Notice> {
-        if self.canary != Some(Canary::WatchLost) || !self.prng.chance(1, 20) {
+        let hit = matches!(self.canary, Some(Canary::WatchLost | Canary::EventTwice));
+        if !hit || !self.prng.chance(1, 20) {
             return notice;
         }
         match Arc::try_unwrap(notice) {
-            Ok(notice) => Arc::new(Notice { changes: Changes::None, ..notice }),
+            Ok(notice) => {
+                let twice = self.canary == Some(Canary::EventTwice);
+                let all = notice.changes.as_slice().iter();
+                let changes = if twice { all.clone().chain(all).cloned().collect() } else { vec![] };
+                Arc::new(Notice { changes: Changes::Many(changes), ..notice })
+            }
             Err(shared) => shared,
         }
     }

@@ -27,6 +27,7 @@ impl World {
                 };
                 self.claims.on_group(*segment, *offset, bytes, last);
                 self.counts.transactions = self.counts.transactions.max(self.history.last().0 as u64);
+                (self.counts.expired, self.counts.reaped) = (self.history.expired, self.history.reaped);
             }
             Command::Persist { ticket } => self.trace.note("persist", &[ticket.0]),
             Command::Remove { segment } => self.trace.note("remove", &[segment.0]),

@@ -6,6 +6,8 @@ use super::world::{Event, Phase, Process, World};
 
 /// Steps in a row that took and gave nothing, after which their number per tick counts.
 const IDLE_STEPS: u64 = 5_000;
+/// So many of them may come no faster than in this time.
+const IDLE_NS: u64 = 50_000_000;
 
 impl World {
     pub(super) fn wake(&mut self, thread: usize) {
@@ -37,6 +39,9 @@ impl World {
     }
 
     pub(super) fn turn(&mut self, thread: usize, by_clock: bool) -> Checked {
+        if self.phase == Phase::Stopped {
+            return Ok(());
+        }
         // Another timer has taken its place.
         if by_clock && self.timers[thread] != Some(self.now_ns()) {
             return Ok(());
@@ -69,13 +74,14 @@ impl World {
         for effect in effects {
             self.carry_out(effect)?;
         }
+        self.check_bounds()?;
         self.wake_busy();
         self.set_timer(thread);
         Ok(())
     }
 
-    /// Threads that run again and again and find nothing to do burn a core. Heartbeats and sweeps are a few per tick, and
-    /// a full ring is looked at every so often; this is far above both.
+    /// Threads that run again and again and find nothing to do burn a core. A full ring is looked at every so often, by
+    /// every thread; this is far above it.
     fn check_spinning(&mut self, worked: bool) -> Checked {
         if worked {
             self.idle = (0, self.now_ns());
@@ -83,7 +89,7 @@ impl World {
         }
         self.idle.0 += 1;
         let elapsed = self.now_ns() - self.idle.1;
-        if self.idle.0 > IDLE_STEPS && elapsed < self.shape.tick.as_nanos() as u64 * 12 {
+        if self.idle.0 > IDLE_STEPS && elapsed < IDLE_NS {
             let business = self.server().map_or_else(String::new, |server| server.business());
             let detail =
                 format!("{IDLE_STEPS} steps within {} us found nothing to do: {business}", elapsed / 1_000);

@@ -196,8 +196,12 @@ impl World {
         let (shard, client_open) = (found.shard, found.client_open);
         found.server_open = false;
         found.sending = None;
+        let watches_max = found.watches_max;
         if let Some(connection) = found.connection.take() {
             self.connections.remove(&(shard, connection));
+            if let Some(server) = self.server() {
+                server.leaving.insert((shard, connection), watches_max);
+            }
             self.arrive(shard, Arrival::Closed { connection });
             if let Some(slots) = self.slots.get_mut(shard) {
                 slots.give_back(connection);

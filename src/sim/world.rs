@@ -11,13 +11,15 @@ use std::time::Duration;
 use crate::base::{ConnectionId, HashKey, Instant, Now, Prng, ServerId, SessionId, WallMillis, Zxid};
 use crate::replica::{self, SnapshotSettings};
 use crate::shard;
+use crate::tree;
 
 use super::boot::{Booting, Disk};
 use super::client::{Client, State};
 use super::faults::{Claims, Disturber};
 use super::history::{Checked, History};
+use super::model::Rules;
 use super::network::{Slots, Socket};
-use super::plan::{Plan, Shape};
+use super::plan::{Canary, Plan, Shape};
 use super::server::Server;
 use super::storage::{LogThread, SnapshotThread};
 use super::trace::Trace;
@@ -86,6 +88,8 @@ pub(super) struct Actor {
     pub heard_ns: u64,
     /// Requests still to be made in the phase that counts them.
     pub left: u64,
+    /// On this connection from before the healing not everything was answered yet.
+    pub unproven: bool,
 }
 
 /// How far the run is.
@@ -97,6 +101,8 @@ pub(super) enum Phase {
     /// Not even pings.
     Still,
     Closing,
+    /// The server's last act was to seal its log: its threads run no more.
+    Stopped,
 }
 
 pub struct World {
@@ -146,6 +152,8 @@ pub struct World {
     pub(super) durable: Zxid,
     pub(super) published: Zxid,
     pub(super) counts: Counts,
+    /// The most that the tree ever had.
+    pub(super) nodes_max: usize,
 }
 
 /// What a run was made of.
@@ -158,6 +166,7 @@ pub struct Counts {
     pub power_losses: u64,
     pub snapshots: u64,
     pub expired: u64,
+    pub reaped: u64,
     pub resumed: u64,
     pub cuts: u64,
     pub damaged: u64,
@@ -173,6 +182,7 @@ impl Counts {
         self.power_losses += other.power_losses;
         self.snapshots += other.snapshots;
         self.expired += other.expired;
+        self.reaped += other.reaped;
         self.resumed += other.resumed;
         self.cuts += other.cuts;
         self.damaged += other.damaged;
@@ -191,8 +201,15 @@ impl World {
             tick: shape.tick,
             session_timeout_min: shape.tick * 2,
             session_timeout_max: shape.tick * 20,
-            rules: Default::default(),
-            containers: Default::default(),
+            rules: tree::Rules { extended_types: shape.extended_types, ..Default::default() },
+            containers: replica::ContainerSettings {
+                check_interval: shape.reap_interval,
+                per_minute: shape.reap_per_minute,
+                never_used: match plan.canary {
+                    Some(Canary::ReapedEarly) => Some(Duration::ZERO),
+                    _ => shape.never_used,
+                },
+            },
             snapshots: SnapshotSettings {
                 count: shape.snapshot_count,
                 log_bytes: 0,
@@ -211,13 +228,18 @@ impl World {
             hash_key,
         };
         let actors = (0..shape.clients).map(|index| Actor {
-            client: Client::new(index),
+            client: Client::new(index, plan.canary),
             workload: Workload::new(plan.seed, index, shape.names),
             socket: None,
             acts_at_ns: 0,
             heard_ns: 0,
             left: 0,
+            unproven: false,
         });
+        let rules = Rules {
+            extended_types: shape.extended_types,
+            never_used_ms: shape.never_used.map(|duration| duration.as_millis() as i64),
+        };
         let wall_offset_ms = 1_700_000_000_000;
         let start = Now { instant: Instant(5_000_000_000), wall: WallMillis(wall_offset_ms + 5_000) };
         let mut world = World {
@@ -226,7 +248,7 @@ impl World {
             sequence: 0,
             events: BTreeMap::new(),
             trace: Trace::new(text, plan.trace),
-            history: History::new(shape.tick.as_nanos() as u64 * 2 + 2_000_000_000),
+            history: History::new(rules, shape.tick.as_nanos() as u64 * 2 + 2_000_000_000),
             disk: Disk::default(),
             process: Process::Down,
             life: 0,
@@ -260,6 +282,7 @@ impl World {
             durable: Zxid::ZERO,
             published: Zxid::ZERO,
             counts: Counts::default(),
+            nodes_max: 0,
             shape,
             plan,
         };

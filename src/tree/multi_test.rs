@@ -84,6 +84,26 @@ fn refused(p: &mut Pipeline, session: i64, ops: &[MultiOp<'_>]) -> Vec<ErrorCode
     txns(&bytes).iter().map(code).collect()
 }
 
+/// Found by the simulator, seed 0x10756: the session's end took another session's node along.
+#[test]
+fn an_ephemeral_made_anew_in_a_multi_is_forgotten_once_it_is_applied() {
+    let mut p = Pipeline::new();
+    p.create(1, "/e", 1).expect("free");
+    p.apply_all();
+    assert_eq!(granted(&mut p, &[delete("/e", 0), create("/e", 1)]), ["delete /e", "create ephemeral /e 2"]);
+    p.apply_all();
+    assert!(p.overlay.is_empty());
+    p.delete(1, "/e", 0).expect("there");
+    p.create(2, "/e", 0).expect("free again");
+    p.apply_all();
+    p.close(1).expect("always");
+    p.apply_all();
+    assert!(
+        p.world.node("/e").is_some_and(|node| node.is_alive()),
+        "it is the second session's, and persistent"
+    );
+}
+
 #[test]
 fn each_operation_sees_those_before_it() {
     let mut p = Pipeline::new();

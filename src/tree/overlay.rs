@@ -224,7 +224,9 @@ impl Overlay {
 
     /// The transaction `zxid` is applied: the tree now says what it did.
     pub fn applied(&mut self, zxid: Zxid, owner: SessionId, txn: &Txn<'_>) {
-        if self.table.is_empty() && self.closing.is_empty() {
+        // All three: an earlier operation of the same multi may have settled the last entry, and an ephemeral that is
+        // remembered for too long is deleted with its session, whoever owns that path by then.
+        if self.is_empty() {
             return;
         }
         match txn {
@@ -305,6 +307,16 @@ impl Overlay {
     /// Paths touched by what is proposed and not yet applied.
     pub fn count(&self) -> usize {
         self.table.len()
+    }
+
+    /// Nothing is pending.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty() && self.closing.is_empty() && self.ephemerals.is_empty()
+    }
+
+    /// All that is remembered, ephemerals and closing sessions included.
+    pub fn size(&self) -> usize {
+        self.table.len() + self.closing.len() + self.ephemerals.values().map(BTreeMap::len).sum::<usize>()
     }
 }
 

@@ -19,7 +19,7 @@ const USAGE: &str = "usage: sim [--seed N | --seeds COUNT [--from N]] [--shards 
 /// Seeds of a run without arguments.
 const SEEDS_DEFAULT: u64 = 300;
 /// A canary must be caught within so many seeds.
-const CANARY_SEEDS_MAX: u64 = 40;
+const CANARY_SEEDS_MAX: u64 = 60;
 
 #[derive(Default)]
 struct Options {
