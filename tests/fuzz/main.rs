@@ -10,6 +10,8 @@
 //! seed, so the seed is all that a failure has to name. Exit codes: 0 all is well, 1 something was found, 2 a canary
 //! was not, 64 bad arguments.
 
+#![allow(clippy::disallowed_methods, reason = "how long to go on is told by the machine's clock")]
+
 mod connection;
 mod corpus;
 mod decoder;

@@ -129,7 +129,7 @@ fn write(prng: &mut Prng) -> Written {
         written.settings.salt_seed = prng.next();
         let found = recover_all(&written, &written.files).expect("nobody has damaged it");
         let commands: Vec<Command> = found.repair.iter().chain(&found.cleanup).cloned().collect();
-        let mut writer = Writer::new(written.settings.clone(), found.resume);
+        let mut writer = Writer::new(written.settings, found.resume);
         commands.iter().for_each(|command| carry_out(&mut written.files, command));
         for _ in 0..prng.below(12) {
             for _ in 0..1 + prng.below(5) {
