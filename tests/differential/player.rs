@@ -86,6 +86,21 @@ impl Connection {
         }
     }
 
+    /// Everything up to the answer to a ping.
+    fn ping(&mut self, frames: &mut Vec<Vec<u8>>) -> End {
+        let xid = (-2i32).to_be_bytes();
+        self.send(&framed(&[&xid[..], &11i32.to_be_bytes()].concat()));
+        loop {
+            match self.frame() {
+                Ok(frame) => frames.push(frame),
+                Err(end) => return end,
+            }
+            if frames.last().is_some_and(|frame| frame.starts_with(&xid)) {
+                return End::Answered;
+            }
+        }
+    }
+
     /// Everything until the server closes.
     fn rest(&mut self, frames: &mut Vec<Vec<u8>>) -> End {
         loop {
@@ -236,13 +251,8 @@ impl Player {
 
     /// Ends what the slot has, as far as a new connection wants it.
     fn leave(&mut self, slot: usize, wanted: Wanted) -> Option<Connection> {
-        let mut old = self.slots[slot].connection.take()?;
-        if wanted != (Wanted::Own { old_stays: true }) {
-            return None;
-        }
-        // What is on its way comes before its reply: nothing is lost when the server closes.
-        old.send(&framed(&[&(-2i32).to_be_bytes()[..], &11i32.to_be_bytes()].concat()));
-        Some(old)
+        let old = self.slots[slot].connection.take()?;
+        (wanted == Wanted::Own { old_stays: true }).then_some(old)
     }
 
     /// Items that go out together. Only the first can be no request.
@@ -257,16 +267,9 @@ impl Player {
             Action::Connect(connect) => {
                 old = self.leave(slot, connect.wanted);
                 if let Some(old) = &mut old {
+                    // What is on its way comes before: nothing is lost when the server closes.
                     let mut frames = Vec::new();
-                    let end = loop {
-                        match old.frame() {
-                            Ok(frame) => frames.push(frame),
-                            Err(end) => break end,
-                        }
-                        if frames.last().is_some_and(|frame| frame.starts_with(&(-2i32).to_be_bytes())) {
-                            break End::Answered;
-                        }
-                    };
+                    let end = old.ping(&mut frames);
                     first.left = Some((frames, end));
                 }
                 new = Some(Connection::open(self.address, self.patience));
@@ -296,11 +299,19 @@ impl Player {
                 }
             }
         }
+        let mut refused = false;
         if let Some(mut connection) = new {
             connection.send(&bytes);
             self.shake_hands(slot, connection, &mut first);
+            refused = self.slots[slot].connection.is_none();
             if let (Some(mut old), Some((frames, end))) = (old, &mut first.left) {
-                *end = old.rest(frames);
+                if refused {
+                    // The session may be where it was.
+                    *end = old.ping(frames);
+                    self.slots[slot].connection = (*end == End::Answered).then_some(old);
+                } else {
+                    *end = old.rest(frames);
+                }
             }
         } else if let Some(connection) = &mut self.slots[slot].connection {
             connection.send(&bytes);
@@ -308,7 +319,9 @@ impl Player {
         for (index, item) in items.iter().enumerate() {
             let mut record =
                 if index == 0 { std::mem::replace(&mut first, empty.clone()) } else { empty.clone() };
-            if !matches!(item.action, Action::Connect(_)) {
+            if refused && index > 0 {
+                record.end = End::Closed;
+            } else if !matches!(item.action, Action::Connect(_)) {
                 self.reply(slot, item, &mut record);
             }
             records.push(record);
