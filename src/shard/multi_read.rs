@@ -51,7 +51,8 @@ fn malformed(
     at: Zxid,
     out: &mut Vec<u8>,
 ) -> Result<Answered, ErrorCode> {
-    let before = if decode::<MultiRequest<'_>>(read.body).is_ok() {
+    let are_writes = |request: MultiRequest<'_>| request.iter().all(|op| op.is_well_formed()).then_some(());
+    let before = if decode(read.body).ok().and_then(are_writes).is_some() {
         vec![]
     } else {
         reads_before_null(read.body).map_err(|_| ErrorCode::MarshallingError)?

@@ -21,7 +21,7 @@ impl View<'_> {
         scratch: &'a mut Scratch,
     ) -> Result<Txn<'a>, ErrorCode> {
         let request: MultiRequest<'a> = decode(write.body)?;
-        if !request.iter().all(|op| is_well_formed(&op)) {
+        if !request.iter().all(|op| op.is_well_formed()) {
             return Err(ErrorCode::MarshallingError);
         }
         let Scratch { path, acl, ops, .. } = scratch;
@@ -85,16 +85,6 @@ impl View<'_> {
         let is_container = CreateMode::from_flags(request.flags) == Some(CreateMode::Container);
         let opcode = if is_container { Opcode::CreateContainer } else { opcode };
         self.create_node(zxid, write, Creation::new(opcode, request), path, acl)
-    }
-}
-
-/// What ZooKeeper finds while it reads the operations: MarshallingError of the whole request.
-fn is_well_formed(op: &MultiOp<'_>) -> bool {
-    match op {
-        MultiOp::Create(create) | MultiOp::Create2(create) | MultiOp::CreateContainer(create) => {
-            create.acl.is_some() && CreateMode::from_flags(create.flags).is_some_and(|mode| !mode.is_ttl())
-        }
-        MultiOp::CreateTtl(_) | MultiOp::Delete(_) | MultiOp::SetData(_) | MultiOp::Check(_) => true,
     }
 }
 

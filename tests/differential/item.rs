@@ -102,13 +102,15 @@ impl Item {
     }
 
     /// Whether something may be sent right behind it. What is sent behind a request that closes the connection may or may
-    /// not be read; requests behind a setACL may be checked against the list from before.
+    /// not be read; requests behind a setACL may be checked against the list from before; while a createContainer with an
+    /// ephemeral's flags is undecided, ZooKeeper refuses children of the container as if it were an ephemeral.
     fn may_lead(&self) -> bool {
         match &self.action {
             Action::Connect(_) => true,
             Action::Bytes(_) => false,
             Action::Request { opcode, .. } => {
                 *opcode != Opcode::SetAcl.code()
+                    && *opcode != Opcode::CreateContainer.code()
                     && *opcode != CLOSE_SESSION
                     && *opcode != AUTH
                     && *opcode != SASL

@@ -7,7 +7,7 @@
 //!   run. Then it becomes 1; an unset one stays 0; any other stays as it is, and differs.
 //! * **sessions and passwords**: become the ordinal of the session. Passwords have to be 16 bytes and not zero.
 //! * **orders** that are a hash table's in Java: the names of getChildren(2), the paths of getEphemerals, the entries of whoAmI are
-//!   sorted, and the events of one closeSession.
+//!   sorted, what became of scheme `auth` in an ACL, and the events of one closeSession.
 //! * **3.8**: events carry the zxid −1 (else: that of their transaction).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,12 +100,26 @@ impl Walk<'_> {
         Some(())
     }
 
+    /// Scheme `auth` became entries for all the digests that the client had shown, in the order of a hash table: neighbours
+    /// that differ in nothing but the digest are sorted.
     fn acl(&mut self) -> Option<()> {
-        for _ in 0..self.i32()? {
+        let count = self.i32()?;
+        let start = self.at;
+        let mut entries = Vec::new();
+        for _ in 0..count {
+            let from = self.at;
             self.i32()?;
             self.stretch()?;
+            let id = self.at - from;
             self.stretch()?;
+            entries.push((self.bytes[from..self.at].to_vec(), id));
         }
+        let kind = |(entry, id): &(Vec<u8>, usize)| entry[..*id].to_vec();
+        for run in entries.chunk_by_mut(|a, b| kind(a) == kind(b) && kind(a).ends_with(b"digest")) {
+            run.sort();
+        }
+        let end = self.at;
+        self.bytes.splice(start..end, entries.into_iter().flat_map(|(entry, _)| entry));
         Some(())
     }
 

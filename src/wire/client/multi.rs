@@ -13,7 +13,7 @@ use crate::wire::opcode::Opcode;
 use crate::wire::stat::Stat;
 use crate::wire::vector::Vector;
 
-use super::create::{Create2Response, CreateRequest, CreateResponse, CreateTtlRequest};
+use super::create::{Create2Response, CreateMode, CreateRequest, CreateResponse, CreateTtlRequest};
 use super::data::{CheckVersionRequest, DeleteRequest, GetDataRequest, GetDataResponse, SetDataRequest};
 use super::{ErrorResponse, GetChildrenRequest, GetChildrenResponse, SetDataResponse};
 
@@ -184,6 +184,19 @@ impl MultiOp<'_> {
             MultiOp::Delete(_) => Opcode::Delete,
             MultiOp::SetData(_) => Opcode::SetData,
             MultiOp::Check(_) => Opcode::Check,
+        }
+    }
+}
+
+impl MultiOp<'_> {
+    /// False for what ZooKeeper 3.9 finds while it reads the operations: MarshallingError of the whole request.
+    pub fn is_well_formed(&self) -> bool {
+        match self {
+            MultiOp::Create(create) | MultiOp::Create2(create) | MultiOp::CreateContainer(create) => {
+                create.acl.is_some()
+                    && CreateMode::from_flags(create.flags).is_some_and(|mode| !mode.is_ttl())
+            }
+            MultiOp::CreateTtl(_) | MultiOp::Delete(_) | MultiOp::SetData(_) | MultiOp::Check(_) => true,
         }
     }
 }
