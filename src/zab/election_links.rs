@@ -19,9 +19,8 @@ use std::time::Duration;
 
 use super::member::{Member, check_id};
 use crate::base::{Instant, ServerId};
-use crate::wire::jute::Encode;
 use crate::wire::peer::hello::HelloVersion;
-use crate::wire::peer::{Address, Hello, OwnedNotification};
+use crate::wire::peer::{Address, Encode, Hello, OwnedNotification};
 
 /// The first pause before a peer is dialled again.
 pub const REDIAL_MIN: Duration = Duration::from_millis(1);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::super::quorum::tests::equals;
 use super::*;
-use crate::base::Prng;
+use crate::base::{Prng, Zxid};
 
 const MS: u64 = 1_000_000;
 /// Virtual time that faults last.

@@ -2,6 +2,7 @@
 
 use super::super::quorum::tests::equals;
 use super::*;
+use crate::base::Zxid;
 use crate::wire::peer::PeerState::*;
 
 const MS: u64 = 1_000_000;

@@ -7,6 +7,7 @@
 
 pub mod election;
 pub mod election_links;
+mod election_words;
 pub mod member;
 mod properties;
 pub mod quorum;

@@ -20,6 +20,8 @@ pub mod notification;
 pub mod packet;
 pub mod payload;
 
+/// For room `zab`, which may import this module and nothing else of `wire`.
+pub use super::jute::{Decode, DecodeError, Encode};
 pub use address::{Address, AddressError};
 pub use hello::Hello;
 pub use notification::{Notification, OwnedNotification, PeerState};
