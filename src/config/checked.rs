@@ -59,6 +59,8 @@ pub struct Config {
     pub cores: Option<BTreeSet<u16>>,
     /// Event loops for clients, at most `limits::SHARDS_MAX`; `None`: the placement rule decides.
     pub shards: Option<usize>,
+    /// How long a loop may look for the next event before it sleeps; `None`: it sleeps at once.
+    pub look: Option<Duration>,
     pub io: Io,
     /// Bytes per second that a snapshot may write; `None`: no limit.
     pub snapshot_rate: Option<u64>,
@@ -178,6 +180,12 @@ fn config(settings: &mut Settings, resolve: Resolve) -> Option<Config> {
     );
     let shards =
         settings.number("ringkeeper.shards", 0..=limits::SHARDS_MAX as i64, "0: by rule", defaults::SHARDS);
+    let look = settings.number(
+        "ringkeeper.lookMicros",
+        0..=1000,
+        "microseconds, 0: sleep at once",
+        defaults::LOOK_MICROS,
+    );
     let snapshot_rate = settings.number(
         "ringkeeper.snapshotRate",
         0..=1 << 20,
@@ -224,6 +232,7 @@ fn config(settings: &mut Settings, resolve: Resolve) -> Option<Config> {
         )),
         cores: settings.value("ringkeeper.cores", values::cores),
         shards: positive(shards).map(|count| count as usize),
+        look: positive(look).map(Duration::from_micros),
         io: settings.value("ringkeeper.io", io).unwrap_or(Io::Auto),
         snapshot_rate: positive(snapshot_rate).map(|mib| mib * KIB * KIB),
     };

@@ -76,6 +76,7 @@ fn defaults_are_zookeepers() {
         fsync_warning_threshold: Duration::from_secs(1),
         cores: None,
         shards: None,
+        look: Some(Duration::from_micros(30)),
         io: Io::Auto,
         snapshot_rate: Some(64 << 20),
     };
@@ -141,6 +142,7 @@ fn every_key_has_its_effect() {
         ("ringkeeper.cores=0-1,3", |c| c.cores == Some(BTreeSet::from([0, 1, 3]))),
         ("ringkeeper.shards=4", |c| c.shards == Some(4)),
         ("ringkeeper.shards=0", |c| c.shards.is_none()),
+        ("ringkeeper.lookMicros=0", |c| c.look.is_none()),
         ("ringkeeper.io=epoll", |c| c.io == Io::Epoll),
         ("ringkeeper.io=uring", |c| c.io == Io::Uring),
         ("ringkeeper.snapshotRate=1", |c| c.snapshot_rate == Some(1 << 20)),

@@ -41,6 +41,8 @@ pub const CONTAINER_MAX_NEVER_USED_INTERVAL_MS: i64 = 0;
 
 /// Ours: `ringkeeper.snapshotRate`, MiB per second written by a snapshot: 3.8 GB within a minute.
 pub const SNAPSHOT_RATE_MIB: i64 = 64;
+/// Ours: `ringkeeper.lookMicros`: about twice what a wake-up costs.
+pub const LOOK_MICROS: i64 = 30;
 /// Ours: `ringkeeper.shards`; 0 leaves the number to the placement rule.
 pub const SHARDS: i64 = 0;
 

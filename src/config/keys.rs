@@ -46,6 +46,7 @@ const NAMES: &[(&str, Standing)] = &[
     ("readonlymode.enabled", Honoured),
     ("ringkeeper.cores", Honoured),
     ("ringkeeper.io", Honoured),
+    ("ringkeeper.lookMicros", Honoured),
     ("ringkeeper.shards", Honoured),
     ("ringkeeper.snapshotRate", Honoured),
     ("skipACL", Honoured),

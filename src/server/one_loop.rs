@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{Now, limits};
+use crate::io::cpu::Cpus;
 use crate::io::{Clock, Event, Loop};
 use crate::replica::{self, Replica};
 use crate::shard::{self, Shard};
 
 use super::admission::Admission;
+use super::attention::Attention;
 use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Parts};
 use super::census::{ReplicaCensus, ShardCensus};
 use super::disk::{Disk, Done};
@@ -34,18 +36,22 @@ pub struct OneLoop {
     admission: Arc<Admission>,
     words: Words,
     stop: Stop,
+    attention: Attention,
 }
 
 impl OneLoop {
     pub fn build(booted: Booted) -> Result<OneLoop, Fatal> {
         let connections_max = booted.config.max_cnxns.min(CONNECTIONS_OF_A_LOOP);
+        let processors = Cpus::detect().map_err(Fatal::Io)?.usable();
+        let attention = Attention::new(booted.config.look, processors);
         let mut io = boot::event_loop(&booted.config, connections_max)?;
         let stop = Stop::on_signals(&io.doorbell())?;
         let bound = boot::listen(&booted.config, &mut io)?;
         booted.ready_line().tell(bound);
         let Parts { replica, disk, admission, words, mut shards } = booted.into_parts(&io.doorbell())?;
         let shard = shards.pop().expect("this placement has one shard");
-        Ok(OneLoop { io, replica, shard, disk, admission, words: words.at_port(bound.port()), stop })
+        let words = words.at_port(bound.port());
+        Ok(OneLoop { io, replica, shard, disk, admission, words, stop, attention })
     }
 
     pub fn run(mut self) -> Result<(), Fatal> {
@@ -62,7 +68,7 @@ impl OneLoop {
             // Events wait, so the ring would not: only the disk can make room.
             self.disk.wait_done(DISK_PATIENCE);
         }
-        self.io.wait(timeout).map_err(Fatal::Io)?;
+        self.wait(timeout)?;
         turn.now = Clock::now();
         self.take_done(turn)?;
         self.take_events(turn);
@@ -86,6 +92,33 @@ impl OneLoop {
         Ok(())
     }
 
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Fatal> {
+        if timeout == Some(Duration::ZERO) {
+            return self.io.wait(timeout).map_err(Fatal::Io);
+        }
+        if !self.replica.is_idle() {
+            return self.io.wait(timeout).map_err(Fatal::Io);
+        }
+        let idle = Clock::instant();
+        if let Some(patience) = self.attention.patience() {
+            let until = idle + timeout.map_or(patience, |timeout| timeout.min(patience));
+            loop {
+                self.io.wait(Some(Duration::ZERO)).map_err(Fatal::Io)?;
+                let now = Clock::instant();
+                if self.io.has_events() {
+                    self.attention.on_event(idle, now);
+                    return Ok(());
+                }
+                if now >= until {
+                    break;
+                }
+            }
+        }
+        self.io.wait(timeout).map_err(Fatal::Io)?;
+        self.attention.on_event(idle, Clock::instant());
+        Ok(())
+    }
+
     fn timeout(&self) -> Option<Duration> {
         let now = Clock::instant();
         let wakeups = [self.replica.next_wakeup(), self.shard.next_wakeup()];
@@ -101,6 +134,7 @@ impl OneLoop {
             };
             if let replica::Input::Durable { .. } = input {
                 turn.gather.on_durable(turn.now.instant);
+                self.attention.on_write();
             }
             self.replica.step(turn.now, input, &mut turn.from_replica);
             self.carry_out_replica(turn);
