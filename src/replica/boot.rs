@@ -170,6 +170,7 @@ impl Boot {
                 self.now.instant,
             ),
             quota_warned: None,
+            budget: self.settings.turn_budget,
             space_low: false,
             is_running: false,
             scratch: tree::Scratch::default(),

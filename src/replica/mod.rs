@@ -58,6 +58,8 @@ pub struct Settings {
     pub rules: tree::Rules,
     pub containers: ContainerSettings,
     pub snapshots: snapshots::Settings,
+    /// Units of divisible work in one turn: `limits::TURN_BUDGET`, or less to test what takes turns.
+    pub turn_budget: usize,
     pub hash_key: HashKey,
 }
 
@@ -81,6 +83,8 @@ pub struct Replica {
     reaper: Reaper,
     /// When a quota that was passed was last written of.
     quota_warned: Option<Instant>,
+    /// What is left of this turn's `limits::TURN_BUDGET` for applying and for long answers.
+    budget: usize,
     space_low: bool,
     /// A driver steps it: requests can be heard. From here on silence is the clients'.
     is_running: bool,
@@ -128,8 +132,16 @@ impl Replica {
         Some(self.snapshots.next_wakeup(self.now.instant).map_or(due, |at| at.min(due)))
     }
 
-    /// Applies the next committed transaction. False if there is none.
+    /// Goes on with what is committed: applies the next transaction, after the answers that come before it. False if
+    /// there is nothing to do, or if this turn has done its share: [`Replica::has_work`] tells.
     pub fn apply_next(&mut self, outputs: &mut Vec<Output>) -> bool {
+        if self.budget == 0 {
+            return false;
+        }
+        if self.is_answer_due() {
+            self.release_deferred(outputs);
+            return true;
+        }
         let Some((zxid, payload, origin)) = self.proposals.next_committed() else { return false };
         assert!(zxid > self.applied, "transactions are applied in zxid order, once");
         let (header, txn) =
@@ -166,9 +178,15 @@ impl Replica {
         outputs.push(Output::Notify { shard: None, notice: Arc::new(notice) });
         outputs.push(Output::Publish { zxid });
         self.proposals.pop();
+        self.budget = self.budget.saturating_sub(limits::APPLY_UNITS);
         self.release_deferred(outputs);
         self.snapshots.on_applied();
         true
+    }
+
+    /// There is something to apply or to answer: the driver comes back at once.
+    pub fn has_work(&self) -> bool {
+        self.proposals.next_committed().is_some() || self.is_answer_due()
     }
 
     /// The end of the turn will hand a group to the idle disk. A driver that can look for more requests at no cost
@@ -252,7 +270,7 @@ impl Replica {
             }
             Request::Ephemerals { from, session, xid, prefix } => {
                 self.sessions.touch(session, self.now.instant);
-                self.ask(from, xid, Query::Ephemerals { session, prefix }, outputs);
+                self.ask(from, xid, Query::ephemerals(session, prefix), outputs);
             }
             Request::Touch { sessions } => {
                 for session in sessions {
@@ -351,6 +369,7 @@ impl Replica {
     }
 
     fn end_turn(&mut self, outputs: &mut Vec<Output>) {
+        self.budget = self.settings.turn_budget;
         self.continue_snapshot(outputs);
         let mut commands = vec![];
         if let Some(sealed) = self.log.seal(&mut commands) {

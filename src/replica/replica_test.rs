@@ -283,6 +283,42 @@ fn answers_that_wait_count_as_proposals_do() {
     assert_eq!(server.replica.held(), Held::default());
 }
 
+/// A list of many ephemerals takes turns. It is of its version: what is committed meanwhile is applied behind it.
+#[test]
+fn a_long_answer_takes_turns_and_nothing_is_applied_before_it() {
+    let mut server = start_with(Settings { turn_budget: 10, ..settings() });
+    let (session, other) = (server.open(1), server.open(2));
+    for number in 0..35 {
+        server.create(session, 1, number, &format!("/e{number:02}"), 1);
+        server.settle();
+    }
+    for slot in [1, 1] {
+        let request = Request::Ephemerals { from: client(slot), session, xid: 50, prefix: "/e".into() };
+        assert_eq!(server.step(Input::Request(request)), NOTHING);
+    }
+    server.create(other, 2, 60, "/later", 0);
+    server.turn_end();
+    server.durable();
+    let mut said = vec![];
+    for turn in 0.. {
+        let now_said = server.apply();
+        assert!(now_said.len() <= 2, "{now_said:?}");
+        said.extend(now_said);
+        assert_eq!(server.replica.has_work(), said.len() < 4, "turn {turn}: {said:?}");
+        if said.len() == 4 {
+            assert!(turn >= 6, "70 paths at 10 a turn");
+            break;
+        }
+        server.turn_end();
+    }
+    for said in &said[..2] {
+        assert!(said.starts_with("notify one at 37: 1 xid 50:"), "{said}");
+        assert_eq!(said.matches("/e").count(), 35);
+    }
+    assert_eq!(said[2..], ["notify all at 38: Created /later; 2 xid 60: created /later;", "publish 38"]);
+    assert!(server.replica.is_idle());
+}
+
 /// Synced, and not applied because some shard's ring is full.
 #[test]
 fn what_is_sealed_and_not_applied_is_bounded_in_bytes() {

@@ -25,6 +25,7 @@ pub fn settings() -> Settings {
             retain: None,
             seed: 1,
         },
+        turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),
     }
 }

@@ -146,6 +146,7 @@ impl Booted {
             frame_bytes_max: config.jute_max_buffer,
             sessionless_timeout: SESSIONLESS_TIMEOUT,
             skip_acl: config.skip_acl,
+            turn_budget: limits::TURN_BUDGET,
             super_digest: config.super_digest.as_ref().map(|digest| digest.reveal().into()),
             hash_key,
         };
@@ -257,6 +258,7 @@ fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) -> replica::S
             retain: config.purge.interval.map(|_| config.purge.snap_retain_count),
             seed,
         },
+        turn_budget: limits::TURN_BUDGET,
         hash_key,
     }
 }

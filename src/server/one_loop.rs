@@ -20,9 +20,6 @@ use super::gather::Gather;
 use super::words::Words;
 use super::{Fatal, GOODBYE, Stop};
 
-/// Transactions applied in one turn; then clients are listened to again, however large the group was.
-const APPLIED_A_TURN: usize = 256;
-
 /// How long a full pipeline waits for the disk at a time.
 const DISK_PATIENCE: Duration = Duration::from_millis(1);
 
@@ -57,8 +54,8 @@ impl OneLoop {
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
-        let timeout = if turn.more { Some(Duration::ZERO) } else { self.timeout() };
-        if self.replica.is_full() && !turn.more {
+        let timeout = if self.replica.has_work() { Some(Duration::ZERO) } else { self.timeout() };
+        if self.replica.is_full() && !self.replica.has_work() {
             // Events wait, so the ring would not: only the disk can make room.
             self.disk.wait_done(DISK_PATIENCE);
         }
@@ -105,12 +102,7 @@ impl OneLoop {
             self.replica.step(turn.now, input, &mut turn.from_replica);
             self.carry_out_replica(turn);
         }
-        turn.more = true;
-        for _ in 0..APPLIED_A_TURN {
-            if !self.replica.apply_next(&mut turn.from_replica) {
-                turn.more = false;
-                break;
-            }
+        while self.replica.apply_next(&mut turn.from_replica) {
             self.carry_out_replica(turn);
         }
         Ok(())
@@ -277,7 +269,5 @@ pub struct Turn {
     from_shard: Vec<shard::Output>,
     addresses: super::admission::Addresses,
     notices: bool,
-    /// What is committed was not all applied.
-    more: bool,
     gather: Gather,
 }

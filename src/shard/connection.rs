@@ -65,6 +65,9 @@ pub struct Connection {
     pub paused: bool,
     /// In the shard's list of connections with new output.
     pub dirty: bool,
+    /// The replica makes a getEphemerals answer for it, which may be long: one at a time, and nothing more is taken until it
+    /// is here.
+    pub asks: bool,
     /// A four-letter word is being answered: not closed before its text is sent.
     pub awaits_text: bool,
     /// `Output::Close` is out.
@@ -146,6 +149,7 @@ impl Connection {
             sending: false,
             paused: false,
             dirty: false,
+            asks: false,
             awaits_text: false,
             close_asked: false,
             is_draining: false,

@@ -18,6 +18,9 @@ use super::connection::{Connection, Pending, Phase};
 use super::reads::{self, Answered, Read};
 use super::{Output, State, auth};
 
+/// Bytes taken from a socket whose connection waits for a getEphemerals answer: they are moved once per answer.
+const HELD_BYTES_MAX: usize = 16 << 10;
+
 /// What became of the bytes looked at.
 enum Taken {
     /// This many were used; look again.
@@ -101,7 +104,9 @@ impl State {
         let Some(connection) = self.connection(id) else { return Taken::Wait };
         match connection.phase {
             Phase::Closing | Phase::Connecting { .. } => return Taken::Wait,
-            Phase::Active { .. } if is_congested(connection) || connection.is_draining => return Taken::Wait,
+            Phase::Active { .. } if is_congested(connection) || connection.asks || connection.is_draining => {
+                return Taken::Wait;
+            }
             Phase::Active { .. } | Phase::Greeting => {}
         }
         match split(bytes, limit) {
@@ -229,6 +234,7 @@ impl State {
                     return self.count_request(session, newly_touched);
                 };
                 connection.pending.push_back(Pending::Write { xid, opcode, since });
+                connection.asks = opcode == Opcode::GetEphemerals;
                 outputs.push(Output::Request(request));
             }
             Some(opcode) if is_write(opcode) => {
@@ -411,7 +417,10 @@ impl State {
             return self.drop_deaf(id);
         }
         // While a session is being made, what was pipelined behind the connect request waits here.
-        let holds = matches!(connection.phase, Phase::Connecting { .. }) && connection.input.len() > limit;
+        let holds = match connection.phase {
+            Phase::Connecting { .. } => connection.input.len() > limit,
+            _ => connection.asks && connection.input.len() > HELD_BYTES_MAX,
+        };
         let wants_pause = is_congested(connection) || holds;
         let may_resume = connection.pending.len() <= limits::CONNECTION_REQUESTS_MAX / 2
             && connection.output.len() <= limits::CONNECTION_OUTPUT_BYTES_SOFT / 2

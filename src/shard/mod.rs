@@ -52,6 +52,8 @@ pub struct Settings {
     pub skip_acl: bool,
     /// `user:digest` of the super user, if there is one.
     pub super_digest: Option<Arc<str>>,
+    /// Units of divisible work in one turn: `limits::TURN_BUDGET`, or less to test what takes turns.
+    pub turn_budget: usize,
     pub hash_key: HashKey,
 }
 

@@ -217,6 +217,7 @@ impl World {
                 retain: shape.retain,
                 seed: keys.next(),
             },
+            turn_budget: shape.turn_budget,
             hash_key,
         };
         let shard_settings = shard::Settings {
@@ -225,6 +226,7 @@ impl World {
             frame_bytes_max: 1 << 20,
             sessionless_timeout: Duration::from_secs(10),
             skip_acl: false,
+            turn_budget: shape.turn_budget,
             hash_key,
         };
         let actors = (0..shape.clients).map(|index| Actor {

@@ -315,6 +315,22 @@ impl Store {
         self.paths_of(self.ephemerals.get(&session).into_iter().flatten().copied())
     }
 
+    /// Those of the session's ephemerals that stand in slot `from` and behind it, up to `budget` of them. Returns where
+    /// to go on, or `None` at the end.
+    pub fn some_ephemerals_of(
+        &self,
+        session: SessionId,
+        from: u32,
+        budget: usize,
+        mut each: impl FnMut(&Path),
+    ) -> Option<u32> {
+        let mut slots = self.ephemerals.get(&session)?.range(from..).copied();
+        for slot in slots.by_ref().take(budget) {
+            each(&self.node(slot).path);
+        }
+        slots.next()
+    }
+
     /// The session ends: its ephemerals are listed no more, as if all of them were deleted.
     pub(super) fn take_ephemerals(&mut self, session: SessionId) -> BTreeSet<u32> {
         self.ephemerals.remove(&session).unwrap_or_default()
