@@ -151,6 +151,7 @@ impl Boot {
     pub fn finish(mut self, log: log::Writer, snapshots: Vec<Zxid>) -> Start {
         self.store.publish(self.applied);
         self.store.reclaim(usize::MAX);
+        self.store.take_work();
         let mut snapshots = Snapshots::new(self.settings.snapshots.clone(), snapshots);
         snapshots.on_replayed(self.replayed);
         let replica = Replica {

@@ -178,7 +178,7 @@ impl Replica {
         outputs.push(Output::Notify { shard: None, notice: Arc::new(notice) });
         outputs.push(Output::Publish { zxid });
         self.proposals.pop();
-        self.budget = self.budget.saturating_sub(limits::APPLY_UNITS);
+        self.budget = self.budget.saturating_sub(self.store.take_work());
         self.release_deferred(outputs);
         self.snapshots.on_applied();
         true

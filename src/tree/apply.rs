@@ -5,7 +5,7 @@
 //! done: a missing node, an existing node or a missing parent is passed over, never fatal. Tested: apply_test.rs,
 //! tests/model.rs.
 
-use crate::base::{Path, SessionId, WallMillis, Zxid, parent as parent_of};
+use crate::base::{Path, SessionId, WallMillis, Zxid, limits, parent as parent_of};
 use crate::messages::{AclRef, Change, ChangeKind, Changes};
 use crate::wire::Text;
 use crate::wire::txn::{MultiTxn, Txn, TxnHeader};
@@ -49,6 +49,7 @@ impl Store {
     }
 
     fn apply_body(&mut self, header: &TxnHeader, txn: &Txn<'_>) -> Applied {
+        self.work += limits::APPLY_UNITS;
         match txn {
             Txn::Create(create) | Txn::Create2(create) => {
                 let owner = if create.ephemeral { header.client_id.0 } else { 0 };
@@ -197,6 +198,7 @@ impl Store {
         parent: &mut Bereaved<'a>,
         changes: &mut Vec<Change>,
     ) {
+        self.work += limits::APPLY_UNITS;
         let Some(parent_path) = parent_of(path) else { return };
         if parent.path != parent_path {
             self.settle_parent(zxid, parent);
@@ -275,6 +277,7 @@ impl Store {
         }
         let mut changes = vec![];
         let mut outcomes = Vec::with_capacity(ops.len());
+        self.quotas_gather();
         for op in ops.iter() {
             let applied = self.apply_body(header, &op.0);
             outcomes.push(applied.outcome);
@@ -284,6 +287,7 @@ impl Store {
                 Changes::Many(more) => changes.extend(more),
             }
         }
+        self.quotas_count(header.zxid);
         let changes = if changes.is_empty() { Changes::None } else { Changes::Many(changes) };
         Applied { outcome: Outcome::Multi(outcomes), changes }
     }

@@ -40,6 +40,8 @@ pub struct Store {
     digest: u64,
     nodes_count: u64,
     data_bytes: u64,
+    /// Done since it was last asked for, in units of `limits::TURN_BUDGET`.
+    pub(super) work: usize,
     pub(super) walk: Option<Walk>,
 }
 
@@ -68,6 +70,7 @@ impl Store {
             digest: 0,
             nodes_count: 0,
             data_bytes: 0,
+            work: 0,
             walk: None,
         }
     }
@@ -346,6 +349,11 @@ impl Store {
     #[inline]
     pub fn has_no_quotas(&self) -> bool {
         self.quotas.is_empty()
+    }
+
+    /// What applying has cost since this was last asked for, in units of `limits::TURN_BUDGET`.
+    pub fn take_work(&mut self) -> usize {
+        std::mem::take(&mut self.work)
     }
 
     /// Sessions that own at least one node.
