@@ -10,8 +10,8 @@
 //! 3. At most one send is in flight per connection, and nothing is appended to a buffer that the kernel reads.
 //!
 //! Limits: per connection `CONNECTION_REQUESTS_MAX` unanswered requests and `CONNECTION_OUTPUT_BYTES_SOFT` unsent
-//! bytes: above, its socket is not read. `CONNECTION_OUTPUT_BYTES_MAX`, besides one large reply: it is closed. A read that
-//! needs more than `TURN_BUDGET` is answered in pieces, a turn each (`long_reads.rs`).
+//! bytes: above, its socket is not read. `CONNECTION_OUTPUT_BYTES_MAX`, besides one large reply: it is closed. The reads of
+//! all connections share `TURN_BUDGET` a turn; one that needs more is answered in pieces (`long_reads.rs`).
 //! Tested: shard_test.rs, tests/sim, tests/conformance.
 
 mod auth;
@@ -105,8 +105,12 @@ struct State {
     receivers: Vec<ConnectionId>,
     event: Vec<u8>,
     long_read: Option<LongRead>,
-    /// Connections whose next read needs a turn of its own.
+    /// Connections whose next read waits for a turn that has something left.
     waiting: VecDeque<ConnectionId>,
+    /// These are served just now.
+    serves_waiting: bool,
+    /// What is left of this turn's budget, for the reads of all connections together.
+    left: usize,
     dirty: Vec<ConnectionId>,
     touched: Vec<SessionId>,
     /// When silent connections are looked for and touches are sent.
@@ -142,6 +146,8 @@ impl Shard {
             event: vec![],
             long_read: None,
             waiting: VecDeque::new(),
+            serves_waiting: false,
+            left: settings.turn_budget,
             dirty: vec![],
             touched: vec![],
             next_sweep: now.instant + settings.tick / 4,
@@ -190,7 +196,10 @@ impl Shard {
                 self.state.sweep(outputs);
             }
             Input::Deaf => self.state.was_deaf = true,
-            Input::TurnEnd => self.state.flush(outputs),
+            Input::TurnEnd => {
+                self.state.left = self.state.settings.turn_budget;
+                self.state.flush(outputs);
+            }
         }
     }
 

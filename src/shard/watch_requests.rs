@@ -112,6 +112,11 @@ pub fn decode_set_watches<'a>(opcode: Opcode, body: &'a [u8]) -> Result<Lists<'a
     decode().map_err(|_| ErrorCode::MarshallingError)
 }
 
+/// Paths in all of the lists.
+pub fn count(request: &Lists<'_>) -> usize {
+    request.lists.iter().flatten().map(Vector::len).sum()
+}
+
 /// The lists in the order in which they are gone through.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
