@@ -319,6 +319,27 @@ fn a_long_answer_takes_turns_and_nothing_is_applied_before_it() {
     assert!(server.replica.is_idle());
 }
 
+/// A turn applies so many operations, not so many transactions.
+#[test]
+fn the_operations_of_a_multi_count() {
+    let mut server = start_with(Settings { turn_budget: limits::APPLY_UNITS * 10, ..settings() });
+    let session = server.open(1);
+    let check = CheckVersionRequest { path: "/".into(), version: -1 };
+    let mut body = vec![];
+    encode_list(&mut body, (0..20).map(|_| MultiOp::Check(check)));
+    for xid in 0..3 {
+        server.write(session, 1, xid, Opcode::Multi, body.clone());
+    }
+    server.turn_end();
+    server.durable();
+    for left in [2, 1, 0] {
+        let said = server.apply();
+        assert_eq!(said.iter().filter(|said| said.starts_with("publish")).count(), 1, "{said:?}");
+        assert_eq!(server.replica.has_work(), left > 0);
+        server.turn_end();
+    }
+}
+
 /// Synced, and not applied because some shard's ring is full.
 #[test]
 fn what_is_sealed_and_not_applied_is_bounded_in_bytes() {
@@ -336,7 +357,12 @@ fn what_is_sealed_and_not_applied_is_bounded_in_bytes() {
         server.durable();
     }
     assert!(server.replica.held().sealed_bytes >= limits::PROPOSED_BYTES_MAX);
-    server.apply();
+    while server.replica.has_work() {
+        server.turn_end();
+        let said = server.apply();
+        let applied = said.iter().filter(|said| said.starts_with("publish")).count();
+        assert!((1..=2).contains(&applied), "{applied} megabytes in one turn");
+    }
     assert!(!server.replica.is_full());
     assert_eq!(server.replica.held(), Held::default());
 }

@@ -156,13 +156,12 @@ impl Store {
             raise_parent(node, cversion, zxid);
             node.children_count += 1;
         });
-        self.quota_created(zxid, path, data.map_or(0, <[u8]>::len));
+        // A statistic is told of as it was asked for, before it is counted.
         let node = self.node(slot);
         let change = Change { kind: ChangeKind::Created, path: node.path.clone(), acl, parent_acl };
-        Applied {
-            outcome: Outcome::Created { path: node.path.clone(), stat: node.stat() },
-            changes: Changes::One(change),
-        }
+        let outcome = Outcome::Created { path: node.path.clone(), stat: node.stat() };
+        self.quota_created(zxid, path, data.map_or(0, <[u8]>::len));
+        Applied { outcome, changes: Changes::One(change) }
     }
 
     /// The change, if there was something to delete. A missing node still raises the parent's pzxid (§8.2).

@@ -26,6 +26,9 @@ const STATS: &str = "/zookeeper_stats";
 /// Names that a statistic carries along besides its own: each write below the quota writes them anew.
 const OTHERS_MAX: usize = 16;
 
+/// Text parsed for one unit of work.
+const TEXT_BYTES_A_UNIT: usize = 64;
+
 /// The subtrees that have limits.
 #[derive(Debug)]
 pub struct Quotas {
@@ -260,14 +263,18 @@ impl Store {
 
     /// One of the quota's znodes has come, changed or gone.
     pub(super) fn quota_read(&mut self, root: &[u8]) {
-        let limits = self.find(&leaf_path(root, LIMITS)).map(|(_, node)| Limits::parse(node.data()));
+        let limits = self.find(&leaf_path(root, LIMITS));
+        let limits = limits.map(|(_, node)| (Limits::parse(node.data()), node.data_bytes()));
         // A quota of the root counts nothing.
-        let Some(limits) = limits.filter(|_| !root.is_empty()) else {
+        let Some((limits, limits_bytes)) = limits.filter(|_| !root.is_empty()) else {
             self.quotas.of.remove(root);
             return;
         };
         let stats = self.find(&leaf_path(root, STATS));
-        let stats = stats.map(|(slot, node)| Stats { slot, track: Track::parse(node.data()) });
+        let stats = stats.map(|(slot, node)| (slot, Track::parse(node.data()), node.data_bytes()));
+        let stats_bytes = stats.as_ref().map_or(0, |(_, _, bytes)| *bytes);
+        self.work += (limits_bytes + stats_bytes) / TEXT_BYTES_A_UNIT;
+        let stats = stats.map(|(slot, track, _)| Stats { slot, track });
         self.quotas.of.insert(Path::new(root), Quota { limits, stats });
     }
 

@@ -308,3 +308,22 @@ fn a_multi_counts_as_its_operations_would_one_by_one() {
     assert_eq!(stats(&together, "/a/b"), "count=2,bytes=8");
     assert_eq!(stats(&together, "/c"), "count=41,bytes=51");
 }
+
+/// Read when they are written, not at each write below them; and what nobody knows is not carried along without end.
+#[test]
+fn long_texts_cost_nothing_later() {
+    let noise: String = (0..50_000).map(|number| format!("noise{number}=1,")).collect();
+    let mut world = limited();
+    world.set_data("/zookeeper/quota/a/zookeeper_limits", format!("{noise}count=3").as_bytes());
+    world.set_data("/zookeeper/quota/a/zookeeper_stats", format!("count=2,bytes=5,{noise}").as_bytes());
+    world.store.take_work();
+    for child in 0..10 {
+        world.create(&format!("/a/{child}"), b"1");
+        assert!(world.store.quota_excess(b"/a/x", 1, 1).is_some_and(|excess| excess.limit == 3));
+    }
+    let work = world.store.take_work();
+    assert!(work <= 10 * (limits::APPLY_UNITS + 1), "{work} units");
+    let text = stats(&world, "/a");
+    assert!(text.starts_with("count=12,bytes=15=;noise"), "{text}");
+    assert_eq!(text.matches("noise").count(), OTHERS_MAX);
+}

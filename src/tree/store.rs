@@ -117,6 +117,7 @@ impl Store {
         let path = existing.as_ref().map_or(path, |(_, path, _)| path.clone());
         let mut node = node(path, birth, parent);
         node.digest = node.compute_digest();
+        self.work += node.data_bytes() / 1024;
         self.count_in(&node);
         let owner = node.owner;
         let slot = match existing {
@@ -217,7 +218,10 @@ impl Store {
         let mut node = old.clone();
         let (old_digest, old_bytes) = (old.digest, old.data_bytes());
         alter(&mut node);
-        node.digest = node.compute_digest();
+        node.digest = node.digest_after(old);
+        // What a look at all of the data costs.
+        let looked_at = if node.shares_data(old) { 0 } else { node.data_bytes() };
+        self.work += looked_at / 1024;
         self.digest = self.digest.wrapping_sub(u64::from(old_digest)).wrapping_add(u64::from(node.digest));
         self.data_bytes = self.data_bytes - old_bytes as u64 + node.data_bytes() as u64;
         self.newest = self.newest.max(zxid);
