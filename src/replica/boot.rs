@@ -10,6 +10,7 @@ use crate::tree::{self, Head, LoadError, Outcome, Overlay, Reader, Record, Sessi
 
 use super::{
     Replica, Settings, containers::Reaper, digests::Digests, proposals::Proposals, snapshots::Snapshots,
+    throttle::Throttle,
 };
 
 /// The disk's content can't be made a server of.
@@ -170,6 +171,11 @@ impl Boot {
                 self.settings.rules.extended_types,
                 self.now.instant,
             ),
+            throttle: self
+                .settings
+                .throttle
+                .clone()
+                .map(|settings| Throttle::new(settings, self.now.instant)),
             quota_warned: None,
             budget: self.settings.turn_budget,
             space_low: false,

@@ -3,7 +3,7 @@
 //! A standalone server is an ensemble of one: what its own log holds durably is committed.
 //!
 //! Life of a write: [`Replica::step`] with a request decides it and frames it into the log's open group; the end of
-//! the turn seals the group (`Output::Log`); `Input::Durable` commits it; [`Replica::apply_next`] applies it, one
+//! the turn seals the group (`Output::Log`); `Input::Durable` commits it; [`Replica::apply_next`] applies it, at most one
 //! transaction per call, so that in the one-loop placement each is published, and the reads waiting for it are served,
 //! before the next is applied.
 //!
@@ -12,7 +12,8 @@
 //! before it, so that replies leave in request order.
 //!
 //! Limits: `limits::PROPOSALS_MAX`, `limits::PROPOSED_BYTES_MAX` and the size of the log's open group
-//! ([`Replica::is_full`]: the driver stops handing in requests). Time in which requests are not taken doesn't count against sessions.
+//! ([`Replica::is_full`]: the driver stops handing in requests). Time in which requests are not taken doesn't count against
+//! sessions. Below these the operator may set a limit of his own ([`Replica::takes_requests`]).
 //! Tested: replica_test.rs, and the whole of tests/sim.
 
 mod boot;
@@ -26,6 +27,7 @@ mod queries;
 mod snapshots;
 #[cfg(test)]
 mod testing;
+mod throttle;
 
 pub use boot::{Boot, BootError, Start};
 pub use containers::Settings as ContainerSettings;
@@ -48,6 +50,7 @@ use digests::Digests;
 use proposals::{Origin, Proposals};
 use queries::{Deferred, Query};
 use snapshots::Snapshots;
+use throttle::Throttle;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -58,12 +61,32 @@ pub struct Settings {
     pub rules: tree::Rules,
     pub containers: ContainerSettings,
     pub snapshots: snapshots::Settings,
+    /// Requests that may be proposed and not answered before no more are taken; at most `limits::PROPOSALS_MAX`.
+    pub outstanding_max: usize,
+    /// Connect requests that may come; `None`: as many as want to.
+    pub throttle: Option<ThrottleSettings>,
     /// Units of divisible work in one turn: `limits::TURN_BUDGET`, or less to test what takes turns.
     pub turn_budget: usize,
     pub hash_key: HashKey,
 }
 
 pub use snapshots::Settings as SnapshotSettings;
+pub use throttle::Settings as ThrottleSettings;
+
+impl Settings {
+    /// The first byte of a session id is its server's, and 255 marks the owner of a TTL node there (ZooKeeper refuses the same).
+    pub fn check(&self) -> Result<(), String> {
+        if self.rules.extended_types && self.server.0 > tree::SERVER_ID_MAX_WITH_TTL {
+            return Err(format!(
+                "extendedTypesEnabled=true with server id {}: sessions of this server could not be told from TTL nodes; \
+                 use an id of at most {}, or set extendedTypesEnabled=false",
+                self.server.0,
+                tree::SERVER_ID_MAX_WITH_TTL
+            ));
+        }
+        Ok(())
+    }
+}
 
 pub struct Replica {
     settings: Settings,
@@ -81,6 +104,7 @@ pub struct Replica {
     snapshots: Snapshots,
     digests: Digests,
     reaper: Reaper,
+    throttle: Option<Throttle>,
     /// When a quota that was passed was last written of.
     quota_warned: Option<Instant>,
     /// What is left of this turn's `limits::TURN_BUDGET` for applying and for long answers.
@@ -110,6 +134,12 @@ impl Replica {
             Input::TurnEnd => self.end_turn(outputs),
         }
         self.assert_invariants();
+    }
+
+    /// The operator's limit of requests under way, beside our own. Time in which it is reached counts as any other: it comes
+    /// and goes with the answers.
+    pub fn takes_requests(&self) -> bool {
+        !self.is_full() && self.proposals.count() + self.deferred.len() < self.settings.outstanding_max
     }
 
     /// No more requests, please, until something was applied.
@@ -149,6 +179,7 @@ impl Replica {
         assert!(header.zxid == zxid);
 
         let applied = self.store.apply(&header, &txn);
+        self.budget = self.budget.saturating_sub(self.store.take_work());
         self.overlay.applied(zxid, header.client_id, &txn);
         self.applied = zxid;
         self.digests.on_applied(zxid, self.store.digest());
@@ -178,7 +209,6 @@ impl Replica {
         outputs.push(Output::Notify { shard: None, notice: Arc::new(notice) });
         outputs.push(Output::Publish { zxid });
         self.proposals.pop();
-        self.budget = self.budget.saturating_sub(self.store.take_work());
         self.release_deferred(outputs);
         self.snapshots.on_applied();
         true
@@ -192,7 +222,7 @@ impl Replica {
     /// The end of the turn will hand a group to the idle disk. A driver that can look for more requests at no cost
     /// does so first: what comes a moment later would wait for a whole sync of its own.
     pub fn is_about_to_seal(&self) -> bool {
-        self.log.open_bytes() > 0 && !self.log.in_flight() && !self.log.is_full()
+        self.log.open_bytes() > 0 && !self.log.in_flight() && !self.log.is_full() && self.takes_requests()
     }
 
     /// Nothing is proposed that is not applied, and every answer is out.
@@ -248,6 +278,11 @@ impl Replica {
     fn on_request(&mut self, request: Request, outputs: &mut Vec<Output>) {
         match request {
             Request::Connect { from, session, password, timeout_ms } => {
+                let now = self.now.instant;
+                if self.throttle.as_mut().is_some_and(|throttle| !throttle.admits(now)) {
+                    tracing::warn!("closing a connection: connection_throttle_tokens are used up");
+                    return self.answer(from, 0, AnswerBody::Error(ErrorCode::SystemError), outputs);
+                }
                 let timeout_ms = self.negotiate(timeout_ms);
                 if session == SessionId::NONE {
                     self.open_session(from, timeout_ms, outputs);

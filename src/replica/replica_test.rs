@@ -340,6 +340,44 @@ fn the_operations_of_a_multi_count() {
     }
 }
 
+/// Unlike our own limits, which nothing may pass, it doesn't stop the clock of sessions.
+#[test]
+fn the_operators_limit_of_requests_under_way_holds() {
+    let mut server = start_with(Settings { outstanding_max: 3, ..settings() });
+    let session = server.open(1);
+    for xid in 0..2 {
+        server.create(session, 1, xid, &format!("/{xid}"), 0);
+        assert!(server.replica.takes_requests());
+    }
+    server.sync(session, 1, 2);
+    assert!(!server.replica.takes_requests() && !server.replica.is_full());
+    server.settle();
+    assert!(server.replica.takes_requests());
+}
+
+#[test]
+fn connect_requests_beyond_the_bucket_are_closed() {
+    let throttle = ThrottleSettings { tokens: 2, fill_time: TICK, fill_count: 1 };
+    let mut server = start_with(Settings { throttle: Some(throttle), ..settings() });
+    let session = server.open(1);
+    assert_eq!(server.connect(session, 2, Some([0; 16])), ["notify one at 1: 2 xid 0: refused;"]);
+    assert_eq!(server.connect(session, 2, None), ["notify one at 1: 2 xid 0: SystemError;"]);
+    server.pass(TICK + Duration::from_millis(1));
+    assert_eq!(server.connect(SessionId::NONE, 3, None), NOTHING);
+}
+
+/// As ZooKeeper does.
+#[test]
+fn ttl_nodes_and_server_255_do_not_go_together() {
+    let with = |id, extended_types| {
+        let rules = tree::Rules { extended_types, ..tree::Rules::default() };
+        Settings { server: ServerId(id), rules, ..settings() }.check()
+    };
+    assert_eq!((with(254, true), with(255, false)), (Ok(()), Ok(())));
+    let refusal = with(255, true).expect_err("its sessions would be TTL nodes");
+    assert!(refusal.contains("server id 255") && refusal.contains("at most 254"), "{refusal}");
+}
+
 /// Synced, and not applied because some shard's ring is full.
 #[test]
 fn what_is_sealed_and_not_applied_is_bounded_in_bytes() {

@@ -56,6 +56,7 @@ pub fn boot(
         first_ticket: Ticket(1),
     };
     let settings = replica_settings(&config, hash_key, prng.next());
+    settings.check().map_err(Fatal::Foreign)?;
     let loaded = load_snapshot(&places, &settings, shards, started)?;
     let RecoveredLog { start, active } = recover_log(&places, &log_settings, loaded)?;
     let Start { replica, readers } = start;
@@ -236,6 +237,7 @@ struct Loaded {
 }
 
 fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) -> replica::Settings {
+    let throttle = &config.connection_throttle;
     replica::Settings {
         server: ServerId(1),
         tick: config.tick_time,
@@ -258,6 +260,12 @@ fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) -> replica::S
             retain: config.purge.interval.map(|_| config.purge.snap_retain_count),
             seed,
         },
+        outstanding_max: config.outstanding_max.unwrap_or(limits::PROPOSALS_MAX).min(limits::PROPOSALS_MAX),
+        throttle: throttle.tokens.map(|tokens| replica::ThrottleSettings {
+            tokens,
+            fill_time: throttle.fill_time,
+            fill_count: throttle.fill_count,
+        }),
         turn_budget: limits::TURN_BUDGET,
         hash_key,
     }

@@ -55,7 +55,7 @@ impl OneLoop {
 
     fn turn(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
         let timeout = if self.replica.has_work() { Some(Duration::ZERO) } else { self.timeout() };
-        if self.replica.is_full() && !self.replica.has_work() {
+        if !self.replica.takes_requests() && !self.replica.has_work() {
             // Events wait, so the ring would not: only the disk can make room.
             self.disk.wait_done(DISK_PATIENCE);
         }
@@ -112,7 +112,7 @@ impl OneLoop {
         if self.replica.is_full() {
             self.shard.step(turn.now, shard::Input::Deaf, &mut turn.from_shard);
         }
-        while !self.replica.is_full()
+        while self.replica.takes_requests()
             && let Some(event) = self.io.next_event()
         {
             let now = turn.now;
@@ -241,7 +241,7 @@ impl OneLoop {
     fn answer_word(&mut self, word: [u8; 4], argument: &[u8], now: crate::base::Instant) -> String {
         let Some(ask) = self.words.ask(word) else { return String::new() };
         let in_replica = ReplicaCensus::take(&self.replica, ask, now);
-        let census = vec![ShardCensus::take(&mut self.shard, ask)];
+        let census = vec![ShardCensus::take(&mut self.shard, ask, true)];
         self.words.answer(word, argument, in_replica, census)
     }
 

@@ -90,7 +90,7 @@ impl ReplicaThread {
         let now = Clock::instant();
         let wakeup = self.replica.next_wakeup().map(|at| at.since(now));
         let waiting = self.replica.has_work()
-            || (!self.replica.is_full() && self.shards.iter().any(|end| !end.requests.is_empty()));
+            || (self.replica.takes_requests() && self.shards.iter().any(|end| !end.requests.is_empty()));
         let timeout = if self.stop.is_asked() { Some(Duration::from_millis(50)) } else { wakeup };
         if waiting || timeout == Some(Duration::ZERO) || !self.bell.may_sleep() {
             return Some(Duration::ZERO);
@@ -143,7 +143,7 @@ impl ReplicaThread {
     fn take_requests(&mut self, turn: &mut Turn) {
         for at in 0..self.shards.len() {
             for _ in 0..REQUESTS_A_TURN {
-                if self.replica.is_full() {
+                if !self.replica.takes_requests() {
                     return;
                 }
                 let Some(request) = self.shards[at].requests.pop() else { break };

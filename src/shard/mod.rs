@@ -40,6 +40,7 @@ use crate::base::{ConnectionId, HashKey, Instant, KeyedHasher, Map, Now, Session
 use crate::messages::Notice;
 use crate::tree::Reader;
 use long_reads::LongRead;
+use watch_requests::NULL_PATH;
 use watches::{Table, Watches};
 
 #[derive(Clone, Debug)]
@@ -251,12 +252,20 @@ impl Shard {
         self.state.latency = Latency::default();
     }
 
-    /// Sessions with the paths of their data watches, in no particular order.
+    /// Sessions with the paths of their data watches, in no particular order. The null path is called so, as in Java.
     pub fn watched(&self) -> impl Iterator<Item = (SessionId, Vec<crate::base::Path>)> {
-        self.connections().filter_map(|connection| {
-            let paths: Vec<_> = self.state.watches.paths_of(Table::Data, connection.id).cloned().collect();
+        let null = crate::base::Path::new(b"null");
+        self.connections().filter_map(move |connection| {
+            let paths = self.state.watches.paths_of(Table::Data, connection.id);
+            let named = paths.map(|path| if path.bytes() == NULL_PATH { &null } else { path });
+            let paths: Vec<_> = named.cloned().collect();
             connection.session().filter(|_| !paths.is_empty()).map(|session| (session, paths))
         })
+    }
+
+    /// Hashes of all paths with data watches, each once: other shards, which have the same key, may watch the same.
+    pub fn watched_hashes(&self) -> Vec<u64> {
+        self.state.watches.hashes(Table::Data)
     }
 
     /// How long from now each connection may stay silent, at least.

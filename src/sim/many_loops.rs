@@ -136,7 +136,7 @@ impl Server {
     }
 
     fn next_request(&mut self) -> Option<replica::Input> {
-        if self.replica.is_full() {
+        if !self.replica.takes_requests() {
             return None;
         }
         let waiting: Vec<usize> =

@@ -31,6 +31,8 @@ fn server() -> Server {
         rules: crate::tree::Rules { extended_types: true, ..crate::tree::Rules::default() },
         containers: Default::default(),
         snapshots: SnapshotSettings { count: 1000, log_bytes: 0, bytes_per_second: 0, retain: None, seed: 1 },
+        outstanding_max: limits::PROPOSALS_MAX,
+        throttle: None,
         turn_budget: limits::TURN_BUDGET,
         hash_key,
     };

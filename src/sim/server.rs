@@ -177,7 +177,7 @@ impl Server {
         if self.is_one_loop() {
             return !self.inputs.is_empty()
                 || self.replica.has_work()
-                || (!self.lanes[0].arrivals.is_empty() && !self.replica.is_full());
+                || (!self.lanes[0].arrivals.is_empty() && self.replica.takes_requests());
         }
         match thread.checked_sub(1).map(|index| &self.lanes[index]) {
             None => self.stage != ReplicaStage::Asleep || self.has_replica_work(),
@@ -189,7 +189,7 @@ impl Server {
         !self.outputs.is_empty()
             || !self.inputs.is_empty()
             || (self.retry.is_none() && self.replica.has_work())
-            || (!self.replica.is_full() && self.lanes.iter().any(|lane| !lane.requests.is_empty()))
+            || (self.replica.takes_requests() && self.lanes.iter().any(|lane| !lane.requests.is_empty()))
     }
 
     /// What each thread still has to do, for a message.

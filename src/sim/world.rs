@@ -217,6 +217,8 @@ impl World {
                 retain: shape.retain,
                 seed: keys.next(),
             },
+            outstanding_max: shape.outstanding_max,
+            throttle: None,
             turn_budget: shape.turn_budget,
             hash_key,
         };

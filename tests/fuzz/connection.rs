@@ -107,6 +107,8 @@ pub fn replica_settings(prng: &mut Prng) -> replica::Settings {
             retain: Some(1),
             seed: 1,
         },
+        outstanding_max: limits::PROPOSALS_MAX,
+        throttle: None,
         turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),
     }
