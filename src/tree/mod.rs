@@ -19,7 +19,7 @@ mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use apply::{Applied, Outcome};
+pub use apply::{Applied, Outcome, Underway};
 pub use containers::Lifetimes;
 pub use node::{Node, SERVER_ID_MAX_WITH_TTL};
 pub use overlay::Overlay;

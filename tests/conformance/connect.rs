@@ -237,9 +237,9 @@ fn a_first_frame_that_cannot_be_one_closes_the_connection() {
 #[test]
 fn connect_requests_are_throttled_if_told_so() {
     let config = Config::default()
-        .set("zookeeper.connection_throttle_tokens", 2)
-        .set("zookeeper.connection_throttle_fill_time", 600_000)
-        .set("zookeeper.connection_throttle_fill_count", 1);
+        .set("connection_throttle_tokens", 2)
+        .set("connection_throttle_fill_time", 600_000)
+        .set("connection_throttle_fill_count", 1);
     let server = config.start();
     let client = Client::connect(&server);
     Client::connect(&server).assert_quiet();

@@ -180,7 +180,7 @@ fn a_global_limit_of_outstanding_requests_holds_nobody_up_for_good() {
     for (key, limit, shards) in [
         ("globalOutstandingLimit", 1, 1),
         ("globalOutstandingLimit", 3, 2),
-        ("zookeeper.request_throttle_max_requests", 2, 1),
+        ("request_throttle_max_requests", 2, 1),
     ] {
         let config = Config::default().set(key, limit).set("ringkeeper.shards", shards);
         let server = config.start();
