@@ -94,7 +94,9 @@ impl Store {
             Txn::Multi(ops) => self.apply_multi(header, ops, underway, end)?,
             _ => self.apply_body(header, txn),
         };
-        *underway = Underway::default();
+        if underway.is_begun {
+            *underway = Underway::default();
+        }
         self.set_newest(header.zxid);
         Some(applied)
     }
