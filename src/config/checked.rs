@@ -51,8 +51,11 @@ pub struct Config {
     /// Of no effect on a lone server, but for `isro`.
     pub read_only_mode: bool,
     pub containers: Containers,
-    /// Requests taken in and not yet answered.
-    pub global_outstanding_limit: usize,
+    /// Requests that may be taken in and not answered, over all connections: `globalOutstandingLimit` or
+    /// `request_throttle_max_requests`, whichever is less. `None`, the default: `limits` alone decides. (ZooKeeper's default
+    /// of 1000 protects a Java heap.)
+    pub outstanding_max: Option<usize>,
+    pub connection_throttle: ConnectionThrottle,
     /// A sync that takes longer is worth a line.
     pub fsync_warning_threshold: Duration,
     /// Processors to pin threads to; `None`: the placement rule decides.
@@ -91,6 +94,16 @@ pub struct Purge {
     pub snap_retain_count: usize,
     /// `None`: nothing is purged.
     pub interval: Option<Duration>,
+}
+
+/// `connection_throttle_*`: a bucket of tokens, of which each connect request takes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionThrottle {
+    /// `None`: nobody is refused.
+    pub tokens: Option<u32>,
+    /// So often so many tokens are added.
+    pub fill_time: Duration,
+    pub fill_count: u32,
 }
 
 /// `znode.container.*`.
@@ -218,12 +231,8 @@ fn config(settings: &mut Settings, resolve: Resolve) -> Option<Config> {
         super_digest: settings.secret("DigestAuthenticationProvider.superDigest", SuperDigest::new),
         read_only_mode,
         containers: containers(settings),
-        global_outstanding_limit: settings.number(
-            "globalOutstandingLimit",
-            1..=INT_MAX,
-            "requests",
-            defaults::GLOBAL_OUTSTANDING_LIMIT,
-        ) as usize,
+        outstanding_max: outstanding_max(settings),
+        connection_throttle: connection_throttle(settings),
         fsync_warning_threshold: millis(settings.number(
             "fsync.warningthresholdms",
             0..=INT_MAX,
@@ -246,6 +255,28 @@ fn millis(number: i64) -> Duration {
 /// Zero and less mean "none" in many of ZooKeeper's settings.
 fn positive(number: i64) -> Option<u64> {
     u64::try_from(number).ok().filter(|&number| number > 0)
+}
+
+fn outstanding_max(settings: &mut Settings) -> Option<usize> {
+    let limit = if settings.is_given("globalOutstandingLimit") {
+        positive(settings.number("globalOutstandingLimit", 1..=INT_MAX, "requests", 1))
+    } else {
+        None
+    };
+    let throttle = positive(settings.number("request_throttle_max_requests", 0..=INT_MAX, "0: no limit", 0));
+    limit.into_iter().chain(throttle).min().map(|count| count as usize)
+}
+
+fn connection_throttle(settings: &mut Settings) -> ConnectionThrottle {
+    let tokens =
+        settings.number("connection_throttle_tokens", 0..=INT_MAX, "connect requests, 0: no limit", 0);
+    let fill_time = settings.number("connection_throttle_fill_time", 1..=INT_MAX, "milliseconds", 1);
+    let fill_count = settings.number("connection_throttle_fill_count", 0..=INT_MAX, "tokens", 1);
+    ConnectionThrottle {
+        tokens: positive(tokens).map(|tokens| tokens as u32),
+        fill_time: millis(fill_time),
+        fill_count: fill_count as u32,
+    }
 }
 
 fn ticks(settings: &mut Settings) -> Duration {

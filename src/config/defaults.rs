@@ -30,8 +30,6 @@ pub const PURGE_INTERVAL_HOURS: i64 = 1;
 pub const JUTE_MAX_BUFFER: i64 = limits::FRAME_BYTES_DEFAULT as i64;
 /// Below this no honest client could connect and name a path.
 pub const JUTE_MAX_BUFFER_MIN: i64 = 1024;
-/// `globalOutstandingLimit`: requests in flight.
-pub const GLOBAL_OUTSTANDING_LIMIT: i64 = 1000;
 /// `fsync.warningthresholdms`.
 pub const FSYNC_WARNING_THRESHOLD_MS: i64 = 1000;
 /// `znode.container.*`.

@@ -25,6 +25,9 @@ pub fn settings() -> Settings {
             retain: None,
             seed: 1,
         },
+        outstanding_max: limits::PROPOSALS_MAX,
+        throttle: None,
+        turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),
     }
 }
@@ -154,10 +157,11 @@ impl Server {
         let mut said = vec![];
         loop {
             said.extend(self.turn_end());
-            if self.tickets.is_empty() {
+            if !self.tickets.is_empty() {
+                said.extend(self.durable());
+            } else if !self.replica.has_work() {
                 break;
             }
-            said.extend(self.durable());
             said.extend(self.apply());
         }
         said.retain(|output| output.starts_with("notify"));

@@ -22,9 +22,6 @@ use super::gather::Gather;
 use super::words::Words;
 use super::{Fatal, GOODBYE, Stop};
 
-/// Transactions applied in one turn; then clients are listened to again, however large the group was.
-const APPLIED_A_TURN: usize = 256;
-
 /// How long a full pipeline waits for the disk at a time.
 const DISK_PATIENCE: Duration = Duration::from_millis(1);
 
@@ -63,8 +60,8 @@ impl OneLoop {
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
-        let timeout = if turn.more { Some(Duration::ZERO) } else { self.timeout() };
-        if self.replica.is_full() && !turn.more {
+        let timeout = if self.replica.has_work() { Some(Duration::ZERO) } else { self.timeout() };
+        if !self.replica.takes_requests() && !self.replica.has_work() {
             // Events wait, so the ring would not: only the disk can make room.
             self.disk.wait_done(DISK_PATIENCE);
         }
@@ -139,12 +136,7 @@ impl OneLoop {
             self.replica.step(turn.now, input, &mut turn.from_replica);
             self.carry_out_replica(turn);
         }
-        turn.more = true;
-        for _ in 0..APPLIED_A_TURN {
-            if !self.replica.apply_next(&mut turn.from_replica) {
-                turn.more = false;
-                break;
-            }
+        while self.replica.apply_next(&mut turn.from_replica) {
             self.carry_out_replica(turn);
         }
         Ok(())
@@ -154,7 +146,7 @@ impl OneLoop {
         if self.replica.is_full() {
             self.shard.step(turn.now, shard::Input::Deaf, &mut turn.from_shard);
         }
-        while !self.replica.is_full()
+        while self.replica.takes_requests()
             && let Some(event) = self.io.next_event()
         {
             let now = turn.now;
@@ -283,7 +275,7 @@ impl OneLoop {
     fn answer_word(&mut self, word: [u8; 4], argument: &[u8], now: crate::base::Instant) -> String {
         let Some(ask) = self.words.ask(word) else { return String::new() };
         let in_replica = ReplicaCensus::take(&self.replica, ask, now);
-        let census = vec![ShardCensus::take(&mut self.shard, ask)];
+        let census = vec![ShardCensus::take(&mut self.shard, ask, true)];
         self.words.answer(word, argument, in_replica, census)
     }
 
@@ -311,7 +303,5 @@ pub struct Turn {
     from_shard: Vec<shard::Output>,
     addresses: super::admission::Addresses,
     notices: bool,
-    /// What is committed was not all applied.
-    more: bool,
     gather: Gather,
 }

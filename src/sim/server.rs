@@ -91,8 +91,6 @@ pub struct Server {
     pub(super) stage: ReplicaStage,
     /// When the replica looks again whether the shards' rings have room.
     pub(super) retry: Option<Instant>,
-    /// A turn ended with transactions left to apply.
-    pub(super) more: bool,
     pub(super) prng: Prng,
     pub(super) ring: usize,
     pub(super) request_ring: usize,
@@ -134,7 +132,6 @@ impl Server {
             unpublished: None,
             stage: ReplicaStage::Asleep,
             retry: None,
-            more: false,
             prng,
             ring: shape.ring,
             request_ring: shape.request_ring,
@@ -179,7 +176,8 @@ impl Server {
     pub fn is_busy(&self, thread: usize) -> bool {
         if self.is_one_loop() {
             return !self.inputs.is_empty()
-                || (!self.lanes[0].arrivals.is_empty() && !self.replica.is_full());
+                || self.replica.has_work()
+                || (!self.lanes[0].arrivals.is_empty() && self.replica.takes_requests());
         }
         match thread.checked_sub(1).map(|index| &self.lanes[index]) {
             None => self.stage != ReplicaStage::Asleep || self.has_replica_work(),
@@ -190,8 +188,8 @@ impl Server {
     fn has_replica_work(&self) -> bool {
         !self.outputs.is_empty()
             || !self.inputs.is_empty()
-            || self.more
-            || (!self.replica.is_full() && self.lanes.iter().any(|lane| !lane.requests.is_empty()))
+            || (self.retry.is_none() && self.replica.has_work())
+            || (self.replica.takes_requests() && self.lanes.iter().any(|lane| !lane.requests.is_empty()))
     }
 
     /// What each thread still has to do, for a message.
@@ -328,7 +326,9 @@ impl Server {
     }
 
     pub(super) fn swap_if_canary(&mut self, outputs: &mut [replica::Output]) {
-        if self.canary == Some(Canary::NoticeAfterPublish) && outputs.len() >= 2 {
+        if self.canary == Some(Canary::NoticeAfterPublish)
+            && let [_, replica::Output::Publish { .. }, ..] = outputs
+        {
             outputs.swap(0, 1);
         }
     }

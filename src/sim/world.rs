@@ -217,6 +217,9 @@ impl World {
                 retain: shape.retain,
                 seed: keys.next(),
             },
+            outstanding_max: shape.outstanding_max,
+            throttle: None,
+            turn_budget: shape.turn_budget,
             hash_key,
         };
         let shard_settings = shard::Settings {
@@ -225,6 +228,7 @@ impl World {
             frame_bytes_max: 1 << 20,
             sessionless_timeout: Duration::from_secs(10),
             skip_acl: false,
+            turn_budget: shape.turn_budget,
             hash_key,
         };
         let actors = (0..shape.clients).map(|index| Actor {

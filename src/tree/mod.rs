@@ -19,9 +19,9 @@ mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use apply::{Applied, Outcome};
+pub use apply::{Applied, Outcome, Underway};
 pub use containers::Lifetimes;
-pub use node::Node;
+pub use node::{Node, SERVER_ID_MAX_WITH_TTL};
 pub use overlay::Overlay;
 pub use prep::{Rules, Scratch, View, Write};
 pub use quotas::Excess;

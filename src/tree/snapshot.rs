@@ -139,7 +139,7 @@ impl Store {
         node.aversion = record.aversion;
         node.children_count = record.children_count;
         let slot = self.adopt(zxid, node).ok_or_else(|| fault("the node is there twice"))?;
-        self.quotas.on_present(record.path);
+        self.quota_loaded(record.path);
         if record.children_count > 0 {
             progress.parents.push(slot);
             progress.children += u64::from(record.children_count);

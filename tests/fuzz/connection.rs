@@ -107,6 +107,9 @@ pub fn replica_settings(prng: &mut Prng) -> replica::Settings {
             retain: Some(1),
             seed: 1,
         },
+        outstanding_max: limits::PROPOSALS_MAX,
+        throttle: None,
+        turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),
     }
 }
@@ -123,6 +126,7 @@ impl Server {
             sessionless_timeout: Duration::from_secs(10),
             skip_acl: false,
             super_digest: None,
+            turn_budget: limits::TURN_BUDGET,
             hash_key: HashKey(1, 2),
         };
         let reader = readers.pop().expect("one was asked for");
