@@ -171,6 +171,7 @@ impl Boot {
             ),
             quota_warned: None,
             space_low: false,
+            waiting: VecDeque::new(),
             is_running: false,
             scratch: tree::Scratch::default(),
             settings: self.settings,
