@@ -13,7 +13,7 @@
 //! behind it repair it, not this.
 //!
 //! Limits: a record has at most [`RECORD_BYTES_MAX`] bytes; what is buffered is one record and the bytes handed in.
-//! Tested: java_snapshot_test.rs; not against files of the real server yet.
+//! Tested: java_snapshot_test.rs, and tests/java_snapshot.rs against the real server, both ways.
 
 use std::fmt;
 use std::sync::Arc;
