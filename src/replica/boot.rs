@@ -180,6 +180,7 @@ impl Boot {
             quota_warned: None,
             budget: self.settings.turn_budget,
             space_low: false,
+            waiting: VecDeque::new(),
             is_running: false,
             scratch: tree::Scratch::default(),
             settings: self.settings,

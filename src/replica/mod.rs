@@ -12,8 +12,9 @@
 //! before it, so that replies leave in request order.
 //!
 //! Limits: `limits::PROPOSALS_MAX`, `limits::PROPOSED_BYTES_MAX` and the size of the log's open group
-//! ([`Replica::is_full`]: the driver stops handing in requests). Time in which requests are not taken doesn't count against
-//! sessions. Below these the operator may set a limit of his own ([`Replica::takes_requests`]).
+//! ([`Replica::is_full`]: the driver stops handing in requests); room in the log (`room.rs`). Time in which requests
+//! are not taken doesn't count against sessions. Below these the operator may set a limit of his own
+//! ([`Replica::takes_requests`]).
 //! Tested: replica_test.rs, and the whole of tests/sim.
 
 mod boot;
@@ -24,6 +25,7 @@ mod facts;
 mod multi;
 mod proposals;
 mod queries;
+mod room;
 mod snapshots;
 #[cfg(test)]
 mod testing;
@@ -112,6 +114,8 @@ pub struct Replica {
     /// What is left of this turn's `limits::TURN_BUDGET` for applying and for long answers.
     budget: usize,
     space_low: bool,
+    /// Requests that the log has no room for yet, and what came after them.
+    waiting: VecDeque<Request>,
     /// A driver steps it: requests can be heard. From here on silence is the clients'.
     is_running: bool,
     scratch: Scratch,
@@ -127,12 +131,19 @@ impl Replica {
             Input::Durable { ticket } => {
                 let durable = self.log.on_durable(ticket);
                 self.proposals.commit(durable);
+                self.take_waiting(outputs);
             }
             Input::SnapshotProgress { bytes } => self.snapshots.on_progress(bytes),
             Input::SnapshotDone { zxid } => self.on_snapshot_done(zxid, outputs),
             Input::SnapshotFailed { zxid, reason } => self.on_snapshot_failed(zxid, &reason, outputs),
-            Input::SpaceLow => self.space_low = true,
-            Input::SpaceBack => self.space_low = false,
+            Input::SegmentReady => {
+                self.log.on_segment_ready();
+                self.take_waiting(outputs);
+            }
+            Input::SpaceLow | Input::SpaceBack => {
+                self.space_low = matches!(input, Input::SpaceLow);
+                self.take_waiting(outputs);
+            }
             Input::TurnEnd => self.end_turn(outputs),
         }
         self.assert_invariants();
@@ -149,6 +160,7 @@ impl Replica {
         self.proposals.count() + self.deferred.len() >= limits::PROPOSALS_MAX
             || self.proposals.bytes() >= limits::PROPOSED_BYTES_MAX
             || self.log.is_full()
+            || !self.waiting.is_empty()
     }
 
     /// When `Input::Wakeup` is wanted.
@@ -232,7 +244,7 @@ impl Replica {
 
     /// Nothing is proposed that is not applied, and every answer is out.
     pub fn is_idle(&self) -> bool {
-        self.proposals.count() == 0 && self.deferred.is_empty()
+        self.proposals.count() == 0 && self.deferred.is_empty() && self.waiting.is_empty()
     }
 
     /// To be called when an `Output::Publish` is carried out.
@@ -280,7 +292,13 @@ impl Replica {
         self.now = now;
     }
 
-    fn on_request(&mut self, request: Request, outputs: &mut Vec<Output>) {
+    fn take(&mut self, request: Request, outputs: &mut Vec<Output>) {
+        if let Request::Write { session, .. } = &request {
+            self.sessions.touch(*session, self.now.instant);
+        }
+        if self.refuse_without_space(&request, outputs) {
+            return;
+        }
         match request {
             Request::Connect { from, session, password, timeout_ms } => {
                 let now = self.now.instant;
@@ -296,11 +314,6 @@ impl Replica {
                 }
             }
             Request::Write { from, session, xid, opcode, body, identities } => {
-                self.sessions.touch(session, self.now.instant);
-                if self.space_low && opcode != Opcode::CloseSession {
-                    self.answer(from, xid, AnswerBody::Error(ErrorCode::SystemError), outputs);
-                    return;
-                }
                 let origin = Origin { to: Some((from, xid)), opcode };
                 self.propose(origin, session, xid, &body, &identities, outputs);
             }
@@ -460,7 +473,7 @@ impl Replica {
                 self.sessions.touch(session, self.now.instant);
                 continue;
             }
-            if self.is_full() {
+            if self.is_full() || !self.log.has_room_for(self.close_bytes(session)) {
                 // The rest is reported again a tick later.
                 break;
             }

@@ -173,7 +173,9 @@ impl Replica {
         let walk = Walk { encoder, started: now, next: now };
         self.snapshots.running = Some(Running { zxid, walk: Some(walk), emitted, progress: 0 });
         self.snapshots.draw();
-        self.log.roll();
+        if self.log.can_roll() {
+            self.log.roll();
+        }
     }
 
     pub(super) fn on_snapshot_done(&mut self, zxid: Zxid, outputs: &mut Vec<Output>) {

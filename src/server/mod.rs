@@ -14,6 +14,7 @@ mod one_loop;
 mod placement;
 mod replica_thread;
 mod rings;
+mod segments;
 mod shard_thread;
 mod words;
 

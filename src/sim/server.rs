@@ -210,6 +210,27 @@ impl Server {
         format!("{:?}, {} outputs, {} inputs; {lanes}", self.stage, self.outputs.len(), self.inputs.len())
     }
 
+    /// What this connection asked for first isn't answered yet.
+    pub fn is_undecided(&self, shard: usize, connection: ConnectionId) -> bool {
+        let lane = &self.lanes[shard];
+        let of_it = |arrival: &Arrival| matches!(arrival, Arrival::Received { connection: of, .. } if *of == connection);
+        let asks = |found: &crate::shard::Connection| {
+            found.id == connection
+                && matches!(found.phase, shard::Phase::Greeting | shard::Phase::Connecting { .. })
+        };
+        lane.arrivals.iter().any(of_it) || lane.shard.connections().any(asks)
+    }
+
+    /// A shard is about to hear of something, or of what it asked.
+    pub fn tells_something(&self) -> bool {
+        !self.outputs.is_empty()
+            || self.unpublished.is_some()
+            || self
+                .lanes
+                .iter()
+                .any(|lane| !lane.notices.is_empty() || lane.shard.published() > lane.shard.version())
+    }
+
     /// Nothing is on its way between the threads.
     pub fn is_idle(&self) -> bool {
         // Heartbeats begin turns that find nothing to do; where the steps are slow, somebody is always in one.

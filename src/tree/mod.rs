@@ -5,6 +5,7 @@
 pub mod acl;
 mod apply;
 mod containers;
+mod java_snapshot;
 mod multi;
 mod node;
 mod overlay;
@@ -21,6 +22,7 @@ pub(crate) mod testing;
 
 pub use apply::{Applied, Outcome, Underway};
 pub use containers::Lifetimes;
+pub use java_snapshot::{JavaLoad, JavaSnapshot, JavaSnapshotError, JavaStreamId};
 pub use node::{Node, SERVER_ID_MAX_WITH_TTL};
 pub use overlay::Overlay;
 pub use prep::{Rules, Scratch, View, Write};

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use crate::base::{HashKey, KeyedHasher, Map, Path, SessionId, Zxid};
 use crate::lockfree::{Arena, Bag, IndexWriter, Publisher};
 
+use super::java_snapshot::JavaStreams;
 use super::node::{Birth, Kind, Node};
 use super::quotas::Quotas;
 use super::snapshot::Walk;
@@ -43,6 +44,7 @@ pub struct Store {
     /// Done since it was last asked for, in units of `limits::TURN_BUDGET`.
     pub(super) work: usize,
     pub(super) walk: Option<Walk>,
+    pub(super) java_streams: JavaStreams,
 }
 
 /// Holes that a bag may always have.
@@ -72,6 +74,7 @@ impl Store {
             data_bytes: 0,
             work: 0,
             walk: None,
+            java_streams: JavaStreams::default(),
         }
     }
 
@@ -309,6 +312,9 @@ impl Store {
         if let Some(walk) = &mut self.walk {
             walk.keep(slot, &self.arena);
         }
+        for walk in self.java_streams.walks() {
+            walk.keep(slot, &self.arena);
+        }
     }
 
     fn count_in(&mut self, node: &Node) {
@@ -395,6 +401,10 @@ impl Store {
     /// Versions kept for readers, deletion marks included: bounded by what was written since the slowest reader's turn.
     pub fn retired(&self) -> usize {
         self.arena.retired()
+    }
+
+    pub(super) fn hash_key(&self) -> HashKey {
+        self.key
     }
 
     pub(super) fn arena(&self) -> &Arena<Node> {
