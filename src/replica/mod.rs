@@ -149,8 +149,8 @@ impl Replica {
         self.assert_invariants();
     }
 
-    /// The operator's limit of requests under way, beside our own. Time in which it is reached counts as any other: it comes
-    /// and goes with the answers.
+    /// The operator's limit of requests under way, beside our own. While it is reached silence isn't the clients', as their
+    /// touches may wait, too: under a load that always reaches it sessions expire late.
     pub fn takes_requests(&self) -> bool {
         !self.is_full() && self.proposals.count() + self.deferred.len() < self.settings.outstanding_max
     }
@@ -277,7 +277,7 @@ impl Replica {
         let gap = now.instant.since(self.now.instant);
         // A driver that is alive steps at least once a tick; what goes beyond is time nobody could have been heard in.
         let tick = self.settings.tick;
-        if !self.is_running || self.is_full() {
+        if !self.is_running || !self.takes_requests() {
             self.sessions.extend(gap);
         } else if gap > tick {
             self.sessions.extend(gap - tick);

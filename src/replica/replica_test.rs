@@ -412,7 +412,6 @@ fn a_session_that_owns_much_ends_over_several_turns() {
     assert_eq!((children(b"/a"), children(b"/b")), (Some(1), Some(2)));
 }
 
-/// Unlike our own limits, which nothing may pass, it doesn't stop the clock of sessions.
 #[test]
 fn the_operators_limit_of_requests_under_way_holds() {
     let mut server = start_with(Settings { outstanding_max: 3, ..settings() });

@@ -143,7 +143,7 @@ impl OneLoop {
     }
 
     fn take_events(&mut self, turn: &mut Turn) {
-        if self.replica.is_full() {
+        if !self.replica.takes_requests() {
             self.shard.step(turn.now, shard::Input::Deaf, &mut turn.from_shard);
         }
         while self.replica.takes_requests()

@@ -44,7 +44,7 @@ impl Server {
     }
 
     fn take_events(&mut self, now: Now, turn: &mut Turn, effects: &mut Vec<Effect>) {
-        if self.replica.is_full() {
+        if !self.replica.takes_requests() {
             self.lanes[0].shard.step(now, shard::Input::Deaf, &mut turn.from_shard);
         }
         // As many as have reached the loop by now.

@@ -207,13 +207,13 @@ impl Store {
             return None;
         };
         let of_count = (count != 0)
-            .then(|| [limits.count_hard, limits.count])
+            .then_some([limits.count_hard, limits.count])
             .and_then(|limits| Excess::find(root, "count", track.count.saturating_add(count), limits));
         if of_count.as_ref().is_some_and(|excess| excess.is_hard) {
             return of_count.map(Box::new);
         }
         let of_bytes = (bytes != 0)
-            .then(|| [limits.bytes_hard, limits.bytes])
+            .then_some([limits.bytes_hard, limits.bytes])
             .and_then(|limits| Excess::find(root, "bytes", track.bytes.saturating_add(bytes), limits));
         let hard = of_bytes.clone().filter(|excess| excess.is_hard);
         hard.or(of_count).or(of_bytes).map(Box::new)
