@@ -164,7 +164,6 @@ impl Boot {
             deferred: VecDeque::new(),
             proposed: self.applied,
             applied: self.applied,
-            underway: tree::Underway::default(),
             snapshots,
             digests: Digests::default(),
             reaper: Reaper::new(

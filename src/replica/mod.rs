@@ -5,7 +5,7 @@
 //! Life of a write: [`Replica::step`] with a request decides it and frames it into the log's open group; the end of
 //! the turn seals the group (`Output::Log`); `Input::Durable` commits it; [`Replica::apply_next`] applies it, at most one
 //! transaction per call, so that in the one-loop placement each is published, and the reads waiting for it are served,
-//! before the next is applied. A turn applies what its budget allows, a long transaction in pieces.
+//! before the next is applied.
 //!
 //! Invariants: `published <= applied <= committed`, `durable <= appended <= proposed`. No answer exists before the
 //! transaction it reports is durable and applied; an answer that needs no transaction waits for all that were proposed
@@ -43,7 +43,7 @@ use std::time::Duration;
 use crate::base::{HashKey, Instant, Now, ServerId, SessionId, Zxid, limits};
 use crate::log;
 use crate::messages::{Answer, AnswerBody, Changes, Client, Identity, Notice, Request};
-use crate::tree::{self, Outcome, Overlay, Scratch, Sessions, Store, Underway};
+use crate::tree::{self, Outcome, Overlay, Scratch, Sessions, Store};
 use crate::wire::txn::{CreateSessionTxn, Entry, ErrorTxn, Txn, TxnHeader};
 use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader};
 
@@ -103,8 +103,6 @@ pub struct Replica {
     deferred: VecDeque<Deferred>,
     proposed: Zxid,
     applied: Zxid,
-    /// The one behind it, if a part of it is applied.
-    underway: Underway,
     snapshots: Snapshots,
     digests: Digests,
     reaper: Reaper,
@@ -188,15 +186,12 @@ impl Replica {
         }
         let Some((zxid, payload, origin)) = self.proposals.next_committed() else { return false };
         assert!(zxid > self.applied, "transactions are applied in zxid order, once");
-        let decoded = if self.underway.is_begun() { decode_again(payload) } else { decode(payload) };
         let (header, txn) =
-            decoded.expect("the payload is what this server or its log's checksums vouch for");
+            decode(payload).expect("the payload is what this server or its log's checksums vouch for");
         assert!(header.zxid == zxid);
 
-        let applied = self.store.apply_some(&header, &txn, &mut self.underway, self.budget);
+        let applied = self.store.apply(&header, &txn);
         self.budget = self.budget.saturating_sub(self.store.take_work());
-        // The next turn goes on with it. Until then nobody reads at its zxid, and what prep must know the overlay knows.
-        let Some(applied) = applied else { return true };
         self.overlay.applied(zxid, header.client_id, &txn);
         self.applied = zxid;
         self.digests.on_applied(zxid, self.store.digest());
@@ -516,14 +511,6 @@ pub(crate) fn decode(payload: &[u8]) -> Result<(TxnHeader, Txn<'_>), crate::wire
     let mut reader = Reader::new(payload);
     let header = TxnHeader::decode(&mut reader)?;
     let txn = Txn::decode(header.kind, &mut reader)?;
-    Ok((header, txn))
-}
-
-/// The same for one that was decoded before.
-fn decode_again(payload: &[u8]) -> Result<(TxnHeader, Txn<'_>), crate::wire::DecodeError> {
-    let mut reader = Reader::new(payload);
-    let header = TxnHeader::decode(&mut reader)?;
-    let txn = Txn::decode_again(header.kind, &mut reader)?;
     Ok((header, txn))
 }
 

@@ -131,8 +131,7 @@ impl Snapshots {
 impl Replica {
     /// One turn's share of the running snapshot; begins one if it is due.
     pub(super) fn continue_snapshot(&mut self, outputs: &mut Vec<Output>) {
-        // The tree must be that of a zxid.
-        if self.snapshots.is_due() && !self.space_low && !self.underway.is_begun() {
+        if self.snapshots.is_due() && !self.space_low {
             self.begin_snapshot(outputs);
         }
         let now = self.now.instant;

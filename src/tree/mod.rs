@@ -20,7 +20,7 @@ mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use apply::{Applied, Outcome, Underway};
+pub use apply::{Applied, Outcome};
 pub use containers::Lifetimes;
 pub use java_snapshot::{JavaLoad, JavaSnapshot, JavaSnapshotError, JavaStreamId};
 pub use node::{Node, SERVER_ID_MAX_WITH_TTL};
