@@ -55,6 +55,13 @@ impl State {
             return;
         }
         connection.heard = heard;
+        // Also of requests that can't be taken yet, since long answers come first: their client lives.
+        if let Phase::Active { session, .. } = connection.phase
+            && !std::mem::replace(&mut connection.touched, true)
+        {
+            self.touched.push(session);
+        }
+        let Some(connection) = self.connection(id) else { return };
         if connection.input.is_empty() {
             // The usual case: whole frames, taken where they lie.
             let used = self.take_all(reading, id, bytes, outputs);

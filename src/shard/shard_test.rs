@@ -280,3 +280,20 @@ fn what_waits_behind_a_list_of_ephemerals_is_bounded() {
     assert_eq!(bench.xids(client), (1..=sent).collect::<Vec<_>>());
     assert_eq!(bench.requests.len(), sent as usize);
 }
+
+/// Regression, found by the simulator: behind a list that a slow disk keeps waiting nothing is taken, and the session of a
+/// client that goes on sending expired.
+#[test]
+fn who_sends_what_cannot_be_taken_yet_is_heard_of() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    bench.send(client, 1, Opcode::GetEphemerals, &GetEphemeralsRequest { prefix_path: None });
+    bench.pass(TICK);
+    bench.requests.clear();
+    bench.send(client, 2, Opcode::SetData, &set("/"));
+    bench.pass(TICK);
+    let sessions = vec![SessionId(client as i64 + 1)];
+    let touch = bench.requests.pop_front();
+    assert!(matches!(&touch, Some(Request::Touch { sessions: found }) if *found == sessions), "{touch:?}");
+    assert!(bench.requests.is_empty(), "the write waits");
+}
