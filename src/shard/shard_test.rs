@@ -1,6 +1,6 @@
 //! Scenes of one shard, step by step: pipelined order, watches, flow control, auth, stop.
 
-use super::testing::{Bench, Told};
+use super::testing::{Bench, TICK, Told};
 use super::*;
 use crate::messages::{AnswerBody, Request};
 use crate::wire::client::{
