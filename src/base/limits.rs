@@ -55,6 +55,25 @@ pub const NOTICES_MAX: usize = 16_384;
 /// Slots of the ring of requests from one shard. Full: the shard stops reading its sockets.
 pub const REQUESTS_MAX: usize = 16_384;
 
+/// Text of addresses in the hello of an election connection: ZooKeeper's own bound. Above: the connection is closed.
+pub const HELLO_ADDRESS_BYTES_MAX: usize = 2_048;
+
+/// One notification of the election: ZooKeeper's own bound. Above: the connection is closed.
+pub const NOTIFICATION_BYTES_MAX: usize = 512 << 10;
+
+/// Text of a configuration of the ensemble: must fit in a notification. Above: the configuration is refused.
+pub const ENSEMBLE_TEXT_BYTES_MAX: usize = NOTIFICATION_BYTES_MAX - 64;
+
+/// Payload of those packets between leader and learner that carry a few integers and nothing of a client. Above: the
+/// connection is closed, before a byte of it was waited for.
+pub const PEER_PAYLOAD_SMALL_BYTES_MAX: usize = 1_024;
+
+/// A client's identities in a forwarded request: four times what our own learners can send. Above: as before.
+pub const AUTHINFO_BYTES_MAX: usize = 1 << 20;
+
+/// Largest `myid`: the top byte of the session ids that a server makes. Above: refused at start.
+pub const SERVER_ID_MAX: i64 = 255;
+
 /// Units of divisible work (a child listed, a node walked for a snapshot) done in one turn of a loop.
 pub const TURN_BUDGET: usize = 2_048;
 
@@ -69,3 +88,4 @@ const _: () =
     assert!(PROPOSED_BYTES_MAX >= 2 * GROUP_BYTES_MAX, "one group is synced while another collects");
 const _: () = assert!(CONNECTION_OUTPUT_BYTES_SOFT < CONNECTION_OUTPUT_BYTES_MAX);
 const _: () = assert!(NOTICES_MAX.is_power_of_two() && REQUESTS_MAX.is_power_of_two());
+const _: () = assert!(AUTHINFO_BYTES_MAX >= 4 * IDENTITIES_MAX * IDENTITY_BYTES_MAX);

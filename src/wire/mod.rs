@@ -1,4 +1,5 @@
-//! Bytes to records and back: ZooKeeper's jute encoding, the client protocol, and transactions as logged and proposed.
+//! Bytes to records and back: ZooKeeper's jute encoding, the client protocol, transactions as logged and proposed, and
+//! what servers say to each other ([`peer`]).
 //!
 //! Called by `shard` (requests in, replies out), by `tree` (requests to transactions, transactions to changes), by
 //! `replica` and by the simulator's clients. Pure: a function of the bytes handed in.
@@ -22,6 +23,7 @@ pub mod frame;
 pub mod java_text;
 pub mod jute;
 mod opcode;
+pub mod peer;
 mod stat;
 pub mod txn;
 pub mod vector;
