@@ -9,7 +9,8 @@ pub const FRAME_BYTES_MAX: usize = 64 << 20;
 /// One group of the log, unless one request alone is larger. Reached: the group is sealed and the next one collects.
 pub const GROUP_BYTES_MAX: usize = 4 << 20;
 
-/// Transactions proposed and not yet applied, with the answers that wait for them. Reached: the replica takes no request, shards stop reading sockets.
+/// Transactions proposed and not yet applied, with the answers that wait for them. Reached: the replica takes no
+/// request, shards stop reading sockets.
 pub const PROPOSALS_MAX: usize = 65_536;
 
 /// Bytes of sealed groups that are not applied yet: what waits for the disk, or for a shard whose ring is full. Reached: as

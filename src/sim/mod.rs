@@ -10,7 +10,7 @@
 //! | `plan.rs` | what a run does: seed, shards, faults, the canaries |
 //! | `world.rs`, `life.rs`, `threads.rs` | time and events; how the process begins and ends; when its threads run |
 //! | `server.rs`, `one_loop.rs`, `many_loops.rs` | a server's life, and its loops as room `server` drives them |
-//! | `boot.rs`, `storage.rs`, `storage_events.rs`, `disk.rs` | starting from the disk; log and snapshot threads; sectors that get lost and torn |
+//! | `boot.rs`, `storage.rs`, `storage_events.rs`, `disk.rs` | start from the disk; log and snapshot threads; sectors lost and torn |
 //! | `network.rs`, `wires.rs` | byte streams, and what each end's bytes do on their way |
 //! | `client.rs`, `actors.rs`, `workload.rs`, `operation.rs`, `encoding.rs` | clients, what they do and ask for, and its bytes |
 //! | `stream.rs`, `answers.rs`, `watching.rs` | what clients check: order, replies, events |

@@ -5,18 +5,18 @@
 //! history of every later leader; when the faults end, all have the same log.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::quorum::Config;
 use super::{
-    Epochs, History, HistoryLimits, Leader, LeaderInput, LeaderOutput, Learner, LearnerInput, LearnerOutput,
-    LearnerRole, Link, Settings,
+    Config, Epochs, History, HistoryLimits, Joint, Leader, LeaderInput, LeaderOutput, Learner, LearnerInput,
+    LearnerOutput, LearnerRole, Link, Member as Described, Settings,
 };
 use crate::base::{Instant, Prng, ServerId, Zxid};
-use crate::wire::peer::packet;
 use crate::wire::peer::Kind;
+use crate::wire::peer::packet;
 
 const TICK: Duration = Duration::from_millis(100);
 const LIMITS: HistoryLimits = HistoryLimits { count: 6, bytes: 1 << 20 };
@@ -57,6 +57,8 @@ struct Member {
     committed: Vec<(Zxid, Bytes)>,
     /// Committed up to here, as this process knows.
     known: Zxid,
+    /// The tree is as of here: after a start, of all that the log has.
+    tree: Zxid,
     role: Role,
     snapshot: Vec<u8>,
 }
@@ -85,7 +87,7 @@ struct World {
 }
 
 fn settings(id: ServerId) -> Settings {
-    Settings { me: id, tick: TICK, init_limit: 10, sync_limit: 5, payload_bytes_max: 1 << 20 }
+    Settings { me: id, tick: TICK, init_limit: 40, sync_limit: 20, payload_bytes_max: 1 << 20 }
 }
 
 impl Member {
@@ -115,6 +117,7 @@ impl World {
             history: History::new(LIMITS, Zxid::ZERO),
             committed: vec![],
             known: Zxid::ZERO,
+            tree: Zxid::ZERO,
             role: Role::Looking,
             snapshot: vec![],
         });
@@ -134,9 +137,11 @@ impl World {
         }
     }
 
-    fn config(&self) -> Config {
-        let voters = self.members.iter().filter(|member| member.is_voter).map(|member| member.id);
-        Config::for_tests(voters, if self.canary == Canary::QuorumOfOne { 1 } else { 0 })
+    fn configs(&self, own: ServerId) -> Joint {
+        let counts = |member: &&Member| self.canary != Canary::QuorumOfOne || member.id == own;
+        let voters = self.members.iter().filter(|member| member.is_voter).filter(counts);
+        let member = |member: &Member| Described::parse(member.id, "127.0.0.1:1:2").expect("a member");
+        Joint::new(Arc::new(Config::new(voters.map(member), 0).expect("voters")), None)
     }
 
     fn quorum(&self) -> usize {
@@ -151,7 +156,8 @@ impl World {
             let member = &self.members[*at];
             member.is_up && member.is_voter && matches!(member.role, Role::Looking)
         });
-        let leads = self.members.iter().position(|member| member.is_up && matches!(member.role, Role::Leading(_)));
+        let leads =
+            self.members.iter().position(|member| member.is_up && matches!(member.role, Role::Leading(_)));
         if looking.len() >= self.quorum() && (self.faults || leads.is_none()) {
             if self.faults {
                 while looking.len() > self.quorum() && self.prng.chance(1, 3) {
@@ -185,7 +191,7 @@ impl World {
     fn lead(&mut self, at: usize) {
         self.settle(at);
         self.elections += 1;
-        let config = self.config();
+        let config = self.configs(self.members[at].id);
         let member = &mut self.members[at];
         let mut outputs = vec![];
         let last = member.last();
@@ -267,11 +273,13 @@ impl World {
     fn send_snapshot(&mut self, at: usize, link: Link) {
         self.snapshots += 1;
         let member = &self.members[at];
-        let zxid = member.committed.last().map_or(Zxid::ZERO, |(zxid, _)| *zxid);
+        let zxid = member.tree;
+        let tree = member.log.iter().chain(&member.tail).filter(|(logged, _)| *logged <= zxid);
+        let tree: Vec<_> = tree.collect();
         let mut bytes = vec![];
         packet::encode_bare(Kind::Snap, zxid, &mut bytes);
-        bytes.extend((member.committed.len() as u32).to_be_bytes());
-        for (zxid, payload) in &member.committed {
+        bytes.extend((tree.len() as u32).to_be_bytes());
+        for (zxid, payload) in tree {
             bytes.extend(zxid.0.to_be_bytes());
             bytes.extend(&payload[..8]);
         }
@@ -303,6 +311,7 @@ impl World {
                     let member = &mut self.members[at];
                     member.log.append(&mut member.tail);
                     member.log.retain(|(zxid, _)| *zxid <= after);
+                    member.tree = member.tree.min(after);
                     member.fill_history();
                     assert!(member.last() == after, "{after} is in the log that is truncated to it");
                     self.learn_step(at, LearnerInput::Truncated);
@@ -336,17 +345,17 @@ impl World {
         // In this world the log is the tree as well.
         member.log = entries.collect();
         member.tail.clear();
-        member.committed = member.log.clone();
         let zxid = member.last();
-        member.known = zxid;
+        // The leader's tree may hold what its quorum is only about to have: committed is it with UPTODATE.
+        member.tree = zxid;
         member.history.restart(zxid);
-        self.check(at);
         self.learn_step(at, LearnerInput::SnapshotInstalled { zxid, rest: &snapshot[end..] });
     }
 
     fn commit(&mut self, at: usize, zxid: Zxid, leads: bool) {
         let member = &mut self.members[at];
         member.known = member.known.max(zxid);
+        member.tree = member.tree.max(zxid);
         let log = member.log.iter().chain(&member.tail);
         member.committed = log.filter(|(logged, _)| *logged <= member.known).cloned().collect();
         member.history.trim(zxid);
@@ -369,7 +378,8 @@ impl World {
         let member = &self.members[at];
         let common = member.committed.len().min(self.agreed.len());
         assert!(
-            member.committed[..common] == self.agreed[..common] && member.committed.len() <= self.agreed.len(),
+            member.committed[..common] == self.agreed[..common]
+                && member.committed.len() <= self.agreed.len(),
             "server {} has {:?}, agreed is {:?}",
             member.id.0,
             member.committed,
@@ -378,8 +388,12 @@ impl World {
     }
 
     fn look(&mut self, at: usize) {
-        let links: Vec<Link> =
-            self.wires.iter().filter(|(_, wire)| wire.to == at || wire.from == at).map(|(link, _)| *link).collect();
+        let links: Vec<Link> = self
+            .wires
+            .iter()
+            .filter(|(_, wire)| wire.to == at || wire.from == at)
+            .map(|(link, _)| *link)
+            .collect();
         self.members[at].role = Role::Looking;
         for link in links {
             self.cut(link, Some(at));
@@ -418,6 +432,7 @@ impl World {
             _ => {}
         }
         member.known = Zxid::ZERO;
+        member.tree = member.last();
         member.committed.clear();
         member.fill_history();
     }
@@ -454,7 +469,11 @@ impl World {
         let (link, to_learner) = (*link, self.prng.chance(1, 2));
         let Some(bytes) = wire.bytes[usize::from(to_learner)].pop_front() else { return };
         // In pieces, now and then.
-        let cut = if self.prng.chance(1, 3) { self.prng.below(bytes.len() as u64 + 1) as usize } else { bytes.len() };
+        let cut = if self.prng.chance(1, 3) {
+            self.prng.below(bytes.len() as u64 + 1) as usize
+        } else {
+            bytes.len()
+        };
         if cut < bytes.len() {
             wire.bytes[usize::from(to_learner)].push_front(bytes.slice(cut..));
         }
@@ -515,8 +534,21 @@ impl World {
         }
     }
 
+    fn describe(&self) -> String {
+        let line = |member: &Member| {
+            let role = match &member.role {
+                Role::Looking => "looking".to_owned(),
+                Role::Leading(leader) => format!("{leader:?}"),
+                Role::Learning(learner, _) => format!("{learner:?}"),
+            };
+            format!("{} {:?} {:?} {:?} {role}", member.id.0, member.is_up, member.epochs, member.last())
+        };
+        self.members.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
     fn is_settled(&self) -> bool {
-        let leader = self.members.iter().find(|member| matches!(&member.role, Role::Leading(l) if l.is_established()));
+        let leader =
+            self.members.iter().find(|member| matches!(&member.role, Role::Leading(l) if l.is_established()));
         leader.is_some_and(|leader| {
             self.members.iter().all(|member| {
                 member.is_up
@@ -544,7 +576,11 @@ impl World {
             if turn % 64 == 0 && world.writes > 20 && world.is_settled() {
                 break;
             }
-            assert!(turn < 200_000, "seed {seed}: no agreement after the faults have ended");
+            assert!(
+                turn < 200_000,
+                "seed {seed}: no agreement after the faults have ended:\n{}",
+                world.describe()
+            );
         }
         world
     }
@@ -554,21 +590,23 @@ impl World {
 fn whatever_happens_all_commit_the_same() {
     let (mut elections, mut snapshots, mut truncations) = (0, 0, 0);
     for seed in 0..400 {
-        let (voters, observers) = [(3, 0), (3, 1), (5, 0), (2, 1), (1, 2), (5, 2), (7, 0), (4, 0)][seed as usize % 8];
+        let (voters, observers) =
+            [(3, 0), (3, 1), (5, 0), (2, 1), (1, 2), (5, 2), (7, 0), (4, 0)][seed as usize % 8];
         let world = World::run(seed, voters, observers, Canary::None);
         assert!(!world.agreed.is_empty());
         elections += world.elections;
         snapshots += world.snapshots;
         truncations += world.truncations;
     }
-    assert!(elections > 1500 && snapshots > 300 && truncations > 100, "{elections} {snapshots} {truncations}");
+    assert!(
+        elections > 1500 && snapshots > 300 && truncations > 100,
+        "{elections} {snapshots} {truncations}"
+    );
 }
 
 #[test]
 fn a_driver_that_breaks_the_contract_is_noticed() {
-    for canary in
-        [Canary::DurableTooEarly, Canary::EpochsForgotten, Canary::DiskWiped, Canary::QuorumOfOne]
-    {
+    for canary in [Canary::DurableTooEarly, Canary::EpochsForgotten, Canary::DiskWiped, Canary::QuorumOfOne] {
         let noticed = (0..400).any(|seed| {
             let run = std::panic::catch_unwind(|| World::run(seed, 3, 0, canary));
             run.is_err()

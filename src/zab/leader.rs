@@ -10,7 +10,7 @@
 //! durable, not before; commits rise.
 //! Limits: `Settings::payload_bytes_max` a packet; a learner that stays silent for initLimit (then syncLimit) ticks is
 //! dropped. Source: quorum-protocol.md §7 to §11.
-//! Tested: leader_test.rs, cluster_test.rs.
+//! Tested: cluster_test.rs.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -28,7 +28,8 @@ use crate::wire::peer::{
 
 use super::history::{History, Sync};
 use super::link::{self, Link, Stream};
-use super::quorum::Config;
+use super::quorum::{Acks, Joint};
+use super::servers::ServerSet;
 use super::{Epochs, Settings};
 
 #[derive(Debug)]
@@ -36,45 +37,93 @@ pub enum Input<'a> {
     /// `now >= next_wakeup()`.
     Wakeup,
     /// Somebody has dialled the quorum port.
-    Connected { link: Link },
-    Received { link: Link, bytes: &'a [u8] },
-    Disconnected { link: Link },
+    Connected {
+        link: Link,
+    },
+    Received {
+        link: Link,
+        bytes: &'a [u8],
+    },
+    Disconnected {
+        link: Link,
+    },
     /// The record asked for last is on the disk.
     EpochsDurable,
     /// Everything in the own log up to `zxid` is durable.
-    Durable { zxid: Zxid },
+    Durable {
+        zxid: Zxid,
+    },
     /// A transaction of this server's, appended to its log and pushed to its history.
-    Proposed { zxid: Zxid },
+    Proposed {
+        zxid: Zxid,
+    },
     /// All of the snapshot asked for has been handed to the link; it is the tree as of `zxid`.
-    SnapshotSent { link: Link, zxid: Zxid },
+    SnapshotSent {
+        link: Link,
+        zxid: Zxid,
+    },
     /// The answer to [`Output::Revalidate`].
-    Revalidated { link: Link, session: SessionId, valid: bool },
+    Revalidated {
+        link: Link,
+        session: SessionId,
+        valid: bool,
+    },
     /// What [`Output::Sync`] waits for: everything proposed before it is committed.
-    Synced { link: Link },
+    Synced {
+        link: Link,
+    },
     /// No more inputs for now: what was collected is sent.
     TurnEnd,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output {
-    Send { link: Link, bytes: Bytes },
-    Close { link: Link },
+    Send {
+        link: Link,
+        bytes: Bytes,
+    },
+    Close {
+        link: Link,
+    },
     /// [`Input::EpochsDurable`] comes when it is.
     PersistEpochs(Epochs),
     /// A quorum has the history: everything up to `history` is committed, the first zxid of the epoch is free.
-    Established { epoch: Epoch, history: Zxid },
-    Committed { zxid: Zxid },
+    Established {
+        epoch: Epoch,
+        history: Zxid,
+    },
+    Committed {
+        zxid: Zxid,
+    },
     /// Send SNAP's stream: the tree, as it is. Then [`Input::SnapshotSent`]. Nothing else goes to the link meanwhile.
-    SendSnapshot { link: Link },
+    SendSnapshot {
+        link: Link,
+    },
     /// A client's write, sent by the learner that the client is connected to.
-    Request { link: Link, server: ServerId, request: Forwarded },
+    Request {
+        link: Link,
+        server: ServerId,
+        request: Forwarded,
+    },
     /// A client of this learner waits until all that was proposed is committed.
-    Sync { link: Link, server: ServerId },
-    Revalidate { link: Link, server: ServerId, session: SessionId, timeout_ms: i32 },
+    Sync {
+        link: Link,
+        server: ServerId,
+    },
+    Revalidate {
+        link: Link,
+        server: ServerId,
+        session: SessionId,
+        timeout_ms: i32,
+    },
     /// Sessions that a learner has heard of.
-    Touched { sessions: Vec<SessionTouch> },
+    Touched {
+        sessions: Vec<SessionTouch>,
+    },
     /// Back to the election.
-    StepDown { reason: &'static str },
+    StepDown {
+        reason: &'static str,
+    },
 }
 
 /// A forwarded request, owned.
@@ -150,7 +199,7 @@ impl Learner {
 #[derive(Debug)]
 pub struct Leader {
     settings: Settings,
-    config: Config,
+    configs: Joint,
     now: Instant,
     stage: Stage,
     stage_since: Instant,
@@ -165,8 +214,7 @@ pub struct Leader {
     proposed: Zxid,
     durable: Zxid,
     committed: Zxid,
-    /// By server, so that a server that connects anew is counted once.
-    promised: Vec<ServerId>,
+    promised: Acks,
     learners: BTreeMap<Link, Learner>,
     /// Of this turn: for all participants, for all observers.
     to_participants: Vec<u8>,
@@ -179,7 +227,7 @@ impl Leader {
     /// `durable`: where the own log ends; nothing of it is outstanding.
     pub fn new(
         settings: Settings,
-        config: Config,
+        configs: Joint,
         epochs: Epochs,
         durable: Zxid,
         now: Instant,
@@ -188,7 +236,7 @@ impl Leader {
         let (next_ping, next_check) = (now + settings.tick / 2, now + settings.tick);
         let mut leader = Leader {
             settings,
-            config,
+            configs,
             now,
             stage: Stage::Discovery,
             stage_since: now,
@@ -200,7 +248,7 @@ impl Leader {
             proposed: durable,
             durable,
             committed: Zxid::ZERO,
-            promised: vec![],
+            promised: Acks::default(),
             learners: BTreeMap::new(),
             to_participants: vec![],
             to_observers: vec![],
@@ -380,7 +428,7 @@ impl Leader {
             self.refuse(link, "it speaks the protocol from before ZooKeeper 3.4", outputs);
             return Ok(());
         }
-        if info.config_version.is_some_and(|version| version > self.config.version) {
+        if info.config_version.is_some_and(|version| version > self.configs.committed().version()) {
             self.refuse(link, "its configuration is newer than this leader's", outputs);
             return Ok(());
         }
@@ -404,7 +452,7 @@ impl Leader {
             }
             Stage::Accepting => {}
             // It will never follow in this epoch, and nobody else would ever raise it.
-            _ if packet.zxid.epoch() > self.epoch && self.config.is_voter(info.server) => {
+            _ if packet.zxid.epoch() > self.epoch && self.configs.is_voter(info.server) => {
                 self.step_down("a voter has promised a later epoch to another leader", outputs);
             }
             _ => self.tell_epoch(link, outputs),
@@ -440,8 +488,8 @@ impl Leader {
         learner.step = Step::Waiting { last };
         let server = learner.server.expect("known since its first packet");
         if self.stage == Stage::Promises {
-            if current.is_some() && last != Zxid(-1) && !self.promised.contains(&server) {
-                self.promised.push(server);
+            if current.is_some() && last != Zxid(-1) {
+                self.promised.add(server, &self.configs);
             }
             self.advance(outputs);
         } else if matches!(self.stage, Stage::Synchronization | Stage::Broadcast) {
@@ -461,7 +509,9 @@ impl Leader {
             Stage::Adopting => {
                 self.enter(Stage::Synchronization);
                 for link in self.links(|step| matches!(step, Step::Waiting { .. })) {
-                    let Some(Learner { step: Step::Waiting { last }, .. }) = self.learners.get(&link) else { continue };
+                    let Some(Learner { step: Step::Waiting { last }, .. }) = self.learners.get(&link) else {
+                        continue;
+                    };
                     self.synchronize(link, *last, history, outputs);
                 }
                 self.establish(history, outputs);
@@ -474,10 +524,7 @@ impl Leader {
     fn advance(&mut self, outputs: &mut Vec<Output>) {
         match self.stage {
             Stage::Discovery => {
-                let known = |server| {
-                    self.learners.values().any(|learner| learner.is_participant && learner.server == Some(server))
-                };
-                if self.has_quorum(known) {
+                if self.has_quorum(self.participants(|_| true)) {
                     self.epoch = Epoch(self.highest.0 + 1);
                     self.epochs.accepted = self.epoch;
                     self.enter(Stage::Accepting);
@@ -485,7 +532,7 @@ impl Leader {
                 }
             }
             Stage::Promises => {
-                if self.has_quorum(|server| self.promised.contains(&server)) {
+                if self.has_quorum(*self.promised.servers()) {
                     self.epochs.current = self.epoch;
                     self.enter(Stage::Adopting);
                     outputs.push(Output::PersistEpochs(self.epochs));
@@ -550,7 +597,13 @@ impl Leader {
                 packet::encode_bare(Kind::Commit, entry.zxid, &mut bytes);
             }
         }
-        packet::encode_with(Kind::NewLeader, beginning(self.epoch), self.config.text().as_bytes(), &mut bytes);
+        let newest = self.configs.next().unwrap_or(self.configs.committed());
+        packet::encode_with(
+            Kind::NewLeader,
+            beginning(self.epoch),
+            newest.to_string().as_bytes(),
+            &mut bytes,
+        );
         learner.step = Step::NewLeader;
         learner.history = committed;
         outputs.push(Output::Send { link, bytes: bytes.into() });
@@ -575,12 +628,8 @@ impl Leader {
     }
 
     fn establish(&mut self, history: &History, outputs: &mut Vec<Output>) {
-        let has_history = |server| {
-            self.learners.values().any(|learner| {
-                learner.step == Step::Following && learner.is_participant && learner.server == Some(server)
-            })
-        };
-        if self.stage != Stage::Synchronization || !self.has_quorum(has_history) {
+        let following = self.participants(|learner| learner.step == Step::Following);
+        if self.stage != Stage::Synchronization || !self.has_quorum(following) {
             return;
         }
         self.enter(Stage::Broadcast);
@@ -625,19 +674,23 @@ impl Leader {
         if self.stage != Stage::Broadcast {
             return;
         }
-        let mut candidates: Vec<Zxid> = self.followers().map(|(_, acked)| acked).collect();
+        let following = self.learners.values().filter(|learner| learner.step == Step::Following);
+        let mut candidates: Vec<Zxid> = following.map(|learner| learner.acked).collect();
         candidates.push(self.durable);
         candidates.sort_unstable();
         candidates.dedup();
         let reached = candidates.into_iter().rev().take_while(|zxid| *zxid > self.committed).find(|zxid| {
-            self.config.has_quorum(|server| {
-                let own = server == self.settings.me && self.durable >= *zxid;
-                own || self.followers().any(|(other, acked)| other == server && acked >= *zxid)
-            })
+            let is_durable = |learner: &Learner| learner.step == Step::Following && learner.acked >= *zxid;
+            let mut holders = self.participants(is_durable);
+            if self.durable >= *zxid {
+                holders.insert(self.settings.me);
+            }
+            self.configs.has_quorum(&holders)
         });
         let Some(reached) = reached else { return };
         let entries = history.between(self.committed, reached).expect("what is not committed is kept");
-        let has_observers = self.learners.values().any(|learner| learner.is_forwarded() && !learner.is_participant);
+        let has_observers =
+            self.learners.values().any(|learner| learner.is_forwarded() && !learner.is_participant);
         for entry in entries {
             packet::encode_bare(Kind::Commit, entry.zxid, &mut self.to_participants);
             if has_observers {
@@ -648,15 +701,15 @@ impl Leader {
         outputs.push(Output::Committed { zxid: reached });
     }
 
-    fn followers(&self) -> impl Iterator<Item = (ServerId, Zxid)> + '_ {
-        let following =
-            self.learners.values().filter(|learner| learner.step == Step::Following && learner.is_participant);
-        following.filter_map(|learner| Some((learner.server?, learner.acked)))
+    fn participants(&self, wanted: impl Fn(&Learner) -> bool) -> ServerSet {
+        let found = self.learners.values().filter(|learner| learner.is_participant && wanted(learner));
+        found.filter_map(|learner| learner.server).collect()
     }
 
     /// This server counts itself.
-    fn has_quorum(&self, mut has: impl FnMut(ServerId) -> bool) -> bool {
-        self.config.has_quorum(|server| server == self.settings.me || has(server))
+    fn has_quorum(&self, mut servers: ServerSet) -> bool {
+        servers.insert(self.settings.me);
+        self.configs.has_quorum(&servers)
     }
 
     fn links(&self, mut wanted: impl FnMut(Step) -> bool) -> Vec<Link> {
@@ -741,8 +794,7 @@ impl Leader {
         }
         let reason = match self.stage {
             Stage::Broadcast => {
-                let followers: Vec<ServerId> = self.followers().map(|(server, _)| server).collect();
-                let has = self.has_quorum(|server| followers.contains(&server));
+                let has = self.has_quorum(self.participants(|learner| learner.step == Step::Following));
                 (!has).then_some("no quorum of followers is heard from")
             }
             Stage::Down => None,
@@ -777,7 +829,3 @@ const SYNC: i32 = 9;
 pub(super) fn beginning(epoch: Epoch) -> Zxid {
     Zxid(epoch.0 << 32)
 }
-
-#[cfg(test)]
-#[path = "leader_test.rs"]
-mod tests;

@@ -9,7 +9,7 @@
 //! What arrives behind a SNAP waits until the snapshot is durable, so that the log never continues something that is gone.
 //! Limits: `Settings::payload_bytes_max`; a leader that stays silent for initLimit (then syncLimit) ticks is left.
 //! Source: quorum-protocol.md §7 to §11, the learner's side.
-//! Tested: learner_test.rs, cluster_test.rs.
+//! Tested: cluster_test.rs.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::{Epoch, Instant, ServerId, SessionId, Zxid};
+use crate::wire::Encode;
 use crate::wire::peer::packet::{self, PacketError};
 use crate::wire::peer::{
     AckEpoch, Kind, LearnerInfo, QuorumPacket, Revalidation, RevalidationReply, SessionTouch,
 };
-use crate::wire::Encode;
 
 use super::leader::beginning;
 use super::link::{self, Link, Stream};
@@ -38,46 +38,87 @@ pub enum Role {
 pub enum Input<'a> {
     Wakeup,
     /// The leader's quorum port answers.
-    Connected { link: Link },
-    Received { bytes: &'a [u8] },
+    Connected {
+        link: Link,
+    },
+    Received {
+        bytes: &'a [u8],
+    },
     Disconnected,
     EpochsDurable,
     /// Everything in the own log up to `zxid` is durable.
-    Durable { zxid: Zxid },
+    Durable {
+        zxid: Zxid,
+    },
     /// [`Output::Truncate`] is done, durably.
     Truncated,
     /// [`Output::ReceiveSnapshot`]'s stream has ended; `rest` came behind it. The tree is that of `zxid`, and it is durable.
-    SnapshotInstalled { zxid: Zxid, rest: &'a [u8] },
+    SnapshotInstalled {
+        zxid: Zxid,
+        rest: &'a [u8],
+    },
     /// A write, a sync or what else goes to the leader, by [`encode_request`].
-    Forward { bytes: Bytes },
-    Revalidate { session: SessionId, timeout_ms: i32 },
+    Forward {
+        bytes: Bytes,
+    },
+    Revalidate {
+        session: SessionId,
+        timeout_ms: i32,
+    },
     /// A session was heard from: told with the next ping.
-    Touch { session: SessionId, timeout_ms: i32 },
+    Touch {
+        session: SessionId,
+        timeout_ms: i32,
+    },
     TurnEnd,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output {
-    Send { link: Link, bytes: Bytes },
+    Send {
+        link: Link,
+        bytes: Bytes,
+    },
     PersistEpochs(Epochs),
     /// To the log.
-    Append { zxid: Zxid, payload: Bytes },
+    Append {
+        zxid: Zxid,
+        payload: Bytes,
+    },
     /// Drop everything behind `after` from the log. Nothing of it is committed. Then [`Input::Truncated`].
-    Truncate { after: Zxid },
+    Truncate {
+        after: Zxid,
+    },
     /// What follows is SNAP's stream, of a tree as of `zxid`: [`Output::SnapshotBytes`] until
     /// [`Input::SnapshotInstalled`].
-    ReceiveSnapshot { zxid: Zxid },
-    SnapshotBytes { bytes: Bytes },
+    ReceiveSnapshot {
+        zxid: Zxid,
+    },
+    SnapshotBytes {
+        bytes: Bytes,
+    },
     /// The quorum has our history: serve clients. Everything up to `committed` is.
-    Established { epoch: Epoch, committed: Zxid },
-    Committed { zxid: Zxid },
+    Established {
+        epoch: Epoch,
+        committed: Zxid,
+    },
+    Committed {
+        zxid: Zxid,
+    },
     /// The oldest sync sent is answered.
     Synced,
-    Revalidated { session: SessionId, valid: bool },
+    Revalidated {
+        session: SessionId,
+        valid: bool,
+    },
     /// The text of the leader's configuration.
-    Config { text: Bytes },
+    Config {
+        text: Bytes,
+    },
     /// Back to the election. The link is closed.
-    StepDown { reason: String },
+    StepDown {
+        reason: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +131,9 @@ enum Step {
     /// ACKEPOCH is out.
     Way,
     Truncating,
-    Snapshot { zxid: Zxid },
+    Snapshot {
+        zxid: Zxid,
+    },
     /// Proposals of the history.
     History,
     /// NEWLEADER came: the history is being made durable.
@@ -244,7 +287,7 @@ impl Learner {
             }
             Input::SnapshotInstalled { zxid, rest } => {
                 assert!(self.step == Step::Snapshot { zxid });
-                (self.logged, self.durable, self.committed) = (zxid, zxid, zxid);
+                (self.logged, self.durable) = (zxid, zxid);
                 self.begin_history();
                 self.stream.push(rest);
                 self.read(outputs);
@@ -333,10 +376,7 @@ impl Learner {
 
     /// It is known how to get to the leader's history.
     fn has_way(&self) -> bool {
-        matches!(
-            self.step,
-            Step::History | Step::Logging | Step::Adopting | Step::UpToDate | Step::Following
-        )
+        matches!(self.step, Step::History | Step::Logging | Step::Adopting | Step::UpToDate | Step::Following)
     }
 
     fn on_leader_info(&mut self, epoch: Epoch, outputs: &mut Vec<Output>) {
@@ -368,7 +408,8 @@ impl Learner {
         if to < self.committed {
             // Either that leader lost what a quorum had, or it is another cluster's.
             let committed = self.committed;
-            return self.leave(&format!("it wants all behind {to} dropped, but {committed} is committed"), outputs);
+            return self
+                .leave(&format!("it wants all behind {to} dropped, but {committed} is committed"), outputs);
         }
         self.logged = to;
         self.durable = to;
@@ -378,7 +419,9 @@ impl Learner {
 
     fn on_proposal(&mut self, packet: &QuorumPacket<'_>, bytes: &Bytes, outputs: &mut Vec<Output>) {
         let zxid = packet.zxid;
-        let Some(payload) = packet.data else { return self.leave("a proposal without a transaction", outputs) };
+        let Some(payload) = packet.data else {
+            return self.leave("a proposal without a transaction", outputs);
+        };
         let follows = zxid == self.logged.next() || zxid.epoch() > self.logged.epoch();
         if !follows {
             let logged = self.logged;
@@ -415,7 +458,10 @@ impl Learner {
 
     fn on_new_leader(&mut self, packet: &QuorumPacket<'_>, bytes: &Bytes, outputs: &mut Vec<Output>) {
         if packet.zxid != beginning(self.epoch) {
-            return self.leave(&format!("NEWLEADER of {}, promised was epoch {}", packet.zxid, self.epoch.0), outputs);
+            return self.leave(
+                &format!("NEWLEADER of {}, promised was epoch {}", packet.zxid, self.epoch.0),
+                outputs,
+            );
         }
         if let Some(text) = packet.data.filter(|text| text.len() > 1) {
             outputs.push(Output::Config { text: bytes.slice_ref(text) });
@@ -507,7 +553,3 @@ impl Learner {
         assert!(self.epochs.current <= self.epochs.accepted);
     }
 }
-
-#[cfg(test)]
-#[path = "learner_test.rs"]
-mod tests;

@@ -40,5 +40,8 @@ pub fn decode(bytes: &[u8]) -> Result<QuorumPacket<'_>, PacketError> {
 
 /// A peer as the operator knows it.
 pub fn name(server: Option<ServerId>) -> String {
-    server.map_or_else(|| "a server that has not said who it is".to_owned(), |ServerId(id)| format!("server {id}"))
+    server.map_or_else(
+        || "a server that has not said who it is".to_owned(),
+        |ServerId(id)| format!("server {id}"),
+    )
 }

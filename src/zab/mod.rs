@@ -1,10 +1,11 @@
 //! Agreement: who leads, in which epoch, and which transactions are committed. Payloads are opaque.
 //!
-//! Four state machines, inputs in, outputs out; the replica hands the log's and the tree's part of them on and the
-//! drivers the links'.
+//! State machines, inputs in, outputs out, time as an argument; the replica hands on what concerns the log and the tree,
+//! the drivers what concerns links.
 //!
 //! | file | does |
 //! |---|---|
+//! | `quorum.rs`, `member.rs`, `servers.rs` | the configuration of the ensemble and what a quorum of it is |
 //! | `history.rs` | the newest transactions in memory, and how a learner gets to them |
 //! | `leader.rs` | discovery, synchronisation and broadcast, the leader's side |
 //! | `learner.rs` | the same, the side of followers and observers |
@@ -20,16 +21,24 @@ mod history;
 mod leader;
 mod learner;
 mod link;
-mod quorum;
+pub mod member;
+mod properties;
+pub mod quorum;
+mod servers;
 
 #[cfg(test)]
 mod cluster_test;
 
 pub use epochs::Epochs;
 pub use history::{Entry, History, Limits as HistoryLimits, Sync};
-pub use leader::{Input as LeaderInput, Leader, Output as LeaderOutput};
-pub use learner::{Input as LearnerInput, Learner, Output as LearnerOutput, Role as LearnerRole};
+pub use leader::{Forwarded, Input as LeaderInput, Leader, Output as LeaderOutput};
+pub use learner::{
+    Input as LearnerInput, Learner, Output as LearnerOutput, Role as LearnerRole, encode_request,
+};
 pub use link::Link;
+pub use member::{Endpoint, Fault, Member, Role};
+pub use quorum::{Acks, Config, Joint};
+pub use servers::ServerSet;
 
 use std::time::Duration;
 
