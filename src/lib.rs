@@ -33,8 +33,8 @@
 //! **Flow control.** No queue grows because another is slow. A connection with too many unanswered requests is not
 //! read (`limits::CONNECTION_REQUESTS_MAX`), and TCP pushes back. A client that doesn't read its replies is not read
 //! either, and is closed when its output passes `limits::CONNECTION_OUTPUT_BYTES_MAX`. The replica takes no request
-//! while `limits::PROPOSALS_MAX` are undecided. A shard's ring of notices that is full makes apply wait, while log
-//! and commits go on.
+//! while `limits::PROPOSALS_MAX` (or `globalOutstandingLimit`, if the operator sets it) are undecided. A shard's ring of
+//! notices that is full makes apply wait, while log and commits go on.
 
 pub mod admin;
 pub mod base;

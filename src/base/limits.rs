@@ -78,6 +78,10 @@ pub const SERVER_ID_MAX: i64 = 255;
 /// Units of divisible work (a child listed, a node walked for a snapshot) done in one turn of a loop.
 pub const TURN_BUDGET: usize = 2_048;
 
+/// Of these units, what applying one transaction, or one operation of a multi, counts for. Reached: clients are listened to again
+/// before more is applied.
+pub const APPLY_UNITS: usize = 8;
+
 /// Threads that may read one tree: one announcement each.
 pub const SHARDS_MAX: usize = 64;
 

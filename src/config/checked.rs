@@ -51,14 +51,19 @@ pub struct Config {
     /// Of no effect on a lone server, but for `isro`.
     pub read_only_mode: bool,
     pub containers: Containers,
-    /// Requests taken in and not yet answered.
-    pub global_outstanding_limit: usize,
+    /// Requests that may be taken in and not answered, over all connections: `globalOutstandingLimit` or
+    /// `request_throttle_max_requests`, whichever is less. `None`, the default: `limits` alone decides. (ZooKeeper's default
+    /// of 1000 protects a Java heap.)
+    pub outstanding_max: Option<usize>,
+    pub connection_throttle: ConnectionThrottle,
     /// A sync that takes longer is worth a line.
     pub fsync_warning_threshold: Duration,
     /// Processors to pin threads to; `None`: the placement rule decides.
     pub cores: Option<BTreeSet<u16>>,
     /// Event loops for clients, at most `limits::SHARDS_MAX`; `None`: the placement rule decides.
     pub shards: Option<usize>,
+    /// How long a loop may look for the next event before it sleeps; `None`: it sleeps at once.
+    pub look: Option<Duration>,
     pub io: Io,
     /// Bytes per second that a snapshot may write; `None`: no limit.
     pub snapshot_rate: Option<u64>,
@@ -89,6 +94,16 @@ pub struct Purge {
     pub snap_retain_count: usize,
     /// `None`: nothing is purged.
     pub interval: Option<Duration>,
+}
+
+/// `connection_throttle_*`: a bucket of tokens, of which each connect request takes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionThrottle {
+    /// `None`: nobody is refused.
+    pub tokens: Option<u32>,
+    /// So often so many tokens are added.
+    pub fill_time: Duration,
+    pub fill_count: u32,
 }
 
 /// `znode.container.*`.
@@ -178,6 +193,12 @@ fn config(settings: &mut Settings, resolve: Resolve) -> Option<Config> {
     );
     let shards =
         settings.number("ringkeeper.shards", 0..=limits::SHARDS_MAX as i64, "0: by rule", defaults::SHARDS);
+    let look = settings.number(
+        "ringkeeper.lookMicros",
+        0..=1000,
+        "microseconds, 0: sleep at once",
+        defaults::LOOK_MICROS,
+    );
     let snapshot_rate = settings.number(
         "ringkeeper.snapshotRate",
         0..=1 << 20,
@@ -210,12 +231,8 @@ fn config(settings: &mut Settings, resolve: Resolve) -> Option<Config> {
         super_digest: settings.secret("DigestAuthenticationProvider.superDigest", SuperDigest::new),
         read_only_mode,
         containers: containers(settings),
-        global_outstanding_limit: settings.number(
-            "globalOutstandingLimit",
-            1..=INT_MAX,
-            "requests",
-            defaults::GLOBAL_OUTSTANDING_LIMIT,
-        ) as usize,
+        outstanding_max: outstanding_max(settings),
+        connection_throttle: connection_throttle(settings),
         fsync_warning_threshold: millis(settings.number(
             "fsync.warningthresholdms",
             0..=INT_MAX,
@@ -224,6 +241,7 @@ fn config(settings: &mut Settings, resolve: Resolve) -> Option<Config> {
         )),
         cores: settings.value("ringkeeper.cores", values::cores),
         shards: positive(shards).map(|count| count as usize),
+        look: positive(look).map(Duration::from_micros),
         io: settings.value("ringkeeper.io", io).unwrap_or(Io::Auto),
         snapshot_rate: positive(snapshot_rate).map(|mib| mib * KIB * KIB),
     };
@@ -237,6 +255,28 @@ fn millis(number: i64) -> Duration {
 /// Zero and less mean "none" in many of ZooKeeper's settings.
 fn positive(number: i64) -> Option<u64> {
     u64::try_from(number).ok().filter(|&number| number > 0)
+}
+
+fn outstanding_max(settings: &mut Settings) -> Option<usize> {
+    let limit = if settings.is_given("globalOutstandingLimit") {
+        positive(settings.number("globalOutstandingLimit", 1..=INT_MAX, "requests", 1))
+    } else {
+        None
+    };
+    let throttle = positive(settings.number("request_throttle_max_requests", 0..=INT_MAX, "0: no limit", 0));
+    limit.into_iter().chain(throttle).min().map(|count| count as usize)
+}
+
+fn connection_throttle(settings: &mut Settings) -> ConnectionThrottle {
+    let tokens =
+        settings.number("connection_throttle_tokens", 0..=INT_MAX, "connect requests, 0: no limit", 0);
+    let fill_time = settings.number("connection_throttle_fill_time", 1..=INT_MAX, "milliseconds", 1);
+    let fill_count = settings.number("connection_throttle_fill_count", 0..=INT_MAX, "tokens", 1);
+    ConnectionThrottle {
+        tokens: positive(tokens).map(|tokens| tokens as u32),
+        fill_time: millis(fill_time),
+        fill_count: fill_count as u32,
+    }
 }
 
 fn ticks(settings: &mut Settings) -> Duration {

@@ -72,10 +72,16 @@ fn defaults_are_zookeepers() {
             max_per_minute: 10_000,
             max_never_used_interval: None,
         },
-        global_outstanding_limit: 1000,
+        outstanding_max: None,
+        connection_throttle: ConnectionThrottle {
+            tokens: None,
+            fill_time: Duration::from_millis(1),
+            fill_count: 1,
+        },
         fsync_warning_threshold: Duration::from_secs(1),
         cores: None,
         shards: None,
+        look: Some(Duration::from_micros(30)),
         io: Io::Auto,
         snapshot_rate: Some(64 << 20),
     };
@@ -136,11 +142,19 @@ fn every_key_has_its_effect() {
         ("znode.container.maxNeverUsedIntervalMs=5", |c| {
             c.containers.max_never_used_interval == Some(Duration::from_millis(5))
         }),
-        ("globalOutstandingLimit=5", |c| c.global_outstanding_limit == 5),
+        ("globalOutstandingLimit=5", |c| c.outstanding_max == Some(5)),
+        ("request_throttle_max_requests=7", |c| c.outstanding_max == Some(7)),
+        ("request_throttle_max_requests=0", |c| c.outstanding_max.is_none()),
+        ("connection_throttle_tokens=3", |c| c.connection_throttle.tokens == Some(3)),
+        ("connection_throttle_fill_time=20", |c| {
+            c.connection_throttle.fill_time == Duration::from_millis(20)
+        }),
+        ("connection_throttle_fill_count=4", |c| c.connection_throttle.fill_count == 4),
         ("fsync.warningthresholdms=20", |c| c.fsync_warning_threshold == Duration::from_millis(20)),
         ("ringkeeper.cores=0-1,3", |c| c.cores == Some(BTreeSet::from([0, 1, 3]))),
         ("ringkeeper.shards=4", |c| c.shards == Some(4)),
         ("ringkeeper.shards=0", |c| c.shards.is_none()),
+        ("ringkeeper.lookMicros=0", |c| c.look.is_none()),
         ("ringkeeper.io=epoll", |c| c.io == Io::Epoll),
         ("ringkeeper.io=uring", |c| c.io == Io::Uring),
         ("ringkeeper.snapshotRate=1", |c| c.snapshot_rate == Some(1 << 20)),
@@ -318,6 +332,23 @@ fn warnings() {
             "nio.numWorkerThreads=4",
             &["zoo.cfg:3: `nio.numWorkerThreads` tunes what this server doesn't have, ignored"],
         ),
+        (
+            "emulate353TTLNodes=true",
+            &[
+                "zoo.cfg:3: `emulate353TTLNodes` has no meaning here: TTL nodes as ZooKeeper 3.5.3 marked them are not read",
+            ],
+        ),
+        ("zookeeper.emulate353TTLNodes=false", &[]),
+        (
+            "zookeeper.throttled_op_wait_time=5",
+            &["zoo.cfg:3: `zookeeper.throttled_op_wait_time` has no meaning here: requests above \
+               request_throttle_max_requests wait in their sockets, and none is refused for it"],
+        ),
+        ("connection_throttle_freeze_time=-1", &[]),
+        (
+            "connection_throttle_freeze_time=100",
+            &["zoo.cfg:3: `connection_throttle_freeze_time` is not built yet, ignored"],
+        ),
         ("initLimit=10\nsyncLimit=5", &[]),
         ("server.1=localhost:2888:3888", &[]),
         ("weight.1=1", &["zoo.cfg:3: `weight.1`: ensembles are not built yet, ignored"]),
@@ -457,4 +488,13 @@ fn any_settings_are_taken_or_refused() {
         }
     }
     assert!(taken > 500 && refused > 500, "{taken} {refused}");
+}
+
+#[test]
+fn the_lesser_of_two_limits_of_outstanding_requests_counts() {
+    for (global, throttle, expected) in [(9, 8, 8), (7, 8, 7), (9, 0, 9)] {
+        let lines =
+            format!("globalOutstandingLimit={global}\nzookeeper.request_throttle_max_requests={throttle}");
+        assert_eq!(config_of(&lines).outstanding_max, Some(expected), "{lines}");
+    }
 }

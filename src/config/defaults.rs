@@ -30,8 +30,6 @@ pub const PURGE_INTERVAL_HOURS: i64 = 1;
 pub const JUTE_MAX_BUFFER: i64 = limits::FRAME_BYTES_DEFAULT as i64;
 /// Below this no honest client could connect and name a path.
 pub const JUTE_MAX_BUFFER_MIN: i64 = 1024;
-/// `globalOutstandingLimit`: requests in flight.
-pub const GLOBAL_OUTSTANDING_LIMIT: i64 = 1000;
 /// `fsync.warningthresholdms`.
 pub const FSYNC_WARNING_THRESHOLD_MS: i64 = 1000;
 /// `znode.container.*`.
@@ -41,6 +39,8 @@ pub const CONTAINER_MAX_NEVER_USED_INTERVAL_MS: i64 = 0;
 
 /// Ours: `ringkeeper.snapshotRate`, MiB per second written by a snapshot: 3.8 GB within a minute.
 pub const SNAPSHOT_RATE_MIB: i64 = 64;
+/// Ours: `ringkeeper.lookMicros`: about twice what a wake-up costs.
+pub const LOOK_MICROS: i64 = 30;
 /// Ours: `ringkeeper.shards`; 0 leaves the number to the placement rule.
 pub const SHARDS: i64 = 0;
 

@@ -11,11 +11,13 @@ pub enum Standing {
     NotBuilt { harmless: &'static [&'static str] },
     /// Not built yet, and to ignore it would leave data open that its operator meant to protect: refused.
     Protects { harmless: &'static [&'static str] },
+    /// Can have no effect here, and why. These values ask for nothing; any other is warned of.
+    NoMeaning { harmless: &'static [&'static str], why: &'static str },
     /// Tunes threads, caches or a library of Apache ZooKeeper that have no counterpart here.
     Foreign,
 }
 
-use Standing::{EnsembleOnly, Foreign, Honoured, NotBuilt, Protects};
+use Standing::{EnsembleOnly, Foreign, Honoured, NoMeaning, NotBuilt, Protects};
 
 const OFF: Standing = NotBuilt { harmless: &["false"] };
 const ON: Standing = NotBuilt { harmless: &["true"] };
@@ -30,6 +32,9 @@ const NAMES: &[(&str, Standing)] = &[
     ("clientPort", Honoured),
     ("clientPortAddress", Honoured),
     ("clientPortListenBacklog", Honoured),
+    ("connection_throttle_fill_count", Honoured),
+    ("connection_throttle_fill_time", Honoured),
+    ("connection_throttle_tokens", Honoured),
     ("dataDir", Honoured),
     ("dataLogDir", Honoured),
     ("enforceQuota", Honoured),
@@ -44,8 +49,10 @@ const NAMES: &[(&str, Standing)] = &[
     ("minSessionTimeout", Honoured),
     ("preAllocSize", Honoured),
     ("readonlymode.enabled", Honoured),
+    ("request_throttle_max_requests", Honoured),
     ("ringkeeper.cores", Honoured),
     ("ringkeeper.io", Honoured),
+    ("ringkeeper.lookMicros", Honoured),
     ("ringkeeper.shards", Honoured),
     ("ringkeeper.snapshotRate", Honoured),
     ("skipACL", Honoured),
@@ -115,16 +122,24 @@ const NAMES: &[(&str, Standing)] = &[
     ("datadir.autocreate", ON),
     ("db.autocreate", ON),
     ("digest.enabled", ON),
-    ("emulate353TTLNodes", OFF),
+    (
+        "emulate353TTLNodes",
+        NoMeaning { harmless: &["false"], why: "TTL nodes as ZooKeeper 3.5.3 marked them are not read" },
+    ),
     ("enableEagerACLCheck", OFF),
     ("jute.maxbuffer.extrasize", ANY),
     ("largeRequestMaxBytes", NotBuilt { harmless: &["104857600"] }),
     ("largeRequestThreshold", NotBuilt { harmless: &["-1"] }),
-    ("request_throttle_max_requests", NotBuilt { harmless: &["0"] }),
     ("serializeLastProcessedZxid.enabled", ON),
     ("snapshot.compression.method", NotBuilt { harmless: &["", "checked"] }),
     ("snapshot.trust.empty", OFF),
-    ("throttled_op_wait_time", NotBuilt { harmless: &["0"] }),
+    (
+        "throttled_op_wait_time",
+        NoMeaning {
+            harmless: &["0"],
+            why: "requests above request_throttle_max_requests wait in their sockets, and none is refused for it",
+        },
+    ),
     ("txnLogSizeLimitInKb", NotBuilt { harmless: &["-1", "0"] }),
     // Without a counterpart.
     ("bitHashCacheSize", Foreign),
@@ -183,6 +198,8 @@ const FAMILIES: &[(&str, Standing)] = &[
 const EXCEPTIONS: &[(&str, Standing)] = &[
     // There is no admin server, so who turns it off gets what he wants.
     ("admin.enableServer", OFF),
+    ("connection_throttle_freeze_time", NotBuilt { harmless: &["-1"] }),
+    ("connection_throttle_weight_enabled", OFF),
     (
         "metricsProvider.className",
         NotBuilt { harmless: &["org.apache.zookeeper.metrics.impl.defaultmetricsprovider"] },

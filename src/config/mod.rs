@@ -19,7 +19,7 @@ mod raw;
 mod settings;
 mod values;
 
-pub use checked::{ClientPort, Config, Containers, Io, Purge, Refusal, Resolve};
+pub use checked::{ClientPort, Config, ConnectionThrottle, Containers, Io, Purge, Refusal, Resolve};
 pub use fault::{Fault, Origin, Severity, Warning};
 pub use raw::{Raw, Setting};
 pub use values::{SuperDigest, Whitelist};

@@ -97,6 +97,10 @@ impl Settings {
                                allowed: false";
                 self.fault(setting, problem.to_owned());
             }
+            Standing::NoMeaning { harmless, .. } if is_harmless(harmless) => {}
+            Standing::NoMeaning { why, .. } => {
+                self.warn(Severity::Warning, origin, format!("`{written}` has no meaning here: {why}"));
+            }
             Standing::Foreign => {
                 let text = format!("`{written}` tunes what this server doesn't have, ignored");
                 self.warn(Severity::Info, origin, text);

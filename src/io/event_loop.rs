@@ -205,6 +205,11 @@ impl Loop {
         ring.enter(events, if due { Some(Duration::ZERO) } else { timeout })
     }
 
+    /// `next_event` has one.
+    pub fn has_events(&mut self) -> bool {
+        self.table.has_outcomes() || self.ring.as_mut().is_some_and(Ring::has_completions)
+    }
+
     /// The next thing that has happened, without asking the kernel for more: that is what `wait` does.
     pub fn next_event(&mut self) -> Option<Event<'_>> {
         self.take_back();

@@ -20,6 +20,7 @@
 //! outstanding. 4. the mark that a group names was durable before it was sealed. 5. no byte of a segment is stored
 //! twice. What comes in here is ours, so 1 to 3 are asserted.
 //! When full: `is_full` says so, and the replica stops taking requests; `append` itself never refuses.
+//! Room: `has_room_for` says whether an entry fits into segments that are there; the replica asks before it decides one.
 //! Tested: `writer_test.rs` (exact commands), `crash_test.rs`.
 
 use std::collections::VecDeque;
@@ -171,6 +172,8 @@ pub struct Writer {
     active: Active,
     /// The next group opens a new segment, room or not.
     rolling: bool,
+    /// Segments of the usual size that the driver has prepared, those taken from what it hasn't reported yet: negative.
+    ready: i64,
     /// All before it is durable.
     mark: Position,
     /// Room for a group's header, then records. Holds entries exactly when `open_count > 0`.
@@ -201,6 +204,7 @@ impl Writer {
             settings,
             active,
             rolling: false,
+            ready: 0,
             mark,
             open: vec![0; GROUP_HEADER_BYTES],
             open_count: 0,
@@ -295,6 +299,30 @@ impl Writer {
         }
         self.prove(commands);
         Some(self.persist(commands))
+    }
+
+    /// The driver has one more segment of the usual size: the next `Create` of that size takes it.
+    pub fn on_segment_ready(&mut self) {
+        self.ready += 1;
+    }
+
+    /// An entry with a payload of so many bytes can be made durable without asking the disk for room, together with
+    /// what is open. What is larger than a segment holds is asked about as if it just filled one.
+    pub fn has_room_for(&self, payload_bytes: usize) -> bool {
+        let usual = self.settings.segment_bytes - GROUPS_OFFSET;
+        let lone = GROUP_HEADER_BYTES as u64 + RECORD_HEADER_BYTES as u64;
+        let payload = (payload_bytes as u64).min(usual.saturating_sub(lone));
+        let group = self.open.len() as u64 + RECORD_HEADER_BYTES as u64 + payload;
+        // It may be sealed while another is being synced, if the settings allow that.
+        let align = if self.settings.persists_max > 1 { PAGE_BYTES } else { GROUP_ALIGN };
+        let in_active =
+            !self.rolling && self.active.offset.next_multiple_of(align) + group <= self.active.bytes;
+        in_active || (self.ready > 0 && group <= usual)
+    }
+
+    /// A segment that is prepared holds what is open: `roll` asks nothing of the disk.
+    pub fn can_roll(&self) -> bool {
+        self.ready > 0 && self.open.len() as u64 <= self.settings.segment_bytes - GROUPS_OFFSET
     }
 
     /// The next group begins a new segment, so that a snapshot lets go of whole files.
@@ -407,8 +435,9 @@ impl Writer {
         // nobody persisted: the new segment leaves it out, or it would continue what a crash can take away.
         let end = Position { segment: self.active.id, offset: self.active.offset };
         let continues = if self.in_flight.is_empty() { self.mark } else { end };
-        let bytes =
-            self.settings.segment_bytes.max((GROUPS_OFFSET + group_bytes).next_multiple_of(PAGE_BYTES));
+        let usual = self.settings.segment_bytes;
+        let fits = GROUPS_OFFSET + group_bytes <= usual;
+        let bytes = if fits { usual } else { (GROUPS_OFFSET + group_bytes).next_multiple_of(PAGE_BYTES) };
         let header = Header {
             id: self.active.id.next(),
             salt: self.salts.next(),
@@ -424,6 +453,9 @@ impl Writer {
         self.retained.push_back(RetainedSegment { segment: header.id, after: header.after, linked: true });
         self.active = Active { id: header.id, salt: header.salt, offset: GROUPS_OFFSET, bytes };
         self.rolling = false;
+        if bytes == self.settings.segment_bytes {
+            self.ready -= 1;
+        }
     }
 
     fn persist(&mut self, commands: &mut Vec<Command>) -> Ticket {

@@ -10,6 +10,7 @@ use crate::tree::{self, Head, LoadError, Outcome, Overlay, Reader, Record, Sessi
 
 use super::{
     Replica, Settings, containers::Reaper, digests::Digests, proposals::Proposals, snapshots::Snapshots,
+    throttle::Throttle,
 };
 
 /// The disk's content can't be made a server of.
@@ -151,6 +152,7 @@ impl Boot {
     pub fn finish(mut self, log: log::Writer, snapshots: Vec<Zxid>) -> Start {
         self.store.publish(self.applied);
         self.store.reclaim(usize::MAX);
+        self.store.take_work();
         let mut snapshots = Snapshots::new(self.settings.snapshots.clone(), snapshots);
         snapshots.on_replayed(self.replayed);
         let replica = Replica {
@@ -162,6 +164,7 @@ impl Boot {
             deferred: VecDeque::new(),
             proposed: self.applied,
             applied: self.applied,
+            underway: tree::Underway::default(),
             snapshots,
             digests: Digests::default(),
             reaper: Reaper::new(
@@ -169,8 +172,15 @@ impl Boot {
                 self.settings.rules.extended_types,
                 self.now.instant,
             ),
+            throttle: self
+                .settings
+                .throttle
+                .clone()
+                .map(|settings| Throttle::new(settings, self.now.instant)),
             quota_warned: None,
+            budget: self.settings.turn_budget,
             space_low: false,
+            waiting: VecDeque::new(),
             is_running: false,
             scratch: tree::Scratch::default(),
             settings: self.settings,

@@ -95,6 +95,9 @@ impl Reaper {
     }
 }
 
+/// What deleting one takes in the log, beside its path.
+const ROOM_BYTES: usize = 128;
+
 impl Replica {
     /// Containers and TTL nodes that have served their time are deleted through the log, like all that is deleted.
     pub(super) fn reap_containers(&mut self) {
@@ -103,6 +106,10 @@ impl Replica {
         let find = |slot| store.reapable_from(slot);
         reaper.run(now.instant, find, |slot| {
             let mut view = tree::View { store, overlay, sessions, rules: settings.rules, excess: None };
+            // Looked at again in the next sweep.
+            if !log.has_room_for(store.node(slot).path.bytes().len() + ROOM_BYTES) {
+                return false;
+            }
             let zxid = proposed.next();
             let Some(txn) = view.reap(zxid, slot, now.wall, lifetimes) else { return false };
             tracing::info!(path = %store.node(slot).path, "deleting an unused container or TTL node");

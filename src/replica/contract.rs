@@ -34,7 +34,10 @@ pub enum Input {
         zxid: Zxid,
         reason: String,
     },
-    /// The disk's reserve is touched: refuse writes before prep.
+    /// One more segment of the usual size is prepared: the next `log::Command::Create` of that size takes it, whatever
+    /// room the disk has by then.
+    SegmentReady,
+    /// There is no room for the next one: refuse writes before prep.
     SpaceLow,
     SpaceBack,
     /// The driver has no more inputs for now: seal what was collected.

@@ -3,16 +3,18 @@
 //! A standalone server is an ensemble of one: what its own log holds durably is committed.
 //!
 //! Life of a write: [`Replica::step`] with a request decides it and frames it into the log's open group; the end of
-//! the turn seals the group (`Output::Log`); `Input::Durable` commits it; [`Replica::apply_next`] applies it, one
+//! the turn seals the group (`Output::Log`); `Input::Durable` commits it; [`Replica::apply_next`] applies it, at most one
 //! transaction per call, so that in the one-loop placement each is published, and the reads waiting for it are served,
-//! before the next is applied.
+//! before the next is applied. A turn applies what its budget allows, a long transaction in pieces.
 //!
 //! Invariants: `published <= applied <= committed`, `durable <= appended <= proposed`. No answer exists before the
 //! transaction it reports is durable and applied; an answer that needs no transaction waits for all that were proposed
 //! before it, so that replies leave in request order.
 //!
 //! Limits: `limits::PROPOSALS_MAX`, `limits::PROPOSED_BYTES_MAX` and the size of the log's open group
-//! ([`Replica::is_full`]: the driver stops handing in requests). Time in which requests are not taken doesn't count against sessions.
+//! ([`Replica::is_full`]: the driver stops handing in requests); room in the log (`room.rs`). Time in which requests
+//! are not taken doesn't count against sessions. Below these the operator may set a limit of his own
+//! ([`Replica::takes_requests`]).
 //! Tested: replica_test.rs, and the whole of tests/sim.
 
 mod boot;
@@ -23,9 +25,11 @@ mod facts;
 mod multi;
 mod proposals;
 mod queries;
+mod room;
 mod snapshots;
 #[cfg(test)]
 mod testing;
+mod throttle;
 
 pub use boot::{Boot, BootError, Start};
 pub use containers::Settings as ContainerSettings;
@@ -39,7 +43,7 @@ use std::time::Duration;
 use crate::base::{HashKey, Instant, Now, ServerId, SessionId, Zxid, limits};
 use crate::log;
 use crate::messages::{Answer, AnswerBody, Changes, Client, Identity, Notice, Request};
-use crate::tree::{self, Outcome, Overlay, Scratch, Sessions, Store};
+use crate::tree::{self, Outcome, Overlay, Scratch, Sessions, Store, Underway};
 use crate::wire::txn::{CreateSessionTxn, Entry, ErrorTxn, Txn, TxnHeader};
 use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader};
 
@@ -48,6 +52,7 @@ use digests::Digests;
 use proposals::{Origin, Proposals};
 use queries::{Deferred, Query};
 use snapshots::Snapshots;
+use throttle::Throttle;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -58,10 +63,32 @@ pub struct Settings {
     pub rules: tree::Rules,
     pub containers: ContainerSettings,
     pub snapshots: snapshots::Settings,
+    /// Requests that may be proposed and not answered before no more are taken; at most `limits::PROPOSALS_MAX`.
+    pub outstanding_max: usize,
+    /// Connect requests that may come; `None`: as many as want to.
+    pub throttle: Option<ThrottleSettings>,
+    /// Units of divisible work in one turn: `limits::TURN_BUDGET`, or less to test what takes turns.
+    pub turn_budget: usize,
     pub hash_key: HashKey,
 }
 
 pub use snapshots::Settings as SnapshotSettings;
+pub use throttle::Settings as ThrottleSettings;
+
+impl Settings {
+    /// The first byte of a session id is its server's, and 255 marks the owner of a TTL node there (ZooKeeper refuses the same).
+    pub fn check(&self) -> Result<(), String> {
+        if self.rules.extended_types && self.server.0 > tree::SERVER_ID_MAX_WITH_TTL {
+            return Err(format!(
+                "extendedTypesEnabled=true with server id {}: sessions of this server could not be told from TTL nodes; \
+                 use an id of at most {}, or set extendedTypesEnabled=false",
+                self.server.0,
+                tree::SERVER_ID_MAX_WITH_TTL
+            ));
+        }
+        Ok(())
+    }
+}
 
 pub struct Replica {
     settings: Settings,
@@ -76,12 +103,19 @@ pub struct Replica {
     deferred: VecDeque<Deferred>,
     proposed: Zxid,
     applied: Zxid,
+    /// The one behind it, if a part of it is applied.
+    underway: Underway,
     snapshots: Snapshots,
     digests: Digests,
     reaper: Reaper,
+    throttle: Option<Throttle>,
     /// When a quota that was passed was last written of.
     quota_warned: Option<Instant>,
+    /// What is left of this turn's `limits::TURN_BUDGET` for applying and for long answers.
+    budget: usize,
     space_low: bool,
+    /// Requests that the log has no room for yet, and what came after them.
+    waiting: VecDeque<Request>,
     /// A driver steps it: requests can be heard. From here on silence is the clients'.
     is_running: bool,
     scratch: Scratch,
@@ -97,15 +131,28 @@ impl Replica {
             Input::Durable { ticket } => {
                 let durable = self.log.on_durable(ticket);
                 self.proposals.commit(durable);
+                self.take_waiting(outputs);
             }
             Input::SnapshotProgress { bytes } => self.snapshots.on_progress(bytes),
             Input::SnapshotDone { zxid } => self.on_snapshot_done(zxid, outputs),
             Input::SnapshotFailed { zxid, reason } => self.on_snapshot_failed(zxid, &reason, outputs),
-            Input::SpaceLow => self.space_low = true,
-            Input::SpaceBack => self.space_low = false,
+            Input::SegmentReady => {
+                self.log.on_segment_ready();
+                self.take_waiting(outputs);
+            }
+            Input::SpaceLow | Input::SpaceBack => {
+                self.space_low = matches!(input, Input::SpaceLow);
+                self.take_waiting(outputs);
+            }
             Input::TurnEnd => self.end_turn(outputs),
         }
         self.assert_invariants();
+    }
+
+    /// The operator's limit of requests under way, beside our own. Time in which it is reached counts as any other: it comes
+    /// and goes with the answers.
+    pub fn takes_requests(&self) -> bool {
+        !self.is_full() && self.proposals.count() + self.deferred.len() < self.settings.outstanding_max
     }
 
     /// No more requests, please, until something was applied.
@@ -113,6 +160,7 @@ impl Replica {
         self.proposals.count() + self.deferred.len() >= limits::PROPOSALS_MAX
             || self.proposals.bytes() >= limits::PROPOSED_BYTES_MAX
             || self.log.is_full()
+            || !self.waiting.is_empty()
     }
 
     /// When `Input::Wakeup` is wanted.
@@ -128,15 +176,27 @@ impl Replica {
         Some(self.snapshots.next_wakeup(self.now.instant).map_or(due, |at| at.min(due)))
     }
 
-    /// Applies the next committed transaction. False if there is none.
+    /// Goes on with what is committed: applies the next transaction, after the answers that come before it. False if
+    /// there is nothing to do, or if this turn has done its share: [`Replica::has_work`] tells.
     pub fn apply_next(&mut self, outputs: &mut Vec<Output>) -> bool {
+        if self.budget == 0 {
+            return false;
+        }
+        if self.is_answer_due() {
+            self.release_deferred(outputs);
+            return true;
+        }
         let Some((zxid, payload, origin)) = self.proposals.next_committed() else { return false };
         assert!(zxid > self.applied, "transactions are applied in zxid order, once");
+        let decoded = if self.underway.is_begun() { decode_again(payload) } else { decode(payload) };
         let (header, txn) =
-            decode(payload).expect("the payload is what this server or its log's checksums vouch for");
+            decoded.expect("the payload is what this server or its log's checksums vouch for");
         assert!(header.zxid == zxid);
 
-        let applied = self.store.apply(&header, &txn);
+        let applied = self.store.apply_some(&header, &txn, &mut self.underway, self.budget);
+        self.budget = self.budget.saturating_sub(self.store.take_work());
+        // The next turn goes on with it. Until then nobody reads at its zxid, and what prep must know the overlay knows.
+        let Some(applied) = applied else { return true };
         self.overlay.applied(zxid, header.client_id, &txn);
         self.applied = zxid;
         self.digests.on_applied(zxid, self.store.digest());
@@ -171,15 +231,20 @@ impl Replica {
         true
     }
 
+    /// There is something to apply or to answer: the driver comes back at once.
+    pub fn has_work(&self) -> bool {
+        self.proposals.next_committed().is_some() || self.is_answer_due()
+    }
+
     /// The end of the turn will hand a group to the idle disk. A driver that can look for more requests at no cost
     /// does so first: what comes a moment later would wait for a whole sync of its own.
     pub fn is_about_to_seal(&self) -> bool {
-        self.log.open_bytes() > 0 && !self.log.in_flight() && !self.log.is_full()
+        self.log.open_bytes() > 0 && !self.log.in_flight() && !self.log.is_full() && self.takes_requests()
     }
 
     /// Nothing is proposed that is not applied, and every answer is out.
     pub fn is_idle(&self) -> bool {
-        self.proposals.count() == 0 && self.deferred.is_empty()
+        self.proposals.count() == 0 && self.deferred.is_empty() && self.waiting.is_empty()
     }
 
     /// To be called when an `Output::Publish` is carried out.
@@ -227,9 +292,20 @@ impl Replica {
         self.now = now;
     }
 
-    fn on_request(&mut self, request: Request, outputs: &mut Vec<Output>) {
+    fn take(&mut self, request: Request, outputs: &mut Vec<Output>) {
+        if let Request::Write { session, .. } = &request {
+            self.sessions.touch(*session, self.now.instant);
+        }
+        if self.refuse_without_space(&request, outputs) {
+            return;
+        }
         match request {
             Request::Connect { from, session, password, timeout_ms } => {
+                let now = self.now.instant;
+                if self.throttle.as_mut().is_some_and(|throttle| !throttle.admits(now)) {
+                    tracing::warn!("closing a connection: connection_throttle_tokens are used up");
+                    return self.answer(from, 0, AnswerBody::Error(ErrorCode::SystemError), outputs);
+                }
                 let timeout_ms = self.negotiate(timeout_ms);
                 if session == SessionId::NONE {
                     self.open_session(from, timeout_ms, outputs);
@@ -238,11 +314,6 @@ impl Replica {
                 }
             }
             Request::Write { from, session, xid, opcode, body, identities } => {
-                self.sessions.touch(session, self.now.instant);
-                if self.space_low && opcode != Opcode::CloseSession {
-                    self.answer(from, xid, AnswerBody::Error(ErrorCode::SystemError), outputs);
-                    return;
-                }
                 let origin = Origin { to: Some((from, xid)), opcode };
                 self.propose(origin, session, xid, &body, &identities, outputs);
             }
@@ -252,7 +323,7 @@ impl Replica {
             }
             Request::Ephemerals { from, session, xid, prefix } => {
                 self.sessions.touch(session, self.now.instant);
-                self.ask(from, xid, Query::Ephemerals { session, prefix }, outputs);
+                self.ask(from, xid, Query::ephemerals(session, prefix), outputs);
             }
             Request::Touch { sessions } => {
                 for session in sessions {
@@ -351,6 +422,7 @@ impl Replica {
     }
 
     fn end_turn(&mut self, outputs: &mut Vec<Output>) {
+        self.budget = self.settings.turn_budget;
         self.continue_snapshot(outputs);
         let mut commands = vec![];
         if let Some(sealed) = self.log.seal(&mut commands) {
@@ -401,7 +473,7 @@ impl Replica {
                 self.sessions.touch(session, self.now.instant);
                 continue;
             }
-            if self.is_full() {
+            if self.is_full() || !self.log.has_room_for(self.close_bytes(session)) {
                 // The rest is reported again a tick later.
                 break;
             }
@@ -444,6 +516,14 @@ pub(crate) fn decode(payload: &[u8]) -> Result<(TxnHeader, Txn<'_>), crate::wire
     let mut reader = Reader::new(payload);
     let header = TxnHeader::decode(&mut reader)?;
     let txn = Txn::decode(header.kind, &mut reader)?;
+    Ok((header, txn))
+}
+
+/// The same for one that was decoded before.
+fn decode_again(payload: &[u8]) -> Result<(TxnHeader, Txn<'_>), crate::wire::DecodeError> {
+    let mut reader = Reader::new(payload);
+    let header = TxnHeader::decode(&mut reader)?;
+    let txn = Txn::decode_again(header.kind, &mut reader)?;
     Ok((header, txn))
 }
 

@@ -1,18 +1,20 @@
 //! Answers that need no transaction: each waits until everything proposed before it is applied.
 //!
 //! Called by the replica, which releases them in order, each at the very version it belongs to: what a query finds then is
-//! what its session wrote before it, and nothing that it wrote after it.
+//! what its session wrote before it, and nothing that it wrote after it. A long one takes several turns
+//! (`limits::TURN_BUDGET`). Until it is done nothing is applied, so that it stays at its version, and nothing behind it is
+//! released; a connection has one such query at a time (`shard/intake.rs`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::{SessionId, ShardId};
+use crate::base::{SessionId, ShardId, limits};
 use crate::messages::{Answer, AnswerBody, Changes, Client, Notice};
 use crate::tree::Store;
 use crate::wire::Text;
-use crate::wire::vector::encode_vector;
+use crate::wire::jute::VectorWriter;
 
 use super::{Output, Replica};
 
@@ -26,25 +28,44 @@ pub struct Deferred {
     pub query: Option<Query>,
 }
 
-/// What only the owner of the tree can answer.
+/// What only the owner of the tree can answer, as far as it is answered.
 #[derive(Debug)]
 pub enum Query {
-    Ephemerals { session: SessionId, prefix: Bytes },
+    Ephemerals { session: SessionId, prefix: Bytes, next: Option<u32>, paths: VectorWriter, body: Vec<u8> },
 }
 
 impl Query {
-    /// The encoded response record.
-    pub fn answer(&self, store: &Store) -> Bytes {
-        match self {
-            Query::Ephemerals { session, prefix } => {
-                let all = is_everything(prefix);
-                let paths = store.ephemerals_of(*session);
-                let wanted = paths.iter().filter(|path| all || path.bytes().starts_with(prefix));
-                let mut out = vec![];
-                encode_vector(&mut out, wanted.map(|path| Text::from_bytes(path.bytes())));
-                out.into()
+    pub fn ephemerals(session: SessionId, prefix: Bytes) -> Query {
+        let mut body = vec![];
+        let paths = VectorWriter::begin(&mut body);
+        Query::Ephemerals { session, prefix, next: Some(0), paths, body }
+    }
+
+    /// Goes on as far as the budget goes, and takes from it what that cost. Is it done?
+    fn go_on(&mut self, store: &Store, budget: &mut usize) -> bool {
+        let Query::Ephemerals { session, prefix, next, paths, body } = self;
+        let Some(from) = *next else { return true };
+        let all = is_everything(prefix);
+        let mut used = 0;
+        *next = store.some_ephemerals_of(*session, from, *budget, |path| {
+            used += 1;
+            if all || path.bytes().starts_with(prefix) {
+                paths.push(body, &Text::from_bytes(path.bytes()));
             }
+        });
+        *budget -= used;
+        // What is longer is not sent (`shard/notices.rs`), so it need not be whole.
+        if body.len() > limits::REPLY_BYTES_MAX {
+            *next = None;
         }
+        next.is_none()
+    }
+
+    /// The encoded response record.
+    fn finish(self) -> Bytes {
+        let Query::Ephemerals { paths, mut body, .. } = self;
+        paths.end(&mut body);
+        body.into()
     }
 }
 
@@ -69,20 +90,32 @@ impl Replica {
         self.release_deferred(outputs);
     }
 
+    /// Hands out what is due, as far as this turn's budget goes.
     pub(super) fn release_deferred(&mut self, outputs: &mut Vec<Output>) {
-        while let Some(Deferred { shard, mut notice, query }) =
-            self.deferred.pop_front_if(|deferred| deferred.notice.zxid <= self.applied)
+        while self.is_answer_due()
+            && let Some(deferred) = self.deferred.front_mut()
         {
+            if let Some(query) = &mut deferred.query
+                && !query.go_on(&self.store, &mut self.budget)
+            {
+                return;
+            }
+            let Some(Deferred { shard, mut notice, query }) = self.deferred.pop_front() else { return };
             if let Some(query) = query
                 && let Some(answer) = &mut notice.answer
             {
-                answer.body = AnswerBody::Raw(query.answer(&self.store));
+                answer.body = AnswerBody::Raw(query.finish());
             }
             if let Some((session, _)) = notice.moved {
                 self.sessions.touch(session, self.now.instant);
             }
             outputs.push(Output::Notify { shard, notice: Arc::new(notice) });
         }
+    }
+
+    /// An answer belongs to what is applied now: nothing more is applied before it is out.
+    pub(super) fn is_answer_due(&self) -> bool {
+        self.deferred.front().is_some_and(|deferred| deferred.notice.zxid <= self.applied)
     }
 
     /// Sessions whose client has come back and was not told yet.

@@ -283,6 +283,173 @@ fn answers_that_wait_count_as_proposals_do() {
     assert_eq!(server.replica.held(), Held::default());
 }
 
+/// A list of many ephemerals takes turns. It is of its version: what is committed meanwhile is applied behind it.
+#[test]
+fn a_long_answer_takes_turns_and_nothing_is_applied_before_it() {
+    let mut server = start_with(Settings { turn_budget: 10, ..settings() });
+    let (session, other) = (server.open(1), server.open(2));
+    for number in 0..35 {
+        server.create(session, 1, number, &format!("/e{number:02}"), 1);
+        server.settle();
+    }
+    for slot in [1, 1] {
+        let request = Request::Ephemerals { from: client(slot), session, xid: 50, prefix: "/e".into() };
+        assert_eq!(server.step(Input::Request(request)), NOTHING);
+    }
+    server.create(other, 2, 60, "/later", 0);
+    server.turn_end();
+    server.durable();
+    let mut said = vec![];
+    for turn in 0.. {
+        let now_said = server.apply();
+        assert!(now_said.len() <= 2, "{now_said:?}");
+        said.extend(now_said);
+        assert_eq!(server.replica.has_work(), said.len() < 4, "turn {turn}: {said:?}");
+        if said.len() == 4 {
+            assert!(turn >= 6, "70 paths at 10 a turn");
+            break;
+        }
+        server.turn_end();
+    }
+    for said in &said[..2] {
+        assert!(said.starts_with("notify one at 37: 1 xid 50:"), "{said}");
+        assert_eq!(said.matches("/e").count(), 35);
+    }
+    assert_eq!(said[2..], ["notify all at 38: Created /later; 2 xid 60: created /later;", "publish 38"]);
+    assert!(server.replica.is_idle());
+}
+
+/// A turn applies so many operations, not so many transactions; a long one goes on in the next.
+#[test]
+fn the_operations_of_a_multi_count() {
+    let mut server = start_with(Settings { turn_budget: limits::APPLY_UNITS * 10, ..settings() });
+    let session = server.open(1);
+    let create = |path| CreateRequest { path, data: None, acl: Some(AclList::OPEN), flags: 2 };
+    let mut body = vec![];
+    encode_list(&mut body, (0..25).map(|_| MultiOp::Create(create("/s-".into()))));
+    for xid in 0..3 {
+        server.write(session, 1, xid, Opcode::Multi, body.clone());
+    }
+    server.turn_end();
+    server.durable();
+    let mut published = 0;
+    for turn in 1.. {
+        let said = server.apply();
+        // Ten units of eight, of which the multi itself takes one.
+        let now = said.iter().filter(|said| said.starts_with("publish")).count();
+        published += now;
+        assert!(now <= 1 && published <= turn * 10 / 26, "turn {turn}: {published}");
+        server.turn_end();
+        if published == 3 {
+            assert!(!server.replica.has_work());
+            break;
+        }
+        assert!(server.replica.has_work());
+        assert_eq!(server.replica.applied(), Zxid(1 + published as i64));
+    }
+}
+
+/// A session with many ephemerals ends in several turns, and what comes meanwhile is decided as if it had ended.
+#[test]
+fn a_session_that_owns_much_ends_over_several_turns() {
+    let settings = Settings {
+        turn_budget: limits::APPLY_UNITS * 10,
+        snapshots: SnapshotSettings { count: 2, ..settings().snapshots },
+        ..settings()
+    };
+    let mut server = start_with(settings);
+    let (session, other) = (server.open(1), server.open(2));
+    let mut xid = 0;
+    for parent in ["/a", "/b"] {
+        server.create(other, 2, 0, parent, 0);
+        for child in 0..30 {
+            xid += 1;
+            server.create(session, 1, xid, &format!("{parent}/{child:02}"), 1);
+            server.settle();
+        }
+    }
+    while server.disk.snapshots.is_empty() {
+        server.turn_end();
+    }
+    let (&taken, _) = server.disk.snapshots.last_key_value().expect("looked at just now");
+    server.write(session, 1, 100, Opcode::CloseSession, vec![]);
+    server.turn_end();
+    server.durable();
+    let before = server.replica.applied();
+    let mut said = vec![];
+    let mut turns = 0;
+    // In the middle of it: a name that it has lost or will lose is free, and its parents are as good as empty.
+    for (xid, path) in [(1, "/a/00"), (2, "/b/29"), (3, "/b/00")] {
+        said.extend(server.apply());
+        assert!(said.is_empty(), "{said:?}");
+        assert_eq!(server.replica.applied(), before);
+        server.create(other, 2, xid, path, 0);
+        if xid == 1 {
+            // The next snapshot is due, of a tree that is whole.
+            server.step(Input::SnapshotDone { zxid: taken });
+        }
+        let commands = server.turn_end();
+        assert!(commands.iter().all(|said| !said.starts_with("snapshot")), "{commands:?}");
+        turns += 1;
+    }
+    let mut commands = vec![];
+    while server.replica.applied() == before {
+        said.extend(server.apply());
+        commands = server.turn_end();
+        turns += 1;
+        assert!(turns < 100, "it comes to an end");
+    }
+    let begun = format!("snapshot {}: create", server.replica.applied().0);
+    assert!(commands.contains(&begun), "{commands:?}");
+    assert!(turns >= 6, "60 paths at ten a turn: {turns}");
+    let of_close = said.iter().find(|said| said.contains("ended;")).expect("it has ended");
+    assert_eq!(of_close.matches("Deleted ").count(), 60);
+    let said = server.settle();
+    for path in ["/a/00", "/b/29", "/b/00"] {
+        assert!(said.iter().any(|said| said.contains(&format!("created {path};"))), "{path}: {said:?}");
+    }
+    let children = |path: &[u8]| server.replica.store().find(path).map(|(_, node)| node.children_count);
+    assert_eq!((children(b"/a"), children(b"/b")), (Some(1), Some(2)));
+}
+
+/// Unlike our own limits, which nothing may pass, it doesn't stop the clock of sessions.
+#[test]
+fn the_operators_limit_of_requests_under_way_holds() {
+    let mut server = start_with(Settings { outstanding_max: 3, ..settings() });
+    let session = server.open(1);
+    for xid in 0..2 {
+        server.create(session, 1, xid, &format!("/{xid}"), 0);
+        assert!(server.replica.takes_requests());
+    }
+    server.sync(session, 1, 2);
+    assert!(!server.replica.takes_requests() && !server.replica.is_full());
+    server.settle();
+    assert!(server.replica.takes_requests());
+}
+
+#[test]
+fn connect_requests_beyond_the_bucket_are_closed() {
+    let throttle = ThrottleSettings { tokens: 2, fill_time: TICK, fill_count: 1 };
+    let mut server = start_with(Settings { throttle: Some(throttle), ..settings() });
+    let session = server.open(1);
+    assert_eq!(server.connect(session, 2, Some([0; 16])), ["notify one at 1: 2 xid 0: refused;"]);
+    assert_eq!(server.connect(session, 2, None), ["notify one at 1: 2 xid 0: SystemError;"]);
+    server.pass(TICK + Duration::from_millis(1));
+    assert_eq!(server.connect(SessionId::NONE, 3, None), NOTHING);
+}
+
+/// As ZooKeeper does.
+#[test]
+fn ttl_nodes_and_server_255_do_not_go_together() {
+    let with = |id, extended_types| {
+        let rules = tree::Rules { extended_types, ..tree::Rules::default() };
+        Settings { server: ServerId(id), rules, ..settings() }.check()
+    };
+    assert_eq!((with(254, true), with(255, false)), (Ok(()), Ok(())));
+    let refusal = with(255, true).expect_err("its sessions would be TTL nodes");
+    assert!(refusal.contains("server id 255") && refusal.contains("at most 254"), "{refusal}");
+}
+
 /// Synced, and not applied because some shard's ring is full.
 #[test]
 fn what_is_sealed_and_not_applied_is_bounded_in_bytes() {
@@ -300,7 +467,12 @@ fn what_is_sealed_and_not_applied_is_bounded_in_bytes() {
         server.durable();
     }
     assert!(server.replica.held().sealed_bytes >= limits::PROPOSED_BYTES_MAX);
-    server.apply();
+    while server.replica.has_work() {
+        server.turn_end();
+        let said = server.apply();
+        let applied = said.iter().filter(|said| said.starts_with("publish")).count();
+        assert!((1..=2).contains(&applied), "{applied} megabytes in one turn");
+    }
     assert!(!server.replica.is_full());
     assert_eq!(server.replica.held(), Held::default());
 }

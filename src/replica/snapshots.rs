@@ -131,7 +131,8 @@ impl Snapshots {
 impl Replica {
     /// One turn's share of the running snapshot; begins one if it is due.
     pub(super) fn continue_snapshot(&mut self, outputs: &mut Vec<Output>) {
-        if self.snapshots.is_due() && !self.space_low {
+        // The tree must be that of a zxid.
+        if self.snapshots.is_due() && !self.space_low && !self.underway.is_begun() {
             self.begin_snapshot(outputs);
         }
         let now = self.now.instant;
@@ -172,7 +173,9 @@ impl Replica {
         let walk = Walk { encoder, started: now, next: now };
         self.snapshots.running = Some(Running { zxid, walk: Some(walk), emitted, progress: 0 });
         self.snapshots.draw();
-        self.log.roll();
+        if self.log.can_roll() {
+            self.log.roll();
+        }
     }
 
     pub(super) fn on_snapshot_done(&mut self, zxid: Zxid, outputs: &mut Vec<Output>) {

@@ -25,6 +25,9 @@ pub fn settings() -> Settings {
             retain: None,
             seed: 1,
         },
+        outstanding_max: limits::PROPOSALS_MAX,
+        throttle: None,
+        turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),
     }
 }
@@ -67,6 +70,9 @@ pub struct Server {
     pub disk: Disk,
     /// Of persists that are not reported as durable.
     pub tickets: Vec<Ticket>,
+    /// Whether the disk has room for the next segment; segments to be prepared.
+    pub prepares: bool,
+    pub unprepared: u32,
 }
 
 fn log_settings() -> log::Settings {
@@ -107,7 +113,9 @@ pub fn start_from(disk: Disk, settings: Settings, at: Now, takes: Duration) -> S
     let finished = disk.snapshots.keys().copied().collect();
     let Start { replica, readers } = boot.finish(writer, finished);
     let now = Now { instant: at.instant + takes, wall: at.wall };
-    Server { replica, readers, now, disk, tickets: vec![] }
+    let mut server = Server { replica, readers, now, disk, tickets: vec![], prepares: true, unprepared: 0 };
+    server.replica.step(at, Input::SegmentReady, &mut vec![]);
+    server
 }
 
 pub fn start() -> Server {
@@ -127,7 +135,14 @@ impl Server {
     pub fn step(&mut self, input: Input) -> Vec<String> {
         let mut outputs = vec![];
         self.replica.step(self.now, input, &mut outputs);
-        self.carry_out(outputs)
+        let mut said = self.carry_out(outputs);
+        while self.prepares && self.unprepared > 0 {
+            self.unprepared -= 1;
+            let mut outputs = vec![];
+            self.replica.step(self.now, Input::SegmentReady, &mut outputs);
+            said.extend(self.carry_out(outputs));
+        }
+        said
     }
 
     pub fn turn_end(&mut self) -> Vec<String> {
@@ -154,10 +169,11 @@ impl Server {
         let mut said = vec![];
         loop {
             said.extend(self.turn_end());
-            if self.tickets.is_empty() {
+            if !self.tickets.is_empty() {
+                said.extend(self.durable());
+            } else if !self.replica.has_work() {
                 break;
             }
-            said.extend(self.durable());
             said.extend(self.apply());
         }
         said.retain(|output| output.starts_with("notify"));
@@ -177,6 +193,9 @@ impl Server {
                     if let Command::Persist { ticket } = command {
                         self.tickets.push(*ticket);
                     }
+                    let usual = log_settings().segment_bytes;
+                    self.unprepared +=
+                        u32::from(matches!(command, Command::Create { bytes, .. } if *bytes == usual));
                     said.push(
                         match command {
                             Command::Create { .. } => "log: create",

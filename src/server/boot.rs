@@ -56,6 +56,7 @@ pub fn boot(
         first_ticket: Ticket(1),
     };
     let settings = replica_settings(&config, hash_key, prng.next());
+    settings.check().map_err(Fatal::Foreign)?;
     let loaded = load_snapshot(&places, &settings, shards, started)?;
     let RecoveredLog { start, active } = recover_log(&places, &log_settings, loaded)?;
     let Start { replica, readers } = start;
@@ -146,6 +147,7 @@ impl Booted {
             frame_bytes_max: config.jute_max_buffer,
             sessionless_timeout: SESSIONLESS_TIMEOUT,
             skip_acl: config.skip_acl,
+            turn_budget: limits::TURN_BUDGET,
             super_digest: config.super_digest.as_ref().map(|digest| digest.reveal().into()),
             hash_key,
         };
@@ -235,6 +237,7 @@ struct Loaded {
 }
 
 fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) -> replica::Settings {
+    let throttle = &config.connection_throttle;
     replica::Settings {
         server: ServerId(1),
         tick: config.tick_time,
@@ -257,6 +260,13 @@ fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) -> replica::S
             retain: config.purge.interval.map(|_| config.purge.snap_retain_count),
             seed,
         },
+        outstanding_max: config.outstanding_max.unwrap_or(limits::PROPOSALS_MAX).min(limits::PROPOSALS_MAX),
+        throttle: throttle.tokens.map(|tokens| replica::ThrottleSettings {
+            tokens,
+            fill_time: throttle.fill_time,
+            fill_count: throttle.fill_count,
+        }),
+        turn_budget: limits::TURN_BUDGET,
         hash_key,
     }
 }

@@ -23,19 +23,26 @@ pub struct ShardCensus {
     pub facts: shard::Facts,
     pub connections: Vec<admin::ConnectionFacts>,
     pub watches: Vec<admin::PathsOfSession>,
+    /// Hashes of the paths that are watched, of a shard that is not the only one.
+    pub watched: Vec<u64>,
     /// How long each connection may stay silent from now on.
     pub silences: Vec<(Duration, SocketAddr, SessionId)>,
 }
 
 impl ShardCensus {
-    pub fn take(shard: &mut Shard, ask: Ask) -> ShardCensus {
+    pub fn take(shard: &mut Shard, ask: Ask, is_alone: bool) -> ShardCensus {
         match ask.effect {
             Effect::ResetConnections => shard.reset_connections(),
             Effect::ResetServer => shard.reset(),
             Effect::None | Effect::SetTraceMask => {}
         }
-        let mut census =
-            ShardCensus { facts: shard.facts(), connections: vec![], watches: vec![], silences: vec![] };
+        let mut census = ShardCensus {
+            facts: shard.facts(),
+            connections: vec![],
+            watches: vec![],
+            watched: vec![],
+            silences: vec![],
+        };
         match ask.needs {
             Needs::Connections => census.connections = shard.connections().map(connection_facts).collect(),
             Needs::Watches => census.watches = shard.watched().map(paths_of).collect(),
@@ -48,6 +55,8 @@ impl ShardCensus {
                     })
                     .collect();
             }
+            // Alone its count of paths is right as it is.
+            Needs::WatchCounts if !is_alone => census.watched = shard.watched_hashes(),
             Needs::Counters | Needs::Directories | Needs::WatchCounts | Needs::Digests => {}
         }
         census

@@ -5,22 +5,26 @@
 //! is done ahead, by the preparer; a segment that is no longer needed becomes the next spare instead of being zeroed
 //! again. Snapshots are synced piece by piece, so that a big one doesn't stand between the log and the disk at its end.
 //!
-//! When the disk is full no spare can be made: the replica is told (`SpaceLow`) while the active segment has room for
-//! everything proposed; when one could be made, `SpaceBack`. A failed sync is fatal and never retried.
+//! The spare is the log's reserve: the replica is told of each one (`SegmentReady`) and decides no write that neither the
+//! active segment nor a spare has room for. When the disk is full no spare can be made, and it is told so (`SpaceLow`):
+//! everything it has accepted has its room already. When one could be made, `SpaceBack`. A failed sync is fatal and
+//! never retried.
 //! Queues: at most one `Persist` is outstanding, and a snapshot is at most `AHEAD_BYTES_MAX` ahead of its file, so the
 //! channels are bounded by what is sent through them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam::channel::{Receiver, Sender, unbounded};
 
 use crate::base::{Ticket, Zxid};
 use crate::io::{Clock, Directory, Error, FileWriter, SegmentFile, Waker};
 use crate::log::{self, Command, SegmentId};
 use crate::replica::{Input, SnapshotCommand};
+
+use super::segments::{Order, Preparer};
 
 /// What the threads report. A wake-up of the loop follows each.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub enum Done {
     Durable {
         ticket: Ticket,
     },
+    SegmentReady,
     SpaceLow,
     SpaceBack,
     SnapshotProgress {
@@ -51,6 +56,7 @@ impl Done {
     pub fn into_input(self) -> Input {
         match self {
             Done::Durable { ticket } => Input::Durable { ticket },
+            Done::SegmentReady => Input::SegmentReady,
             Done::SpaceLow => Input::SpaceLow,
             Done::SpaceBack => Input::SpaceBack,
             Done::SnapshotProgress { bytes } => Input::SnapshotProgress { bytes },
@@ -107,9 +113,9 @@ pub struct Disk {
 /// The next segment's name until it is taken; with a number behind it, a file kept to become one.
 pub const SPARE: &str = "segment.spare";
 /// Files kept to be used again: what one purge sets free at a time, within reason.
-const OLD_SEGMENTS_MAX: usize = 4;
+pub(super) const OLD_SEGMENTS_MAX: usize = 4;
 /// How often the preparer looks whether the disk has room again.
-const SPACE_RETRY: Duration = Duration::from_secs(1);
+pub(super) const SPACE_RETRY: Duration = Duration::from_secs(1);
 /// A snapshot is synced each time this much was written.
 const SNAPSHOT_SYNC_BYTES: u64 = 2 << 20;
 
@@ -122,7 +128,7 @@ impl Disk {
         let (orders, preparer_orders) = unbounded();
         let (spares_in, spares) = unbounded();
         let sync_times = Arc::new(SyncTimes::default());
-        let report = Report { done: done_in, waker: waker.clone() };
+        let report = Report { done: done_in, waker: waker.clone(), without_room: Arc::default() };
 
         let log = LogThread {
             settings: settings.clone(),
@@ -208,16 +214,35 @@ impl Disk {
 }
 
 #[derive(Clone)]
-struct Report {
+pub(super) struct Report {
     done: Sender<Done>,
     waker: Waker,
+    /// Threads that found no room. The lock is held while the change is told, so that the last word is the true one.
+    without_room: Arc<Mutex<u32>>,
 }
 
 impl Report {
-    fn send(&self, done: Done) {
+    pub fn send(&self, done: Done) {
         // A loop that is gone needs no report.
         let _ = self.done.send(done);
         self.waker.wake();
+    }
+
+    pub fn lacks_room(&self) {
+        let mut count = self.without_room.lock().expect("nobody panics holding it");
+        *count += 1;
+        if *count == 1 {
+            self.send(Done::SpaceLow);
+        }
+    }
+
+    pub fn has_room_again(&self) {
+        let mut count = self.without_room.lock().expect("nobody panics holding it");
+        *count -= 1;
+        if *count == 0 {
+            tracing::info!("there is room on the disk again: writes are accepted");
+            self.send(Done::SpaceBack);
+        }
     }
 }
 
@@ -271,30 +296,35 @@ impl LogThread {
         Ok(())
     }
 
-    /// The spare if it fits, else a new file, waiting for room if there is none: nothing is acknowledged meanwhile.
+    /// The spare, which the replica knew of before it accepted what comes now; or a file for a transaction that is
+    /// larger than a segment, waiting for room if there is none: nothing is acknowledged meanwhile.
     fn prepared(&mut self, name: &str, bytes: u64) -> Result<SegmentFile, Error> {
-        if bytes == self.settings.segment_bytes
-            && let Ok(mut spare) = self.spares.try_recv()
-        {
-            spare.rename(&self.settings.log_directory, name)?;
+        let directory = &self.settings.log_directory;
+        if bytes == self.settings.segment_bytes {
+            let mut spare = self.spares.recv().expect("the preparer lives until this thread ends");
+            spare.rename(directory, name)?;
             let _ = self.orders.send(Order::Prepare);
             return Ok(spare);
         }
+        let mut low = false;
         loop {
-            match SegmentFile::create(&self.settings.log_directory.path_of(name), bytes) {
-                Ok(file) => return Ok(file),
-                Err(error) if error.is_space() => {
-                    tracing::error!(%error, "the log waits for room on the disk");
-                    self.report.send(Done::SpaceLow);
-                    match self.spares.recv_timeout(SPACE_RETRY) {
-                        Ok(mut spare) if bytes <= self.settings.segment_bytes => {
-                            spare.rename(&self.settings.log_directory, name)?;
-                            let _ = self.orders.send(Order::Prepare);
-                            return Ok(spare);
-                        }
-                        Ok(_) | Err(RecvTimeoutError::Timeout) => {}
-                        Err(RecvTimeoutError::Disconnected) => return Err(error),
+            match SegmentFile::create(&directory.path_of(name), bytes) {
+                Ok(file) => {
+                    if low {
+                        self.report.has_room_again();
                     }
+                    return Ok(file);
+                }
+                Err(error) if error.is_space() => {
+                    if !std::mem::replace(&mut low, true) {
+                        tracing::error!(
+                            %error,
+                            bytes,
+                            "the log waits for room on the disk for one large transaction; free space in the log directory"
+                        );
+                        self.report.lacks_room();
+                    }
+                    std::thread::park_timeout(SPACE_RETRY);
                 }
                 Err(error) => return Err(error),
             }
@@ -324,100 +354,6 @@ impl LogThread {
             );
         }
         Ok(())
-    }
-}
-
-/// What the preparer is asked for.
-enum Order {
-    /// A spare was taken: make the next.
-    Prepare,
-    /// Needed no more.
-    Discard(SegmentId),
-}
-
-/// Makes the next segment before it is needed: of one that is needed no more, or anew.
-struct Preparer {
-    settings: Settings,
-    orders: Receiver<Order>,
-    spares: Sender<SegmentFile>,
-    report: Report,
-}
-
-impl Preparer {
-    fn run(self) {
-        let directory = &self.settings.log_directory;
-        let mut old: Vec<String> = vec![];
-        let mut wanted = true;
-        let mut low = false;
-        loop {
-            if wanted {
-                match self.prepare(&mut old) {
-                    Ok(file) => {
-                        wanted = false;
-                        let _ = self.spares.send(file);
-                        if std::mem::take(&mut low) {
-                            tracing::info!("there is room on the disk again: writes are accepted");
-                            self.report.send(Done::SpaceBack);
-                        }
-                    }
-                    Err(error) => {
-                        if !std::mem::replace(&mut low, true) {
-                            tracing::error!(
-                                %error,
-                                "no room for the next log segment: writes are refused until there is; free space in the log directory"
-                            );
-                            self.report.send(Done::SpaceLow);
-                        }
-                    }
-                }
-            }
-            let order = if wanted {
-                self.orders.recv_timeout(SPACE_RETRY)
-            } else {
-                self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            };
-            match order {
-                Ok(Order::Prepare) => wanted = true,
-                Ok(Order::Discard(segment)) => {
-                    if let Err(error) = self.discard(segment, &mut old) {
-                        tracing::warn!(%error, "a log segment that is no longer needed stays");
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        // The spare, if nobody took it, and what was kept for the next ones.
-        for name in old.iter().map(String::as_str).chain([SPARE]) {
-            let _ = directory.remove(&[name]);
-        }
-    }
-
-    fn prepare(&self, old: &mut Vec<String>) -> Result<SegmentFile, Error> {
-        let directory = &self.settings.log_directory;
-        if let Some(name) = old.pop() {
-            directory.rename(&name, SPARE)?;
-            return SegmentFile::reuse(&directory.path_of(SPARE));
-        }
-        let made = SegmentFile::create(&directory.path_of(SPARE), self.settings.segment_bytes);
-        if made.is_err() {
-            let _ = directory.remove(&[SPARE]);
-        }
-        made
-    }
-
-    /// Keeps a few files of the right size to be used again, which spares zeroing; their records are of another salt.
-    fn discard(&self, segment: SegmentId, old: &mut Vec<String>) -> Result<(), Error> {
-        let directory = &self.settings.log_directory;
-        let name = segment.file_name();
-        let bytes = directory.list()?.into_iter().find(|entry| entry.name == name).map(|entry| entry.bytes);
-        if old.len() < OLD_SEGMENTS_MAX && bytes == Some(self.settings.segment_bytes) {
-            let kept = format!("{SPARE}.{}", segment.0);
-            directory.rename(&name, &kept)?;
-            old.push(kept);
-            return Ok(());
-        }
-        directory.remove(&[&name])
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 
+use crate::base::limits;
 use crate::config::Config;
 use crate::io::Waker;
 use crate::shard::Shard;
@@ -40,13 +41,17 @@ pub fn run(booted: Booted, placement: &Placement) -> Result<(), Fatal> {
     for at in 0..placement.shards {
         starting.push(start_shard(at, &booted.config, placement, &to_replica, &bell)?);
     }
+    // What waits in the rings is under way, too.
+    let requests_max = booted.config.outstanding_max.map_or(limits::REQUESTS_MAX, |max| {
+        max.div_ceil(placement.shards).next_power_of_two().clamp(2, limits::REQUESTS_MAX)
+    });
     let mut replica_ends = vec![];
     let mut shard_ends = vec![];
     let mut shards = vec![];
     for shard in &starting {
         let waker = shard.waker.recv().expect("a shard's thread says something first")?;
         let shard_bell = Bell::new(waker);
-        let (replica_end, shard_end, to_shard) = ends(&bell, &shard_bell);
+        let (replica_end, shard_end, to_shard) = ends(&bell, &shard_bell, requests_max);
         replica_ends.push(replica_end);
         shard_ends.push(shard_end);
         shards.push((to_shard, shard_bell));

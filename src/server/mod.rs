@@ -4,6 +4,7 @@
 //! more input, everything proposed is made durable and answered, a last mark in the log, the lock is let go.
 
 mod admission;
+mod attention;
 mod boot;
 mod census;
 mod disk;
@@ -13,6 +14,7 @@ mod one_loop;
 mod placement;
 mod replica_thread;
 mod rings;
+mod segments;
 mod shard_thread;
 mod words;
 

@@ -8,20 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{Now, limits};
+use crate::io::cpu::Cpus;
 use crate::io::{Clock, Event, Loop};
 use crate::replica::{self, Replica};
 use crate::shard::{self, Shard};
 
 use super::admission::Admission;
+use super::attention::Attention;
 use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Parts};
 use super::census::{ReplicaCensus, ShardCensus};
 use super::disk::{Disk, Done};
 use super::gather::Gather;
 use super::words::Words;
 use super::{Fatal, GOODBYE, Stop};
-
-/// Transactions applied in one turn; then clients are listened to again, however large the group was.
-const APPLIED_A_TURN: usize = 256;
 
 /// How long a full pipeline waits for the disk at a time.
 const DISK_PATIENCE: Duration = Duration::from_millis(1);
@@ -34,18 +33,22 @@ pub struct OneLoop {
     admission: Arc<Admission>,
     words: Words,
     stop: Stop,
+    attention: Attention,
 }
 
 impl OneLoop {
     pub fn build(booted: Booted) -> Result<OneLoop, Fatal> {
         let connections_max = booted.config.max_cnxns.min(CONNECTIONS_OF_A_LOOP);
+        let processors = Cpus::detect().map_err(Fatal::Io)?.usable();
+        let attention = Attention::new(booted.config.look, processors);
         let mut io = boot::event_loop(&booted.config, connections_max)?;
         let stop = Stop::on_signals(&io.doorbell())?;
         let bound = boot::listen(&booted.config, &mut io)?;
         booted.ready_line().tell(bound);
         let Parts { replica, disk, admission, words, mut shards } = booted.into_parts(&io.doorbell())?;
         let shard = shards.pop().expect("this placement has one shard");
-        Ok(OneLoop { io, replica, shard, disk, admission, words: words.at_port(bound.port()), stop })
+        let words = words.at_port(bound.port());
+        Ok(OneLoop { io, replica, shard, disk, admission, words, stop, attention })
     }
 
     pub fn run(mut self) -> Result<(), Fatal> {
@@ -57,12 +60,12 @@ impl OneLoop {
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
-        let timeout = if turn.more { Some(Duration::ZERO) } else { self.timeout() };
-        if self.replica.is_full() && !turn.more {
+        let timeout = if self.replica.has_work() { Some(Duration::ZERO) } else { self.timeout() };
+        if !self.replica.takes_requests() && !self.replica.has_work() {
             // Events wait, so the ring would not: only the disk can make room.
             self.disk.wait_done(DISK_PATIENCE);
         }
-        self.io.wait(timeout).map_err(Fatal::Io)?;
+        self.wait(timeout)?;
         turn.now = Clock::now();
         self.take_done(turn)?;
         self.take_events(turn);
@@ -86,6 +89,33 @@ impl OneLoop {
         Ok(())
     }
 
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Fatal> {
+        if timeout == Some(Duration::ZERO) {
+            return self.io.wait(timeout).map_err(Fatal::Io);
+        }
+        if !self.replica.is_idle() {
+            return self.io.wait(timeout).map_err(Fatal::Io);
+        }
+        let idle = Clock::instant();
+        if let Some(patience) = self.attention.patience() {
+            let until = idle + timeout.map_or(patience, |timeout| timeout.min(patience));
+            loop {
+                self.io.wait(Some(Duration::ZERO)).map_err(Fatal::Io)?;
+                let now = Clock::instant();
+                if self.io.has_events() {
+                    self.attention.on_event(idle, now);
+                    return Ok(());
+                }
+                if now >= until {
+                    break;
+                }
+            }
+        }
+        self.io.wait(timeout).map_err(Fatal::Io)?;
+        self.attention.on_event(idle, Clock::instant());
+        Ok(())
+    }
+
     fn timeout(&self) -> Option<Duration> {
         let now = Clock::instant();
         let wakeups = [self.replica.next_wakeup(), self.shard.next_wakeup()];
@@ -101,16 +131,12 @@ impl OneLoop {
             };
             if let replica::Input::Durable { .. } = input {
                 turn.gather.on_durable(turn.now.instant);
+                self.attention.on_write();
             }
             self.replica.step(turn.now, input, &mut turn.from_replica);
             self.carry_out_replica(turn);
         }
-        turn.more = true;
-        for _ in 0..APPLIED_A_TURN {
-            if !self.replica.apply_next(&mut turn.from_replica) {
-                turn.more = false;
-                break;
-            }
+        while self.replica.apply_next(&mut turn.from_replica) {
             self.carry_out_replica(turn);
         }
         Ok(())
@@ -120,7 +146,7 @@ impl OneLoop {
         if self.replica.is_full() {
             self.shard.step(turn.now, shard::Input::Deaf, &mut turn.from_shard);
         }
-        while !self.replica.is_full()
+        while self.replica.takes_requests()
             && let Some(event) = self.io.next_event()
         {
             let now = turn.now;
@@ -249,7 +275,7 @@ impl OneLoop {
     fn answer_word(&mut self, word: [u8; 4], argument: &[u8], now: crate::base::Instant) -> String {
         let Some(ask) = self.words.ask(word) else { return String::new() };
         let in_replica = ReplicaCensus::take(&self.replica, ask, now);
-        let census = vec![ShardCensus::take(&mut self.shard, ask)];
+        let census = vec![ShardCensus::take(&mut self.shard, ask, true)];
         self.words.answer(word, argument, in_replica, census)
     }
 
@@ -277,7 +303,5 @@ pub struct Turn {
     from_shard: Vec<shard::Output>,
     addresses: super::admission::Addresses,
     notices: bool,
-    /// What is committed was not all applied.
-    more: bool,
     gather: Gather,
 }

@@ -16,8 +16,6 @@ use super::{Fatal, GOODBYE, Stop};
 
 /// Requests taken from one shard before the next one's turn.
 const REQUESTS_A_TURN: usize = 1024;
-/// Transactions applied before they are published together.
-const APPLIED_A_TURN: usize = 1024;
 /// A full ring of notices is looked at again after this: a sleeping shard was rung, a busy one drains.
 const ROOM_RETRY: Duration = Duration::from_micros(200);
 
@@ -41,8 +39,6 @@ struct Turn {
     notified: bool,
     /// Apply waits for room in a shard's ring.
     blocked: bool,
-    /// Transactions may be left to apply: as many as a turn applies were.
-    more: bool,
     stopped_shards: usize,
 }
 
@@ -93,8 +89,8 @@ impl ReplicaThread {
         }
         let now = Clock::instant();
         let wakeup = self.replica.next_wakeup().map(|at| at.since(now));
-        let waiting =
-            turn.more || (!self.replica.is_full() && self.shards.iter().any(|end| !end.requests.is_empty()));
+        let waiting = self.replica.has_work()
+            || (self.replica.takes_requests() && self.shards.iter().any(|end| !end.requests.is_empty()));
         let timeout = if self.stop.is_asked() { Some(Duration::from_millis(50)) } else { wakeup };
         if waiting || timeout == Some(Duration::ZERO) || !self.bell.may_sleep() {
             return Some(Duration::ZERO);
@@ -130,15 +126,13 @@ impl ReplicaThread {
     /// Applies what is committed as far as every shard's ring has room, then publishes it at once.
     fn apply(&mut self, turn: &mut Turn) {
         turn.blocked = false;
-        turn.more = true;
-        for _ in 0..APPLIED_A_TURN {
+        loop {
             if !self.shards.iter_mut().all(ReplicaEnd::has_room) {
                 turn.blocked = true;
                 turn.notified = true;
                 break;
             }
             if !self.replica.apply_next(&mut turn.outputs) {
-                turn.more = false;
                 break;
             }
             self.carry_out(turn);
@@ -149,7 +143,7 @@ impl ReplicaThread {
     fn take_requests(&mut self, turn: &mut Turn) {
         for at in 0..self.shards.len() {
             for _ in 0..REQUESTS_A_TURN {
-                if self.replica.is_full() {
+                if !self.replica.takes_requests() {
                     return;
                 }
                 let Some(request) = self.shards[at].requests.pop() else { break };

@@ -134,9 +134,9 @@ impl ShardEnd {
     }
 }
 
-/// Both ends for one shard, and the sender of rare words to it.
-pub fn ends(replica: &Bell, shard: &Bell) -> (ReplicaEnd, ShardEnd, Sender<ToShard>) {
-    let (requests, request_out) = ring(limits::REQUESTS_MAX);
+/// Both ends for one shard, and the sender of rare words to it. `requests_max`: a power of two.
+pub fn ends(replica: &Bell, shard: &Bell, requests_max: usize) -> (ReplicaEnd, ShardEnd, Sender<ToShard>) {
+    let (requests, request_out) = ring(requests_max);
     let (notices_in, notices) = ring(limits::NOTICES_MAX);
     let (to_shard, words) = unbounded();
     let replica_end =

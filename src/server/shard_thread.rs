@@ -114,7 +114,7 @@ impl ShardThread {
                 ToShard::Text { connection, text } => self.shard.finish_with(connection, text.as_bytes()),
                 ToShard::Census(ask, answer) => {
                     // Who asked may have given up.
-                    let _ = answer.send(ShardCensus::take(&mut self.shard, ask));
+                    let _ = answer.send(ShardCensus::take(&mut self.shard, ask, false));
                 }
                 ToShard::Stop => {
                     turn.stopping = true;

@@ -79,12 +79,19 @@ impl Words {
         let mut connections = vec![];
         let mut watches = vec![];
         let mut silences = vec![];
+        let mut watched = vec![];
         let mut in_shard = shard::Facts::default();
         for census in shards {
             in_shard.add(&census.facts);
             connections.extend(census.connections);
             watches.extend(census.watches);
+            watched.extend(census.watched);
             silences.extend(census.silences.into_iter().map(|(left, address, id)| (left, (address, id))));
+        }
+        if !watched.is_empty() {
+            watched.sort_unstable();
+            watched.dedup();
+            in_shard.data_watches.paths = watched.len();
         }
         let watch_counts = admin::WatchCounts {
             connections_count: in_shard.data_watches.connections as u64,

@@ -57,6 +57,8 @@ pub struct Connection {
     pub gap: Option<Vec<u8>>,
     /// Waits for its turn (`long_reads.rs`): listed in `State::waiting`.
     pub waits: bool,
+    /// It waits for the long read that is under way: only one is at a time.
+    pub is_long: bool,
     /// Of the setWatches at the head of the queue: paths gone through.
     pub done: usize,
     /// Bytes of the one large reply in `output`, if there is one.
@@ -65,6 +67,12 @@ pub struct Connection {
     pub paused: bool,
     /// In the shard's list of connections with new output.
     pub dirty: bool,
+    /// The replica makes a getEphemerals answer for it, which may be long: one at a time, and nothing more is taken until it
+    /// is here.
+    pub asks: bool,
+    /// About what the reads that wait will cost. Above a turn's budget nothing more is taken until they are answered: a
+    /// write behind them would have them answered at once, when its own answer comes.
+    pub owed: usize,
     /// A four-letter word is being answered: not closed before its text is sent.
     pub awaits_text: bool,
     /// `Output::Close` is out.
@@ -141,11 +149,14 @@ impl Connection {
             spare: vec![],
             gap: None,
             waits: false,
+            is_long: false,
             done: 0,
             large: 0,
             sending: false,
             paused: false,
             dirty: false,
+            asks: false,
+            owed: 0,
             awaits_text: false,
             close_asked: false,
             is_draining: false,

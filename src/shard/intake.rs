@@ -1,8 +1,10 @@
 //! From received bytes to requests: frames, the handshake, and the order of one connection's requests.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 
-use crate::base::{ConnectionId, Zxid, limits};
+use crate::base::{ConnectionId, Instant, Zxid, limits};
 use crate::messages::{Client, Identity, Request};
 use crate::tree::Reading;
 use crate::wire::client::header::{encode_bare_reply, encode_reply};
@@ -17,6 +19,18 @@ use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader, java_text};
 use super::connection::{Connection, Pending, Phase};
 use super::reads::{self, Answered, Read};
 use super::{Output, State, auth};
+
+/// Bytes taken from a socket whose connection waits for long answers: they are moved once per answer.
+const HELD_BYTES_MAX: usize = 16 << 10;
+
+/// A read as it came.
+#[derive(Clone, Copy)]
+struct ReadRequest<'a> {
+    xid: i32,
+    opcode: Opcode,
+    body: &'a [u8],
+    since: Instant,
+}
 
 /// What became of the bytes looked at.
 enum Taken {
@@ -97,11 +111,21 @@ impl State {
         bytes: &[u8],
         outputs: &mut Vec<Output>,
     ) -> Taken {
-        let limit = self.settings.frame_bytes_max;
+        let (limit, turn_budget) = (self.settings.frame_bytes_max, self.settings.turn_budget);
         let Some(connection) = self.connection(id) else { return Taken::Wait };
+        if connection.pending.is_empty() {
+            connection.owed = 0;
+        }
         match connection.phase {
             Phase::Closing | Phase::Connecting { .. } => return Taken::Wait,
-            Phase::Active { .. } if is_congested(connection) || connection.is_draining => return Taken::Wait,
+            Phase::Active { .. }
+                if is_congested(connection)
+                    || connection.asks
+                    || connection.owed > turn_budget
+                    || connection.is_draining =>
+            {
+                return Taken::Wait;
+            }
             Phase::Active { .. } | Phase::Greeting => {}
         }
         match split(bytes, limit) {
@@ -172,7 +196,7 @@ impl State {
         frame: &[u8],
         outputs: &mut Vec<Output>,
     ) {
-        let (shard, version, now, skip_acl) = (self.id, self.version, self.now, self.settings.skip_acl);
+        let (shard, version, now) = (self.id, self.version, self.now);
         let mut reader = Reader::new(frame);
         let header = RequestHeader::decode(&mut reader);
         let body = reader.rest();
@@ -192,32 +216,10 @@ impl State {
         match Opcode::from_i32(header.opcode) {
             Some(opcode) if reads::is_read(opcode) => {
                 if connection.pending.is_empty() {
-                    let identities = connection.identities.clone();
-                    let mut output = std::mem::take(&mut connection.output);
-                    let before = output.len();
-                    let budget = limits::TURN_BUDGET;
-                    let read = Read {
-                        connection: id,
-                        identities: &identities,
-                        xid,
-                        opcode,
-                        body,
-                        skip_acl,
-                        budget,
-                        done: 0,
-                    };
-                    let answered = reads::answer(&read, reading, version, &mut self.watches, &mut output);
-                    if let Some(connection) = self.connection(id) {
-                        connection.large = connection.large.max(output.len() - before);
-                        connection.output = output;
-                    }
-                    if answered == Answered::Whole {
-                        self.count_answer(id, version, since);
-                    } else {
-                        let read = Pending::Read { xid, opcode, body: body.into(), since };
-                        self.put_back(reading, id, read, answered);
-                    }
+                    self.answer_read(reading, id, ReadRequest { xid, opcode, body, since }, false);
                 } else {
+                    let cost = reads::estimate(opcode, body, reading, version);
+                    connection.owed = connection.owed.saturating_add(cost);
                     connection.pending.push_back(Pending::Read { xid, opcode, body: body.into(), since });
                 }
             }
@@ -229,6 +231,7 @@ impl State {
                     return self.count_request(session, newly_touched);
                 };
                 connection.pending.push_back(Pending::Write { xid, opcode, since });
+                connection.asks = opcode == Opcode::GetEphemerals;
                 outputs.push(Output::Request(request));
             }
             Some(opcode) if is_write(opcode) => {
@@ -303,22 +306,77 @@ impl State {
         self.mark_dirty(id);
     }
 
+    /// Answers a read whose turn it is among those of its connection, or puts it (back) at the head of the queue. True if
+    /// it is answered. `is_urgent`: without regard to what it costs.
+    fn answer_read(
+        &mut self,
+        reading: &Reading<'_>,
+        id: ConnectionId,
+        request: ReadRequest<'_>,
+        is_urgent: bool,
+    ) -> bool {
+        let (version, skip_acl) = (self.version, self.settings.skip_acl);
+        let ReadRequest { xid, opcode, body, since } = request;
+        // Who waits for a turn goes first.
+        let given = if self.waiting.is_empty() || self.serves_waiting { self.left } else { 0 };
+        let left = Cell::new(given);
+        let Some(connection) = self.connection(id) else { return false };
+        let identities = connection.identities.clone();
+        let done = std::mem::take(&mut connection.done);
+        let mut output = std::mem::take(&mut connection.output);
+        let before = output.len();
+        let budget = if is_urgent { reads::URGENT } else { self.settings.turn_budget };
+        let left_of = &left;
+        let read = Read {
+            connection: id,
+            identities: &identities,
+            xid,
+            opcode,
+            body,
+            skip_acl,
+            budget,
+            left: left_of,
+            done,
+        };
+        let answered = reads::answer(&read, reading, version, &mut self.watches, &mut output);
+        self.left -= given - left.get();
+        if let Some(connection) = self.connection(id) {
+            connection.large = connection.large.max(output.len() - before);
+            connection.output = output;
+        }
+        if answered == Answered::Whole {
+            self.count_answer(id, version, since);
+            return true;
+        }
+        self.put_back(reading, id, Pending::Read { xid, opcode, body: body.into(), since }, answered, done);
+        false
+    }
+
     /// A read that could not be answered as a whole.
-    fn put_back(&mut self, reading: &Reading<'_>, id: ConnectionId, read: Pending, answered: Answered) {
+    fn put_back(
+        &mut self,
+        reading: &Reading<'_>,
+        id: ConnectionId,
+        read: Pending,
+        answered: Answered,
+        done: usize,
+    ) {
         let Some(connection) = self.connection(id) else { return };
+        if let Answered::Whole | Answered::TooLarge = answered {
+            return self.drop_too_large(id);
+        }
+        connection.pending.push_front(read);
+        connection.done = done;
+        // Nothing more is taken before it is answered: the answer to a write behind it must not find it waiting.
+        connection.owed = usize::MAX;
         match answered {
-            Answered::Whole => {}
-            Answered::TooLarge => self.drop_too_large(id),
-            Answered::TooLong => {
-                connection.pending.push_front(read);
-                self.take_its_turn(reading, id);
-            }
+            Answered::TooLong => self.take_its_turn(reading, id),
             Answered::Partly(done) => {
-                connection.pending.push_front(read);
                 connection.done = done;
                 self.mark_dirty(id);
                 self.wait_for_turn(id);
             }
+            Answered::NotNow | Answered::Whole | Answered::TooLarge => self.wait_for_turn(id),
         }
     }
 
@@ -330,8 +388,6 @@ impl State {
 
     /// The same; if it can't wait, without regard to what the answers cost and to how much output waits already.
     pub(super) fn run_reads(&mut self, reading: &Reading<'_>, id: ConnectionId, at_once: bool) {
-        let (version, skip_acl) = (self.version, self.settings.skip_acl);
-        let budget = if at_once { usize::MAX } else { limits::TURN_BUDGET };
         loop {
             let Some(connection) = self.connection(id) else { return };
             let waits = if at_once {
@@ -349,30 +405,10 @@ impl State {
                     else {
                         return;
                     };
-                    let identities = connection.identities.clone();
-                    let done = std::mem::take(&mut connection.done);
-                    let read = Read {
-                        connection: id,
-                        identities: &identities,
-                        xid,
-                        opcode,
-                        body: &body,
-                        skip_acl,
-                        budget,
-                        done,
-                    };
-                    let mut output = std::mem::take(&mut connection.output);
-                    let before = output.len();
-                    let answered = reads::answer(&read, reading, version, &mut self.watches, &mut output);
-                    if let Some(connection) = self.connection(id) {
-                        connection.large = connection.large.max(output.len() - before);
-                        connection.output = output;
+                    let request = ReadRequest { xid, opcode, body: &body, since };
+                    if !self.answer_read(reading, id, request, at_once) {
+                        return;
                     }
-                    if answered != Answered::Whole {
-                        let read = Pending::Read { xid, opcode, body, since };
-                        return self.put_back(reading, id, read, answered);
-                    }
-                    self.count_answer(id, version, since);
                 }
                 Some(&Pending::Refused { xid }) => {
                     encode_bare_reply(&mut connection.output, xid, Zxid(-1), ErrorCode::Unimplemented);
@@ -383,7 +419,7 @@ impl State {
     }
 
     /// A reply was appended to the connection's output.
-    pub(super) fn count_answer(&mut self, id: ConnectionId, zxid: Zxid, since: crate::base::Instant) {
+    pub(super) fn count_answer(&mut self, id: ConnectionId, zxid: Zxid, since: Instant) {
         let now = self.now.instant;
         let waited = now.since(since);
         self.sent += 1;
@@ -399,7 +435,7 @@ impl State {
 
     /// Reads the socket or lets TCP push back, as the queues say.
     fn control_flow(&mut self, id: ConnectionId, outputs: &mut Vec<Output>) {
-        let limit = self.settings.frame_bytes_max;
+        let (limit, turn_budget) = (self.settings.frame_bytes_max, self.settings.turn_budget);
         let Some(connection) = self.connection(id) else { return };
         if connection.is_closing() {
             return;
@@ -411,7 +447,13 @@ impl State {
             return self.drop_deaf(id);
         }
         // While a session is being made, what was pipelined behind the connect request waits here.
-        let holds = matches!(connection.phase, Phase::Connecting { .. }) && connection.input.len() > limit;
+        let holds = match connection.phase {
+            Phase::Connecting { .. } => connection.input.len() > limit,
+            _ => {
+                let waits = connection.asks || connection.owed > turn_budget;
+                waits && connection.input.len() > HELD_BYTES_MAX
+            }
+        };
         let wants_pause = is_congested(connection) || holds;
         let may_resume = connection.pending.len() <= limits::CONNECTION_REQUESTS_MAX / 2
             && connection.output.len() <= limits::CONNECTION_OUTPUT_BYTES_SOFT / 2

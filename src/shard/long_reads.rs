@@ -1,19 +1,23 @@
 //! Reads too long for one turn: a getChildren of many children, a getAllChildrenNumber of a large tree, a long multiRead.
 //!
-//! One at a time per shard, `TURN_BUDGET` units a turn; the next waits at the head of its connection's queue. A long read
+//! All reads of a shard share `TURN_BUDGET` units a turn, trifles excepted ([`super::reads::CHEAP`]). One that finds nothing
+//! left waits at the head of its connection's queue; connections that wait are served in turn, before what comes anew. A
+//! read longer than a whole budget is a long read: one at a time per shard, at most half of each turn. A long read
 //! is exact: it goes on at the version it began at, which the shard's reader keeps readable until it is done. To its
 //! connection it is a gap in the output: what follows is appended behind the gap ([`Connection::gap`]) and sent when the
 //! gap is filled. So neither an event nor a reply overtakes it, and the watch that a getChildren leaves can't fire before
 //! the list it belongs to is with the client.
 //!
-//! A write behind a read that still *waits* for its turn finds it unanswered when its own answer comes: then the read is
-//! carried out at once and as a whole, whatever it costs (`State::run_reads_before_answer`).
+//! A write behind a read that still *waits* finds it unanswered when its own answer comes: then the read is carried out at
+//! once and as a whole (`State::run_reads_before_answer`). So that this costs no more than a turn, nothing is taken from a
+//! connection while what waits there costs more ([`Connection::owed`]).
 //!
 //! setWatches needs no gap: what it registered stays registered. It goes on at whatever version its next turn finds.
 //!
 //! Limits: `limits::REPLY_BYTES_MAX`. What writers supersede while a long read runs is kept until its end: tenths of a
 //! second for a million children. Tested: long_reads_test.rs, tests/conformance/reads_more.rs.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::base::{ConnectionId, Instant, Path, Zxid, limits};
@@ -155,6 +159,7 @@ impl LongRead {
                     body: &self.body,
                     skip_acl: self.skip_acl,
                     budget,
+                    left: &Cell::new(budget),
                     done: 0,
                 };
                 let Ok(request) = decode::<MultiReadRequest<'_>>(&self.body) else { return Err(TooLarge) };
@@ -201,6 +206,7 @@ impl State {
         let is_free = self.long_read.is_none();
         let Some(connection) = self.connection(id) else { return };
         if !is_free || connection.gap.is_some() {
+            connection.is_long = true;
             return self.wait_for_turn(id);
         }
         let Some(pending) = connection.pending.pop_front() else { return };
@@ -222,12 +228,14 @@ impl State {
         }
     }
 
-    /// Once a turn: a piece of the long read, and the next of those who wait.
+    /// Once a turn: a piece of the long read, and those who wait as far as the turn goes.
     pub(super) fn go_on(&mut self, reading: &Reading<'_>, outputs: &mut Vec<Output>) {
         if let Some(mut read) = self.long_read.take()
             && self.connection(read.connection).is_some_and(|connection| connection.gap.is_some())
         {
-            match read.go_on(reading, limits::TURN_BUDGET) {
+            let piece = (self.settings.turn_budget / 2).max(1);
+            self.left = self.left.saturating_sub(piece);
+            match read.go_on(reading, piece) {
                 Ok(Progress::More) => self.long_read = Some(read),
                 Ok(Progress::Done) => {
                     let (id, at, since) = (read.connection, read.at, read.since);
@@ -238,12 +246,25 @@ impl State {
                 Err(TooLarge) => self.drop_too_large(read.connection),
             }
         }
-        if let Some(id) = self.waiting.pop_front()
-            && let Some(connection) = self.connection(id)
-        {
-            connection.waits = false;
-            self.advance(reading, id, outputs);
+        self.serves_waiting = true;
+        // Each of them once: who has to wait again stands behind the others.
+        for _ in 0..self.waiting.len() {
+            if self.left == 0 {
+                break;
+            }
+            let Some(id) = self.waiting.pop_front() else { break };
+            let is_free = self.long_read.is_none();
+            if let Some(connection) = self.connection(id) {
+                if connection.is_long && !is_free {
+                    self.waiting.push_back(id);
+                    continue;
+                }
+                connection.waits = false;
+                connection.is_long = false;
+                self.advance(reading, id, outputs);
+            }
         }
+        self.serves_waiting = false;
     }
 
     fn fill_gap(&mut self, id: ConnectionId, reply: Vec<u8>) {

@@ -39,6 +39,7 @@ fn turns(bench: &mut Bench) -> usize {
             "the driver is asked to come back at once"
         );
         bench.step(Input::Wakeup);
+        bench.end_turn();
         turns += 1;
         assert!(turns < 1000, "it comes to an end");
     }
@@ -122,20 +123,117 @@ fn one_after_another_and_each_counts_its_own_version() {
     assert_eq!((total(one), total(two)), (MANY as i32 + 1, MANY as i32 + 2));
 }
 
-/// A write behind a list that waits for its turn is answered behind it: the list is made at once.
+/// A write behind a list that waits for its turn would have it made at once, when its own answer comes: it isn't taken.
 #[test]
-fn a_write_behind_a_waiting_list_finds_it_answered() {
+fn a_write_behind_a_waiting_list_waits_too() {
     let mut bench = bench();
     let (one, two) = (bench.connect(), bench.connect());
+    let set = SetDataRequest { path: "/many".into(), data: None, version: -1 };
     bench.send(one, 1, Opcode::GetChildren, &list(false));
     bench.send(two, 1, Opcode::GetChildren, &list(false));
-    bench.send(two, 2, Opcode::SetData, &SetDataRequest { path: "/many".into(), data: None, version: -1 });
+    bench.send(two, 2, Opcode::SetData, &set);
+    assert!(bench.requests.is_empty(), "{:?}", bench.requests);
+    turns(&mut bench);
+    assert_eq!(bench.requests.len(), 1);
     bench.write(Some((two, 2)), |world| world.create("/many/new", b""));
     let told = bench.told(two);
     assert_eq!(names(&told[0]).len(), MANY);
     assert!(matches!(told[1], Told::Reply { xid: 2, .. }));
-    turns(&mut bench);
     assert_eq!(bench.xids(one), [1]);
+}
+
+/// The same behind a write that is not answered: what waits there is made before the next write's answer, all at once.
+#[test]
+fn what_a_write_would_have_made_at_once_is_bounded() {
+    let mut bench = bench();
+    let client = bench.connect();
+    let set = SetDataRequest { path: "/many/1".into(), data: None, version: -1 };
+    let short = GetChildrenRequest { path: "/many/0".into(), watch: false };
+    bench.send(client, 1, Opcode::SetData, &set);
+    bench.send(client, 2, Opcode::GetChildren, &short);
+    bench.send(client, 3, Opcode::SetData, &set);
+    assert_eq!(bench.requests.len(), 2, "a short list holds nothing up");
+    for (xid, opcode) in [(4, Opcode::GetChildren), (5, Opcode::GetChildren2), (6, Opcode::GetChildren)] {
+        bench.send(client, xid, opcode, &list(false));
+    }
+    bench.send(client, 7, Opcode::SetData, &set);
+    assert_eq!(bench.requests.len(), 2, "the long ones do");
+    bench.write(Some((client, 1)), |world| world.set_data("/many/1", b"new"));
+    bench.write(Some((client, 3)), |world| world.set_data("/many/1", b"new"));
+    turns(&mut bench);
+    assert_eq!(bench.xids(client), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(bench.requests.len(), 3);
+    bench.write(Some((client, 7)), |world| world.set_data("/many/1", b"new"));
+    assert_eq!(bench.xids(client), [7]);
+}
+
+/// Each list is short enough for a turn, and all of them together are not: from many connections, or from one.
+#[test]
+fn reads_share_the_turn_and_trifles_are_free() {
+    const LISTS: usize = 40;
+    for clients in [1, 8] {
+        let mut bench = Bench::new();
+        bench.world.create("/half", b"");
+        for child in 0..limits::TURN_BUDGET / 2 {
+            bench.world.create(&format!("/half/{child}"), b"");
+        }
+        bench.write(None, |world| world.create("/small", b"data"));
+        let clients: Vec<usize> = (0..clients).map(|_| bench.connect()).collect();
+        let small = bench.connect();
+        let half = GetChildrenRequest { path: "/half".into(), watch: false };
+        for number in 0..LISTS {
+            let client = clients[number % clients.len()];
+            bench.send(client, number as i32, Opcode::GetChildren, &half);
+        }
+        let mut received = 0;
+        let mut turns = 0;
+        while received < LISTS {
+            let get = GetDataRequest { path: "/small".into(), watch: false };
+            bench.send(small, turns, Opcode::GetData, &get);
+            assert_eq!(bench.xids(small), [turns], "answered in whatever turn");
+            let now: usize = clients.iter().map(|&client| bench.xids(client).len()).sum();
+            assert!(now <= 2 * 3, "{now} lists in one turn");
+            received += now;
+            bench.step(Input::Wakeup);
+            turns += 1;
+            assert!(turns < 1000, "it comes to an end");
+        }
+        assert!(!bench.shard.state.has_long_work());
+        assert!(turns as usize >= LISTS / 6, "{turns} turns");
+    }
+}
+
+/// Nobody is passed over for those who ask more often.
+#[test]
+fn whoever_waits_longest_is_served_first() {
+    let mut bench = Bench::new();
+    bench.world.create("/most", b"");
+    for child in 0..limits::TURN_BUDGET {
+        bench.world.create(&format!("/most/{child}"), b"");
+    }
+    bench.write(None, |world| world.create("/last", b""));
+    let clients: Vec<usize> = (0..6).map(|_| bench.connect()).collect();
+    let most = GetChildrenRequest { path: "/most".into(), watch: false };
+    let greedy = clients[0];
+    let mut order = vec![];
+    for turn in 0..20 {
+        for xid in 0..5 {
+            bench.send(greedy, turn * 5 + xid, Opcode::GetChildren, &most);
+        }
+        if turn == 0 {
+            for &client in &clients[1..] {
+                bench.send(client, 0, Opcode::GetChildren, &most);
+            }
+        }
+        for &client in &clients {
+            order.extend(bench.xids(client).iter().map(|_| client));
+        }
+        bench.step(Input::Wakeup);
+    }
+    let others: Vec<usize> = order.iter().copied().filter(|client| *client != greedy).collect();
+    assert_eq!(others, clients[1..], "in the order in which they came: {order:?}");
+    let last = order.iter().rposition(|client| *client != greedy).expect("they were served");
+    assert!(last <= 2 * clients.len(), "{order:?}");
 }
 
 #[test]

@@ -10,8 +10,8 @@
 //! 3. At most one send is in flight per connection, and nothing is appended to a buffer that the kernel reads.
 //!
 //! Limits: per connection `CONNECTION_REQUESTS_MAX` unanswered requests and `CONNECTION_OUTPUT_BYTES_SOFT` unsent
-//! bytes: above, its socket is not read. `CONNECTION_OUTPUT_BYTES_MAX`, besides one large reply: it is closed. A read that
-//! needs more than `TURN_BUDGET` is answered in pieces, a turn each (`long_reads.rs`).
+//! bytes: above, its socket is not read. `CONNECTION_OUTPUT_BYTES_MAX`, besides one large reply: it is closed. The reads of
+//! all connections share `TURN_BUDGET` a turn; one that needs more is answered in pieces (`long_reads.rs`).
 //! Tested: shard_test.rs, tests/sim, tests/conformance.
 
 mod auth;
@@ -40,6 +40,7 @@ use crate::base::{ConnectionId, HashKey, Instant, KeyedHasher, Map, Now, Session
 use crate::messages::Notice;
 use crate::tree::Reader;
 use long_reads::LongRead;
+use watch_requests::NULL_PATH;
 use watches::{Table, Watches};
 
 #[derive(Clone, Debug)]
@@ -52,6 +53,8 @@ pub struct Settings {
     pub skip_acl: bool,
     /// `user:digest` of the super user, if there is one.
     pub super_digest: Option<Arc<str>>,
+    /// Units of divisible work in one turn: `limits::TURN_BUDGET`, or less to test what takes turns.
+    pub turn_budget: usize,
     pub hash_key: HashKey,
 }
 
@@ -103,8 +106,12 @@ struct State {
     receivers: Vec<ConnectionId>,
     event: Vec<u8>,
     long_read: Option<LongRead>,
-    /// Connections whose next read needs a turn of its own.
+    /// Connections whose next read waits for a turn that has something left.
     waiting: VecDeque<ConnectionId>,
+    /// These are served just now.
+    serves_waiting: bool,
+    /// What is left of this turn's budget, for the reads of all connections together.
+    left: usize,
     dirty: Vec<ConnectionId>,
     touched: Vec<SessionId>,
     /// When silent connections are looked for and touches are sent.
@@ -140,6 +147,8 @@ impl Shard {
             event: vec![],
             long_read: None,
             waiting: VecDeque::new(),
+            serves_waiting: false,
+            left: settings.turn_budget,
             dirty: vec![],
             touched: vec![],
             next_sweep: now.instant + settings.tick / 4,
@@ -188,7 +197,10 @@ impl Shard {
                 self.state.sweep(outputs);
             }
             Input::Deaf => self.state.was_deaf = true,
-            Input::TurnEnd => self.state.flush(outputs),
+            Input::TurnEnd => {
+                self.state.left = self.state.settings.turn_budget;
+                self.state.flush(outputs);
+            }
         }
     }
 
@@ -240,12 +252,20 @@ impl Shard {
         self.state.latency = Latency::default();
     }
 
-    /// Sessions with the paths of their data watches, in no particular order.
+    /// Sessions with the paths of their data watches, in no particular order. The null path is called so, as in Java.
     pub fn watched(&self) -> impl Iterator<Item = (SessionId, Vec<crate::base::Path>)> {
-        self.connections().filter_map(|connection| {
-            let paths: Vec<_> = self.state.watches.paths_of(Table::Data, connection.id).cloned().collect();
+        let null = crate::base::Path::new(b"null");
+        self.connections().filter_map(move |connection| {
+            let paths = self.state.watches.paths_of(Table::Data, connection.id);
+            let named = paths.map(|path| if path.bytes() == NULL_PATH { &null } else { path });
+            let paths: Vec<_> = named.cloned().collect();
             connection.session().filter(|_| !paths.is_empty()).map(|session| (session, paths))
         })
+    }
+
+    /// Hashes of all paths with data watches, each once: other shards, which have the same key, may watch the same.
+    pub fn watched_hashes(&self) -> Vec<u64> {
+        self.state.watches.hashes(Table::Data)
     }
 
     /// How long from now each connection may stay silent, at least.

@@ -29,13 +29,16 @@ pub fn answer(
     let mut used = 0;
     for op in request.iter() {
         used += cost(&op, reading, at);
-        if used > read.budget {
-            out.truncate(reply);
-            return Ok(Answered::TooLong);
+        if used > read.budget || read.must_wait(used) {
+            break;
         }
         if result(&op, read, reading, at, out, reply).is_err() {
             return Ok(Answered::TooLarge);
         }
+    }
+    if let Err(answered) = read.pay(used) {
+        out.truncate(reply);
+        return Ok(answered);
     }
     encode_end(out);
     end_reply(out, reply);
@@ -57,8 +60,10 @@ fn malformed(
     } else {
         reads_before_null(read.body).map_err(|_| ErrorCode::MarshallingError)?
     };
-    if before.iter().map(|op| cost(op, reading, at)).sum::<usize>() > read.budget {
-        return Err(ErrorCode::MarshallingError);
+    match read.pay(before.iter().map(|op| cost(op, reading, at)).sum()) {
+        Err(Answered::TooLong) => return Err(ErrorCode::MarshallingError),
+        Err(answered) => return Ok(answered),
+        Ok(()) => {}
     }
     let reply = begin_reply(out, read.xid, at, ErrorCode::MarshallingError);
     for op in &before {

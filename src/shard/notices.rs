@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{ConnectionId, SessionId, Zxid};
+use crate::base::{ConnectionId, SessionId, Zxid, limits};
 use crate::messages::{AclRef, Answer, AnswerBody, Change, ChangeKind, Client, Notice};
 use crate::tree::{Reading, acl};
 use crate::wire::acl::perms;
@@ -105,7 +105,9 @@ impl State {
                 encode_reply(out, xid, zxid, &Create2Response { path, stat: *stat });
             }
             AnswerBody::Stat(stat) => encode_reply(out, xid, zxid, &SetDataResponse { stat: *stat }),
+            AnswerBody::Raw(body) if body.len() > limits::REPLY_BYTES_MAX => return self.drop_too_large(id),
             AnswerBody::Raw(body) => {
+                connection.large = connection.large.max(body.len());
                 let reply = begin_reply(out, xid, zxid, ErrorCode::Ok);
                 out.extend_from_slice(body);
                 end_reply(out, reply);
@@ -114,6 +116,7 @@ impl State {
                 return self.begin_close(id);
             }
         }
+        connection.asks &= opcode != Opcode::GetEphemerals;
         self.count_answer(id, zxid, since);
         if opcode == Opcode::CloseSession {
             self.begin_close(id);

@@ -3,6 +3,8 @@
 //! Reads don't validate paths: an invalid one is not found. A watch is registered only where the table of the
 //! specification says so; it is armed for every change after the version read.
 
+use std::cell::Cell;
+
 use crate::base::{ConnectionId, Zxid, limits};
 use crate::messages::Identity;
 use crate::tree::{Node, Reading, acl};
@@ -10,7 +12,7 @@ use crate::wire::acl::perms;
 use crate::wire::client::header::{begin_reply, encode_bare_reply, encode_reply, end_reply};
 use crate::wire::client::{
     ClientInfo, ExistsRequest, ExistsResponse, GetAclRequest, GetAllChildrenNumberRequest,
-    GetAllChildrenNumberResponse, GetChildrenRequest, GetDataRequest, GetDataResponse,
+    GetAllChildrenNumberResponse, GetChildrenRequest, GetDataRequest, GetDataResponse, MultiReadRequest,
 };
 use crate::wire::jute::{Encode, VectorWriter, encode_bytes, encode_vector};
 use crate::wire::{Decode, ErrorCode, Opcode, OwnedAcl, Reader, Text, java_text};
@@ -27,16 +29,43 @@ pub struct Read<'a> {
     pub opcode: Opcode,
     pub body: &'a [u8],
     pub skip_acl: bool,
-    /// Children listed, paths looked at: not more at once, unless the answer can't wait.
+    /// Children listed, paths looked at: not more at once, unless the answer can't wait ([`URGENT`]).
     pub budget: usize,
+    /// What is left of the turn for all reads together.
+    pub left: &'a Cell<usize>,
     /// Of setWatches: paths already gone through.
     pub done: usize,
+}
+
+/// The budget of an answer that can't wait.
+pub const URGENT: usize = usize::MAX;
+
+/// What costs no more than this is answered even in a turn that has nothing left.
+pub const CHEAP: usize = 16;
+
+impl Read<'_> {
+    /// Takes `cost` from the turn, if it is to be done in this one.
+    pub fn pay(&self, cost: usize) -> Result<(), Answered> {
+        if self.must_wait(cost) {
+            return Err(Answered::NotNow);
+        }
+        self.left.set(self.left.get().saturating_sub(cost));
+        // What was found out so far has its cost, too.
+        if cost > self.budget { Err(Answered::TooLong) } else { Ok(()) }
+    }
+
+    /// Others had the turn, and this is no trifle.
+    pub fn must_wait(&self, cost: usize) -> bool {
+        self.budget != URGENT && cost > CHEAP && self.left.get() == 0
+    }
 }
 
 /// How far a read got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answered {
     Whole,
+    /// Nothing was done: this turn has nothing left for it.
+    NotNow,
     /// Nothing was done: it needs more than its budget, and a turn of its own ([`super::long_reads`]).
     TooLong,
     /// It went through so many paths: to be called again with `done`.
@@ -66,6 +95,25 @@ pub fn is_read(opcode: Opcode) -> bool {
     )
 }
 
+/// About what a read will cost which has to wait, if its like can cost much. Data is bounded by the room for output.
+pub fn estimate(opcode: Opcode, body: &[u8], reading: &Reading<'_>, at: Zxid) -> usize {
+    let cost = match opcode {
+        Opcode::GetChildren | Opcode::GetChildren2 => decode(body).map(|request: GetChildrenRequest<'_>| {
+            reading.node(request.path.as_bytes(), at).map_or(0, |node| node.children_count as usize)
+        }),
+        // Of a whole subtree nobody knows.
+        Opcode::GetAllChildrenNumber => Ok(usize::MAX),
+        Opcode::MultiRead => decode(body).map(|request: MultiReadRequest<'_>| {
+            request.iter().map(|op| multi_read::cost(&op, reading, at)).sum()
+        }),
+        Opcode::SetWatches | Opcode::SetWatches2 => {
+            watch_requests::decode_set_watches(opcode, body).map(|request| watch_requests::count(&request))
+        }
+        _ => Ok(0),
+    };
+    cost.unwrap_or(0)
+}
+
 /// Appends the reply to `out`.
 pub fn answer(
     read: &Read<'_>,
@@ -76,7 +124,10 @@ pub fn answer(
 ) -> Answered {
     let answered = match read.opcode {
         Opcode::Exists => exists(read, reading, at, watches, out),
-        Opcode::GetData => get_data(read, reading, at, watches, out),
+        Opcode::GetData => match get_data(read, reading, at, watches, out) {
+            Ok(answered) => return answered,
+            Err(error) => Err(error),
+        },
         Opcode::GetAcl => get_acl(read, reading, at, out),
         Opcode::GetChildren | Opcode::GetChildren2 => match get_children(read, reading, at, watches, out) {
             Ok(answered) => return answered,
@@ -145,16 +196,20 @@ fn get_data(
     at: Zxid,
     watches: &mut Watches,
     out: &mut Vec<u8>,
-) -> Result<(), ErrorCode> {
+) -> Result<Answered, ErrorCode> {
     let request: GetDataRequest = decode(read.body)?;
     let path = request.path.as_bytes();
     let node = reading.node(path, at).ok_or(ErrorCode::NoNode)?;
     check(read, node, perms::READ)?;
+    // Never too long: data fits in a frame, and so in one turn.
+    if let Err(Answered::NotNow) = read.pay(node.data_bytes() / 1024) {
+        return Ok(Answered::NotNow);
+    }
     if request.watch {
         watches.add(Table::Data, path, Some(&node.path), read.connection, Modes::STANDARD);
     }
     encode_reply(out, read.xid, at, &GetDataResponse { data: node.data(), stat: node.stat() });
-    Ok(())
+    Ok(Answered::Whole)
 }
 
 fn get_children(
@@ -168,8 +223,11 @@ fn get_children(
     let path = request.path.as_bytes();
     let node = reading.node(path, at).ok_or(ErrorCode::NoNode)?;
     check(read, node, perms::READ)?;
-    if node.children_count as usize > read.budget {
-        return Ok(Answered::TooLong);
+    let cost = node.children_count as usize;
+    // Too long a list is not looked at yet.
+    let payment = if cost > read.budget { Err(Answered::TooLong) } else { read.pay(cost) };
+    if let Err(answered) = payment {
+        return Ok(answered);
     }
     if request.watch {
         watches.add(Table::Child, path, Some(&node.path), read.connection, Modes::STANDARD);
@@ -223,12 +281,15 @@ fn get_all_children_number(
     let mut total = extra(request.path);
     while let Some(node) = todo.pop() {
         total += node.children_count as usize;
-        if total > read.budget {
-            return Ok(Answered::TooLong);
+        if total > read.budget || read.must_wait(total) {
+            break;
         }
         if node.children_count > 0 {
             todo.extend(reading.children(node, at).filter(|child| child.children_count > 0));
         }
+    }
+    if let Err(answered) = read.pay(total) {
+        return Ok(answered);
     }
     let total_number = i32::try_from(total).unwrap_or(i32::MAX);
     encode_reply(out, read.xid, at, &GetAllChildrenNumberResponse { total_number });
@@ -248,7 +309,13 @@ fn set_watches(
     out: &mut Vec<u8>,
 ) -> Result<Answered, ErrorCode> {
     let request = watch_requests::decode_set_watches(read.opcode, read.body)?;
-    let piece = (read.done, read.budget);
+    let paths = watch_requests::count(&request).saturating_sub(read.done);
+    if read.must_wait(paths) {
+        return Ok(Answered::NotNow);
+    }
+    let most = if read.budget == URGENT { URGENT } else { read.budget.min(read.left.get().max(CHEAP)) };
+    read.left.set(read.left.get().saturating_sub(paths.min(most)));
+    let piece = (read.done, most);
     let left = watch_requests::set_watches(&request, read.connection, piece, (reading, at), watches, out)?;
     if let Some(done) = left {
         return Ok(Answered::Partly(done));

@@ -5,7 +5,7 @@ use super::*;
 use crate::messages::{AnswerBody, Request};
 use crate::wire::client::{
     AddWatchMode, AddWatchRequest, AuthPacket, ExistsRequest, GetChildrenRequest, GetDataRequest,
-    RemoveWatchesRequest, SetDataRequest, SyncRequest, WatcherType,
+    GetEphemeralsRequest, RemoveWatchesRequest, SetDataRequest, SyncRequest, WatcherType,
 };
 use crate::wire::{ErrorCode, Opcode};
 
@@ -237,4 +237,46 @@ fn an_answer_to_a_connection_that_is_gone_is_dropped() {
     bench.answer(client, 3, AnswerBody::SessionMoved);
     assert_eq!(bench.shard.connections_count(), 0);
     assert_eq!(bench.shard.facts().watches, 0);
+}
+
+/// Its answers may be long: the next is asked for when the client has taken the one before, and what stands behind it waits.
+#[test]
+fn one_list_of_ephemerals_is_made_at_a_time() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    let all = GetEphemeralsRequest { prefix_path: None };
+    for xid in 1..4 {
+        bench.send(client, xid, Opcode::GetEphemerals, &all);
+    }
+    bench.send(client, 4, Opcode::SetData, &set("/"));
+    let long = bytes::Bytes::from(vec![0; limits::CONNECTION_OUTPUT_BYTES_MAX + 1]);
+    for xid in 1..4 {
+        assert_eq!(bench.requests.len(), 1, "{xid}");
+        let asked = bench.requests.pop_front();
+        assert!(matches!(asked, Some(Request::Ephemerals { xid: asked, .. }) if asked == xid), "{asked:?}");
+        bench.answer(client, xid, AnswerBody::Raw(long.clone()));
+        assert!(bench.requests.is_empty(), "the client has not taken that one");
+        assert_eq!(bench.xids(client), [xid]);
+        assert!(!bench.is_closed(client), "one large reply is no deafness");
+    }
+    assert!(matches!(bench.requests.pop_front(), Some(Request::Write { xid: 4, .. })));
+}
+
+#[test]
+fn what_waits_behind_a_list_of_ephemerals_is_bounded() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    let all = GetEphemeralsRequest { prefix_path: None };
+    let mut sent = 0;
+    while !bench.is_paused(client) {
+        sent += 1;
+        bench.send(client, sent, Opcode::GetEphemerals, &all);
+        assert!(sent < 2_000, "it is read on and on");
+    }
+    for xid in 1..=sent {
+        bench.answer(client, xid, AnswerBody::Raw(bytes::Bytes::from_static(&[0; 4])));
+    }
+    assert!(!bench.is_paused(client));
+    assert_eq!(bench.xids(client), (1..=sent).collect::<Vec<_>>());
+    assert_eq!(bench.requests.len(), sent as usize);
 }

@@ -56,6 +56,7 @@ impl Bench {
             sessionless_timeout: Duration::from_secs(10),
             skip_acl: false,
             super_digest: Some(Arc::from(super::auth::digest("super:secret"))),
+            turn_budget: limits::TURN_BUDGET,
             hash_key: KEY,
         };
         let reader = world.readers.pop().expect("one reader");

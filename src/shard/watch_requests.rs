@@ -17,7 +17,7 @@ use super::watches::{Modes, Table, Watches};
 const NO_ZXID: Zxid = Zxid(-1);
 
 /// The null path, which Java's tables hold like any other: no text that can be a path looks like this.
-const NULL_PATH: &[u8] = &[0xff; 4];
+pub const NULL_PATH: &[u8] = &[0xff; 4];
 
 /// The records of all three: a path, which may be null, and a number with a meaning.
 fn path_and<'a, T: Decode<'a>>(body: &'a [u8]) -> Result<(&'a [u8], T), ErrorCode> {
@@ -110,6 +110,11 @@ pub fn decode_set_watches<'a>(opcode: Opcode, body: &'a [u8]) -> Result<Lists<'a
         Ok(Lists { relative_zxid, lists })
     };
     decode().map_err(|_| ErrorCode::MarshallingError)
+}
+
+/// Paths in all of the lists.
+pub fn count(request: &Lists<'_>) -> usize {
+    request.lists.iter().flatten().map(Vector::len).sum()
 }
 
 /// The lists in the order in which they are gone through.

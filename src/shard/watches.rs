@@ -289,6 +289,13 @@ impl Watches {
         Counts { watches: self.counts[of], paths: self.index[of].len(), connections: self.connections[of] }
     }
 
+    /// Of the paths in a table, in no particular order.
+    pub fn hashes(&self, table: Table) -> Vec<u64> {
+        let paths =
+            self.index[table as usize].iter().filter_map(|&place| self.places[place as usize].path.as_ref());
+        paths.map(|path| self.key.hash(path.bytes())).collect()
+    }
+
     /// What a connection watches in a table, newest first.
     pub fn paths_of(&self, table: Table, connection: ConnectionId) -> impl Iterator<Item = &Path> {
         let head = self.heads.get(connection.slot as usize);

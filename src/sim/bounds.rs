@@ -32,8 +32,8 @@ impl World {
         let found: u64 = server.shards().map(|shard| shard.facts().watches).sum();
         let overlay_max = if held.proposals == 0 { 0 } else { CHANGES_MAX * held.proposals + 2 * nodes };
         let limits = [
-            ("proposals", held.proposals, limits::PROPOSALS_MAX + packet),
-            ("answers that wait", held.deferred, limits::PROPOSALS_MAX + packet),
+            ("proposals", held.proposals, self.shape.outstanding_max + packet),
+            ("answers that wait", held.deferred, self.shape.outstanding_max + packet),
             ("sealed bytes", held.sealed_bytes, limits::PROPOSED_BYTES_MAX + REQUEST_BYTES_MAX * packet),
             ("bytes of the open group", held.open_bytes, self.shape.group_bytes + REQUEST_BYTES_MAX * packet),
             ("changes in the overlay", held.overlay, overlay_max),

@@ -126,6 +126,11 @@ impl Client {
         bytes
     }
 
+    /// What it sends on this connection shows that its session lives.
+    pub fn proves_itself(&self) -> bool {
+        matches!(self.state, State::Active | State::Connecting { honest: true })
+    }
+
     /// The connection is gone. What is unanswered stays so.
     pub fn disconnected(&mut self) {
         self.state = State::Disconnected;

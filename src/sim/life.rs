@@ -112,7 +112,8 @@ impl World {
         self.awake = vec![false; threads];
         self.timers = vec![None; threads];
         self.slots = (0..self.plan.shards).map(|_| Slots::default()).collect();
-        self.space_low = false;
+        (self.space_low, self.space_told, self.spares) = (false, false, 0);
+        self.prepare_segment();
         self.trace.note("up", &[self.life, last.0 as u64]);
         self.audit("after a start")?;
         (0..threads).for_each(|thread| self.set_timer(thread));

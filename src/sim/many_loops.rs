@@ -49,7 +49,6 @@ impl Server {
         match self.stage {
             ReplicaStage::Asleep => {
                 self.retry = None;
-                self.more = false;
                 while let Some(input) = self.inputs.pop_front() {
                     self.work += 1;
                     self.ask_replica(now, input);
@@ -67,7 +66,6 @@ impl Server {
                     self.stage = ReplicaStage::Applying { left: left - 1 };
                     return;
                 }
-                self.more = left == 0;
                 self.retry = (!room).then_some(now.instant + ROOM_RETRY);
                 self.publish(effects);
                 self.stage = ReplicaStage::Taking { left: 1 + self.prng.below(16) as usize };
@@ -138,7 +136,7 @@ impl Server {
     }
 
     fn next_request(&mut self) -> Option<replica::Input> {
-        if self.replica.is_full() {
+        if !self.replica.takes_requests() {
             return None;
         }
         let waiting: Vec<usize> =

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::{HashKey, Instant, Now, Prng, SessionId, WallMillis, Zxid};
+use crate::base::{HashKey, Instant, Now, Prng, SessionId, WallMillis, Zxid, limits};
 use crate::log::Command;
 use crate::replica::{self, SnapshotSettings};
 use crate::shard;
@@ -31,6 +31,9 @@ fn server() -> Server {
         rules: crate::tree::Rules { extended_types: true, ..crate::tree::Rules::default() },
         containers: Default::default(),
         snapshots: SnapshotSettings { count: 1000, log_bytes: 0, bytes_per_second: 0, retain: None, seed: 1 },
+        outstanding_max: limits::PROPOSALS_MAX,
+        throttle: None,
+        turn_budget: limits::TURN_BUDGET,
         hash_key,
     };
     let shard_settings = shard::Settings {
@@ -39,6 +42,7 @@ fn server() -> Server {
         frame_bytes_max: 1 << 20,
         sessionless_timeout: Duration::from_secs(10),
         skip_acl: false,
+        turn_budget: limits::TURN_BUDGET,
         hash_key,
     };
     let shape = Shape { ring: 1, request_ring: 64, group_bytes: 1 << 20, ..Shape::draw(0) };

@@ -50,7 +50,7 @@ impl Server {
         // As many as have reached the loop by now.
         let count = self.prng.below(self.lanes[0].arrivals.len() as u64 + 1).max(1);
         for _ in 0..count {
-            if self.replica.is_full() {
+            if !self.replica.takes_requests() {
                 return;
             }
             let Some(arrival) = self.lanes[0].arrivals.pop_front() else { return };

@@ -262,6 +262,10 @@ pub struct Shape {
     pub reap_per_minute: u32,
     /// When containers go that never had a child.
     pub never_used: Option<Duration>,
+    /// Requests that the operator allows to be under way.
+    pub outstanding_max: usize,
+    /// Units of divisible work in one turn of a loop.
+    pub turn_budget: usize,
 }
 
 impl Shape {
@@ -292,6 +296,8 @@ impl Shape {
             reap_interval: tick * pick(&[1, 2, 20]) as u32,
             reap_per_minute: pick(&[600, 10_000, 100_000]) as u32,
             never_used: [None, None, Some(tick * 3)][pick(&[0, 1, 2]) as usize],
+            turn_budget: pick(&[40, 100, 2048, 2048]) as usize,
+            outstanding_max: pick(&[10, 65_536, 65_536]) as usize,
         }
     }
 }

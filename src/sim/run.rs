@@ -188,7 +188,18 @@ impl World {
         self.now_ns() < self.stalled_until
             || self.sockets.values().any(|socket| socket.up_last_ns > soon)
             || self.actors.iter().any(|actor| actor.unproven)
+            || self.old_connection_is_heard()
             || ended.into_iter().any(|session| !self.history.model.is_alive(session))
+    }
+
+    /// A connection that its client has given up still asks for the session, or has just got it: that ends the newer one.
+    fn old_connection_is_heard(&self) -> bool {
+        let Process::Up(server) = &self.process else { return true };
+        let is_old = |socket: &u64| !self.actors.iter().any(|actor| actor.socket == Some(*socket));
+        let mut connections = self.connections.iter();
+        connections.any(|(&(shard, id), socket)| is_old(socket) && server.is_undecided(shard, id))
+            || server.tells_something()
+            || self.sockets.values().any(|socket| socket.client_open && !socket.server_open)
     }
 
     fn is_at_rest(&mut self) -> bool {

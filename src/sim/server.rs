@@ -91,8 +91,6 @@ pub struct Server {
     pub(super) stage: ReplicaStage,
     /// When the replica looks again whether the shards' rings have room.
     pub(super) retry: Option<Instant>,
-    /// A turn ended with transactions left to apply.
-    pub(super) more: bool,
     pub(super) prng: Prng,
     pub(super) ring: usize,
     pub(super) request_ring: usize,
@@ -134,7 +132,6 @@ impl Server {
             unpublished: None,
             stage: ReplicaStage::Asleep,
             retry: None,
-            more: false,
             prng,
             ring: shape.ring,
             request_ring: shape.request_ring,
@@ -179,7 +176,8 @@ impl Server {
     pub fn is_busy(&self, thread: usize) -> bool {
         if self.is_one_loop() {
             return !self.inputs.is_empty()
-                || (!self.lanes[0].arrivals.is_empty() && !self.replica.is_full());
+                || self.replica.has_work()
+                || (!self.lanes[0].arrivals.is_empty() && self.replica.takes_requests());
         }
         match thread.checked_sub(1).map(|index| &self.lanes[index]) {
             None => self.stage != ReplicaStage::Asleep || self.has_replica_work(),
@@ -190,8 +188,8 @@ impl Server {
     fn has_replica_work(&self) -> bool {
         !self.outputs.is_empty()
             || !self.inputs.is_empty()
-            || self.more
-            || (!self.replica.is_full() && self.lanes.iter().any(|lane| !lane.requests.is_empty()))
+            || (self.retry.is_none() && self.replica.has_work())
+            || (self.replica.takes_requests() && self.lanes.iter().any(|lane| !lane.requests.is_empty()))
     }
 
     /// What each thread still has to do, for a message.
@@ -210,6 +208,27 @@ impl Server {
         });
         let lanes = lanes.collect::<Vec<_>>().join("; ");
         format!("{:?}, {} outputs, {} inputs; {lanes}", self.stage, self.outputs.len(), self.inputs.len())
+    }
+
+    /// What this connection asked for first isn't answered yet.
+    pub fn is_undecided(&self, shard: usize, connection: ConnectionId) -> bool {
+        let lane = &self.lanes[shard];
+        let of_it = |arrival: &Arrival| matches!(arrival, Arrival::Received { connection: of, .. } if *of == connection);
+        let asks = |found: &crate::shard::Connection| {
+            found.id == connection
+                && matches!(found.phase, shard::Phase::Greeting | shard::Phase::Connecting { .. })
+        };
+        lane.arrivals.iter().any(of_it) || lane.shard.connections().any(asks)
+    }
+
+    /// A shard is about to hear of something, or of what it asked.
+    pub fn tells_something(&self) -> bool {
+        !self.outputs.is_empty()
+            || self.unpublished.is_some()
+            || self
+                .lanes
+                .iter()
+                .any(|lane| !lane.notices.is_empty() || lane.shard.published() > lane.shard.version())
     }
 
     /// Nothing is on its way between the threads.
@@ -328,7 +347,9 @@ impl Server {
     }
 
     pub(super) fn swap_if_canary(&mut self, outputs: &mut [replica::Output]) {
-        if self.canary == Some(Canary::NoticeAfterPublish) && outputs.len() >= 2 {
+        if self.canary == Some(Canary::NoticeAfterPublish)
+            && let [_, replica::Output::Publish { .. }, ..] = outputs
+        {
             outputs.swap(0, 1);
         }
     }

@@ -3,7 +3,7 @@
 use crate::log::Command;
 use crate::replica::Input;
 
-use super::history::Checked;
+use super::history::{Checked, violation};
 use super::plan::Canary;
 use super::world::{Event, Phase, Process, World};
 
@@ -14,6 +14,9 @@ impl World {
                 self.trace.note("create", &[segment.0, *bytes]);
                 self.trace.bytes(header);
                 self.claims.on_segment(*segment, header);
+                if matches!(self.process, Process::Up(_)) && *bytes == self.shape.segment_bytes {
+                    self.take_spare()?;
+                }
             }
             Command::Append { segment, offset, bytes } => {
                 self.trace.note("append", &[segment.0, *offset]);
@@ -115,9 +118,51 @@ impl World {
         self.trace.note("space", &[low.into()]);
         self.space_low = low;
         self.space_low_ns = self.now_ns();
+        // Noticed now, or when the next segment can't be made.
+        if !low || self.storage.chance(1, 2) {
+            self.tell_space(low);
+        }
+    }
+
+    fn tell_space(&mut self, low: bool) {
+        if std::mem::replace(&mut self.space_told, low) != low {
+            self.tell_replica(if low { Input::SpaceLow } else { Input::SpaceBack });
+        }
+    }
+
+    fn tell_replica(&mut self, input: Input) {
         if let Some(server) = self.server() {
-            server.inputs.push_back(if low { Input::SpaceLow } else { Input::SpaceBack });
+            server.inputs.push_back(input);
         }
         self.wake(0);
+    }
+
+    /// What the thread that makes segments does, all the time.
+    pub(super) fn prepare_segment(&mut self) {
+        let rough = self.plan.faults.slow && self.phase == Phase::Faults;
+        let delay = Self::jitter(&mut self.storage, self.shape.sync * 4, rough);
+        self.after(delay, Event::Prepared { life: self.life });
+    }
+
+    pub(super) fn on_prepared(&mut self) {
+        self.trace.note("prepared", &[self.space_low.into()]);
+        if self.space_low {
+            self.tell_space(true);
+            return self.prepare_segment();
+        }
+        self.spares += 1;
+        self.tell_replica(Input::SegmentReady);
+        self.tell_space(false);
+    }
+
+    /// The log goes on in a segment that is there, or what was accepted waits for the disk.
+    fn take_spare(&mut self) -> Checked {
+        if self.spares == 0 {
+            let detail = format!("no segment is prepared at {}", self.history.last());
+            return violation("what is accepted has its room", detail);
+        }
+        self.spares -= 1;
+        self.prepare_segment();
+        Ok(())
     }
 }

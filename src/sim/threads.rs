@@ -112,8 +112,12 @@ impl World {
             Effect::Close { shard, connection, at_once } => self.on_close(shard, connection, at_once),
             Effect::Heard { shard, connection } => {
                 let socket = self.connections.get(&(shard, connection));
-                let client = socket.and_then(|socket| self.sockets.get(socket)).map(|socket| socket.client);
-                if let Some(known) = client.and_then(|client| self.actors[client].client.session.clone()) {
+                // A request to resume a session with a wrong password says nothing of its owner.
+                let actor =
+                    self.actors.iter().find(|actor| actor.socket.as_ref() == socket && socket.is_some());
+                if let Some(client) = actor.map(|actor| &actor.client).filter(|client| client.proves_itself())
+                    && let Some(known) = &client.session
+                {
                     self.history.on_heard(known.id, self.now.instant.0, known.timeout_ms);
                 }
             }

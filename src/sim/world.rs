@@ -68,6 +68,10 @@ pub(super) enum Event {
     SpaceBack {
         life: u64,
     },
+    /// The next segment is prepared, or the disk has no room for it.
+    Prepared {
+        life: u64,
+    },
 }
 
 /// The server process.
@@ -143,7 +147,12 @@ pub struct World {
     pub(super) salts: Prng,
     pub(super) settings: replica::Settings,
     pub(super) shard_settings: shard::Settings,
+    /// The disk has no room for new files.
     pub(super) space_low: bool,
+    /// The replica has been told so.
+    pub(super) space_told: bool,
+    /// Segments that are prepared.
+    pub(super) spares: u64,
     pub(super) space_low_ns: u64,
     /// Wall clock at the last group, for the check of the transactions' times.
     pub(super) wall_span: (WallMillis, WallMillis),
@@ -217,6 +226,9 @@ impl World {
                 retain: shape.retain,
                 seed: keys.next(),
             },
+            outstanding_max: shape.outstanding_max,
+            throttle: None,
+            turn_budget: shape.turn_budget,
             hash_key,
         };
         let shard_settings = shard::Settings {
@@ -225,6 +237,7 @@ impl World {
             frame_bytes_max: 1 << 20,
             sessionless_timeout: Duration::from_secs(10),
             skip_acl: false,
+            turn_budget: shape.turn_budget,
             hash_key,
         };
         let actors = (0..shape.clients).map(|index| Actor {
@@ -276,6 +289,8 @@ impl World {
             settings,
             shard_settings,
             space_low: false,
+            space_told: false,
+            spares: 0,
             space_low_ns: 0,
             wall_span: (start.wall, start.wall),
             wall_offset_ms,
@@ -356,10 +371,12 @@ impl World {
             Event::Synced { life, fails } if life == self.life => self.on_synced(fails)?,
             Event::SnapshotStep { life } if life == self.life => self.on_snapshot_step(),
             Event::SpaceBack { life } if life == self.life => self.set_space(false),
+            Event::Prepared { life } if life == self.life => self.on_prepared(),
             Event::Turn { .. }
             | Event::Synced { .. }
             | Event::SnapshotStep { .. }
-            | Event::SpaceBack { .. } => {}
+            | Event::SpaceBack { .. }
+            | Event::Prepared { .. } => {}
             Event::Start => self.start()?,
             Event::Accept { socket } => self.on_accept(socket),
             Event::Up { socket } => self.on_up(socket),

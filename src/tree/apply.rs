@@ -2,13 +2,19 @@
 //!
 //! A transaction decided by prep can't fail here. One read from a log may already be contained in the state it is
 //! applied to (Apache's snapshots are fuzzy); file-formats.md §8.2 says what each type then does, and that is what is
-//! done: a missing node, an existing node or a missing parent is passed over, never fatal. Tested: apply_test.rs,
-//! tests/model.rs.
+//! done: a missing node, an existing node or a missing parent is passed over, never fatal.
+//!
+//! A multi or a closeSession may be long, and is then applied in pieces ([`Store::apply_some`]). Readers choose by version,
+//! so none of it is seen before it is published; prep looks at the overlay first, which knows how it will end.
+//! Tested: apply_test.rs, replica_test.rs, tests/sim (with budgets of a few operations).
 
-use crate::base::{Path, SessionId, WallMillis, Zxid, parent as parent_of};
+use std::collections::BTreeMap;
+
+use crate::base::{Path, SessionId, WallMillis, Zxid, limits, parent as parent_of};
 use crate::messages::{AclRef, Change, ChangeKind, Changes};
 use crate::wire::Text;
 use crate::wire::txn::{MultiTxn, Txn, TxnHeader};
+use crate::wire::vector::{Done, Vector};
 use crate::wire::{AclList, ErrorCode, OwnedAcl, Stat, acl::perms};
 
 use super::node::{Birth, CONTAINER_OWNER, Node, acl_ref, data_of, ttl_owner};
@@ -41,14 +47,62 @@ pub enum Outcome {
     Nothing,
 }
 
+/// A transaction of which a part is applied.
+#[derive(Debug, Default)]
+pub struct Underway {
+    is_begun: bool,
+    /// Of a multi's operations, or of the paths that a closeSession lists.
+    done: Done,
+    changes: Vec<Change>,
+    outcomes: Vec<Outcome>,
+    /// What else the session owned, lowest slot last; then what was in no list.
+    owned: Vec<u32>,
+    /// Slots of nodes that have lost children and not been told yet, with how many. A node with much to copy and a hundred
+    /// thousand children is changed once.
+    bereaved: BTreeMap<u32, u32>,
+}
+
+impl Underway {
+    pub fn is_begun(&self) -> bool {
+        self.is_begun
+    }
+}
+
 impl Store {
     pub fn apply(&mut self, header: &TxnHeader, txn: &Txn<'_>) -> Applied {
-        let applied = self.apply_body(header, txn);
+        let mut underway = Underway::default();
+        loop {
+            if let Some(applied) = self.apply_some(header, txn, &mut underway, usize::MAX) {
+                return applied;
+            }
+        }
+    }
+
+    /// Goes on with a transaction for about `budget` units of work ([`Store::take_work`]); `None` if it isn't done. Until
+    /// it is, nobody may read at its zxid, no other transaction is applied and no snapshot begins: then it is as if it had
+    /// been applied at once.
+    pub fn apply_some(
+        &mut self,
+        header: &TxnHeader,
+        txn: &Txn<'_>,
+        underway: &mut Underway,
+        budget: usize,
+    ) -> Option<Applied> {
+        let end = self.work.saturating_add(budget);
+        let applied = match txn {
+            Txn::CloseSession(paths) => self.close_some(header, *paths, underway, end)?,
+            Txn::Multi(ops) => self.apply_multi(header, ops, underway, end)?,
+            _ => self.apply_body(header, txn),
+        };
+        if underway.is_begun {
+            *underway = Underway::default();
+        }
         self.set_newest(header.zxid);
-        applied
+        Some(applied)
     }
 
     fn apply_body(&mut self, header: &TxnHeader, txn: &Txn<'_>) -> Applied {
+        self.work += limits::APPLY_UNITS;
         match txn {
             Txn::Create(create) | Txn::Create2(create) => {
                 let owner = if create.ephemeral { header.client_id.0 } else { 0 };
@@ -111,11 +165,9 @@ impl Store {
                 outcome: Outcome::SessionCreated { timeout_ms: create.timeout_ms },
                 changes: Changes::None,
             },
-            Txn::CloseSession(paths) => self
-                .apply_close_session(header, paths.iter().flat_map(|paths| paths.iter()).map(Text::as_bytes)),
             Txn::Error(error) => Applied { outcome: Outcome::Error(error.code()), changes: Changes::None },
-            Txn::Multi(ops) => self.apply_multi(header, ops),
-            Txn::Check(_) => nothing(),
+            // Neither a closeSession nor a multi is an operation of a multi.
+            Txn::Check(_) | Txn::CloseSession(_) | Txn::Multi(_) => nothing(),
         }
     }
 
@@ -155,13 +207,12 @@ impl Store {
             raise_parent(node, cversion, zxid);
             node.children_count += 1;
         });
-        self.quota_created(zxid, path, data.map_or(0, <[u8]>::len));
+        // A statistic is told of as it was asked for, before it is counted.
         let node = self.node(slot);
         let change = Change { kind: ChangeKind::Created, path: node.path.clone(), acl, parent_acl };
-        Applied {
-            outcome: Outcome::Created { path: node.path.clone(), stat: node.stat() },
-            changes: Changes::One(change),
-        }
+        let outcome = Outcome::Created { path: node.path.clone(), stat: node.stat() };
+        self.quota_created(zxid, path, data.map_or(0, <[u8]>::len));
+        Applied { outcome, changes: Changes::One(change) }
     }
 
     /// The change, if there was something to delete. A missing node still raises the parent's pzxid (§8.2).
@@ -188,40 +239,37 @@ impl Store {
         change.map(|change| Change { parent_acl, ..change })
     }
 
-    /// As `apply_delete`, of one of many: the parent learns of it only when the next path has another one. A parent with much
-    /// data and a hundred thousand children would else be copied, and its digest computed, as many times.
-    fn delete_sibling<'a>(
-        &mut self,
-        zxid: Zxid,
-        path: &'a [u8],
-        parent: &mut Bereaved<'a>,
-        changes: &mut Vec<Change>,
-    ) {
-        let Some(parent_path) = parent_of(path) else { return };
-        if parent.path != parent_path {
-            self.settle_parent(zxid, parent);
-            let Some((slot, node)) = self.find(parent_path) else { return };
-            *parent = Bereaved { path: parent_path, slot, acl: node.acl(), gone: 0 };
+    /// As `apply_delete`, of one of many: the parent learns of it when all are gone.
+    fn delete_sibling(&mut self, zxid: Zxid, path: &[u8], underway: &mut Underway) {
+        self.work += limits::APPLY_UNITS;
+        let Underway { bereaved, changes, .. } = underway;
+        let Some((parent, _)) = parent_of(path).and_then(|parent| self.find(parent)) else { return };
+        bereaved.entry(parent).or_insert(0);
+        let Some((slot, _)) = self.find(path) else { return };
+        if let Some(gone) = bereaved.remove(&slot) {
+            self.settle_parent(zxid, slot, gone);
         }
-        let Some((slot, node)) = self.find(path) else { return };
+        let node = self.node(slot);
         let (path, acl, bytes) = (node.path.clone(), node.acl(), node.data_bytes());
         if node.children_count > 0 {
+            while let Some((slot, gone)) = bereaved.pop_first() {
+                self.settle_parent(zxid, slot, gone);
+            }
             self.delete_children(zxid, slot);
         }
         self.delete(zxid, slot);
         self.quota_deleted(zxid, path.bytes(), bytes);
-        parent.gone += 1;
-        changes.push(Change { kind: ChangeKind::Deleted, path, acl, parent_acl: parent.acl.clone() });
+        *bereaved.entry(parent).or_insert(0) += 1;
+        let parent_acl = self.node(parent).acl();
+        changes.push(Change { kind: ChangeKind::Deleted, path, acl, parent_acl });
     }
 
-    fn settle_parent(&mut self, zxid: Zxid, parent: &mut Bereaved<'_>) {
-        let Bereaved { path, slot, gone, .. } = std::mem::take(parent);
-        if !path.is_empty() {
-            self.update(zxid, slot, |node| {
-                node.pzxid = node.pzxid.max(zxid.0);
-                node.children_count -= gone;
-            });
-        }
+    fn settle_parent(&mut self, zxid: Zxid, slot: u32, gone: u32) {
+        self.work += 1;
+        self.update(zxid, slot, |node| {
+            node.pzxid = node.pzxid.max(zxid.0);
+            node.children_count -= gone;
+        });
     }
 
     /// Prep refuses to delete a node that has children, so they are of a later life of the node, seen by a fuzzy
@@ -244,48 +292,91 @@ impl Store {
         }
     }
 
-    fn apply_close_session<'a>(
+    fn close_some(
         &mut self,
         header: &TxnHeader,
-        listed: impl Iterator<Item = &'a [u8]>,
-    ) -> Applied {
+        listed: Option<Vector<'_, Text<'_>>>,
+        underway: &mut Underway,
+        end: usize,
+    ) -> Option<Applied> {
+        let zxid = header.zxid;
+        if !std::mem::replace(&mut underway.is_begun, true) {
+            self.work += limits::APPLY_UNITS;
+            underway.owned = self.take_ephemerals(header.client_id).into_iter().rev().collect();
+            underway.changes.reserve(underway.owned.len());
+        }
         // The list is taken at its word: also for a path that is gone already (its parent's pzxid rises), and for one
         // that a fuzzy snapshot shows in its next life.
-        let owned = self.take_ephemerals(header.client_id);
-        let mut changes = Vec::with_capacity(owned.len());
-        let mut parent = Bereaved::default();
-        for path in listed {
-            self.delete_sibling(header.zxid, path, &mut parent, &mut changes);
+        if let Some(listed) = listed {
+            let mut paths = listed.iter_behind(underway.done);
+            while self.work < end
+                && let Some(path) = paths.next()
+            {
+                self.delete_sibling(zxid, path.as_bytes(), underway);
+            }
+            underway.done = paths.done();
         }
-        self.settle_parent(header.zxid, &mut parent);
-        let left = self.paths_of(owned.iter().copied().filter(|&slot| self.node(slot).is_alive()));
-        let mut parent = Bereaved::default();
-        for path in &left {
-            self.delete_sibling(header.zxid, path.bytes(), &mut parent, &mut changes);
+        while self.work < end
+            && let Some(slot) = underway.owned.pop()
+        {
+            self.work += 1;
+            if let Some(path) = self.living_path(slot) {
+                self.delete_sibling(zxid, path.bytes(), underway);
+            }
         }
-        self.settle_parent(header.zxid, &mut parent);
+        while self.work < end
+            && let Some((slot, gone)) = underway.bereaved.pop_first()
+        {
+            self.settle_parent(zxid, slot, gone);
+        }
+        if self.work >= end {
+            return None;
+        }
+        let changes = std::mem::take(&mut underway.changes);
         let changes = if changes.is_empty() { Changes::None } else { Changes::Many(changes) };
-        Applied { outcome: Outcome::SessionClosed, changes }
+        Some(Applied { outcome: Outcome::SessionClosed, changes })
+    }
+
+    fn living_path(&self, slot: u32) -> Option<Path> {
+        Some(self.node(slot)).filter(|node| node.is_alive()).map(|node| node.path.clone())
     }
 
     /// All operations or, if one of them failed, none.
-    fn apply_multi(&mut self, header: &TxnHeader, ops: &MultiTxn<'_>) -> Applied {
-        if ops.iter().any(|op| matches!(op.0, Txn::Error(_))) {
-            return Applied { outcome: Outcome::Multi(refusals(ops)), changes: Changes::None };
+    fn apply_multi(
+        &mut self,
+        header: &TxnHeader,
+        ops: &MultiTxn<'_>,
+        underway: &mut Underway,
+        end: usize,
+    ) -> Option<Applied> {
+        if !std::mem::replace(&mut underway.is_begun, true) {
+            self.work += limits::APPLY_UNITS;
+            if ops.iter().any(|op| matches!(op.0, Txn::Error(_))) {
+                return Some(Applied { outcome: Outcome::Multi(refusals(ops)), changes: Changes::None });
+            }
+            underway.outcomes.reserve(ops.len());
+            self.quotas_gather();
         }
-        let mut changes = vec![];
-        let mut outcomes = Vec::with_capacity(ops.len());
-        for op in ops.iter() {
+        let mut left = ops.iter_behind(underway.done);
+        while self.work < end
+            && let Some(op) = left.next()
+        {
             let applied = self.apply_body(header, &op.0);
-            outcomes.push(applied.outcome);
+            underway.outcomes.push(applied.outcome);
             match applied.changes {
                 Changes::None => {}
-                Changes::One(change) => changes.push(change),
-                Changes::Many(more) => changes.extend(more),
+                Changes::One(change) => underway.changes.push(change),
+                Changes::Many(more) => underway.changes.extend(more),
             }
         }
+        underway.done = left.done();
+        if left.next().is_some() {
+            return None;
+        }
+        self.quotas_count(header.zxid);
+        let Underway { changes, outcomes, .. } = std::mem::take(underway);
         let changes = if changes.is_empty() { Changes::None } else { Changes::Many(changes) };
-        Applied { outcome: Outcome::Multi(outcomes), changes }
+        Some(Applied { outcome: Outcome::Multi(outcomes), changes })
     }
 
     /// The nodes every tree begins with (client-protocol.md §13.3). Not a transaction: zxid and times are zero.
@@ -311,15 +402,6 @@ impl Store {
     pub fn orphans(&self, exists: impl Fn(SessionId) -> bool) -> Vec<SessionId> {
         self.ephemeral_owners().into_iter().filter(|&owner| !exists(owner)).collect()
     }
-}
-
-/// A node that has lost children in a transaction and not been told yet. No path: there is none.
-#[derive(Default)]
-struct Bereaved<'a> {
-    path: &'a [u8],
-    slot: u32,
-    acl: AclRef,
-    gone: u32,
 }
 
 /// Of a multi that failed: what its record says, and where a Java leader logged an operation as it was asked for, Ok before

@@ -320,6 +320,28 @@ fn a_multi_is_all_or_nothing() {
 }
 
 /// Apache's snapshots are fuzzy: the log behind one is replayed over a state that contains any of its effects already.
+/// Regression: the parent's data was looked at for its digest with each child.
+#[test]
+fn a_parents_data_costs_its_children_nothing() {
+    let mut world = World::new(0);
+    world.create("/large", &[7; 1 << 20]);
+    assert!(world.store.take_work() >= 1024, "a new megabyte is looked at");
+    for child in 0..20 {
+        world.create(&format!("/large/{child}"), b"");
+    }
+    for child in 0..20 {
+        world.delete(&format!("/large/{child}"));
+    }
+    world.set_acl("/large", &[OwnedAcl::new(31, "world", "anyone")]);
+    let work = world.store.take_work();
+    assert_eq!(work, 41 * crate::base::limits::APPLY_UNITS);
+    image_of(&world.store);
+    // Equal data is not the same data.
+    world.set_data("/large", &[7; 1 << 20]);
+    assert!(world.store.take_work() >= 1024);
+    image_of(&world.store);
+}
+
 /// Here all of them.
 #[test]
 fn replay_over_the_finished_state_ends_in_that_state() {

@@ -5,6 +5,7 @@
 pub mod acl;
 mod apply;
 mod containers;
+mod java_snapshot;
 mod multi;
 mod node;
 mod overlay;
@@ -19,9 +20,10 @@ mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use apply::{Applied, Outcome};
+pub use apply::{Applied, Outcome, Underway};
 pub use containers::Lifetimes;
-pub use node::Node;
+pub use java_snapshot::{JavaLoad, JavaSnapshot, JavaSnapshotError, JavaStreamId};
+pub use node::{Node, SERVER_ID_MAX_WITH_TTL};
 pub use overlay::Overlay;
 pub use prep::{Rules, Scratch, View, Write};
 pub use quotas::Excess;

@@ -45,6 +45,9 @@ impl Kind {
     }
 }
 
+/// Where there are TTL nodes no server has a greater id: their owner's first byte is 255.
+pub const SERVER_ID_MAX_WITH_TTL: i64 = 254;
+
 /// A time to live is below this many milliseconds, and above 0.
 const TTL_END: i64 = 1 << 40;
 
@@ -164,6 +167,34 @@ impl Node {
         if path.starts_with(b"/zookeeper/") {
             return 0;
         }
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(if path == b"/" { b"" } else { path });
+        crc.update(self.data().unwrap_or_default());
+        crc.update(&self.digest_tail());
+        crc.finalize()
+    }
+
+    /// The same for a node that was `old` before a change, with its digest. Without a new look at data that is still the
+    /// same: a CRC is linear, so those of two messages that begin alike and are of one length differ by what the CRCs of
+    /// their tails differ by.
+    pub fn digest_after(&self, old: &Node) -> u32 {
+        if !self.shares_data(old) {
+            return self.compute_digest();
+        }
+        if self.path.bytes().starts_with(b"/zookeeper/") {
+            return 0;
+        }
+        old.digest ^ crc32fast::hash(&old.digest_tail()) ^ crc32fast::hash(&self.digest_tail())
+    }
+
+    /// Is it the very same data, not only equal?
+    pub fn shares_data(&self, other: &Node) -> bool {
+        let place = |node: &Node| node.data().map(<[u8]>::as_ptr_range);
+        place(self) == place(other)
+    }
+
+    /// What a digest ends with.
+    fn digest_tail(&self) -> [u8; 60] {
         let mut tail = [0u8; 60];
         for (at, value) in [self.czxid, self.mzxid, self.pzxid, self.ctime, self.mtime].iter().enumerate() {
             tail[at * 8..at * 8 + 8].copy_from_slice(&value.to_be_bytes());
@@ -172,11 +203,7 @@ impl Node {
             tail[40 + at * 4..44 + at * 4].copy_from_slice(&value.to_be_bytes());
         }
         tail[52..60].copy_from_slice(&self.owner.to_be_bytes());
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(if path == b"/" { b"" } else { path });
-        crc.update(self.data().unwrap_or_default());
-        crc.update(&tail);
-        crc.finalize()
+        tail
     }
 
     pub fn set_acl(&mut self, acl: AclRef) {

@@ -1,8 +1,9 @@
 //! Statistics as ZooKeeper keeps them, and what limits say of a write.
 
 use super::*;
+use crate::base::limits;
 use crate::messages::Changes;
-use crate::tree::testing::{KEY, Pipeline, World, encoded, image_of, load_nodes, snapshot_of};
+use crate::tree::testing::{KEY, Op, Pipeline, World, encoded, image_of, load_nodes, snapshot_of};
 use crate::tree::{Applied, Outcome};
 use crate::wire::client::SetDataRequest;
 use crate::wire::{ErrorCode, Opcode};
@@ -220,4 +221,109 @@ fn hard_limits_refuse_and_soft_ones_warn() {
     assert_eq!(p.create(1, "/a", 0), Err(ErrorCode::NodeExists));
     assert_eq!(p.set_data(1, "/a", 77), Err(QuotaExceeded), "before the version");
     assert_eq!(p.set_data(1, "/a/missing", 77), Err(ErrorCode::NoNode));
+}
+
+/// Statistics of these subtrees, made and unmade within one multi as often as given.
+fn recounting(roots: &[&str], times: usize) -> Vec<Op> {
+    let stats = |root: &str| format!("/zookeeper/quota{root}/zookeeper_stats");
+    let once = || {
+        let creates = roots.iter().map(|root| Op::Create(stats(root), b"".to_vec()));
+        let deletes = roots.iter().map(|root| Op::Delete(stats(root)));
+        creates.chain(deletes)
+    };
+    let mut ops: Vec<Op> = (0..times).flat_map(|_| once()).collect();
+    ops.extend(roots.iter().map(|root| Op::Create(stats(root), b"".to_vec())));
+    ops
+}
+
+/// A short request must not have a large subtree walked a thousand times.
+#[test]
+fn a_multi_counts_each_node_once() {
+    let mut world = World::new(0);
+    let roots = ["/a", "/a/b", "/a/b/c"];
+    for root in roots {
+        world.create(root, b"1");
+        world.create(&format!("/zookeeper/quota{root}"), b"");
+    }
+    for child in 0..1000 {
+        world.create(&format!("/a/b/c/{child}"), b"23");
+    }
+    world.store.take_work();
+    let ops = recounting(&roots, 50);
+    let most = limits::APPLY_UNITS * (ops.len() + 1) + 1000 + 2 * roots.len();
+    world.multi(&ops);
+    let work = world.store.take_work();
+    assert!(work <= most, "{work} units for {} operations", ops.len());
+    assert_eq!(stats(&world, "/a"), "count=1003,bytes=2003");
+    assert_eq!(stats(&world, "/a/b"), "count=1002,bytes=2002");
+    assert_eq!(stats(&world, "/a/b/c"), "count=1001,bytes=2001");
+}
+
+/// Counted at its end, and yet as if each operation had been a transaction.
+#[test]
+fn a_multi_counts_as_its_operations_would_one_by_one() {
+    let quota = |root: &str, leaf: &str| format!("/zookeeper/quota{root}{leaf}");
+    let create = |path: &str, data: &[u8]| Op::Create(path.to_owned(), data.to_vec());
+    let ops = [
+        create(&quota("/a", STATS), b""),
+        create("/a/x", b"12345"),
+        Op::Set("/a/b".to_owned(), b"1234567".to_vec()),
+        create(&quota("/a/b", LIMITS), b"count=1"),
+        create("/a/b/y", b"12"),
+        create(&quota("/a/b", STATS), b"count=7,bytes=7"),
+        create("/a/b/z", b"1"),
+        Op::Delete("/a/b/y".to_owned()),
+        create("/zookeeper/quota/zookeeper", b""),
+        create(&quota("/zookeeper", LIMITS), b"count=1"),
+        create("/c", b"123"),
+        create(&quota("/c", STATS), b""),
+        create("/c/d", b"123"),
+        Op::Set(quota("/c", STATS), b"count=40,bytes=50".to_vec()),
+        create("/c/e", b"1"),
+        create(&quota("/d", STATS), b""),
+        Op::Delete(quota("/d", STATS)),
+    ];
+    let made = || {
+        let mut world = World::new(0);
+        for path in ["/a", "/a/b", "/d"] {
+            world.create(path, b"123");
+        }
+        for root in ["/a", "/a/b", "/c", "/d"] {
+            world.create(&quota(root, ""), b"");
+        }
+        for root in ["/a", "/c", "/d"] {
+            world.create(&quota(root, LIMITS), b"count=1");
+        }
+        world
+    };
+    let (mut together, mut one_by_one) = (made(), made());
+    together.multi(&ops);
+    for op in ops {
+        one_by_one.multi(&[op]);
+    }
+    for root in ["/a", "/a/b", "/c"] {
+        assert_eq!(stats(&together, root), stats(&one_by_one, root), "{root}");
+    }
+    assert_eq!(stats(&together, "/a"), "count=3,bytes=15");
+    assert_eq!(stats(&together, "/a/b"), "count=2,bytes=8");
+    assert_eq!(stats(&together, "/c"), "count=41,bytes=51");
+}
+
+/// Read when they are written, not at each write below them; and what nobody knows is not carried along without end.
+#[test]
+fn long_texts_cost_nothing_later() {
+    let noise: String = (0..50_000).map(|number| format!("noise{number}=1,")).collect();
+    let mut world = limited();
+    world.set_data("/zookeeper/quota/a/zookeeper_limits", format!("{noise}count=3").as_bytes());
+    world.set_data("/zookeeper/quota/a/zookeeper_stats", format!("count=2,bytes=5,{noise}").as_bytes());
+    world.store.take_work();
+    for child in 0..10 {
+        world.create(&format!("/a/{child}"), b"1");
+        assert!(world.store.quota_excess(b"/a/x", 1, 1).is_some_and(|excess| excess.limit == 3));
+    }
+    let work = world.store.take_work();
+    assert!(work <= 10 * (limits::APPLY_UNITS + 1), "{work} units");
+    let text = stats(&world, "/a");
+    assert!(text.starts_with("count=12,bytes=15=;noise"), "{text}");
+    assert_eq!(text.matches("noise").count(), OTHERS_MAX);
 }

@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{Path, SessionId, Zxid};
 use crate::lockfree::Arena;
+use crate::messages::AclRef;
 use crate::wire::OwnedAcl as Acl;
 
 use super::node::{Node, acl_ref, data_of};
@@ -37,6 +38,46 @@ pub struct Walk {
 }
 
 impl Walk {
+    /// Of the tree as it is now.
+    pub(super) fn begin(zxid: Zxid, arena: &Arena<Node>) -> Walk {
+        Walk { zxid, next: ROOT, end: arena.slots(), early: BTreeSet::new(), kept: BTreeMap::new() }
+    }
+
+    /// The node in `slot` as the image has it, before the walk has come to it.
+    pub(super) fn look<'a>(&'a self, arena: &'a Arena<Node>, slot: u32) -> Option<&'a Node> {
+        self.kept.get(&slot).or_else(|| in_image(arena, slot, self.zxid))
+    }
+
+    pub(super) fn end(&self) -> u32 {
+        self.end
+    }
+
+    /// Writes nodes, each behind its parent, until the budget of slots is used up, `chunk` has its bytes, or all are
+    /// written: then false.
+    pub(super) fn go_on(
+        &mut self,
+        arena: &Arena<Node>,
+        budget: usize,
+        bytes_max: usize,
+        chunk: &mut Vec<u8>,
+        mut write: impl FnMut(&Node, &mut Vec<u8>),
+    ) -> bool {
+        let mut visited = 0;
+        while self.next < self.end && visited < budget && chunk.len() < bytes_max {
+            let slot = self.next;
+            write_with_parents(arena, self, slot, chunk, &mut write);
+            self.early.remove(&slot);
+            self.next += 1;
+            visited += 1;
+        }
+        debug_assert!(self.next < self.end || self.kept.is_empty() && self.early.is_empty());
+        self.next < self.end
+    }
+
+    pub(super) fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
     /// Called before `slot` gets a new version.
     pub(super) fn keep(&mut self, slot: u32, arena: &Arena<Node>) {
         if slot < self.next || slot >= self.end || self.early.contains(&slot) || self.kept.contains_key(&slot)
@@ -61,13 +102,7 @@ impl Store {
     pub fn begin_snapshot(&mut self, sessions: &[(SessionId, i32)]) -> Vec<u8> {
         assert!(self.walk.is_none(), "one snapshot at a time");
         let zxid = self.newest();
-        self.walk = Some(Walk {
-            zxid,
-            next: ROOT,
-            end: self.arena().slots(),
-            early: BTreeSet::new(),
-            kept: BTreeMap::new(),
-        });
+        self.walk = Some(Walk::begin(zxid, self.arena()));
         let mut head = Vec::with_capacity(28 + sessions.len() * 12);
         head.extend_from_slice(&zxid.0.to_be_bytes());
         head.extend_from_slice(&self.digest().to_be_bytes());
@@ -84,20 +119,8 @@ impl Store {
     /// False when the image is complete.
     pub fn continue_snapshot(&mut self, budget: usize, bytes_max: usize, chunk: &mut Vec<u8>) -> bool {
         let Some(mut walk) = self.walk.take() else { return false };
-        let mut visited = 0;
-        while walk.next < walk.end && visited < budget && chunk.len() < bytes_max {
-            let slot = walk.next;
-            write_with_parents(self.arena(), &mut walk, slot, chunk);
-            walk.early.remove(&slot);
-            walk.next += 1;
-            visited += 1;
-        }
-        let more = walk.next < walk.end;
-        if more {
-            self.walk = Some(walk);
-        } else {
-            debug_assert!(walk.kept.is_empty() && walk.early.is_empty());
-        }
+        let more = walk.go_on(self.arena(), budget, bytes_max, chunk, write_node);
+        self.walk = more.then_some(walk);
         more
     }
 
@@ -111,7 +134,24 @@ impl Store {
     }
 
     /// Puts one node of a snapshot into an empty or partly loaded tree. Its parent must have come before.
-    pub fn load(&mut self, zxid: Zxid, record: Record<'_>, progress: &mut Progress) -> Result<(), LoadError> {
+    pub fn load(
+        &mut self,
+        zxid: Zxid,
+        mut record: Record<'_>,
+        progress: &mut Progress,
+    ) -> Result<(), LoadError> {
+        let acl = acl_ref(std::mem::take(&mut record.acl));
+        self.load_with(zxid, &record, acl, progress).map(|_| ())
+    }
+
+    /// The same under an ACL that others share; the record's isn't looked at.
+    pub(super) fn load_with(
+        &mut self,
+        zxid: Zxid,
+        record: &Record<'_>,
+        acl: AclRef,
+        progress: &mut Progress,
+    ) -> Result<u32, LoadError> {
         let fault = |what| LoadError { what, path: String::from_utf8_lossy(record.path).into_owned() };
         if !super::path::is_valid(record.path) || record.children_count >= 1 << 31 {
             return Err(fault("not a valid node"));
@@ -127,8 +167,7 @@ impl Store {
             }
         };
         let birth = super::node::Birth { zxid, time: 0, owner: record.owner };
-        let mut node =
-            Node::new(Path::new(record.path), data_of(record.data), acl_ref(record.acl), birth, parent);
+        let mut node = Node::new(Path::new(record.path), data_of(record.data), acl, birth, parent);
         node.czxid = record.czxid;
         node.mzxid = record.mzxid;
         node.pzxid = record.pzxid;
@@ -139,12 +178,12 @@ impl Store {
         node.aversion = record.aversion;
         node.children_count = record.children_count;
         let slot = self.adopt(zxid, node).ok_or_else(|| fault("the node is there twice"))?;
-        self.quotas.on_present(record.path);
+        self.quota_loaded(record.path);
         if record.children_count > 0 {
             progress.parents.push(slot);
             progress.children += u64::from(record.children_count);
         }
-        Ok(())
+        Ok(slot)
     }
 
     /// After the last node: does the tree agree with the head, and every node with its children?
@@ -183,7 +222,13 @@ pub struct Progress {
     children: u64,
 }
 
-fn write_with_parents(arena: &Arena<Node>, walk: &mut Walk, slot: u32, chunk: &mut Vec<u8>) {
+fn write_with_parents(
+    arena: &Arena<Node>,
+    walk: &mut Walk,
+    slot: u32,
+    chunk: &mut Vec<u8>,
+    write: &mut impl FnMut(&Node, &mut Vec<u8>),
+) {
     // The chain of ancestors that are still to be written, nearest first; nearly always empty.
     let mut ahead = vec![];
     let mut at = slot;
@@ -199,8 +244,8 @@ fn write_with_parents(arena: &Arena<Node>, walk: &mut Walk, slot: u32, chunk: &m
     }
     for at in ahead.into_iter().rev() {
         match walk.kept.remove(&at) {
-            Some(node) => write_node(&node, chunk),
-            None => write_node(in_image(arena, at, walk.zxid).expect("looked at just now"), chunk),
+            Some(node) => write(&node, chunk),
+            None => write(in_image(arena, at, walk.zxid).expect("looked at just now"), chunk),
         }
         walk.early.insert(at);
     }

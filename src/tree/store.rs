@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use crate::base::{HashKey, KeyedHasher, Map, Path, SessionId, Zxid};
 use crate::lockfree::{Arena, Bag, IndexWriter, Publisher};
 
+use super::java_snapshot::JavaStreams;
 use super::node::{Birth, Kind, Node};
 use super::quotas::Quotas;
 use super::snapshot::Walk;
@@ -40,7 +41,10 @@ pub struct Store {
     digest: u64,
     nodes_count: u64,
     data_bytes: u64,
+    /// Done since it was last asked for, in units of `limits::TURN_BUDGET`.
+    pub(super) work: usize,
     pub(super) walk: Option<Walk>,
+    pub(super) java_streams: JavaStreams,
 }
 
 /// Holes that a bag may always have.
@@ -68,7 +72,9 @@ impl Store {
             digest: 0,
             nodes_count: 0,
             data_bytes: 0,
+            work: 0,
             walk: None,
+            java_streams: JavaStreams::default(),
         }
     }
 
@@ -114,6 +120,7 @@ impl Store {
         let path = existing.as_ref().map_or(path, |(_, path, _)| path.clone());
         let mut node = node(path, birth, parent);
         node.digest = node.compute_digest();
+        self.work += node.data_bytes() / 1024;
         self.count_in(&node);
         let owner = node.owner;
         let slot = match existing {
@@ -214,7 +221,10 @@ impl Store {
         let mut node = old.clone();
         let (old_digest, old_bytes) = (old.digest, old.data_bytes());
         alter(&mut node);
-        node.digest = node.compute_digest();
+        node.digest = node.digest_after(old);
+        // What a look at all of the data costs.
+        let looked_at = if node.shares_data(old) { 0 } else { node.data_bytes() };
+        self.work += looked_at / 1024;
         self.digest = self.digest.wrapping_sub(u64::from(old_digest)).wrapping_add(u64::from(node.digest));
         self.data_bytes = self.data_bytes - old_bytes as u64 + node.data_bytes() as u64;
         self.newest = self.newest.max(zxid);
@@ -302,6 +312,9 @@ impl Store {
         if let Some(walk) = &mut self.walk {
             walk.keep(slot, &self.arena);
         }
+        for walk in self.java_streams.walks() {
+            walk.keep(slot, &self.arena);
+        }
     }
 
     fn count_in(&mut self, node: &Node) {
@@ -313,6 +326,22 @@ impl Store {
     /// Paths of the session's ephemerals, in path order.
     pub fn ephemerals_of(&self, session: SessionId) -> Vec<Path> {
         self.paths_of(self.ephemerals.get(&session).into_iter().flatten().copied())
+    }
+
+    /// Those of the session's ephemerals that stand in slot `from` and behind it, up to `budget` of them. Returns where
+    /// to go on, or `None` at the end.
+    pub fn some_ephemerals_of(
+        &self,
+        session: SessionId,
+        from: u32,
+        budget: usize,
+        mut each: impl FnMut(&Path),
+    ) -> Option<u32> {
+        let mut slots = self.ephemerals.get(&session)?.range(from..).copied();
+        for slot in slots.by_ref().take(budget) {
+            each(&self.node(slot).path);
+        }
+        slots.next()
     }
 
     /// The session ends: its ephemerals are listed no more, as if all of them were deleted.
@@ -330,6 +359,11 @@ impl Store {
     #[inline]
     pub fn has_no_quotas(&self) -> bool {
         self.quotas.is_empty()
+    }
+
+    /// What applying has cost since this was last asked for, in units of `limits::TURN_BUDGET`.
+    pub fn take_work(&mut self) -> usize {
+        std::mem::take(&mut self.work)
     }
 
     /// Sessions that own at least one node.
@@ -367,6 +401,10 @@ impl Store {
     /// Versions kept for readers, deletion marks included: bounded by what was written since the slowest reader's turn.
     pub fn retired(&self) -> usize {
         self.arena.retired()
+    }
+
+    pub(super) fn hash_key(&self) -> HashKey {
+        self.key
     }
 
     pub(super) fn arena(&self) -> &Arena<Node> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::base::{ConnectionId, HashKey, Instant, Prng, ServerId, SessionId, ShardId, WallMillis, Zxid};
 use crate::messages::{Client, Identity};
 use crate::wire::client::{CreateRequest, DeleteRequest, SetAclRequest, SetDataRequest};
-use crate::wire::txn::{CreateTxn, DeleteTxn, Entry, SetAclTxn, SetDataTxn, Txn};
+use crate::wire::txn::{CreateTxn, DeleteTxn, Entry, MultiTxn, SetAclTxn, SetDataTxn, SubTxn, Txn};
 use crate::wire::{AclList, Decode, Encode, ErrorCode, Opcode, OwnedAcl, Text, Vector};
 
 use super::{
@@ -22,6 +22,28 @@ pub struct World {
     pub store: Store,
     pub readers: Vec<Reader>,
     pub zxid: Zxid,
+}
+
+/// An operation of a multi.
+pub enum Op {
+    Create(String, Vec<u8>),
+    Set(String, Vec<u8>),
+    Delete(String),
+}
+
+impl Op {
+    fn txn(&self) -> Txn<'_> {
+        match self {
+            Op::Create(path, data) => {
+                let (path, data, acl) = (path.as_str().into(), Some(&data[..]), Some(AclList::OPEN));
+                Txn::Create(CreateTxn { path, data, acl, ephemeral: false, parent_cversion: -1 })
+            }
+            Op::Set(path, data) => {
+                Txn::SetData(SetDataTxn { path: path.as_str().into(), data: Some(data), version: 1 })
+            }
+            Op::Delete(path) => Txn::Delete(DeleteTxn { path: path.as_str().into() }),
+        }
+    }
 }
 
 impl World {
@@ -70,6 +92,12 @@ impl World {
         let acl = AclList::parse(&bytes).ok();
         let version = self.node(path).map_or(0, |node| node.aversion) + 1;
         self.apply(0, Txn::SetAcl(SetAclTxn { path: path.into(), acl, version }))
+    }
+
+    pub fn multi(&mut self, ops: &[Op]) -> Applied {
+        let mut bytes = vec![];
+        crate::wire::jute::encode_vector(&mut bytes, ops.iter().map(|op| SubTxn(op.txn())));
+        self.apply(0, Txn::Multi(MultiTxn::parse(&bytes).expect("encoded just now")))
     }
 
     pub fn close(&mut self, session: i64, listed: &[&str]) -> Applied {

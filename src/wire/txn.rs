@@ -198,6 +198,19 @@ impl<'a> Txn<'a> {
         })
     }
 
+    /// Reads what [`Txn::decode`] has read before, from the same bytes, without going through its elements. Only to iterate: a
+    /// list's encoding may have the digest behind it.
+    pub fn decode_again(kind: i32, reader: &mut Reader<'a>) -> Result<Txn<'a>, DecodeError> {
+        let rest = reader.rest();
+        Ok(match Opcode::from_i32(kind) {
+            Some(Opcode::Multi) => Txn::Multi(Vector::from_checked(rest)),
+            Some(Opcode::CloseSession) => {
+                Txn::CloseSession((!is_listless(rest)).then(|| Vector::from_checked(rest)))
+            }
+            _ => return Txn::decode(kind, reader),
+        })
+    }
+
     /// Reads one operation of a multi. A multi within a multi is unknown, which bounds the depth.
     fn decode_sub(kind: i32, reader: &mut Reader<'a>) -> Result<Txn<'a>, DecodeError> {
         Ok(match Opcode::from_i32(kind) {
@@ -229,9 +242,13 @@ fn decode_create<'a>(reader: &mut Reader<'a>) -> Result<CreateTxn<'a>, DecodeErr
 /// The old form (also written with `closeSessionTxn.enabled=false`) ends before the paths; a digest may follow. It
 /// starts with its version, 2, and no list of two paths is as short as a digest.
 fn decode_paths_to_delete<'a>(reader: &mut Reader<'a>) -> Result<Option<Vector<'a, Text<'a>>>, DecodeError> {
-    let rest = reader.rest();
+    if is_listless(reader.rest()) { Ok(None) } else { Decode::decode(reader) }
+}
+
+/// A closeSession without its list: what is there is nothing, or the digest.
+fn is_listless(rest: &[u8]) -> bool {
     let digest_only = rest.len() == TxnDigest::BYTES && rest.starts_with(&TxnDigest::VERSION.to_be_bytes());
-    if rest.is_empty() || digest_only { Ok(None) } else { Decode::decode(reader) }
+    rest.is_empty() || digest_only
 }
 
 impl Encode for Txn<'_> {

@@ -42,8 +42,15 @@ impl<'a, T> Vector<'a, T> {
 
     #[inline]
     pub fn iter(&self) -> Elements<'a, T> {
-        let elements = self.encoded.get(4..).unwrap_or_default();
-        Elements { left: self.len(), reader: Reader::new(elements), element: PhantomData }
+        self.iter_behind(Done::default())
+    }
+
+    /// The elements behind those that an earlier [`Elements::done`] told of.
+    #[inline]
+    pub fn iter_behind(&self, done: Done) -> Elements<'a, T> {
+        let elements = self.encoded.get(4 + done.bytes..).unwrap_or_default();
+        let left = self.len().saturating_sub(done.count);
+        Elements { left, done, reader: Reader::new(elements), element: PhantomData }
     }
 
     /// Takes an encoding whose count and elements the caller knows to be sound.
@@ -115,12 +122,29 @@ impl<'a, T: Decode<'a>> IntoIterator for Vector<'a, T> {
     }
 }
 
+/// How far an iteration got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    count: usize,
+    bytes: usize,
+}
+
 /// The elements of a [`Vector`], in order.
 #[derive(Clone, Debug)]
 pub struct Elements<'a, T> {
     left: usize,
+    /// Before the reader.
+    done: Done,
     reader: Reader<'a>,
     element: PhantomData<fn() -> T>,
+}
+
+impl<T> Elements<'_, T> {
+    /// Where to go on another time.
+    pub fn done(&self) -> Done {
+        let Done { count, bytes } = self.done;
+        Done { count, bytes: bytes + self.reader.offset() }
+    }
 }
 
 impl<'a, T: Decode<'a>> Iterator for Elements<'a, T> {
@@ -129,6 +153,7 @@ impl<'a, T: Decode<'a>> Iterator for Elements<'a, T> {
     #[inline]
     fn next(&mut self) -> Option<T> {
         self.left = self.left.checked_sub(1)?;
+        self.done.count += 1;
         let element = T::decode(&mut self.reader);
         debug_assert!(element.is_ok(), "the elements of a vector are checked when it is made");
         element.ok()

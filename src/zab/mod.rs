@@ -6,6 +6,8 @@
 //! | file | does |
 //! |---|---|
 //! | `quorum.rs`, `member.rs`, `servers.rs` | the configuration of the ensemble and what a quorum of it is |
+//! | `election.rs`, `election_words.rs`, `vote.rs` | fast leader election |
+//! | `election_links.rs` | who dials whom for it |
 //! | `history.rs` | the newest transactions in memory, and how a learner gets to them |
 //! | `leader.rs` | discovery, synchronisation and broadcast, the leader's side |
 //! | `learner.rs` | the same, the side of followers and observers |
@@ -16,6 +18,9 @@
 //! these outputs does not exist before the input that says so.
 //! Tested: unit tests beside the files; `cluster_test.rs` runs leaders and learners against each other.
 
+pub mod election;
+pub mod election_links;
+mod election_words;
 mod epochs;
 mod history;
 mod leader;
@@ -25,10 +30,13 @@ pub mod member;
 mod properties;
 pub mod quorum;
 mod servers;
+pub mod vote;
 
 #[cfg(test)]
 mod cluster_test;
 
+pub use election::Election;
+pub use election_links::Links;
 pub use epochs::Epochs;
 pub use history::{Entry, History, Limits as HistoryLimits, Sync};
 pub use leader::{Forwarded, Input as LeaderInput, Leader, Output as LeaderOutput};
@@ -39,6 +47,7 @@ pub use link::Link;
 pub use member::{Endpoint, Fault, Member, Role};
 pub use quorum::{Acks, Config, Joint};
 pub use servers::ServerSet;
+pub use vote::{Standing, Vote};
 
 use std::time::Duration;
 

@@ -163,6 +163,11 @@ impl Config {
         }
     }
 
+    /// Whether votes for this server count. As in ZooKeeper, a stranger has weight where there are no groups.
+    pub fn weighs(&self, id: ServerId) -> bool {
+        self.weight(id) != 0
+    }
+
     /// Whether `servers` are a quorum; those that don't vote here don't count.
     #[inline]
     pub fn has_quorum(&self, servers: &ServerSet) -> bool {
@@ -371,4 +376,4 @@ impl Acks {
 
 #[cfg(test)]
 #[path = "quorum_test.rs"]
-mod tests;
+pub(super) mod tests;

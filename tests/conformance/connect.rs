@@ -232,3 +232,20 @@ fn a_first_frame_that_cannot_be_one_closes_the_connection() {
     }
     Client::connect(&server).assert_quiet();
 }
+
+/// Each connect request takes a token. Who finds none is closed without a byte; four-letter words need none.
+#[test]
+fn connect_requests_are_throttled_if_told_so() {
+    let config = Config::default()
+        .set("connection_throttle_tokens", 2)
+        .set("connection_throttle_fill_time", 600_000)
+        .set("connection_throttle_fill_count", 1);
+    let server = config.start();
+    let client = Client::connect(&server);
+    Client::connect(&server).assert_quiet();
+    for _ in 0..3 {
+        assert_eq!(Connect::default().try_open(&server).map(drop), Err(Refusal::Closed));
+    }
+    assert_eq!(Connect::again(&client).try_open(&server).map(drop), Err(Refusal::Closed), "nor to come back");
+    assert_eq!(server.word("ruok"), "imok");
+}

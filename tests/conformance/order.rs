@@ -171,3 +171,39 @@ fn a_group_larger_than_a_turn_is_answered_without_waiting_for_the_clock() {
         }
     }
 }
+
+/// However little the operator allows to be under way, everything is answered, and in order.
+#[test]
+fn a_global_limit_of_outstanding_requests_holds_nobody_up_for_good() {
+    const CLIENTS: usize = 4;
+    const REQUESTS: usize = 400;
+    for (key, limit, shards) in [
+        ("globalOutstandingLimit", 1, 1),
+        ("globalOutstandingLimit", 3, 2),
+        ("request_throttle_max_requests", 2, 1),
+    ] {
+        let config = Config::default().set(key, limit).set("ringkeeper.shards", shards);
+        let server = config.start();
+        let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(&server)).collect();
+        let create = CreateRequest {
+            path: "/n-".into(),
+            data: Some(b""),
+            acl: Some(AclList::OPEN),
+            flags: SEQUENTIAL,
+        };
+        let mut xids = vec![vec![]; CLIENTS];
+        for (client, xids) in clients.iter_mut().zip(&mut xids) {
+            let requests: Vec<_> = (0..REQUESTS).map(|_| client.request(Opcode::Create, &create)).collect();
+            let bytes: Vec<u8> = requests.iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
+            client.send_bytes(&bytes);
+            xids.extend(requests.iter().map(|(xid, _)| *xid));
+        }
+        for (client, xids) in clients.iter_mut().zip(&xids) {
+            for xid in xids {
+                let reply = client.next_reply();
+                assert_eq!((reply.xid, reply.err), (*xid, 0), "{key}={limit}, {shards} shards");
+            }
+        }
+        assert_eq!(clients[0].children("/", false).expect("there").len(), 1 + CLIENTS * REQUESTS);
+    }
+}

@@ -176,3 +176,59 @@ fn what_a_client_writes_into_statistics_is_counted_on_from() {
     client.create("/a/c", b"1", PERSISTENT);
     assert_eq!(stats(&mut client, "/a"), "count=0,bytes=0");
 }
+
+/// The system's own nodes can have a quota like others. What belongs to quotas is counted then, but not what the server
+/// itself writes into statistics; and a statistic that covers itself counts itself twice.
+#[test]
+fn the_systems_nodes_can_have_a_quota() {
+    const LIMITS: &str = "count=100,bytes=1000";
+    let server = Config::default().set("enforceQuota", true).start();
+    let mut client = Client::connect(&server);
+    let both = |client: &mut Client| (stats(client, "/zookeeper"), stats(client, "/zookeeper/quota"));
+    let is = |zookeeper: &str, quota: &str| (zookeeper.to_owned(), quota.to_owned());
+    limit(&mut client, "/zookeeper", LIMITS);
+    assert_eq!(stats(&mut client, "/zookeeper"), "count=7,bytes=50");
+    client.create("/zookeeper/x", b"12345", PERSISTENT);
+    assert_eq!(stats(&mut client, "/zookeeper"), "count=8,bytes=55");
+    client.set_data("/zookeeper/x", b"1", -1).expect("there");
+    assert_eq!(stats(&mut client, "/zookeeper"), "count=8,bytes=51");
+    client.create("/zookeeper/quota/y", b"12", PERSISTENT);
+    assert_eq!(stats(&mut client, "/zookeeper"), "count=9,bytes=53");
+    limit(&mut client, "/zookeeper/quota", LIMITS);
+    assert_eq!(both(&mut client), is("count=10,bytes=53", "count=9,bytes=89"));
+    client.create("/zookeeper/quota/z", b"12", PERSISTENT);
+    assert_eq!(both(&mut client), is("count=10,bytes=53", "count=10,bytes=91"));
+    limit(&mut client, "/zookeeper/x", LIMITS);
+    assert_eq!(stats(&mut client, "/zookeeper/x"), "count=1,bytes=1");
+    assert_eq!(both(&mut client), is("count=10,bytes=53", "count=13,bytes=126"));
+    let own = "/zookeeper/quota/zookeeper/quota/zookeeper_stats";
+    client.set_data("/zookeeper/quota/zookeeper/zookeeper_stats", b"count=5,bytes=5", -1).expect("there");
+    assert_eq!(both(&mut client), is("count=5,bytes=5", "count=13,bytes=124"));
+    client.set_data(own, b"count=5,bytes=5", -1).expect("there");
+    assert_eq!(both(&mut client), is("count=5,bytes=5", "count=5,bytes=2"));
+    client.delete("/zookeeper/quota/zookeeper/quota/zookeeper_limits", -1).expect("there");
+    assert_eq!(both(&mut client), is("count=4,bytes=-15", "count=5,bytes=2"));
+    client.delete(own, -1).expect("there");
+    assert_eq!(stats(&mut client, "/zookeeper"), "count=3,bytes=-30");
+    // And limits hold there, also for the nodes of a quota.
+    let hard = b"count=1,bytes=1=;byteHardLimit=1;countHardLimit=1";
+    client.set_data("/zookeeper/quota/zookeeper/zookeeper_limits", hard, -1).expect("there");
+    for path in ["/zookeeper/w", "/zookeeper/quota/w", "/zookeeper/quota/zookeeper/w"] {
+        assert_eq!(client.try_create(path, b"", PERSISTENT), Err(ErrorCode::QuotaExceeded), "{path}");
+    }
+    client.set_data("/zookeeper/x", b"12345678", -1).expect("it has a quota of its own");
+    client.delete("/zookeeper/quota/zookeeper/zookeeper_limits", -1).expect("there");
+    assert_eq!(stats(&mut client, "/zookeeper"), "count=3,bytes=-1");
+}
+
+/// As other nodes that are made, though its data is another when the reply arrives.
+#[test]
+fn a_statistic_is_told_of_as_it_was_asked_for() {
+    let server = Server::start();
+    let mut client = Client::connect(&server);
+    client.create("/a", b"a long text, so that its length has more digits", PERSISTENT);
+    client.create("/zookeeper/quota/a", b"", PERSISTENT);
+    let (path, stat) = client.create2("/zookeeper/quota/a/zookeeper_stats", b"0", PERSISTENT);
+    assert_eq!(stat.data_length, 1);
+    assert_eq!(client.stat(&path).data_length, "count=1,bytes=47".len() as i32);
+}

@@ -314,6 +314,47 @@ fn a_null_list_of_watches_is_a_marshalling_error() {
     client.assert_quiet();
 }
 
+/// In whichever list: a null list or, among paths that are watched once, a null is an error, and what came before it is
+/// done. Persistent watches take the null for a path.
+#[test]
+fn nulls_in_the_lists_of_set_watches() {
+    const KINDS: [EventType; 3] =
+        [EventType::NodeDataChanged, EventType::NodeCreated, EventType::NodeChildrenChanged];
+    let server = Server::start();
+    let mut maker = Client::connect(&server);
+    maker.create("/w", b"", PERSISTENT);
+    let mut vector = vec![];
+    encode_vector(&mut vector, ["/w"]);
+    let only = vector.clone();
+    // Between two paths, a null.
+    vector[3] = 3;
+    vector.extend([0xff; 4]);
+    vector.extend(&only[4..]);
+    let null_list = vec![0xff; 4];
+    for (opcode, count) in [(Opcode::SetWatches, 3), (Opcode::SetWatches2, 5)] {
+        for at in 0..count {
+            for (nulls, told_there) in [(&null_list, 0), (&vector, 1)] {
+                let mut client = Client::connect(&server);
+                let mut body = vec![0; 8];
+                for list in 0..count {
+                    body.extend(if list == at { nulls } else { &only });
+                }
+                client.send_raw(-8, opcode.code(), &body);
+                let is_taken = at >= 3 && told_there > 0;
+                let expected = if is_taken { ErrorCode::Ok } else { ErrorCode::MarshallingError };
+                let reply = client.next_reply();
+                assert_eq!(reply.code(), expected, "{opcode:?}, {nulls:x?} in list {at}");
+                let told: Vec<EventType> = client.events.drain(..).map(|event| event.kind).collect();
+                let before = (at + told_there).min(KINDS.len());
+                assert_eq!(told, KINDS[..before], "{opcode:?}, {nulls:x?} in list {at}");
+                client.assert_quiet();
+                let wchc = server.word("wchc");
+                assert_eq!(wchc.contains("\tnull\n"), is_taken, "{wchc}");
+            }
+        }
+    }
+}
+
 /// More paths than one turn goes through: all of them are told, before the reply and in order.
 #[test]
 fn a_long_set_watches_is_told_whole_and_answered_in_its_turn() {

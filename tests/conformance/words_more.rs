@@ -4,7 +4,7 @@ use ringkeeper::wire::Opcode;
 use ringkeeper::wire::client::{AddWatchMode, AddWatchRequest};
 
 use crate::support::client::{EPHEMERAL, PERSISTENT};
-use crate::support::{Client, Server, until};
+use crate::support::{Client, Config, Server, until};
 
 fn add_watch(client: &mut Client, path: &str, mode: AddWatchMode) {
     assert_eq!(client.call(Opcode::AddWatch, &AddWatchRequest { path: path.into(), mode }).err, 0);
@@ -13,8 +13,19 @@ fn add_watch(client: &mut Client, path: &str, mode: AddWatchMode) {
 /// Of data watches, as ZooKeeper counts them: one per connection and path, however many ways it watches.
 #[test]
 fn watches_are_counted_by_connection_and_by_path() {
-    let server = Server::start();
-    let (mut one, mut two) = (Client::connect(&server), Client::connect(&server));
+    watches_are_counted(&Server::start());
+}
+
+/// Connections are dealt out to the event loops in turn, and each knows its own watches.
+#[test]
+fn watches_are_counted_over_all_event_loops() {
+    for shards in [2, 3] {
+        watches_are_counted(&Config::default().set("ringkeeper.shards", shards).start());
+    }
+}
+
+fn watches_are_counted(server: &Server) {
+    let (mut one, mut two) = (Client::connect(server), Client::connect(server));
     assert_eq!(server.word("wchs"), "0 connections watching 0 paths\nTotal watches:0\n");
     assert_eq!((server.word("wchc"), server.word("wchp")), ("\n".to_owned(), "\n".to_owned()));
     one.create("/a", b"", PERSISTENT);

@@ -7,7 +7,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ringkeeper::wire::ErrorCode;
+use ringkeeper::wire::client::SetDataRequest;
+use ringkeeper::wire::{ErrorCode, Opcode};
 
 use crate::support::client::PERSISTENT;
 use crate::support::{Client, Config, until};
@@ -20,9 +21,9 @@ const SEGMENT_KIB: u64 = 8 << 10;
 struct Disk(PathBuf);
 
 impl Disk {
-    fn mount(folder: &Path) -> Disk {
+    fn mount(folder: &Path, bytes: u64) -> Disk {
         let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={DISK_BYTES}"), "none"])
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "none"])
             .arg(folder)
             .status()
             .unwrap_or_else(|error| panic!("mount: {error}"));
@@ -59,7 +60,7 @@ fn fill(folder: &Path) -> PathBuf {
 #[test]
 fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
     let folder = crate::support::server::folder("disk");
-    let disk = Disk::mount(&folder);
+    let disk = Disk::mount(&folder, DISK_BYTES);
     let mut server =
         Config::default().set("preAllocSize", SEGMENT_KIB).data_dir(&folder.join("data")).start();
     let mut client = Client::connect(&server);
@@ -103,6 +104,63 @@ fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
     assert!(client.data("/a") == last);
     assert_eq!(client.data("/b"), b"after");
     assert_eq!(client.data("/small"), b"after");
+    drop(client);
+    server.kill();
+    drop(disk);
+}
+
+/// With the smallest segments one is used up by two of these requests, and so is the one behind it before anybody could
+/// say that there is no room for a third.
+#[test]
+fn what_was_accepted_never_waits_for_room() {
+    const SEGMENT_KIB: u64 = 2 << 10;
+    const REQUESTS: usize = 40;
+    let folder = crate::support::server::folder("disk");
+    let disk = Disk::mount(&folder, 16 << 20);
+    let mut server =
+        Config::default().set("preAllocSize", SEGMENT_KIB).data_dir(&folder.join("data")).start();
+    let mut client = Client::connect(&server);
+    client.create("/a", b"", PERSISTENT);
+    client.create("/small", b"before", PERSISTENT);
+    // The first spare is there, and takes what comes when the disk is full.
+    until("the spare segment", || folder.join("data/ringkeeper-1/segment.spare").exists().then_some(()));
+    for round in 0..3u32 {
+        let ballast = fill(&folder);
+        // All at once, so that many wait for the disk when it is used up.
+        let data = vec![b'x'; 800_000];
+        let mut xids = vec![];
+        for number in 0..REQUESTS {
+            let mut data = data.clone();
+            data[..4].copy_from_slice(&(round << 16 | number as u32).to_be_bytes());
+            let request = SetDataRequest { path: "/a".into(), data: Some(&data), version: -1 };
+            xids.push(client.send(Opcode::SetData, &request));
+        }
+        // Each is answered, though the disk stays full: done, or refused.
+        let (mut done, mut refused) = (vec![], 0);
+        for (number, xid) in xids.into_iter().enumerate() {
+            let reply = client.next_reply();
+            assert_eq!(reply.xid, xid, "replies come in the order of the requests");
+            match reply.code() {
+                ErrorCode::Ok => done.push(round << 16 | number as u32),
+                code => {
+                    assert_eq!(code, ErrorCode::SystemError, "{}", server.output());
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 0, "round {round}: {} are done and the disk has room for more", done.len());
+        if let Some(last) = done.last() {
+            assert_eq!(client.data("/a")[..4], last.to_be_bytes(), "a refused write left a trace");
+        }
+        assert_eq!(client.data("/small"), b"before");
+        fs::remove_file(&ballast).expect("ours");
+        until("writes to be taken again", || client.set_data("/small", b"before", -1).ok());
+    }
+    let last = client.data("/a");
+    server.kill();
+    server.restart();
+    let mut client = Client::connect(&server);
+    assert!(client.data("/a") == last);
     drop(client);
     server.kill();
     drop(disk);

@@ -42,7 +42,8 @@ struct Server {
     replica: Replica,
     shard: Shard,
     tickets: VecDeque<Ticket>,
-    snapshots: VecDeque<replica::Input>,
+    /// What the disk will report.
+    from_disk: VecDeque<replica::Input>,
     from_replica: Vec<replica::Output>,
     from_shard: Vec<shard::Output>,
     peers: Vec<Peer>,
@@ -107,6 +108,9 @@ pub fn replica_settings(prng: &mut Prng) -> replica::Settings {
             retain: Some(1),
             seed: 1,
         },
+        outstanding_max: limits::PROPOSALS_MAX,
+        throttle: None,
+        turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),
     }
 }
@@ -123,6 +127,7 @@ impl Server {
             sessionless_timeout: Duration::from_secs(10),
             skip_acl: false,
             super_digest: None,
+            turn_budget: limits::TURN_BUDGET,
             hash_key: HashKey(1, 2),
         };
         let reader = readers.pop().expect("one was asked for");
@@ -133,7 +138,8 @@ impl Server {
             replica,
             shard,
             tickets: VecDeque::new(),
-            snapshots: VecDeque::new(),
+            // The first segment is there before anybody connects.
+            from_disk: [replica::Input::SegmentReady].into(),
             from_replica: vec![],
             from_shard: vec![],
             peers: vec![],
@@ -290,7 +296,7 @@ impl Server {
         if let Some(ticket) = self.tickets.pop_front() {
             self.tell_replica(replica::Input::Durable { ticket });
         }
-        if let Some(input) = self.snapshots.pop_front() {
+        if let Some(input) = self.from_disk.pop_front() {
             self.tell_replica(input);
         }
         while self.replica.apply_next(&mut self.from_replica) {
@@ -335,15 +341,21 @@ impl Server {
     fn carry_out_of_replica(&mut self, output: replica::Output) {
         match output {
             replica::Output::Log(log::Command::Persist { ticket }) => self.tickets.push_back(ticket),
+            // What waits for room in the log goes on when the next segment is there.
+            replica::Output::Log(log::Command::Create { bytes, .. })
+                if bytes == log_settings().segment_bytes =>
+            {
+                self.from_disk.push_back(replica::Input::SegmentReady);
+            }
             replica::Output::Log(_) => {}
             replica::Output::Snapshot(SnapshotCommand::Append { bytes }) => {
                 let bytes = bytes.len() as u64;
-                self.snapshots.push_back(replica::Input::SnapshotProgress { bytes });
+                self.from_disk.push_back(replica::Input::SnapshotProgress { bytes });
             }
             replica::Output::Snapshot(SnapshotCommand::Complete { zxid }) => {
                 let reason = "no space left on device".to_owned();
                 let fails = self.prng.chance(1, 4);
-                self.snapshots.push_back(match fails {
+                self.from_disk.push_back(match fails {
                     true => replica::Input::SnapshotFailed { zxid, reason },
                     false => replica::Input::SnapshotDone { zxid },
                 });

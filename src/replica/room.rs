@@ -1,0 +1,91 @@
+//! Whether the log has room for one transaction more, and the requests that wait until it has.
+//!
+//! **What is accepted can be made durable, whatever happens to the disk's free space:** a write is decided only when the
+//! rest of the active segment or a segment that is prepared already holds it, together with what is collected and not
+//! sealed. Without room requests wait in order, and `is_full` keeps the drivers from handing in more; then the group is
+//! sealed or the next segment is there, and they go on, or the disk is full and writes are refused.
+//!
+//! Limit: a transaction that is larger than a whole segment (only long ACLs make one of a short request) is accepted
+//! with a fresh segment in reserve, and then waits for a segment of its own size.
+//! Tested: room_test.rs, tests/sim (disk full), tests/crash/full_disk.rs.
+
+use crate::base::SessionId;
+use crate::messages::{AnswerBody, Identity, Request};
+use crate::wire::{ErrorCode, Opcode};
+
+use super::{Output, Replica};
+
+/// What a transaction has beyond its request, lists of ACLs and of ephemerals excepted: header, digits of a sequence.
+const OVERHEAD_BYTES: usize = 256;
+
+/// The most that `body` becomes in the log.
+fn logged_bytes(opcode: Opcode, body: &[u8], identities: &[Identity]) -> usize {
+    let shown: usize = identities
+        .iter()
+        .filter(|shown| !matches!(shown.scheme.as_str(), "ip" | "super"))
+        .map(|shown| shown.scheme.len() + shown.id.len() + 12)
+        .sum();
+    // An entry `auth` becomes all that the connection has shown.
+    let auth_entries = if shown == 0 { 0 } else { body.windows(4).filter(|word| word == b"auth").count() };
+    // The parts of a multi have headers of their own and a few more fields each: fewer bytes than they came in.
+    let parts = if opcode == Opcode::Multi { body.len() } else { 0 };
+    body.len() + parts + auth_entries * shown + OVERHEAD_BYTES
+}
+
+impl Replica {
+    pub(super) fn on_request(&mut self, request: Request, outputs: &mut Vec<Output>) {
+        match request {
+            // Later than its session's requests before it is no harm.
+            Request::Touch { .. } => self.take(request, outputs),
+            _ if self.waiting.is_empty() && self.may_take(&request) => self.take(request, outputs),
+            _ => self.waiting.push_back(request),
+        }
+    }
+
+    /// After whatever may have made room. (That a group was sealed is followed by `Durable`.)
+    pub(super) fn take_waiting(&mut self, outputs: &mut Vec<Output>) {
+        while self.waiting.front().is_some_and(|request| self.may_take(request))
+            && let Some(request) = self.waiting.pop_front()
+        {
+            self.take(request, outputs);
+        }
+    }
+
+    /// Without space all are taken: what needs room is refused.
+    fn may_take(&self, request: &Request) -> bool {
+        self.space_low || self.log.has_room_for(self.needed_bytes(request))
+    }
+
+    /// Zero if the request needs no transaction.
+    fn needed_bytes(&self, request: &Request) -> usize {
+        match request {
+            Request::Write { session, opcode: Opcode::CloseSession, .. } => self.close_bytes(*session),
+            Request::Write { opcode, body, identities, .. } => logged_bytes(*opcode, body, identities),
+            Request::Connect { session: SessionId::NONE, .. } => OVERHEAD_BYTES,
+            Request::Connect { .. } | Request::Sync { .. } => 0,
+            Request::Ephemerals { .. } | Request::Touch { .. } => 0,
+        }
+    }
+
+    /// What closing the session takes in the log.
+    pub(super) fn close_bytes(&self, session: SessionId) -> usize {
+        let paths = self.overlay.ephemerals_of(&self.store, session);
+        paths.iter().map(|path| path.bytes().len() + 4).sum::<usize>() + OVERHEAD_BYTES
+    }
+
+    /// While the disk is full: a session may be closed as long as the log has room for it, which sets things free.
+    /// Answers and gives back true if not.
+    pub(super) fn refuse_without_space(&mut self, request: &Request, outputs: &mut Vec<Output>) -> bool {
+        let Request::Write { from, xid, opcode, .. } = request else { return false };
+        let closes = *opcode == Opcode::CloseSession && self.log.has_room_for(self.needed_bytes(request));
+        if !self.space_low || closes {
+            return false;
+        }
+        self.answer(*from, *xid, AnswerBody::Error(ErrorCode::SystemError), outputs);
+        true
+    }
+}
+
+#[cfg(test)]
+#[path = "room_test.rs"]
+mod tests;

@@ -1,0 +1,106 @@
+//! The thread that makes the log's next segment before it is needed: of one that is needed no more, or anew.
+//!
+//! Started by `disk.rs`, whose log thread takes the spares and gives back old segments. Says when the disk has no room
+//! for one and when it has again.
+//! Tested: tests/crash/full_disk.rs.
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+
+use crate::io::{Error, SegmentFile};
+use crate::log::SegmentId;
+
+use super::disk::{Done, OLD_SEGMENTS_MAX, Report, SPACE_RETRY, SPARE, Settings};
+
+/// What the preparer is asked for.
+pub(super) enum Order {
+    /// A spare was taken: make the next.
+    Prepare,
+    /// Needed no more.
+    Discard(SegmentId),
+}
+
+/// Makes the next segment before it is needed: of one that is needed no more, or anew.
+pub(super) struct Preparer {
+    pub settings: Settings,
+    pub orders: Receiver<Order>,
+    pub spares: Sender<SegmentFile>,
+    pub report: Report,
+}
+
+impl Preparer {
+    pub fn run(self) {
+        let directory = &self.settings.log_directory;
+        let mut old: Vec<String> = vec![];
+        let mut wanted = true;
+        let mut low = false;
+        loop {
+            if wanted {
+                match self.prepare(&mut old) {
+                    Ok(file) => {
+                        wanted = false;
+                        let _ = self.spares.send(file);
+                        self.report.send(Done::SegmentReady);
+                        if std::mem::take(&mut low) {
+                            self.report.has_room_again();
+                        }
+                    }
+                    Err(error) => {
+                        if !std::mem::replace(&mut low, true) {
+                            tracing::error!(
+                                %error,
+                                "no room for the next log segment: writes are refused until there is; free space in the log directory"
+                            );
+                            self.report.lacks_room();
+                        }
+                    }
+                }
+            }
+            let order = if wanted {
+                self.orders.recv_timeout(SPACE_RETRY)
+            } else {
+                self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            match order {
+                Ok(Order::Prepare) => wanted = true,
+                Ok(Order::Discard(segment)) => {
+                    if let Err(error) = self.discard(segment, &mut old) {
+                        tracing::warn!(%error, "a log segment that is no longer needed stays");
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        // The spare, if nobody took it, and what was kept for the next ones.
+        for name in old.iter().map(String::as_str).chain([SPARE]) {
+            let _ = directory.remove(&[name]);
+        }
+    }
+
+    fn prepare(&self, old: &mut Vec<String>) -> Result<SegmentFile, Error> {
+        let directory = &self.settings.log_directory;
+        if let Some(name) = old.pop() {
+            directory.rename(&name, SPARE)?;
+            return SegmentFile::reuse(&directory.path_of(SPARE));
+        }
+        let made = SegmentFile::create(&directory.path_of(SPARE), self.settings.segment_bytes);
+        if made.is_err() {
+            let _ = directory.remove(&[SPARE]);
+        }
+        made
+    }
+
+    /// Keeps a few files of the right size to be used again, which spares zeroing; their records are of another salt.
+    fn discard(&self, segment: SegmentId, old: &mut Vec<String>) -> Result<(), Error> {
+        let directory = &self.settings.log_directory;
+        let name = segment.file_name();
+        let bytes = directory.list()?.into_iter().find(|entry| entry.name == name).map(|entry| entry.bytes);
+        if old.len() < OLD_SEGMENTS_MAX && bytes == Some(self.settings.segment_bytes) {
+            let kept = format!("{SPARE}.{}", segment.0);
+            directory.rename(&name, &kept)?;
+            old.push(kept);
+            return Ok(());
+        }
+        directory.remove(&[&name])
+    }
+}

@@ -1,0 +1,216 @@
+//! Round trips, under writes and in pieces of any size; what is no snapshot.
+
+use super::*;
+use crate::base::Prng;
+use crate::tree::testing::{Image, KEY, World, image_of, random_transaction};
+
+fn empty() -> Store {
+    crate::tree::tree(KEY, 0).0
+}
+
+fn body_of(store: &mut Store, sessions: Vec<(SessionId, i32)>, budget: usize, bytes_max: usize) -> Vec<u8> {
+    let id = store.begin_java_snapshot(sessions);
+    let mut body = vec![];
+    loop {
+        let mut chunk = vec![];
+        let more = store.continue_java_snapshot(id, budget, bytes_max, &mut chunk);
+        assert!(chunk.len() < bytes_max.saturating_add(4096));
+        body.extend(chunk);
+        if !more {
+            return body;
+        }
+    }
+}
+
+/// In pieces of the sizes that `sizes` draws.
+fn load(body: &[u8], mut size: impl FnMut() -> usize) -> Result<(Store, JavaSnapshot), JavaSnapshotError> {
+    let mut store = empty();
+    let mut load = JavaLoad::new(Zxid(900), KEY);
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (piece, behind) = rest.split_at(size().clamp(1, rest.len()));
+        let taken = load.feed(&mut store, piece)?;
+        if load.is_complete() {
+            assert_eq!(rest.len() - taken, TAIL.len().min(rest.len() - taken));
+            break;
+        }
+        assert_eq!(taken, piece.len());
+        rest = behind;
+    }
+    let found = load.finish(&mut store)?;
+    assert_eq!(store.newest(), Zxid(900));
+    Ok((store, found))
+}
+
+const TAIL: &[u8] = b"\0\0\0\x0aBenWasHere";
+
+/// Ephemerals, a container, a TTL node, several ACLs, null and empty data, quotas.
+fn rich() -> World {
+    let mut world = World::new(0);
+    world.create("/a", b"some");
+    world.create("/a/b", b"");
+    world.create_ephemeral(0x100_0000_0000_0001, "/a/e");
+    world.set_acl("/a/b", &[OwnedAcl::new(31, "digest", "u:x"), OwnedAcl::new(1, "world", "anyone")]);
+    world.create("/other", b"");
+    world.set_acl("/other", &[OwnedAcl::new(31, "digest", "u:x"), OwnedAcl::new(1, "world", "anyone")]);
+    for (path, owner) in [("/container", crate::tree::node::CONTAINER_OWNER), ("/ttl", 0xff << 56 | 5000)] {
+        world.create(path, b"x");
+        let (zxid, slot) = (world.store.newest(), world.store.find(path.as_bytes()).expect("made").0);
+        world.store.update(zxid, slot, |node| node.owner = owner);
+    }
+    world.create("/zookeeper/quota/a", b"");
+    world.create("/zookeeper/quota/a/zookeeper_limits", b"count=5,bytes=-1");
+    world.create("/zookeeper/quota/a/zookeeper_stats", b"count=3,bytes=4");
+    world
+}
+
+#[test]
+fn a_rich_tree_comes_back_the_same() {
+    let mut world = rich();
+    let expected = image_of(&world.store);
+    let digest = world.store.digest();
+    let sessions = vec![(SessionId(0x100_0000_0000_0001), 4000), (SessionId(-7), 30_000)];
+    let body = body_of(&mut world.store, sessions.clone(), usize::MAX, usize::MAX);
+    for (budget, bytes_max) in [(1, usize::MAX), (3, 50), (usize::MAX, 1)] {
+        // Slots are the same, so is the order.
+        assert_eq!(body_of(&mut world.store, sessions.clone(), budget, bytes_max), body);
+    }
+    let with_tail = [&body[..], TAIL].concat();
+    for size in [1, 2, 7, 64, usize::MAX] {
+        let (store, found) = load(&with_tail, || size).expect("what was written");
+        assert_eq!(image_of(&store), expected, "pieces of {size}");
+        assert_eq!((store.digest(), &found.sessions), (digest, &sessions));
+        assert_eq!(found.bytes, body.len() as u64);
+    }
+    let (store, _) = load(&body, || 10).expect("what was written");
+    assert_eq!(store.ephemerals_of(SessionId(0x100_0000_0000_0001)).len(), 1);
+    assert_eq!(store.reapable.len(), 2);
+    let shared = |path: &[u8]| store.find(path).expect("there").1.acl().expect("restricted");
+    assert!(Arc::ptr_eq(&shared(b"/a/b"), &shared(b"/other")), "lists are shared");
+}
+
+#[test]
+fn the_bytes_are_the_formats() {
+    let mut world = World::new(0);
+    let body = body_of(&mut world.store, vec![(SessionId(5), 6)], usize::MAX, usize::MAX);
+    let mut expected = b"\0\0\0\x01\0\0\0\0\0\0\0\x05\0\0\0\x06".to_vec();
+    // One list: that of /zookeeper/config.
+    expected.extend(b"\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x05world\0\0\0\x06anyone");
+    for (path, list, aversion) in
+        [("", -1i64, 0i32), ("/zookeeper", -1, 0), ("/zookeeper/quota", -1, 0), ("/zookeeper/config", 1, -1)]
+    {
+        sized(&mut expected, path.as_bytes());
+        sized(&mut expected, b"");
+        expected.extend(list.to_be_bytes());
+        expected.extend([0; 4 * 8]);
+        expected.extend([0; 2 * 4]);
+        expected.extend(aversion.to_be_bytes());
+        expected.extend([0; 2 * 8]);
+    }
+    expected.extend(b"\0\0\0\x01/");
+    assert_eq!(body, expected);
+}
+
+#[test]
+fn a_stream_under_writes_is_the_tree_as_it_was_at_its_start() {
+    for seed in 0..60 {
+        let mut prng = Prng::new(seed);
+        let mut world = World::new(0);
+        let mut expected: Vec<(JavaStreamId, Image, Vec<u8>)> = vec![];
+        let mut done = 0;
+        while done < 3 {
+            for _ in 0..prng.below(6) {
+                random_transaction(&mut world, &mut prng);
+                world.publish();
+            }
+            if expected.len() + done < 3 && prng.chance(1, 10) {
+                let image = image_of(&world.store);
+                expected.push((world.store.begin_java_snapshot(vec![(SessionId(1), 2)]), image, vec![]));
+            }
+            let budget = 1 + prng.below(3) as usize;
+            expected.retain_mut(|(id, image, body)| {
+                if world.store.continue_java_snapshot(*id, budget, usize::MAX, body) {
+                    return true;
+                }
+                let (store, _) = load(body, || 1 + prng.below(40) as usize).expect("what was written");
+                assert_eq!(&image_of(&store), image, "seed {seed}");
+                done += 1;
+                false
+            });
+        }
+        assert_eq!(world.store.kept_for_java_snapshots(), 0);
+    }
+}
+
+#[test]
+fn what_is_abandoned_holds_nothing() {
+    let mut world = rich();
+    let id = world.store.begin_java_snapshot(vec![]);
+    world.set_data("/other", b"later");
+    assert_eq!(world.store.kept_for_java_snapshots(), 1);
+    world.store.abandon_java_snapshot(id);
+    assert_eq!(world.store.kept_for_java_snapshots(), 0);
+    assert!(!world.store.continue_java_snapshot(id, 9, 9, &mut vec![]));
+}
+
+/// Every cut is told; no flipped bit panics, and what loads is a sound tree.
+#[test]
+fn damage_is_an_error_or_another_tree() {
+    let mut world = rich();
+    let body = body_of(&mut world.store, vec![(SessionId(1), 2)], usize::MAX, usize::MAX);
+    for end in 0..body.len() {
+        let error = load(&body[..end], || 13).err().expect("a part is no whole");
+        assert!(error.to_string().contains("ends in the middle"), "{end}: {error}");
+    }
+    let mut refused = 0;
+    for bit in 0..body.len() * 8 {
+        let mut damaged = body.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let mut store = empty();
+        let mut load = JavaLoad::new(Zxid(900), KEY);
+        let fed = damaged.chunks(100).try_for_each(|piece| load.feed(&mut store, piece).map(|_| ()));
+        match fed.and_then(|()| load.finish(&mut store)) {
+            Ok(_) => drop(image_of(&store)),
+            Err(error) => {
+                refused += 1;
+                assert!(error.offset <= body.len() as u64, "{error}");
+            }
+        }
+    }
+    assert!(refused > 100, "{refused}");
+}
+
+#[test]
+fn errors_name_what_and_where() {
+    let node = |out: &mut Vec<u8>, path: &str, list: i64| {
+        sized(out, path.as_bytes());
+        sized(out, b"data");
+        out.extend(list.to_be_bytes());
+        out.extend([0; 60]);
+    };
+    let head = || vec![0u8; 8];
+    let error = |body: &[u8]| load(body, || 5).err().expect("refused").to_string();
+    let mut body = head();
+    node(&mut body, "/a", -1);
+    assert_eq!(error(&body), "not a snapshot of Apache ZooKeeper, at byte 8: /a: the root has to come first");
+    let mut body = head();
+    node(&mut body, "", -1);
+    let second = body.len();
+    node(&mut body, "/a/b", -1);
+    assert!(error(&body).ends_with(&format!("byte {second}: /a/b: the parent is not before it")));
+    body.truncate(second);
+    node(&mut body, "/a", 5);
+    assert!(error(&body).ends_with("/a: there is no ACL list 5"));
+    body.truncate(second);
+    node(&mut body, "/a", -1);
+    node(&mut body, "/a", -1);
+    assert!(error(&body).ends_with("/a: the node is there twice"));
+    body.truncate(second);
+    node(&mut body, "", -1);
+    assert!(error(&body).ends_with(": the root comes twice"));
+    assert!(error(b"\xff\xff\xff\xfe").ends_with("byte 0: -2 sessions"));
+    assert!(error(b"\0\0\0\0\x7f\xff\xff\xff").ends_with("it ends in the middle"));
+    assert!(error(b"\0\0\0\0\0\0\0\0\x7f\xff\xff\xff").contains("a record of more than"));
+    assert!(error(b"\0\0\0\0\0\0\0\0\0\0\0\x01/").ends_with("it has no root"));
+    assert!(error(b"\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\0").ends_with("an empty ACL list"));
+}

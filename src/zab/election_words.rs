@@ -1,0 +1,81 @@
+//! What goes into the election and what comes out of it; [`super::election`] says what it makes of it.
+
+use std::sync::Arc;
+
+use super::quorum::{Config, Joint};
+use super::servers::ServerSet;
+use super::vote::{Standing, Vote};
+use crate::base::{ServerId, Zxid};
+use crate::wire::peer::{Notification, OwnedNotification, PeerState};
+
+/// What this server is, apart from the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub me: ServerId,
+    /// `peerType`: an observer has no vote whatever the configuration says, and a participant that is in none has none
+    /// either but follows.
+    pub participant: bool,
+    /// `reconfigEnabled`: a newer configuration shown by a peer is reported.
+    pub reconfig_enabled: bool,
+}
+
+/// What this server has when it goes LOOKING.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The last transaction in the log, committed or not.
+    pub last_logged: Zxid,
+    pub standing: Standing,
+}
+
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// `next_wakeup()` has come.
+    Wakeup,
+    /// No leader (any more): a new round.
+    Start(Start),
+    /// From a peer, decoded. `from`: the id of its hello.
+    Message { from: ServerId, notification: Notification<'a> },
+    /// A link to the peer is up.
+    Connected { peer: ServerId },
+    /// The peer refused a connection: no process listens there. Not to be said of timeouts.
+    Unreachable { peer: ServerId },
+    /// The configuration has changed. Another membership begins a new election if LOOKING.
+    Configured(Joint),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Replaces what still waits for this peer.
+    Send { to: ServerId, notification: OwnedNotification },
+    /// The election is over.
+    Decided(Decision),
+    /// A peer's committed configuration is newer than ours. To be made ours, durably, and then put in as
+    /// [`Input::Configured`]. Its message is used only if the members are the same.
+    ConfigSeen { from: ServerId, config: Arc<Config> },
+    /// We lead, and a voter looks for a leader.
+    PeerLooking { peer: ServerId },
+    /// Worth a line in the log: a message, or a part of it, was of no use.
+    Ignored { from: ServerId, reason: IgnoreReason },
+}
+
+/// The result of an election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub leader: ServerId,
+    /// LEADING if that is us; else FOLLOWING, or OBSERVING.
+    pub state: PeerState,
+    pub vote: Vote,
+    /// Who voted like this, as far as is known; a quorum.
+    pub supporters: ServerSet,
+}
+
+/// Why a message was of no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IgnoreReason {
+    /// It votes for a server that is no voter of any configuration that counts.
+    LeaderIsNoVoter(ServerId),
+    /// The attached configuration can't be read; the rest was used.
+    BadConfig(String),
+    /// It bears our own id: two servers with one `myid`.
+    OwnId,
+}

@@ -1,0 +1,117 @@
+//! Votes of the leader election: what they say, when one is better, when two are the same.
+//!
+//! Used by [`super::election`]. Source: ZooKeeper's `Vote` and `FastLeaderElection.totalOrderPredicate`;
+//! quorum-protocol.md §5.2 to 5.4.
+
+use super::quorum::Config;
+use crate::base::{Epoch, ServerId, Zxid};
+use crate::wire::peer::PeerState;
+
+/// Whom servers vote for that have no vote: observers, and who is in no configuration.
+pub const NOBODY: ServerId = ServerId(i64::MIN);
+
+/// The zxid of a vote that is none; ZooKeeper passes over it.
+const NO_VOTE: Zxid = Zxid(-1);
+
+/// How far this server's memory can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// `current_epoch`: of the last leader with which it was synchronised.
+    Sound { current_epoch: Epoch },
+    /// An empty directory: a new server, or one that was wiped. Votes until it hears of an epoch above 0.
+    Blank,
+    /// Both slots of the epoch record are damaged: no vote.
+    Damaged,
+}
+
+/// Who should lead, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    pub leader: ServerId,
+    /// The last transaction that he has logged.
+    pub zxid: Zxid,
+    /// The epoch of the last leader with which he was synchronised.
+    pub peer_epoch: Epoch,
+}
+
+impl Proposal {
+    /// What a server proposes before it has heard of anybody else.
+    pub fn initial(
+        me: ServerId,
+        participant: bool,
+        is_voter: bool,
+        last_logged: Zxid,
+        standing: Standing,
+    ) -> Proposal {
+        if !participant {
+            return Proposal { leader: NOBODY, zxid: Zxid(i64::MIN), peer_epoch: Epoch(i64::MIN) };
+        }
+        let leader = if is_voter { me } else { NOBODY };
+        let (zxid, peer_epoch) = match standing {
+            Standing::Sound { current_epoch } => (last_logged, current_epoch),
+            Standing::Blank => (last_logged, Epoch(0)),
+            Standing::Damaged => (NO_VOTE, Epoch(0)),
+        };
+        Proposal { leader, zxid, peer_epoch }
+    }
+
+    /// Whether it counts in an election.
+    pub fn is_vote(&self) -> bool {
+        self.zxid != NO_VOTE
+    }
+
+    pub fn without_vote(self) -> Proposal {
+        Proposal { zxid: NO_VOTE, ..self }
+    }
+
+    /// By epoch, then zxid, then id; never for a server without weight.
+    pub fn is_better_than(&self, other: &Proposal, config: &Config) -> bool {
+        let key = |proposal: &Proposal| (proposal.peer_epoch, proposal.zxid, proposal.leader);
+        config.weighs(self.leader) && key(self) > key(other)
+    }
+}
+
+/// A proposal as somebody's vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vote {
+    pub leader: ServerId,
+    pub zxid: Zxid,
+    pub round: i64,
+    pub peer_epoch: Epoch,
+    /// Of the voter, when he cast it.
+    pub state: PeerState,
+    /// Of the message's form; 0 where it doesn't matter.
+    pub version: i32,
+}
+
+impl Vote {
+    /// Before the first election.
+    pub const NONE: Vote = Vote {
+        leader: NOBODY,
+        zxid: Zxid(i64::MIN),
+        round: 0,
+        peer_epoch: Epoch(i64::MIN),
+        state: PeerState::Looking,
+        version: 0,
+    };
+
+    pub fn of(proposal: Proposal, round: i64, state: PeerState, version: i32) -> Vote {
+        let Proposal { leader, zxid, peer_epoch } = proposal;
+        Vote { leader, zxid, round, peer_epoch, state, version }
+    }
+
+    /// Whether two voters want the same.
+    ///
+    /// During the election: everything but the states. Of two that are past it, leader and epoch: zxid and round are those
+    /// of the election in which each of them joined. If only one of the two messages has a version, the leader alone:
+    /// servers of before 3.4.6 tell another epoch.
+    pub fn is_same_as(&self, other: &Vote) -> bool {
+        if self.leader != other.leader {
+            return false;
+        }
+        if self.state == PeerState::Looking || other.state == PeerState::Looking {
+            return (self.zxid, self.round, self.peer_epoch) == (other.zxid, other.round, other.peer_epoch);
+        }
+        (self.version > 0) != (other.version > 0) || self.peer_epoch == other.peer_epoch
+    }
+}
