@@ -22,7 +22,7 @@
 //!
 //! Invariants: 1. `Decided` comes only while LOOKING. 2. What we tell of our vote never changes within a round but for
 //! the better. 3. Without a vote nothing is decided by votes of LOOKING peers.
-//! Tested: election_test.rs (each rule), election_random_test.rs (virtual network), tests against Apache ZooKeeper.
+//! Tested: election_test.rs (each rule), election_random_test.rs (virtual network).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

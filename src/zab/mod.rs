@@ -1,22 +1,77 @@
-//! Agreement: who leads, and what the ensemble has decided. Payloads are opaque.
+//! Agreement: who leads, in which epoch, and which transactions are committed. Payloads are opaque.
 //!
-//! Called by `replica` and the simulator. Pure state machines: inputs in, outputs out, time as an argument.
+//! State machines, inputs in, outputs out, time as an argument; the replica hands on what concerns the log and the tree,
+//! the drivers what concerns links.
 //!
-//! * [`quorum`], [`member`]: the configuration of the ensemble and what a quorum of it is; [`ServerSet`].
-//! * [`election`], [`vote`]: fast leader election; [`election_links`]: who dials whom for it.
+//! | file | does |
+//! |---|---|
+//! | `quorum.rs`, `member.rs`, `servers.rs` | the configuration of the ensemble and what a quorum of it is |
+//! | `election.rs`, `election_words.rs`, `vote.rs` | fast leader election |
+//! | `election_links.rs` | who dials whom for it |
+//! | `history.rs` | the newest transactions in memory, and how a learner gets to them |
+//! | `leader.rs` | discovery, synchronisation and broadcast, the leader's side |
+//! | `learner.rs` | the same, the side of followers and observers |
+//! | `epochs.rs` | the two numbers that must not be forgotten |
+//!
+//! **What must be durable before what.** acceptedEpoch before ACKEPOCH; all that was sent before NEWLEADER before
+//! currentEpoch; currentEpoch before the ACK of NEWLEADER; a proposal before its ACK, the leader's own included. Each of
+//! these outputs does not exist before the input that says so.
+//! Tested: unit tests beside the files; `cluster_test.rs` runs leaders and learners against each other.
 
 pub mod election;
 pub mod election_links;
 mod election_words;
+mod epochs;
+mod history;
+mod leader;
+mod learner;
+mod link;
 pub mod member;
 mod properties;
 pub mod quorum;
 mod servers;
 pub mod vote;
 
+#[cfg(test)]
+mod cluster_test;
+
 pub use election::Election;
 pub use election_links::Links;
+pub use epochs::Epochs;
+pub use history::{Entry, History, Limits as HistoryLimits, Sync};
+pub use leader::{Forwarded, Input as LeaderInput, Leader, Output as LeaderOutput};
+pub use learner::{
+    Input as LearnerInput, Learner, Output as LearnerOutput, Role as LearnerRole, encode_request,
+};
+pub use link::Link;
 pub use member::{Endpoint, Fault, Member, Role};
 pub use quorum::{Acks, Config, Joint};
 pub use servers::ServerSet;
 pub use vote::{Standing, Vote};
+
+use std::time::Duration;
+
+use crate::base::ServerId;
+
+/// What both sides need of the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub me: ServerId,
+    pub tick: Duration,
+    /// In ticks: to connect and to synchronise.
+    pub init_limit: u32,
+    /// In ticks: silence between a leader and a learner.
+    pub sync_limit: u32,
+    /// The largest payload of a packet.
+    pub payload_bytes_max: usize,
+}
+
+impl Settings {
+    fn init_time(&self) -> Duration {
+        self.tick * self.init_limit
+    }
+
+    fn sync_time(&self) -> Duration {
+        self.tick * self.sync_limit
+    }
+}

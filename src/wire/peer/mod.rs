@@ -11,7 +11,7 @@
 //! (`base::limits`; the largest payload is an argument, since proposals grow with `jute.maxbuffer`).
 //! Source: ZooKeeper's `QuorumPacket`, `Learner`, `LearnerHandler`, `QuorumCnxManager` and `FastLeaderElection`;
 //! quorum-protocol.md §3, 4, 6.
-//! Tested: the bytes of the specification and of a recorded Apache ensemble (`golden_test.rs`), round trips, every cut,
+//! Tested: the bytes of the specification and of a recorded Apache ensemble (recorded.txt), round trips, every cut,
 //! random damage.
 
 mod address;

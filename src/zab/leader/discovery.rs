@@ -1,0 +1,130 @@
+//! From the first packet of a learner to an epoch that a quorum has promised and this server has adopted.
+//!
+//! The new epoch is one more than any that was ever promised by those who are here; a quorum of voters is here, so it is
+//! more than that of any leader that ever had a quorum. Source: quorum-protocol.md §7, steps 1 to 6.
+
+use super::*;
+
+impl Leader {
+    /// FOLLOWERINFO or OBSERVERINFO.
+    pub(super) fn on_info(
+        &mut self,
+        link: Link,
+        packet: &QuorumPacket<'_>,
+        outputs: &mut Vec<Output>,
+    ) -> Result<(), PacketError> {
+        let info: LearnerInfo = packet.payload()?;
+        if info.protocol_version.is_none_or(|version| version < PROTOCOL_VERSION) {
+            self.refuse(link, "it speaks the protocol from before ZooKeeper 3.4", outputs);
+            return Ok(());
+        }
+        if info.config_version.is_some_and(|version| version > self.configs.committed().version()) {
+            self.refuse(link, "its configuration is newer than this leader's", outputs);
+            return Ok(());
+        }
+        if info.server == self.settings.me {
+            self.refuse(link, "it has this server's own id: are two servers given the same myid?", outputs);
+            return Ok(());
+        }
+        // Who connects anew has given up the old connection.
+        let old = self.learners.iter().find(|(_, learner)| learner.server == Some(info.server));
+        if let Some((&old, _)) = old {
+            self.refuse(old, "it has connected anew", outputs);
+        }
+        let Some(learner) = self.learners.get_mut(&link) else { return Ok(()) };
+        learner.server = Some(info.server);
+        learner.is_participant = packet.kind == Kind::FollowerInfo;
+        learner.step = Step::Epoch;
+        match self.stage {
+            Stage::Discovery => {
+                self.highest = self.highest.max(packet.zxid.epoch());
+                self.advance(outputs);
+            }
+            Stage::Accepting => {}
+            // It will never follow in this epoch, and nobody else would ever raise it.
+            _ if packet.zxid.epoch() > self.epoch && self.configs.is_voter(info.server) => {
+                self.step_down("a voter has promised a later epoch to another leader", outputs);
+            }
+            _ => self.tell_epoch(link, outputs),
+        }
+        Ok(())
+    }
+
+    pub(super) fn tell_epoch(&mut self, link: Link, outputs: &mut Vec<Output>) {
+        let Some(learner) = self.learners.get_mut(&link) else { return };
+        learner.step = Step::Promise;
+        let mut bytes = vec![];
+        let info = LeaderInfo { protocol_version: PROTOCOL_VERSION };
+        packet::encode_record(Kind::LeaderInfo, beginning(self.epoch), &info, &mut bytes);
+        outputs.push(Output::Send { link, bytes: bytes.into() });
+    }
+
+    /// ACKEPOCH.
+    pub(super) fn on_promise(
+        &mut self,
+        link: Link,
+        current: Option<Epoch>,
+        last: Zxid,
+        history: &History,
+        outputs: &mut Vec<Output>,
+    ) {
+        let is_ahead = current.is_some_and(|current| (current, last) > (self.own_epoch, self.tail));
+        if is_ahead && self.stage == Stage::Promises {
+            // What it has may be committed. With it this server must not lead; without it another quorum may form.
+            self.refuse(link, "its history is newer than this leader's", outputs);
+            return;
+        }
+        let Some(learner) = self.learners.get_mut(&link) else { return };
+        learner.step = Step::Waiting { last };
+        let server = learner.server.expect("known since its first packet");
+        if self.stage == Stage::Promises {
+            if current.is_some() && last != Zxid(-1) {
+                self.promised.add(server, &self.configs);
+            }
+            self.advance(outputs);
+        } else if matches!(self.stage, Stage::Synchronization | Stage::Broadcast) {
+            self.synchronize(link, last, history, outputs);
+        }
+    }
+
+    pub(super) fn on_epochs_durable(&mut self, history: &History, outputs: &mut Vec<Output>) {
+        match self.stage {
+            Stage::Accepting => {
+                self.enter(Stage::Promises);
+                for link in self.links(|step| step == Step::Epoch) {
+                    self.tell_epoch(link, outputs);
+                }
+                self.advance(outputs);
+            }
+            Stage::Adopting => {
+                self.enter(Stage::Synchronization);
+                for link in self.links(|step| matches!(step, Step::Waiting { .. })) {
+                    let Some(Learner { step: Step::Waiting { last }, .. }) = self.learners.get(&link) else {
+                        continue;
+                    };
+                    self.synchronize(link, *last, history, outputs);
+                }
+                self.establish(history, outputs);
+            }
+            _ => unreachable!("no epoch was to be written"),
+        }
+    }
+
+    /// Goes on with the epoch if a quorum allows it.
+    pub(super) fn advance(&mut self, outputs: &mut Vec<Output>) {
+        match self.stage {
+            Stage::Discovery if self.has_quorum(self.participants(|_| true)) => {
+                self.epoch = Epoch(self.highest.0 + 1);
+                self.epochs.accepted = self.epoch;
+                self.enter(Stage::Accepting);
+                outputs.push(Output::PersistEpochs(self.epochs));
+            }
+            Stage::Promises if self.has_quorum(*self.promised.servers()) => {
+                self.epochs.current = self.epoch;
+                self.enter(Stage::Adopting);
+                outputs.push(Output::PersistEpochs(self.epochs));
+            }
+            _ => {}
+        }
+    }
+}
