@@ -26,6 +26,7 @@ mod multi;
 mod proposals;
 mod queries;
 mod room;
+mod settings;
 mod snapshots;
 #[cfg(test)]
 mod testing;
@@ -35,12 +36,15 @@ pub use boot::{Boot, BootError, Start};
 pub use containers::Settings as ContainerSettings;
 pub use contract::{Input, Output, SnapshotCommand};
 pub use facts::{Facts, Held};
+pub use settings::Settings;
+pub use snapshots::Settings as SnapshotSettings;
+pub use throttle::Settings as ThrottleSettings;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{HashKey, Instant, Now, ServerId, SessionId, Zxid, limits};
+use crate::base::{Instant, Now, SessionId, Zxid, limits};
 use crate::log;
 use crate::messages::{Answer, AnswerBody, Changes, Client, Identity, Notice, Request};
 use crate::tree::{self, Outcome, Overlay, Scratch, Sessions, Store};
@@ -53,42 +57,6 @@ use proposals::{Origin, Proposals};
 use queries::{Deferred, Query};
 use snapshots::Snapshots;
 use throttle::Throttle;
-
-#[derive(Clone, Debug)]
-pub struct Settings {
-    pub server: ServerId,
-    pub tick: Duration,
-    pub session_timeout_min: Duration,
-    pub session_timeout_max: Duration,
-    pub rules: tree::Rules,
-    pub containers: ContainerSettings,
-    pub snapshots: snapshots::Settings,
-    /// Requests that may be proposed and not answered before no more are taken; at most `limits::PROPOSALS_MAX`.
-    pub outstanding_max: usize,
-    /// Connect requests that may come; `None`: as many as want to.
-    pub throttle: Option<ThrottleSettings>,
-    /// Units of divisible work in one turn: `limits::TURN_BUDGET`, or less to test what takes turns.
-    pub turn_budget: usize,
-    pub hash_key: HashKey,
-}
-
-pub use snapshots::Settings as SnapshotSettings;
-pub use throttle::Settings as ThrottleSettings;
-
-impl Settings {
-    /// The first byte of a session id is its server's, and 255 marks the owner of a TTL node there (ZooKeeper refuses the same).
-    pub fn check(&self) -> Result<(), String> {
-        if self.rules.extended_types && self.server.0 > tree::SERVER_ID_MAX_WITH_TTL {
-            return Err(format!(
-                "extendedTypesEnabled=true with server id {}: sessions of this server could not be told from TTL nodes; \
-                 use an id of at most {}, or set extendedTypesEnabled=false",
-                self.server.0,
-                tree::SERVER_ID_MAX_WITH_TTL
-            ));
-        }
-        Ok(())
-    }
-}
 
 pub struct Replica {
     settings: Settings,
@@ -517,3 +485,7 @@ pub(crate) fn decode(payload: &[u8]) -> Result<(TxnHeader, Txn<'_>), crate::wire
 #[cfg(test)]
 #[path = "replica_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "turns_test.rs"]
+mod turns_tests;

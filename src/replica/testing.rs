@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::base::HashKey;
+use crate::base::ServerId;
 use crate::base::{ConnectionId, ShardId, Ticket, WallMillis};
 use crate::log::{Command, SegmentId, SegmentImage, SnapshotDecoder};
 use crate::wire::AclList;

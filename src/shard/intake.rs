@@ -16,12 +16,10 @@ use crate::wire::frame::{Frame, split};
 use crate::wire::jute::encode_bytes;
 use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader, java_text};
 
-use super::connection::{Connection, Pending, Phase};
+use super::connection::{Pending, Phase};
+use super::flow::is_congested;
 use super::reads::{self, Answered, Read};
 use super::{Output, State, auth};
-
-/// Bytes taken from a socket whose connection waits for long answers: they are moved once per answer.
-const HELD_BYTES_MAX: usize = 16 << 10;
 
 /// A read as it came.
 #[derive(Clone, Copy)]
@@ -439,45 +437,6 @@ impl State {
         }
         self.mark_dirty(id);
     }
-
-    /// Reads the socket or lets TCP push back, as the queues say.
-    fn control_flow(&mut self, id: ConnectionId, outputs: &mut Vec<Output>) {
-        let (limit, turn_budget) = (self.settings.frame_bytes_max, self.settings.turn_budget);
-        let Some(connection) = self.connection(id) else { return };
-        if connection.is_closing() {
-            return;
-        }
-        if connection.is_draining && connection.pending.is_empty() {
-            return self.begin_close(id);
-        }
-        if connection.is_deaf() {
-            return self.drop_deaf(id);
-        }
-        // While a session is being made, what was pipelined behind the connect request waits here.
-        let holds = match connection.phase {
-            Phase::Connecting { .. } => connection.input.len() > limit,
-            _ => {
-                let waits = connection.asks || connection.owed > turn_budget;
-                waits && connection.input.len() > HELD_BYTES_MAX
-            }
-        };
-        let wants_pause = is_congested(connection) || holds;
-        let may_resume = connection.pending.len() <= limits::CONNECTION_REQUESTS_MAX / 2
-            && connection.output.len() <= limits::CONNECTION_OUTPUT_BYTES_SOFT / 2
-            && !holds;
-        if !connection.paused && wants_pause {
-            connection.paused = true;
-            outputs.push(Output::Pause { connection: id });
-        } else if connection.paused && may_resume {
-            connection.paused = false;
-            outputs.push(Output::Resume { connection: id });
-        }
-    }
-}
-
-fn is_congested(connection: &Connection) -> bool {
-    connection.pending.len() >= limits::CONNECTION_REQUESTS_MAX
-        || connection.output.len() > limits::CONNECTION_OUTPUT_BYTES_SOFT
 }
 
 /// A request that needs no transaction and that only the replica can answer. `None` if it can't be decoded.

@@ -17,6 +17,7 @@
 mod auth;
 mod connection;
 mod contract;
+mod flow;
 mod intake;
 mod long_reads;
 mod multi_read;

@@ -1,0 +1,41 @@
+//! What a replica is told once.
+
+use std::time::Duration;
+
+use crate::base::{HashKey, ServerId};
+use crate::tree;
+
+use super::{ContainerSettings, SnapshotSettings, ThrottleSettings};
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub server: ServerId,
+    pub tick: Duration,
+    pub session_timeout_min: Duration,
+    pub session_timeout_max: Duration,
+    pub rules: tree::Rules,
+    pub containers: ContainerSettings,
+    pub snapshots: SnapshotSettings,
+    /// Requests that may be proposed and not answered before no more are taken; at most `limits::PROPOSALS_MAX`.
+    pub outstanding_max: usize,
+    /// Connect requests that may come; `None`: as many as want to.
+    pub throttle: Option<ThrottleSettings>,
+    /// Units of divisible work in one turn: `limits::TURN_BUDGET`, or less to test what takes turns.
+    pub turn_budget: usize,
+    pub hash_key: HashKey,
+}
+
+impl Settings {
+    /// The first byte of a session id is its server's, and 255 marks the owner of a TTL node there (ZooKeeper refuses the same).
+    pub fn check(&self) -> Result<(), String> {
+        if self.rules.extended_types && self.server.0 > tree::SERVER_ID_MAX_WITH_TTL {
+            return Err(format!(
+                "extendedTypesEnabled=true with server id {}: sessions of this server could not be told from TTL nodes; \
+                 use an id of at most {}, or set extendedTypesEnabled=false",
+                self.server.0,
+                tree::SERVER_ID_MAX_WITH_TTL
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! What a turn does, and what the operator allows.
+
+use super::testing::{NOTHING, TICK, client, settings, start_with};
+use super::*;
+use crate::base::ServerId;
+use crate::wire::client::multi::encode_list;
+use crate::wire::client::{CheckVersionRequest, MultiOp};
+
+/// A list of many ephemerals takes turns. It is of its version: what is committed meanwhile is applied behind it.
+#[test]
+fn a_long_answer_takes_turns_and_nothing_is_applied_before_it() {
+    let mut server = start_with(Settings { turn_budget: 10, ..settings() });
+    let (session, other) = (server.open(1), server.open(2));
+    for number in 0..35 {
+        server.create(session, 1, number, &format!("/e{number:02}"), 1);
+        server.settle();
+    }
+    for slot in [1, 1] {
+        let request = Request::Ephemerals { from: client(slot), session, xid: 50, prefix: "/e".into() };
+        assert_eq!(server.step(Input::Request(request)), NOTHING);
+    }
+    server.create(other, 2, 60, "/later", 0);
+    server.turn_end();
+    server.durable();
+    let mut said = vec![];
+    for turn in 0.. {
+        let now_said = server.apply();
+        assert!(now_said.len() <= 2, "{now_said:?}");
+        said.extend(now_said);
+        assert_eq!(server.replica.has_work(), said.len() < 4, "turn {turn}: {said:?}");
+        if said.len() == 4 {
+            assert!(turn >= 6, "70 paths at 10 a turn");
+            break;
+        }
+        server.turn_end();
+    }
+    for said in &said[..2] {
+        assert!(said.starts_with("notify one at 37: 1 xid 50:"), "{said}");
+        assert_eq!(said.matches("/e").count(), 35);
+    }
+    assert_eq!(said[2..], ["notify all at 38: Created /later; 2 xid 60: created /later;", "publish 38"]);
+    assert!(server.replica.is_idle());
+}
+
+/// A turn applies so many operations, not so many transactions.
+#[test]
+fn the_operations_of_a_multi_count() {
+    let mut server = start_with(Settings { turn_budget: limits::APPLY_UNITS * 10, ..settings() });
+    let session = server.open(1);
+    let check = CheckVersionRequest { path: "/".into(), version: -1 };
+    let mut body = vec![];
+    encode_list(&mut body, (0..20).map(|_| MultiOp::Check(check)));
+    for xid in 0..3 {
+        server.write(session, 1, xid, Opcode::Multi, body.clone());
+    }
+    server.turn_end();
+    server.durable();
+    for left in [2, 1, 0] {
+        let said = server.apply();
+        assert_eq!(said.iter().filter(|said| said.starts_with("publish")).count(), 1, "{said:?}");
+        assert_eq!(server.replica.has_work(), left > 0);
+        server.turn_end();
+    }
+}
+
+#[test]
+fn the_operators_limit_of_requests_under_way_holds() {
+    let mut server = start_with(Settings { outstanding_max: 3, ..settings() });
+    let session = server.open(1);
+    for xid in 0..2 {
+        server.create(session, 1, xid, &format!("/{xid}"), 0);
+        assert!(server.replica.takes_requests());
+    }
+    server.sync(session, 1, 2);
+    assert!(!server.replica.takes_requests() && !server.replica.is_full());
+    server.settle();
+    assert!(server.replica.takes_requests());
+}
+
+#[test]
+fn connect_requests_beyond_the_bucket_are_closed() {
+    let throttle = ThrottleSettings { tokens: 2, fill_time: TICK, fill_count: 1 };
+    let mut server = start_with(Settings { throttle: Some(throttle), ..settings() });
+    let session = server.open(1);
+    assert_eq!(server.connect(session, 2, Some([0; 16])), ["notify one at 1: 2 xid 0: refused;"]);
+    assert_eq!(server.connect(session, 2, None), ["notify one at 1: 2 xid 0: SystemError;"]);
+    server.pass(TICK + Duration::from_millis(1));
+    assert_eq!(server.connect(SessionId::NONE, 3, None), NOTHING);
+}
+
+/// As ZooKeeper does.
+#[test]
+fn ttl_nodes_and_server_255_do_not_go_together() {
+    let with = |id, extended_types| {
+        let rules = tree::Rules { extended_types, ..tree::Rules::default() };
+        Settings { server: ServerId(id), rules, ..settings() }.check()
+    };
+    assert_eq!((with(254, true), with(255, false)), (Ok(()), Ok(())));
+    let refusal = with(255, true).expect_err("its sessions would be TTL nodes");
+    assert!(refusal.contains("server id 255") && refusal.contains("at most 254"), "{refusal}");
+}
