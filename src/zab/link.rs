@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 
 use crate::base::ServerId;
+use crate::wire::peer::Decode;
 use crate::wire::peer::packet::{self, PacketError, QuorumPacket};
 
 /// Names a connection between two servers. Never used again.
@@ -34,7 +35,6 @@ impl Stream {
 
 /// Decodes what [`Stream::next`] cut off.
 pub fn decode(bytes: &[u8]) -> Result<QuorumPacket<'_>, PacketError> {
-    use crate::wire::jute::Decode;
     Ok(QuorumPacket::parse(bytes)?)
 }
 

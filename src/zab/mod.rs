@@ -40,9 +40,7 @@ pub use election_links::Links;
 pub use epochs::Epochs;
 pub use history::{Entry, History, Limits as HistoryLimits, Sync};
 pub use leader::{Forwarded, Input as LeaderInput, Leader, Output as LeaderOutput};
-pub use learner::{
-    Input as LearnerInput, Learner, Output as LearnerOutput, Role as LearnerRole, encode_request,
-};
+pub use learner::{Input as LearnerInput, Learner, Output as LearnerOutput, Role as LearnerRole};
 pub use link::Link;
 pub use member::{Endpoint, Fault, Member, Role};
 pub use quorum::{Acks, Config, Joint};

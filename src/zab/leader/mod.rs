@@ -290,11 +290,13 @@ impl Leader {
             (Step::Following, Kind::Request) => {
                 let server = server.expect("known since its first packet");
                 let request: ForwardedRequest<'_> = packet.payload()?;
-                let text = |text: Option<crate::wire::Text<'_>>| {
-                    text.map(|text| String::from_utf8_lossy(text.as_bytes()).into_owned()).unwrap_or_default()
-                };
-                let identities = packet.authinfo.iter().flat_map(|all| all.iter());
-                let identities = identities.map(|one| (text(one.scheme), text(one.id))).collect();
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let identities = packet.authinfo.iter().flat_map(|all| all.iter()).map(|shown| {
+                    let scheme = shown.scheme.map(|scheme| text(scheme.as_bytes()));
+                    let id = shown.id.map(|id| text(id.as_bytes()));
+                    (scheme.unwrap_or_default(), id.unwrap_or_default())
+                });
+                let identities = identities.collect();
                 let ForwardedRequest { session, cxid, opcode, body } = request;
                 let body = bytes.slice_ref(body);
                 let request = Forwarded { session, cxid, opcode, body, identities };

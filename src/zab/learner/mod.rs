@@ -13,7 +13,7 @@
 
 mod words;
 
-pub use words::{Input, Output, Role, encode_request};
+pub use words::{Input, Output, Role};
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,7 +21,6 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::{Epoch, Instant, ServerId, Zxid};
-use crate::wire::Encode;
 use crate::wire::peer::packet::{self, PacketError};
 use crate::wire::peer::{
     AckEpoch, Kind, LearnerInfo, QuorumPacket, Revalidation, RevalidationReply, SessionTouch,
@@ -403,11 +402,7 @@ impl Learner {
     }
 
     fn on_ping(&mut self, packet: &QuorumPacket<'_>) {
-        let mut touches = vec![];
-        for touch in self.touches.drain(..) {
-            touch.encode(&mut touches);
-        }
-        packet::encode_with(Kind::Ping, packet.zxid, &touches, &mut self.out);
+        packet::encode_ping_reply(packet.zxid, self.touches.drain(..), &mut self.out);
     }
 
     fn flush(&mut self, outputs: &mut Vec<Output>) {

@@ -2,10 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::base::{Epoch, SessionId, Zxid};
-use crate::wire::peer::{Encode, Kind};
-
 use super::super::{Epochs, Link};
+use crate::base::{Epoch, SessionId, Zxid};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -37,7 +35,7 @@ pub enum Input<'a> {
         zxid: Zxid,
         rest: &'a [u8],
     },
-    /// A write, a sync or what else goes to the leader, by [`encode_request`].
+    /// A write or a sync, by `wire::peer::packet::encode_request`.
     Forward {
         bytes: Bytes,
     },
@@ -99,28 +97,4 @@ pub enum Output {
     StepDown {
         reason: String,
     },
-}
-
-/// Appends a REQUEST. `identities`: (scheme, id).
-pub fn encode_request(
-    session: SessionId,
-    cxid: i32,
-    opcode: i32,
-    body: &[u8],
-    identities: &[(String, String)],
-    out: &mut Vec<u8>,
-) {
-    let data_bytes = i32::try_from(16 + body.len()).expect("a request is bounded by jute.maxbuffer");
-    Kind::Request.encode(out);
-    Zxid(-1).encode(out);
-    data_bytes.encode(out);
-    session.encode(out);
-    cxid.encode(out);
-    opcode.encode(out);
-    out.extend_from_slice(body);
-    i32::try_from(identities.len()).expect("identities are few").encode(out);
-    for (scheme, id) in identities {
-        crate::wire::jute::encode_bytes(out, scheme.as_bytes());
-        crate::wire::jute::encode_bytes(out, id.as_bytes());
-    }
 }
