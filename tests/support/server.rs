@@ -108,7 +108,7 @@ fn command() -> Vec<String> {
 }
 
 /// A port nobody listens on, and which no other server of this test program was given.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     for _ in 0..PORTS.len() {
         let offset = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         let port = PORTS.start + offset % (PORTS.end - PORTS.start);
