@@ -20,6 +20,10 @@ pub const PROPOSED_BYTES_MAX: usize = 64 << 20;
 /// Unanswered requests of one connection. Reached: its socket is not read until half of them are answered.
 pub const CONNECTION_REQUESTS_MAX: usize = 4_096;
 
+/// Bytes of one connection's reads that wait behind its own write. Reached: its socket is not read until half of them are
+/// answered.
+pub const CONNECTION_REQUEST_BYTES_MAX: usize = 4 << 20;
+
 /// Bytes of replies and events that wait for a client which doesn't read. Soft: above it the socket is not read and
 /// no queued read is executed.
 pub const CONNECTION_OUTPUT_BYTES_SOFT: usize = 1 << 20;
@@ -38,11 +42,16 @@ pub const IDENTITIES_MAX: usize = 64;
 /// One of them. Above: its auth packet fails.
 pub const IDENTITY_BYTES_MAX: usize = 4 << 10;
 
-/// One ACL list, its `auth` entries replaced by what the connection has shown. Above: InvalidACL.
-pub const ACL_BYTES_MAX: usize = 4 << 20;
+/// Entries of one ACL list: each check of the znode looks at all of them. Above: InvalidACL.
+pub const ACL_ENTRIES_MAX: usize = 1_024;
 
-/// The operations of one multi as logged: a short request can name the same long list often. Above: InvalidACL.
-pub const MULTI_BYTES_MAX: usize = 128 << 20;
+/// What the `auth` entries of one ACL list are replaced by: all that the connection has shown, once and a bit. A request of a
+/// few bytes can ask for it, for each znode anew. Above: InvalidACL.
+pub const ACL_BYTES_MAX: usize = 512 << 10;
+
+/// The operations of one multi as logged: a short request can name the same long list often. Well below
+/// `PROPOSED_BYTES_MAX`, so that one that waits for room on the disk doesn't make the replica full. Above: InvalidACL.
+pub const MULTI_BYTES_MAX: usize = 24 << 20;
 
 /// Paths that a closeSession lists. Above, it lists none, as in logs before 3.6, and apply looks them up.
 pub const CLOSE_SESSION_BYTES_MAX: usize = 1 << 20;
@@ -91,6 +100,7 @@ pub const NODES_MAX: usize = 1 << 31;
 const _: () = assert!(GROUP_BYTES_MAX >= FRAME_BYTES_DEFAULT, "a lone request must fit in a group");
 const _: () =
     assert!(PROPOSED_BYTES_MAX >= 2 * GROUP_BYTES_MAX, "one group is synced while another collects");
+const _: () = assert!(MULTI_BYTES_MAX + GROUP_BYTES_MAX < PROPOSED_BYTES_MAX);
 const _: () = assert!(CONNECTION_OUTPUT_BYTES_SOFT < CONNECTION_OUTPUT_BYTES_MAX);
 const _: () = assert!(NOTICES_MAX.is_power_of_two() && REQUESTS_MAX.is_power_of_two());
 const _: () = assert!(AUTHINFO_BYTES_MAX >= 4 * IDENTITIES_MAX * IDENTITY_BYTES_MAX);

@@ -15,19 +15,24 @@ use crate::base::Instant;
 /// What a single gap may count for, in nanoseconds.
 const COUNTED_MAX: u64 = 250_000;
 
+/// Events after a write that don't count: who does nothing but write is never looked for.
+const REST: u32 = 16;
+
 #[derive(Debug)]
 pub struct Attention {
     /// Gaps above this aren't worth it, in nanoseconds. Zero: none is.
     gap_max: u64,
     /// From having nothing to do to the next event, smoothed, in nanoseconds. Zero: not known.
     gap: u64,
+    /// Events until gaps count again.
+    rest: u32,
 }
 
 impl Attention {
     /// `look`: how long to look at the most. With one processor nobody looks: it would keep the client from its.
     pub fn new(look: Option<Duration>, processors: usize) -> Attention {
         let look = look.filter(|_| processors > 1).unwrap_or_default();
-        Attention { gap_max: u64::try_from(look.as_nanos()).unwrap_or(u64::MAX), gap: 0 }
+        Attention { gap_max: u64::try_from(look.as_nanos()).unwrap_or(u64::MAX), gap: 0, rest: 0 }
     }
 
     /// How long to look before sleeping. `None`: sleep at once.
@@ -38,7 +43,13 @@ impl Attention {
 
     /// A write is done. Its client's next one gains nothing if it comes a moment sooner (tuning/looking.md).
     pub fn on_write(&mut self) {
-        self.gap = 0;
+        (self.gap, self.rest) = (0, REST);
+    }
+
+    /// There is no use in telling `on_event` the time.
+    pub fn rests(&mut self) -> bool {
+        self.rest = self.rest.saturating_sub(1);
+        self.gap_max == 0 || self.rest > 0
     }
 
     /// Something came after the loop had nothing to do since `idle`.
@@ -73,8 +84,10 @@ mod tests {
         gaps(&mut attention, 100, 30);
         assert_eq!(attention.patience(), None);
         gaps(&mut attention, 10, 30);
+        assert!(!attention.rests());
         attention.on_write();
         assert_eq!(attention.patience(), None);
+        assert_eq!((0..20).filter(|_| attention.rests()).count(), REST as usize - 1);
     }
 
     #[test]

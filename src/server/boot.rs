@@ -356,8 +356,8 @@ fn recover_log(places: &Places, settings: &log::Settings, loaded: Loaded) -> Res
         boot.replay(entry.zxid, entry.payload)
             .map_err(|error| Fatal::Boot { directory: directory_name(), error })?;
     }
-    let repair = log_files(places, recovered.repair).map_err(Fatal::Log)?;
-    log_files(places, recovered.cleanup).map_err(Fatal::Log)?;
+    let repair = log_files(places, recovered.repair).map_err(Fatal::of_log)?;
+    log_files(places, recovered.cleanup).map_err(Fatal::of_log)?;
     let active = repair.expect("the repair makes the segment in which the log goes on");
     for orphan in boot.orphans() {
         tracing::warn!(session = %orphan, "ephemeral znodes without their session were found");

@@ -12,7 +12,7 @@
 //! Queues: at most one `Persist` is outstanding, and a snapshot is at most `AHEAD_BYTES_MAX` ahead of its file, so the
 //! channels are bounded by what is sent through them.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -107,6 +107,8 @@ pub struct Disk {
     /// Taken by `wait_done`, not yet handed out.
     waited: Option<Done>,
     threads: Vec<JoinHandle<()>>,
+    /// Nobody waits for room any more.
+    is_ending: Arc<AtomicBool>,
     pub sync_times: Arc<SyncTimes>,
 }
 
@@ -128,6 +130,7 @@ impl Disk {
         let (orders, preparer_orders) = unbounded();
         let (spares_in, spares) = unbounded();
         let sync_times = Arc::new(SyncTimes::default());
+        let is_ending = Arc::new(AtomicBool::new(false));
         let report = Report { done: done_in, waker: waker.clone(), without_room: Arc::default() };
 
         let log = LogThread {
@@ -137,6 +140,7 @@ impl Disk {
             spares,
             report: report.clone(),
             times: sync_times.clone(),
+            is_ending: is_ending.clone(),
         };
         let preparer = Preparer {
             settings: settings.clone(),
@@ -158,6 +162,7 @@ impl Disk {
             done,
             waited: None,
             threads,
+            is_ending,
             sync_times,
         })
     }
@@ -201,12 +206,13 @@ impl Disk {
         self.submit();
         self.to_log = None;
         self.to_snapshots = None;
+        self.is_ending.store(true, Relaxed);
         for thread in self.threads.drain(..) {
             thread.join().expect("panics abort the process");
         }
         while let Some(done) = self.next_done() {
             if let Done::Failed { error } = done {
-                return Err(super::Fatal::Log(error));
+                return Err(super::Fatal::of_log(error));
             }
         }
         Ok(())
@@ -253,6 +259,7 @@ struct LogThread {
     spares: Receiver<SegmentFile>,
     report: Report,
     times: Arc<SyncTimes>,
+    is_ending: Arc<AtomicBool>,
 }
 
 impl LogThread {
@@ -315,7 +322,7 @@ impl LogThread {
                     }
                     return Ok(file);
                 }
-                Err(error) if error.is_space() => {
+                Err(error) if error.is_space() && !self.is_ending.load(Relaxed) => {
                     if !std::mem::replace(&mut low, true) {
                         tracing::error!(
                             %error,

@@ -38,6 +38,8 @@ pub enum Fatal {
     Io(Error),
     /// Writing or syncing the log failed: to go on could lose acknowledged writes.
     Log(Error),
+    /// The log needs room that the disk has not got.
+    Space(Error),
     /// The log on disk can't be used.
     Recovery { directory: String, fault: log::Fault },
     /// The snapshot or a transaction can't be read.
@@ -57,6 +59,11 @@ impl std::fmt::Display for Fatal {
                 "{error}. The transaction log can't be trusted any more: the server stops, and at the next start \
                  recovers what is on the disk. Check the disk first."
             ),
+            Fatal::Space(error) => write!(
+                f,
+                "{error}. The log needs room for a segment; nothing that was acknowledged is lost. Free space in the \
+                 log directory and start again."
+            ),
             Fatal::Recovery { directory, fault } => write!(f, "log directory {directory}: {fault}"),
             Fatal::Boot { directory, error } => write!(f, "data directory {directory}: {error}"),
             Fatal::Thread { name, error } => write!(f, "thread {name} can't be started: {error}"),
@@ -66,10 +73,15 @@ impl std::fmt::Display for Fatal {
 }
 
 impl Fatal {
+    /// Of a command of the log, while nobody is served.
+    fn of_log(error: Error) -> Fatal {
+        if error.is_space() { Fatal::Space(error) } else { Fatal::Log(error) }
+    }
+
     /// Exit code: 3 for what the operator can mend and start again, 4 where data is in question.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Fatal::Io(_) | Fatal::Foreign(_) | Fatal::Thread { .. } => 3,
+            Fatal::Io(_) | Fatal::Space(_) | Fatal::Foreign(_) | Fatal::Thread { .. } => 3,
             Fatal::Log(_) | Fatal::Recovery { .. } | Fatal::Boot { .. } => 4,
         }
     }

@@ -71,21 +71,21 @@ impl OneLoop {
         self.take_events(turn);
         // The replies first: who gets one often has the next request at once, and it should join this group.
         self.shard.step(turn.now, shard::Input::TurnEnd, &mut turn.from_shard);
-        self.carry_out_shard(turn);
+        self.carry_out(turn);
         while self.replica.is_about_to_seal()
             && let Some((events, patience)) = turn.gather.patience(Clock::instant())
         {
             self.io.wait_for(events, Some(patience)).map_err(Fatal::Io)?;
             self.take_events(turn);
             self.shard.step(turn.now, shard::Input::TurnEnd, &mut turn.from_shard);
-            self.carry_out_shard(turn);
+            self.carry_out(turn);
         }
         turn.gather.on_turn_end();
         self.wake_up(turn);
         self.replica.step(turn.now, replica::Input::TurnEnd, &mut turn.from_replica);
-        self.carry_out_replica(turn);
+        self.carry_out(turn);
         self.shard.step(turn.now, shard::Input::TurnEnd, &mut turn.from_shard);
-        self.carry_out_shard(turn);
+        self.carry_out(turn);
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl OneLoop {
         if timeout == Some(Duration::ZERO) {
             return self.io.wait(timeout).map_err(Fatal::Io);
         }
-        if !self.replica.is_idle() {
+        if !self.replica.is_idle() || self.attention.rests() {
             return self.io.wait(timeout).map_err(Fatal::Io);
         }
         let idle = Clock::instant();
@@ -134,10 +134,10 @@ impl OneLoop {
                 self.attention.on_write();
             }
             self.replica.step(turn.now, input, &mut turn.from_replica);
-            self.carry_out_replica(turn);
+            self.carry_out(turn);
         }
         while self.replica.apply_next(&mut turn.from_replica) {
-            self.carry_out_replica(turn);
+            self.carry_out(turn);
         }
         Ok(())
     }
@@ -157,20 +157,20 @@ impl OneLoop {
                     turn.gather.on_received();
                     let input = shard::Input::Received { connection, bytes };
                     self.shard.step(now, input, &mut turn.from_shard);
-                    self.carry_out_shard(turn);
+                    self.carry_out(turn);
                 }
                 Event::Sent { connection, buffer } => {
                     self.shard.step(now, shard::Input::Sent { connection, buffer }, &mut turn.from_shard);
-                    self.carry_out_shard(turn);
+                    self.carry_out(turn);
                 }
                 Event::Ended { connection } => {
                     self.shard.step(now, shard::Input::Ended { connection }, &mut turn.from_shard);
-                    self.carry_out_shard(turn);
+                    self.carry_out(turn);
                 }
                 Event::Closed { connection, .. } => {
                     self.admission.leave(&mut turn.addresses, connection);
                     self.shard.step(now, shard::Input::Closed { connection }, &mut turn.from_shard);
-                    self.carry_out_shard(turn);
+                    self.carry_out(turn);
                 }
                 Event::Connected { .. } => unreachable!("this loop dials nobody"),
                 Event::Woken => {}
@@ -204,11 +204,25 @@ impl OneLoop {
     fn wake_up(&mut self, turn: &mut Turn) {
         if self.replica.next_wakeup().is_some_and(|at| turn.now.instant >= at) {
             self.replica.step(turn.now, replica::Input::Wakeup, &mut turn.from_replica);
-            self.carry_out_replica(turn);
+            self.carry_out(turn);
         }
         if self.shard.next_wakeup().is_some_and(|at| turn.now.instant >= at) {
             self.shard.step(turn.now, shard::Input::Wakeup, &mut turn.from_shard);
-            self.carry_out_shard(turn);
+            self.carry_out(turn);
+        }
+    }
+
+    /// Until neither has anything to say to the other. Not by recursion: a client decides how often they answer each other
+    /// at once.
+    fn carry_out(&mut self, turn: &mut Turn) {
+        loop {
+            if !turn.from_shard.is_empty() {
+                self.carry_out_shard(turn);
+            } else if !turn.from_replica.is_empty() {
+                self.carry_out_replica(turn);
+            } else {
+                return;
+            }
         }
     }
 
@@ -237,38 +251,32 @@ impl OneLoop {
         if std::mem::take(&mut turn.notices) {
             let zxid = self.shard.published();
             self.shard.step(turn.now, shard::Input::Published { zxid }, &mut turn.from_shard);
-            self.carry_out_shard(turn);
         }
     }
 
     fn carry_out_shard(&mut self, turn: &mut Turn) {
-        while !turn.from_shard.is_empty() {
-            let mut outputs = std::mem::take(&mut turn.from_shard);
-            for output in outputs.drain(..) {
-                match output {
-                    shard::Output::Request(request) => {
-                        self.replica.step(turn.now, replica::Input::Request(request), &mut turn.from_replica);
-                    }
-                    shard::Output::Send { connection, bytes } => {
-                        turn.gather.on_sent();
-                        self.io.send(connection, bytes);
-                    }
-                    shard::Output::Pause { connection } => self.io.pause_receive(connection),
-                    shard::Output::Resume { connection } => self.io.resume_receive(connection),
-                    shard::Output::Close { connection } => self.io.close(connection),
-                    shard::Output::Abort { connection } => self.io.close_now(connection),
-                    shard::Output::Word { connection, word, argument } => {
-                        let text = self.answer_word(word, &argument, turn.now.instant);
-                        self.shard.finish_with(connection, text.as_bytes());
-                    }
+        let mut outputs = std::mem::take(&mut turn.from_shard);
+        for output in outputs.drain(..) {
+            match output {
+                shard::Output::Request(request) => {
+                    self.replica.step(turn.now, replica::Input::Request(request), &mut turn.from_replica);
+                }
+                shard::Output::Send { connection, bytes } => {
+                    turn.gather.on_sent();
+                    self.io.send(connection, bytes);
+                }
+                shard::Output::Pause { connection } => self.io.pause_receive(connection),
+                shard::Output::Resume { connection } => self.io.resume_receive(connection),
+                shard::Output::Close { connection } => self.io.close(connection),
+                shard::Output::Abort { connection } => self.io.close_now(connection),
+                shard::Output::Word { connection, word, argument } => {
+                    let text = self.answer_word(word, &argument, turn.now.instant);
+                    self.shard.finish_with(connection, text.as_bytes());
                 }
             }
-            if turn.from_shard.is_empty() {
-                turn.from_shard = outputs;
-            }
         }
-        if !turn.from_replica.is_empty() {
-            self.carry_out_replica(turn);
+        if turn.from_shard.is_empty() {
+            turn.from_shard = outputs;
         }
     }
 

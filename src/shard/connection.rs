@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::base::{ConnectionId, Instant, SessionId, Zxid};
+use crate::base::{ConnectionId, Instant, SessionId, Zxid, limits};
 use crate::messages::Identity;
 use crate::wire::Opcode;
 
@@ -42,6 +42,18 @@ pub enum Pending {
     Refused { xid: i32 },
 }
 
+/// A large reply is followed by the next when it is sent: there is one per connection.
+const SENDING_BYTES_SOFT: usize = 4 * limits::CONNECTION_OUTPUT_BYTES_SOFT;
+
+impl Pending {
+    fn bytes(&self) -> usize {
+        match self {
+            Pending::Read { body, .. } => body.len(),
+            Pending::Write { .. } | Pending::Refused { .. } => 0,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Connection {
     pub id: ConnectionId,
@@ -63,7 +75,8 @@ pub struct Connection {
     pub done: usize,
     /// Bytes of the one large reply in `output`, if there is one.
     pub large: usize,
-    pub sending: bool,
+    /// Bytes handed to the driver to be sent; zero if none are.
+    pub sending: usize,
     pub paused: bool,
     /// In the shard's list of connections with new output.
     pub dirty: bool,
@@ -79,7 +92,10 @@ pub struct Connection {
     pub close_asked: bool,
     /// The server stops: nothing more is taken, and when all is answered the connection is closed.
     pub is_draining: bool,
+    /// Changed by `queue`, `requeue` and `unqueue` alone.
     pub pending: VecDeque<Pending>,
+    /// Bodies of the reads among them.
+    pub pending_bytes: usize,
     /// On the clock that stands still while nobody can be heard (`silence.rs`).
     pub heard: Instant,
     /// When its silence is looked at next, on the same clock: the number of a quarter of a tick.
@@ -152,7 +168,7 @@ impl Connection {
             is_long: false,
             done: 0,
             large: 0,
-            sending: false,
+            sending: 0,
             paused: false,
             dirty: false,
             asks: false,
@@ -161,11 +177,34 @@ impl Connection {
             close_asked: false,
             is_draining: false,
             pending: VecDeque::new(),
+            pending_bytes: 0,
             heard: now,
             due: u64::MAX,
             touched: false,
             stats: Stats::default(),
         }
+    }
+
+    /// No read is answered before the client has taken more of what there is for it.
+    pub fn is_unread(&self) -> bool {
+        self.output.len() > limits::CONNECTION_OUTPUT_BYTES_SOFT || self.sending > SENDING_BYTES_SOFT
+    }
+
+    pub fn queue(&mut self, pending: Pending) {
+        self.pending_bytes += pending.bytes();
+        self.pending.push_back(pending);
+    }
+
+    /// What was just taken comes first again.
+    pub fn requeue(&mut self, pending: Pending) {
+        self.pending_bytes += pending.bytes();
+        self.pending.push_front(pending);
+    }
+
+    pub fn unqueue(&mut self) -> Option<Pending> {
+        let pending = self.pending.pop_front()?;
+        self.pending_bytes -= pending.bytes();
+        Some(pending)
     }
 
     pub fn session(&self) -> Option<SessionId> {

@@ -32,13 +32,17 @@ impl State {
         };
         let wants_pause = is_congested(connection) || holds;
         let may_resume = connection.pending.len() <= limits::CONNECTION_REQUESTS_MAX / 2
+            && connection.pending_bytes <= limits::CONNECTION_REQUEST_BYTES_MAX / 2
             && connection.output.len() <= limits::CONNECTION_OUTPUT_BYTES_SOFT / 2
+            && !connection.is_unread()
             && !holds;
         if !connection.paused && wants_pause {
             connection.paused = true;
+            self.paused.insert(id);
             outputs.push(Output::Pause { connection: id });
         } else if connection.paused && may_resume {
             connection.paused = false;
+            self.paused.remove(&id);
             outputs.push(Output::Resume { connection: id });
         }
     }
@@ -46,5 +50,6 @@ impl State {
 
 pub fn is_congested(connection: &Connection) -> bool {
     connection.pending.len() >= limits::CONNECTION_REQUESTS_MAX
-        || connection.output.len() > limits::CONNECTION_OUTPUT_BYTES_SOFT
+        || connection.pending_bytes > limits::CONNECTION_REQUEST_BYTES_MAX
+        || connection.is_unread()
 }

@@ -225,22 +225,22 @@ impl State {
                 } else {
                     let cost = reads::estimate(opcode, body, reading, version);
                     connection.owed = connection.owed.saturating_add(cost);
-                    connection.pending.push_back(Pending::Read { xid, opcode, body: body.into(), since });
+                    connection.queue(Pending::Read { xid, opcode, body: body.into(), since });
                 }
             }
             Some(opcode @ (Opcode::Sync | Opcode::GetEphemerals)) => {
                 let Some(request) = to_the_replica(opcode, body, from, session, xid) else {
                     // What can't be decoded is answered in its turn, as the reads are.
-                    connection.pending.push_back(Pending::Read { xid, opcode, body: body.into(), since });
+                    connection.queue(Pending::Read { xid, opcode, body: body.into(), since });
                     self.run_queued_reads(reading, id);
                     return self.count_request(session, newly_touched);
                 };
-                connection.pending.push_back(Pending::Write { xid, opcode, since });
+                connection.queue(Pending::Write { xid, opcode, since });
                 connection.asks = opcode == Opcode::GetEphemerals;
                 outputs.push(Output::Request(request));
             }
             Some(opcode) if is_write(opcode) => {
-                connection.pending.push_back(Pending::Write { xid, opcode, since });
+                connection.queue(Pending::Write { xid, opcode, since });
                 let identities = connection.identities.clone();
                 let body = Bytes::copy_from_slice(body);
                 outputs.push(Output::Request(Request::Write {
@@ -267,7 +267,7 @@ impl State {
                 Ok(GetSaslRequest { token: None }) | Err(_) => return self.begin_close(id),
             },
             _ => {
-                connection.pending.push_back(Pending::Refused { xid });
+                connection.queue(Pending::Refused { xid });
                 self.run_queued_reads(reading, id);
             }
         }
@@ -370,7 +370,7 @@ impl State {
         if let Answered::Whole | Answered::TooLarge = answered {
             return self.drop_too_large(id);
         }
-        connection.pending.push_front(read);
+        connection.requeue(read);
         connection.done = done;
         // Nothing more is taken before it is answered: the answer to a write behind it must not find it waiting.
         connection.owed = usize::MAX;
@@ -395,19 +395,15 @@ impl State {
     pub(super) fn run_reads(&mut self, reading: &Reading<'_>, id: ConnectionId, at_once: bool) {
         loop {
             let Some(connection) = self.connection(id) else { return };
-            let waits = if at_once {
-                connection.is_deaf()
-            } else {
-                connection.waits || connection.output.len() > limits::CONNECTION_OUTPUT_BYTES_SOFT
-            };
+            let waits =
+                if at_once { connection.is_deaf() } else { connection.waits || connection.is_unread() };
             if waits {
                 return;
             }
             match connection.pending.front() {
                 None | Some(Pending::Write { .. }) => return,
                 Some(Pending::Read { .. }) => {
-                    let Some(Pending::Read { xid, opcode, body, since }) = connection.pending.pop_front()
-                    else {
+                    let Some(Pending::Read { xid, opcode, body, since }) = connection.unqueue() else {
                         return;
                     };
                     let request = ReadRequest { xid, opcode, body: &body, since };

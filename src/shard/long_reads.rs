@@ -209,7 +209,7 @@ impl State {
             connection.is_long = true;
             return self.wait_for_turn(id);
         }
-        let Some(pending) = connection.pending.pop_front() else { return };
+        let Some(pending) = connection.unqueue() else { return };
         let identities = connection.identities.clone();
         let begun = LongRead::begin(id, pending, identities, skip_acl, (reading, at), &mut self.watches);
         let Some(connection) = self.connection(id) else { return };

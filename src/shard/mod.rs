@@ -32,7 +32,7 @@ mod watches;
 pub use connection::{Connection, Latency, Phase, Stats};
 pub use contract::{Input, Output};
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,6 +115,8 @@ struct State {
     left: usize,
     dirty: Vec<ConnectionId>,
     touched: Vec<SessionId>,
+    /// Connections whose sockets are not read just now; some may be gone.
+    paused: BTreeSet<ConnectionId>,
     /// When silent connections are looked for and touches are sent.
     next_sweep: Instant,
     /// Connections by the quarter of a tick in which their silence is looked at.
@@ -152,6 +154,7 @@ impl Shard {
             left: settings.turn_budget,
             dirty: vec![],
             touched: vec![],
+            paused: BTreeSet::new(),
             next_sweep: now.instant + settings.tick / 4,
             silences: BTreeMap::new(),
             excused: Duration::ZERO,
@@ -358,7 +361,7 @@ impl State {
         outputs: &mut Vec<Output>,
     ) {
         let Some(connection) = self.connection(id) else { return };
-        connection.sending = false;
+        connection.sending = 0;
         if buffer.capacity() <= limits::CONNECTION_OUTPUT_BYTES_SOFT / 16 {
             buffer.clear();
             connection.spare = buffer;
@@ -389,7 +392,7 @@ impl State {
         let Some(connection) = self.connection(id) else { return };
         connection.phase = Phase::Closing;
         connection.input = vec![];
-        connection.pending.clear();
+        while connection.unqueue().is_some() {}
         self.watches.remove_connection(id);
         self.watch_silence(id);
         self.mark_dirty(id);
@@ -401,7 +404,7 @@ impl State {
         for &id in &dirty {
             let Some(connection) = self.connection(id) else { continue };
             connection.dirty = false;
-            if connection.sending || connection.close_asked || connection.awaits_text {
+            if connection.sending > 0 || connection.close_asked || connection.awaits_text {
                 continue;
             }
             let spare = std::mem::take(&mut connection.spare);
@@ -422,7 +425,7 @@ impl State {
                 continue;
             }
             let bytes = std::mem::replace(ready, spare);
-            connection.sending = true;
+            connection.sending = bytes.len();
             outputs.push(Output::Send { connection: id, bytes });
         }
         dirty.clear();

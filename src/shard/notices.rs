@@ -90,7 +90,7 @@ impl State {
             }
             Phase::Active { .. } => {}
         }
-        let Some(Pending::Write { xid, opcode, since }) = connection.pending.pop_front() else {
+        let Some(Pending::Write { xid, opcode, since }) = connection.unqueue() else {
             panic!("an answer without a request before it: {answer:?}");
         };
         assert_eq!(xid, answer.xid, "answers come in request order");

@@ -54,6 +54,7 @@ impl State {
             self.excused += late;
         }
         self.next_sweep = self.now.instant + quarter;
+        self.touch_paused();
         self.report_touches(outputs);
         let now = self.heard_now().0 / (quarter.as_nanos() as u64).max(1);
         while let Some(entry) = self.silences.first_entry().filter(|entry| *entry.key() <= now) {
@@ -61,6 +62,29 @@ impl State {
             for id in ids {
                 self.look_at(id, due, outputs);
             }
+        }
+    }
+
+    /// Whoever can't be heard because its requests wait for us is taken to be alive: the connection and the session.
+    fn touch_paused(&mut self) {
+        let heard = self.heard_now();
+        for id in std::mem::take(&mut self.paused) {
+            let Some(connection) = self.connection(id).filter(|connection| connection.paused) else {
+                continue;
+            };
+            let waits_for_us = !connection.pending.is_empty()
+                && connection.output.len() <= limits::CONNECTION_OUTPUT_BYTES_SOFT;
+            let mut touched = None;
+            if waits_for_us {
+                connection.heard = heard;
+                if let Phase::Active { session, .. } = connection.phase
+                    && !std::mem::replace(&mut connection.touched, true)
+                {
+                    touched = Some(session);
+                }
+            }
+            self.touched.extend(touched);
+            self.paused.insert(id);
         }
     }
 
@@ -86,12 +110,6 @@ impl State {
             return;
         };
         connection.due = u64::MAX;
-        let waits_for_us = connection.paused
-            && !connection.pending.is_empty()
-            && connection.output.len() <= limits::CONNECTION_OUTPUT_BYTES_SOFT;
-        if waits_for_us {
-            connection.heard = now;
-        }
         if now.since(connection.heard) <= patience(&connection.phase, sessionless) {
             return self.watch_silence(id);
         }

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use crate::base::{SessionId, limits};
+use crate::messages::Request;
 use crate::shard::Input;
 use crate::shard::testing::{Bench, SESSION_TIMEOUT_MS, TICK};
 use crate::wire::Opcode;
+use crate::wire::client::DeleteRequest;
 
 /// The session's timeout and a second; then the quarter of a tick in which it is looked at.
 const PATIENCE: Duration = Duration::from_millis(SESSION_TIMEOUT_MS as u64 + 1000);
@@ -71,4 +74,25 @@ fn a_connection_is_looked_at_once_per_patience() {
         assert_eq!(bench.shard.state.silences.values().map(Vec::len).sum::<usize>(), 1);
     }
     assert!(!bench.is_closed(client));
+}
+
+/// A slow disk: nothing is answered, so nothing more is read. The session would expire for pings that lie in our socket.
+#[test]
+fn who_is_not_read_because_its_requests_wait_keeps_its_session() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    for xid in 1..=limits::CONNECTION_REQUESTS_MAX as i32 {
+        bench.send(client, xid, Opcode::Delete, &DeleteRequest { path: "/a".into(), version: -1 });
+    }
+    assert!(bench.is_paused(client));
+    let session = SessionId(client as i64 + 1);
+    let time = Duration::from_millis(SESSION_TIMEOUT_MS as u64) / 2;
+    for _ in 0..6 {
+        bench.requests.clear();
+        pass(&mut bench, time);
+        let touches =
+            |request: &Request| matches!(request, Request::Touch { sessions } if sessions.contains(&session));
+        assert!(bench.requests.iter().any(touches), "half of its timeout without a word of it");
+        assert!(!bench.is_closed(client));
+    }
 }

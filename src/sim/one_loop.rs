@@ -27,7 +27,7 @@ impl Server {
         }
         self.wake_up(now, &mut turn, effects);
         self.replica.step(now, replica::Input::TurnEnd, &mut turn.from_replica);
-        self.carry_out_replica(now, &mut turn, effects);
+        self.carry_out(now, &mut turn, effects);
         self.end_shard_turn(now, &mut turn, effects);
     }
 
@@ -35,11 +35,11 @@ impl Server {
         while let Some(input) = self.inputs.pop_front() {
             self.work += 1;
             self.replica.step(now, input, &mut turn.from_replica);
-            self.carry_out_replica(now, turn, effects);
+            self.carry_out(now, turn, effects);
         }
         while self.replica.apply_next(&mut turn.from_replica) {
             self.swap_if_canary(&mut turn.from_replica);
-            self.carry_out_replica(now, turn, effects);
+            self.carry_out(now, turn, effects);
         }
     }
 
@@ -55,24 +55,36 @@ impl Server {
             }
             let Some(arrival) = self.lanes[0].arrivals.pop_front() else { return };
             self.take(0, arrival, now, &mut turn.from_shard, effects);
-            self.carry_out_shard(now, turn, effects);
+            self.carry_out(now, turn, effects);
         }
     }
 
     fn wake_up(&mut self, now: Now, turn: &mut Turn, effects: &mut Vec<Effect>) {
         if self.replica.next_wakeup().is_some_and(|at| at <= now.instant) {
             self.replica.step(now, replica::Input::Wakeup, &mut turn.from_replica);
-            self.carry_out_replica(now, turn, effects);
+            self.carry_out(now, turn, effects);
         }
         if self.lanes[0].shard.next_wakeup().is_some_and(|at| at <= now.instant) {
             self.lanes[0].shard.step(now, shard::Input::Wakeup, &mut turn.from_shard);
-            self.carry_out_shard(now, turn, effects);
+            self.carry_out(now, turn, effects);
         }
     }
 
     fn end_shard_turn(&mut self, now: Now, turn: &mut Turn, effects: &mut Vec<Effect>) {
         self.lanes[0].shard.step(now, shard::Input::TurnEnd, &mut turn.from_shard);
-        self.carry_out_shard(now, turn, effects);
+        self.carry_out(now, turn, effects);
+    }
+
+    fn carry_out(&mut self, now: Now, turn: &mut Turn, effects: &mut Vec<Effect>) {
+        loop {
+            if !turn.from_shard.is_empty() {
+                self.carry_out_shard(now, turn, effects);
+            } else if !turn.from_replica.is_empty() {
+                self.carry_out_replica(now, turn, effects);
+            } else {
+                return;
+            }
+        }
     }
 
     fn carry_out_replica(&mut self, now: Now, turn: &mut Turn, effects: &mut Vec<Effect>) {
@@ -96,20 +108,14 @@ impl Server {
             let shard = &mut self.lanes[0].shard;
             let zxid = shard.published();
             shard.step(now, shard::Input::Published { zxid }, &mut turn.from_shard);
-            self.carry_out_shard(now, turn, effects);
         }
     }
 
     fn carry_out_shard(&mut self, now: Now, turn: &mut Turn, effects: &mut Vec<Effect>) {
-        while !turn.from_shard.is_empty() {
-            for output in std::mem::take(&mut turn.from_shard) {
-                if let Some(request) = self.carry_out_of_shard(0, output, effects) {
-                    self.replica.step(now, replica::Input::Request(request), &mut turn.from_replica);
-                }
+        for output in std::mem::take(&mut turn.from_shard) {
+            if let Some(request) = self.carry_out_of_shard(0, output, effects) {
+                self.replica.step(now, replica::Input::Request(request), &mut turn.from_replica);
             }
-        }
-        if !turn.from_replica.is_empty() {
-            self.carry_out_replica(now, turn, effects);
         }
     }
 }

@@ -1,10 +1,14 @@
 //! multiRead, getEphemerals, getAllChildrenNumber, and answers too long for one turn.
 
+use std::io::{Read, Write};
+
+use ringkeeper::base::{SessionId, Zxid};
+use ringkeeper::wire::client::header::encode_frame;
 use ringkeeper::wire::client::multi::encode_list;
 use ringkeeper::wire::client::{
-    CreateRequest, GetAllChildrenNumberRequest, GetAllChildrenNumberResponse, GetChildrenRequest,
-    GetChildrenResponse, GetDataRequest, GetEphemeralsRequest, GetEphemeralsResponse, MultiOp, MultiReadOp,
-    MultiResult, MultiResults, SetDataRequest,
+    ConnectRequest, CreateRequest, GetAllChildrenNumberRequest, GetAllChildrenNumberResponse,
+    GetChildrenRequest, GetChildrenResponse, GetDataRequest, GetEphemeralsRequest, GetEphemeralsResponse,
+    MultiOp, MultiReadOp, MultiResult, MultiResults, SetDataRequest,
 };
 use ringkeeper::wire::{AclList, Encode, ErrorCode, Opcode, OwnedAcl};
 
@@ -222,4 +226,39 @@ fn a_long_list_of_children_is_exact_and_in_order() {
         assert_eq!(children.len(), MANY + 5);
     }
     assert_eq!(results.len(), 3);
+}
+
+/// Each is answered at once, which has the next one taken: however many there are, no stack grows with them.
+#[test]
+fn many_ephemerals_requests_behind_a_connect_request_are_all_answered() {
+    const COUNT: usize = 40_000;
+    let server = Server::start();
+    let mut socket = server.socket();
+    let connect = ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen: Zxid(0),
+        timeout_ms: 10_000,
+        session_id: SessionId(0),
+        password: Some(&[0; 16]),
+        read_only: Some(false),
+    };
+    let mut bytes = vec![];
+    encode_frame(&mut bytes, &connect);
+    for xid in 1..=COUNT as i32 {
+        bytes.extend(16i32.to_be_bytes());
+        bytes.extend(xid.to_be_bytes());
+        bytes.extend(Opcode::GetEphemerals.code().to_be_bytes());
+        bytes.extend(4i32.to_be_bytes());
+        bytes.extend(b"none");
+    }
+    let mut writer = socket.try_clone().expect("a socket");
+    std::thread::scope(|scope| {
+        scope.spawn(move || writer.write_all(&bytes).expect("the server reads"));
+        let mut replies = vec![0; 41 + COUNT * (4 + 16 + 4)];
+        socket.read_exact(&mut replies).expect("as many answers as requests");
+        let last = &replies[replies.len() - 24..];
+        assert_eq!(last[4..8], (COUNT as i32).to_be_bytes());
+        assert_eq!(last[16..20], [0; 4], "no error");
+    });
+    assert_eq!(server.word("ruok"), "imok");
 }

@@ -165,3 +165,23 @@ fn what_was_accepted_never_waits_for_room() {
     server.kill();
     drop(disk);
 }
+
+/// A start needs a segment, which a full disk has no room for. The operator is told what to do, and nothing is lost.
+#[test]
+fn a_start_on_a_full_disk_says_so_and_loses_nothing() {
+    let folder = crate::support::server::folder("disk");
+    let disk = Disk::mount(&folder, DISK_BYTES);
+    let config = || Config::default().set("preAllocSize", SEGMENT_KIB).data_dir(&folder.join("data"));
+    let mut server = config().start();
+    Client::connect(&server).create("/a", b"acknowledged", PERSISTENT);
+    server.kill();
+    let ballast = fill(&folder);
+    let (status, output) = config().start_in_vain();
+    assert_eq!(status.code(), Some(3), "{output}");
+    assert!(output.contains("Free space") && !output.contains("trusted"), "{output}");
+    fs::remove_file(&ballast).expect("ours");
+    let mut server = config().start();
+    assert_eq!(Client::connect(&server).data("/a"), b"acknowledged");
+    server.kill();
+    drop(disk);
+}
