@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::admin::About;
 use crate::base::{HashKey, Now, ServerId, ShardId, Ticket, Zxid, limits};
 use crate::config::Config;
-use crate::io::{Backend, Clock, Directory, Error, Lock, Loop, MappedFile, SegmentFile};
+use crate::io::{Backend, Clock, Directory, Error, ErrorKind, Lock, Loop, MappedFile, SegmentFile};
 use crate::log::{self, Command, SegmentId, SegmentImage, SnapshotDecoder, SnapshotName};
 use crate::replica::{self, Boot, Replica, SnapshotSettings, Start};
 use crate::shard::{self, Shard};
@@ -86,11 +87,25 @@ pub fn event_loop(config: &Config, connections_max: usize) -> Result<Loop, Fatal
     Ok(io)
 }
 
+/// How long a port may be held by a server that was killed just now: the kernel ends its ring, and with it the listener, a
+/// moment after the process.
+const PORT_PATIENCE: Duration = Duration::from_secs(2);
+const PORT_RETRY: Duration = Duration::from_millis(20);
+
 /// Opens the client port on this loop.
 pub fn listen(config: &Config, io: &mut Loop) -> Result<SocketAddr, Fatal> {
     let client = &config.client;
     let backlog = client.listen_backlog.map_or(BACKLOG, |backlog| i32::try_from(backlog).unwrap_or(BACKLOG));
-    io.listen(client.socket_address(), backlog, false).map(|(_, bound)| bound).map_err(Fatal::Io)
+    let until = Clock::instant() + PORT_PATIENCE;
+    loop {
+        match io.listen(client.socket_address(), backlog, false) {
+            Ok((_, bound)) => return Ok(bound),
+            Err(error) if error.kind() == ErrorKind::Address && Clock::instant() < until => {
+                std::thread::park_timeout(PORT_RETRY);
+            }
+            Err(error) => return Err(Fatal::Io(error)),
+        }
+    }
 }
 
 /// The one line that says: ready.
