@@ -174,9 +174,11 @@ fn a_start_on_a_full_disk_says_so_and_loses_nothing() {
     let config = || Config::default().set("preAllocSize", SEGMENT_KIB).data_dir(&folder.join("data"));
     let mut server = config().start();
     Client::connect(&server).create("/a", b"acknowledged", PERSISTENT);
+    // Were there a spare segment, or half of one, the start could do with it.
+    let spare = folder.join("data/ringkeeper-1/segment.spare");
+    until("the spare segment", || spare.exists().then_some(()));
     server.kill();
-    // Were there a spare segment, the start could do with it.
-    let _none = fs::remove_file(folder.join("data/ringkeeper-1/segment.spare"));
+    fs::remove_file(&spare).expect("it was there");
     let ballast = fill(&folder);
     let (status, output) = config().start_in_vain();
     assert_eq!(status.code(), Some(3), "{output}");
