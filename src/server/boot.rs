@@ -87,8 +87,8 @@ pub fn event_loop(config: &Config, connections_max: usize) -> Result<Loop, Fatal
     Ok(io)
 }
 
-/// How long a port may be held by a server that was killed just now: the kernel ends its ring, and with it the listener, a
-/// moment after the process.
+/// How long a port may be held by a server that was killed just now: a restart at once after kill -9 has found it taken. The
+/// likely reason, not proven: the kernel ends a ring, and with it the listener, a moment after the process.
 const PORT_PATIENCE: Duration = Duration::from_secs(2);
 const PORT_RETRY: Duration = Duration::from_millis(20);
 

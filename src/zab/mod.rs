@@ -1,7 +1,7 @@
 //! Agreement: who leads, in which epoch, and which transactions are committed. Payloads are opaque.
 //!
-//! State machines, inputs in, outputs out, time as an argument; the replica hands on what concerns the log and the tree,
-//! the drivers what concerns links.
+//! State machines, inputs in, outputs out, time as an argument. What concerns the log and the tree is the replica's to hand
+//! on, what concerns links the drivers'. **Neither does yet**: so far only the tests drive this room.
 //!
 //! | file | does |
 //! |---|---|
@@ -16,7 +16,8 @@
 //! **What must be durable before what.** acceptedEpoch before ACKEPOCH; all that was sent before NEWLEADER before
 //! currentEpoch; currentEpoch before the ACK of NEWLEADER; a proposal before its ACK, the leader's own included. Each of
 //! these outputs does not exist before the input that says so.
-//! Tested: unit tests beside the files; `cluster_test.rs` runs leaders and learners against each other.
+//! Tested: unit tests beside the files; `cluster_test.rs` runs leaders and learners against each other;
+//! tests/leader_of_java.rs and tests/learner_of_java.rs run them against Apache ZooKeeper.
 
 pub mod election;
 pub mod election_links;
