@@ -12,6 +12,8 @@ use crate::base::{ShardId, Ticket, Zxid};
 use crate::log;
 use crate::messages::{Notice, Request};
 
+use super::ensemble::PeerOutput;
+
 #[derive(Debug)]
 pub enum Input {
     /// `now >= next_wakeup()`; may come late, never early.
@@ -58,6 +60,11 @@ pub enum Output {
         zxid: Zxid,
     },
     Snapshot(SnapshotCommand),
+    /// In an ensemble: to the other members, or of what being one takes.
+    Peer(PeerOutput),
+    /// For all shards: whether clients are served from here on. If not, those that are connected are closed (their sessions
+    /// live on), and who asks for a session is closed; four-letter words are answered. A member begins with `false`.
+    Serve(bool),
 }
 
 /// Written under a temporary name; trusted only after `Complete`.

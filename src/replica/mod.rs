@@ -21,6 +21,7 @@ mod boot;
 mod containers;
 mod contract;
 mod digests;
+pub mod ensemble;
 mod facts;
 mod multi;
 mod proposals;

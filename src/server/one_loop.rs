@@ -237,6 +237,7 @@ impl OneLoop {
                     self.disk.log(command);
                 }
                 replica::Output::Snapshot(command) => self.disk.snapshot(command),
+                replica::Output::Peer(_) | replica::Output::Serve(_) => unreachable!("no ensembles yet"),
                 replica::Output::Notify { notice, .. } => {
                     self.shard.step(turn.now, shard::Input::Notice(notice), &mut turn.from_shard);
                 }

@@ -158,6 +158,7 @@ impl ReplicaThread {
             match output {
                 replica::Output::Log(command) => self.disk.log(command),
                 replica::Output::Snapshot(command) => self.disk.snapshot(command),
+                replica::Output::Peer(_) | replica::Output::Serve(_) => unreachable!("no ensembles yet"),
                 replica::Output::Notify { shard: None, notice } => {
                     for end in &mut self.shards {
                         end.notify(Arc::clone(&notice));

@@ -95,6 +95,7 @@ impl Server {
         match output {
             replica::Output::Log(command) => effects.push(Effect::Log(command)),
             replica::Output::Snapshot(command) => effects.push(Effect::Snapshot(command)),
+            replica::Output::Peer(_) | replica::Output::Serve(_) => unreachable!("a lone server"),
             // The bug put in on purpose dawdles between the publication and its notice.
             replica::Output::Notify { .. }
                 if self.canary == Some(Canary::NoticeAfterPublish) && self.prng.chance(7, 8) =>

@@ -94,6 +94,7 @@ impl Server {
             match output {
                 replica::Output::Log(command) => effects.push(Effect::Log(command)),
                 replica::Output::Snapshot(command) => effects.push(Effect::Snapshot(command)),
+                replica::Output::Peer(_) | replica::Output::Serve(_) => unreachable!("a lone server"),
                 replica::Output::Notify { shard: _, notice } => {
                     let notice = self.doctored_notice(notice);
                     self.lanes[0].shard.step(now, shard::Input::Notice(notice), &mut turn.from_shard);

@@ -1,0 +1,105 @@
+//! What a member of an ensemble is told of its peers and asks for.
+//!
+//! As everywhere in the replica's contract, an output may be carried out the moment it is emitted. Order is kept per link.
+//! The driver moves bytes and knows nothing of what they mean: hellos, notifications and packets are read here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::base::ServerId;
+use crate::wire::peer::Address;
+use crate::zab::{Config, Endpoint, Epochs, HistoryLimits, Link};
+
+/// Which of our two ports somebody has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerPort {
+    /// Where learners come to their leader.
+    Quorum,
+    /// Where everybody comes for the election.
+    Election,
+}
+
+#[derive(Debug)]
+pub enum PeerInput<'a> {
+    /// Somebody has connected. `link` is the driver's to name: [`accepted_link`].
+    Accepted { link: Link, port: PeerPort },
+    /// [`PeerOutput::Dial`] has a connection.
+    Connected { link: Link },
+    /// It has none. `refused`: nobody listens there (not said of timeouts).
+    DialFailed { link: Link, refused: bool },
+    Received { link: Link, bytes: &'a [u8] },
+    /// Everything sent on this link so far is with the kernel.
+    Sent { link: Link },
+    /// The connection is gone. Not said of those which were closed from here.
+    Disconnected { link: Link },
+    /// The last [`PeerOutput::PersistEpochs`] is on the disk.
+    EpochsDurable,
+}
+
+#[derive(Debug)]
+pub enum PeerOutput {
+    /// Connect to any of these, each in turn; a name may stand for several addresses. Ends with `Connected` or
+    /// `DialFailed`, unless `Close` comes first.
+    Dial { link: Link, addresses: Vec<Address> },
+    Send { link: Link, bytes: Bytes },
+    /// After what was sent, within reason: a peer that takes nothing is cut.
+    Close { link: Link },
+    /// [`PeerInput::EpochsDurable`] comes when it is. One at a time.
+    PersistEpochs(Epochs),
+    /// What the disk holds is not what this member goes on with: stop the disk's threads, cut the log behind `to`,
+    /// recover as at a start, and give the new replica the old one's place ([`super::super::Replica::take_over`]). No
+    /// client is connected or will be served before.
+    Reload { to: crate::base::Zxid },
+}
+
+/// The driver's names for connections that came in; those that were dialled are named here. No two are equal.
+pub fn accepted_link(count: u64) -> Link {
+    Link(count << 1 | 1)
+}
+
+/// What the disk says of the epochs at a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EpochRecord {
+    /// There is no record.
+    None,
+    Found(Epochs),
+    /// Both slots of it are damaged.
+    Damaged,
+}
+
+/// What a member is told once.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub me: ServerId,
+    pub members: Arc<Config>,
+    /// `peerType`, held against the configuration: false for observers.
+    pub participant: bool,
+    pub tick: Duration,
+    /// In ticks.
+    pub init_limit: u32,
+    pub sync_limit: u32,
+    /// Largest payload of a packet: `jute.maxbuffer` and what headers add to it.
+    pub payload_bytes_max: usize,
+    pub reconfig_enabled: bool,
+    pub history: HistoryLimits,
+    /// There was nothing in the directories: no snapshot, no log, no epochs.
+    pub is_blank: bool,
+    pub epochs: EpochRecord,
+}
+
+/// What this member is at the moment, as operators know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Standalone,
+    Looking,
+    Leading,
+    Following,
+    Observing,
+}
+
+/// An address that others are told for dialling back.
+pub(super) fn election_address(endpoint: &Endpoint) -> Address {
+    Address::new(&endpoint.host, endpoint.election_port)
+}
