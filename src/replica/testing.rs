@@ -216,6 +216,7 @@ impl Server {
                 }
                 Output::Notify { shard, notice } => said.push(say_notice(*shard, notice)),
                 Output::Snapshot(command) => said.push(self.take_snapshot_command(command)),
+                Output::Peer(_) | Output::Serve(_) => panic!("a lone server"),
             }
         }
         said
