@@ -361,6 +361,7 @@ impl Server {
                 });
             }
             replica::Output::Snapshot(_) => {}
+            replica::Output::Peer(_) | replica::Output::Serve(_) => panic!("a lone server"),
             replica::Output::Notify { notice, .. } => {
                 self.shard.step(self.now, shard::Input::Notice(notice), &mut self.from_shard);
             }
