@@ -1,4 +1,4 @@
-//! Every word spoken between threads: shard to replica requests, replica to shard notices.
+//! Every word spoken between threads: shard to replica requests, replica to shard notices. And what members hand on.
 //!
 //! One channel each way per shard, and order holds only inside it: a reply and the events of the same transaction
 //! travel in one [`Notice`], never over two channels.
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::{ConnectionId, Path, SessionId, ShardId, Zxid};
+use crate::base::{ConnectionId, Path, ServerId, SessionId, ShardId, Zxid};
 use crate::wire::{ErrorCode, Opcode, OwnedAcl, Stat};
 
 /// A shared ACL list. `None` stands for world:anyone with all permissions, which nearly every node has.
@@ -38,6 +38,15 @@ pub enum Request {
         session: SessionId,
         xid: i32,
         opcode: Opcode,
+        body: Bytes,
+        identities: Arc<[Identity]>,
+    },
+    /// A write of another member's client, handed on by that member, which answers it. Never a shard's.
+    Forwarded {
+        server: ServerId,
+        session: SessionId,
+        cxid: i32,
+        opcode: i32,
         body: Bytes,
         identities: Arc<[Identity]>,
     },

@@ -180,6 +180,7 @@ impl Boot {
             budget: self.settings.turn_budget,
             space_low: false,
             waiting: VecDeque::new(),
+            ensemble: None,
             is_running: false,
             scratch: tree::Scratch::default(),
             settings: self.settings,

@@ -101,6 +101,7 @@ const ROOM_BYTES: usize = 128;
 impl Replica {
     /// Containers and TTL nodes that have served their time are deleted through the log, like all that is deleted.
     pub(super) fn reap_containers(&mut self) {
+        let floor = self.zxid_floor();
         let Replica { reaper, store, overlay, sessions, settings, now, log, proposals, proposed, .. } = self;
         let lifetimes = reaper.lifetimes;
         let find = |slot| store.reapable_from(slot);
@@ -110,7 +111,7 @@ impl Replica {
             if !log.has_room_for(store.node(slot).path.bytes().len() + ROOM_BYTES) {
                 return false;
             }
-            let zxid = proposed.next();
+            let zxid = proposed.next().max(floor);
             let Some(txn) = view.reap(zxid, slot, now.wall, lifetimes) else { return false };
             tracing::info!(path = %store.node(slot).path, "deleting an unused container or TTL node");
             let entry = Entry::new(SessionId::NONE, 0, zxid, now.wall, txn, None);

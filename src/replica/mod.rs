@@ -48,12 +48,13 @@ use std::time::Duration;
 use crate::base::{Instant, Now, SessionId, Zxid, limits};
 use crate::log;
 use crate::messages::{Answer, AnswerBody, Changes, Client, Identity, Notice, Request};
-use crate::tree::{self, Outcome, Overlay, Scratch, Sessions, Store};
+use crate::tree::{self, Outcome, Overlay, Owner, Scratch, Sessions, Store};
 use crate::wire::txn::{CreateSessionTxn, Entry, ErrorTxn, Txn, TxnHeader};
 use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader};
 
 use containers::Reaper;
 use digests::Digests;
+use ensemble::Ensemble;
 use proposals::{Origin, Proposals};
 use queries::{Deferred, Query};
 use snapshots::Snapshots;
@@ -83,6 +84,8 @@ pub struct Replica {
     space_low: bool,
     /// Requests that the log has no room for yet, and what came after them.
     waiting: VecDeque<Request>,
+    /// `None`: this server is alone.
+    ensemble: Option<Box<Ensemble>>,
     /// A driver steps it: requests can be heard. From here on silence is the clients'.
     is_running: bool,
     scratch: Scratch,
@@ -93,14 +96,17 @@ impl Replica {
     pub fn step(&mut self, now: Now, input: Input, outputs: &mut Vec<Output>) {
         self.pass_time(now);
         match input {
-            Input::Wakeup => self.wake_up(outputs),
+            Input::Wakeup => {
+                self.wake_ensemble(outputs);
+                self.wake_up(outputs);
+            }
             Input::Request(request) => self.on_request(request, outputs),
             Input::Durable { ticket } => {
                 let durable = self.log.on_durable(ticket);
-                self.proposals.commit(durable);
+                self.on_logged(durable, outputs);
                 self.take_waiting(outputs);
             }
-            Input::SnapshotProgress { bytes } => self.snapshots.on_progress(bytes),
+            Input::SnapshotProgress { bytes } => self.on_snapshot_progress(bytes),
             Input::SnapshotDone { zxid } => self.on_snapshot_done(zxid, outputs),
             Input::SnapshotFailed { zxid, reason } => self.on_snapshot_failed(zxid, &reason, outputs),
             Input::SegmentReady => {
@@ -119,15 +125,19 @@ impl Replica {
     /// The operator's limit of requests under way, beside our own. While it is reached silence isn't the clients', as their
     /// touches may wait, too: under a load that always reaches it sessions expire late.
     pub fn takes_requests(&self) -> bool {
-        !self.is_full() && self.proposals.count() + self.deferred.len() < self.settings.outstanding_max
+        !self.is_full() && self.outstanding() < self.settings.outstanding_max
     }
 
     /// No more requests, please, until something was applied.
     pub fn is_full(&self) -> bool {
-        self.proposals.count() + self.deferred.len() >= limits::PROPOSALS_MAX
+        self.outstanding() >= limits::PROPOSALS_MAX
             || self.proposals.bytes() >= limits::PROPOSED_BYTES_MAX
             || self.log.is_full()
             || !self.waiting.is_empty()
+    }
+
+    fn outstanding(&self) -> usize {
+        self.proposals.count() + self.deferred.len() + self.handed_on()
     }
 
     /// When `Input::Wakeup` is wanted.
@@ -140,7 +150,8 @@ impl Replica {
         // Likewise a container that can't be deleted.
         let has_reapable = self.store.reapable_from(0).is_some();
         let due = if has_reapable && self.can_expire() { due.min(self.reaper.next_wakeup()) } else { due };
-        Some(self.snapshots.next_wakeup(self.now.instant).map_or(due, |at| at.min(due)))
+        let others = [self.snapshots.next_wakeup(self.now.instant), self.ensemble_wakeup()];
+        Some(others.into_iter().flatten().fold(due, Instant::min))
     }
 
     /// Goes on with what is committed: applies the next transaction, after the answers that come before it. False if
@@ -175,23 +186,32 @@ impl Replica {
             }
             _ => {}
         }
-        if let Some((to, xid)) = origin.to {
+        let (session, cxid) = (header.client_id, header.cxid);
+        let asker = origin.to.map(|(to, xid)| (to, xid, origin.opcode));
+        let handed_on = self.ensemble.as_deref_mut().and_then(|ensemble| ensemble.asker_of(session, cxid));
+        if let Some((to, xid, opcode)) = asker.or(handed_on) {
             let body = match applied.outcome {
                 Outcome::SessionCreated { timeout_ms } => {
                     let session = header.client_id;
-                    self.sessions.attach(session, timeout_ms, to, self.now.instant);
+                    self.sessions.attach(session, timeout_ms, Owner::Client(to), self.now.instant);
                     notice.moved = Some((session, to));
                     AnswerBody::Session { session, password: tree::password::of(session), timeout_ms }
                 }
-                outcome => answer_body(&txn, outcome, origin.opcode),
+                outcome => answer_body(&txn, outcome, opcode),
             };
             notice.answer = Some(Answer { to, xid, body });
         }
+        let notice_ends = notice.ended.is_some();
         outputs.push(Output::Notify { shard: None, notice: Arc::new(notice) });
         outputs.push(Output::Publish { zxid });
+        if notice_ends {
+            self.forget_asked(session);
+        }
         self.proposals.pop();
+        self.answer_ready(session, outputs);
         self.release_deferred(outputs);
         self.snapshots.on_applied();
+        self.serve_if_due(outputs);
         true
     }
 
@@ -208,13 +228,14 @@ impl Replica {
 
     /// Nothing is proposed that is not applied, and every answer is out.
     pub fn is_idle(&self) -> bool {
-        self.proposals.count() == 0 && self.deferred.is_empty() && self.waiting.is_empty()
+        self.outstanding() == 0 && self.waiting.is_empty()
     }
 
     /// To be called when an `Output::Publish` is carried out.
     pub fn publish(&mut self, zxid: Zxid) {
         // Twice what the transactions since the last time can have superseded: it catches up without a long pause.
-        let transactions = zxid.0.saturating_sub(self.store.published().0).unsigned_abs() as usize;
+        let transactions =
+            zxid.0.saturating_sub(self.store.published().0).unsigned_abs().min(1 << 16) as usize;
         self.store.publish(zxid);
         self.store.reclaim(64 + 8 * transactions);
     }
@@ -257,19 +278,21 @@ impl Replica {
     }
 
     fn take(&mut self, request: Request, outputs: &mut Vec<Output>) {
+        // Its connection is being closed.
+        if self.is_too_early(&request) {
+            return;
+        }
         if let Request::Write { session, .. } = &request {
             self.sessions.touch(*session, self.now.instant);
         }
         if self.refuse_without_space(&request, outputs) {
             return;
         }
+        if self.is_throttled(&request, outputs) || self.hand_on(&request, outputs) {
+            return;
+        }
         match request {
             Request::Connect { from, session, password, timeout_ms } => {
-                let now = self.now.instant;
-                if self.throttle.as_mut().is_some_and(|throttle| !throttle.admits(now)) {
-                    tracing::warn!("closing a connection: connection_throttle_tokens are used up");
-                    return self.answer(from, 0, AnswerBody::Error(ErrorCode::SystemError), outputs);
-                }
                 let timeout_ms = self.negotiate(timeout_ms);
                 if session == SessionId::NONE {
                     self.open_session(from, timeout_ms, outputs);
@@ -279,8 +302,10 @@ impl Replica {
             }
             Request::Write { from, session, xid, opcode, body, identities } => {
                 let origin = Origin { to: Some((from, xid)), opcode };
-                self.propose(origin, session, xid, &body, &identities, outputs);
+                let from = Some(Owner::Client(from));
+                self.propose(origin, from, session, xid, &body, &identities, outputs);
             }
+            Request::Forwarded { .. } => self.take_forwarded(&request, outputs),
             Request::Sync { from, session, xid, body } => {
                 self.sessions.touch(session, self.now.instant);
                 self.answer(from, xid, AnswerBody::Raw(body), outputs);
@@ -297,6 +322,18 @@ impl Replica {
         }
     }
 
+    /// Closes who asks for a session too early after others.
+    fn is_throttled(&mut self, request: &Request, outputs: &mut Vec<Output>) -> bool {
+        let Request::Connect { from, .. } = request else { return false };
+        let now = self.now.instant;
+        if self.throttle.as_mut().is_none_or(|throttle| throttle.admits(now)) {
+            return false;
+        }
+        tracing::warn!("closing a connection: connection_throttle_tokens are used up");
+        self.answer(*from, 0, AnswerBody::Error(ErrorCode::SystemError), outputs);
+        true
+    }
+
     fn negotiate(&self, asked_ms: i32) -> i32 {
         let ms = |duration: Duration| i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
         asked_ms.max(ms(self.settings.session_timeout_min)).min(ms(self.settings.session_timeout_max))
@@ -309,7 +346,7 @@ impl Replica {
             return;
         }
         let session = self.sessions.allocate();
-        let zxid = self.proposed.next();
+        let zxid = self.next_zxid();
         let origin = Origin { to: Some((from, 0)), opcode: Opcode::CreateSession };
         self.append(zxid, session, 0, &Txn::CreateSession(CreateSessionTxn { timeout_ms }), origin);
     }
@@ -323,7 +360,7 @@ impl Replica {
         outputs: &mut Vec<Output>,
     ) {
         let resumed = password.is_some_and(|password| tree::password::is_right(session, &password))
-            && self.sessions.attach(session, timeout_ms, from, self.now.instant).is_some();
+            && self.sessions.attach(session, timeout_ms, Owner::Client(from), self.now.instant).is_some();
         if !resumed {
             self.answer(from, 0, AnswerBody::SessionRefused, outputs);
             return;
@@ -343,15 +380,15 @@ impl Replica {
     fn propose(
         &mut self,
         origin: Origin,
+        from: Option<Owner>,
         session: SessionId,
         cxid: i32,
         body: &[u8],
         identities: &[Identity],
         outputs: &mut Vec<Output>,
     ) {
-        let zxid = self.proposed.next();
+        let zxid = self.next_zxid();
         let mut scratch = std::mem::take(&mut self.scratch);
-        let from = origin.to.map(|(from, _)| from);
         let write = tree::Write { from, session, opcode: origin.opcode, body, identities };
         let mut view = tree::View {
             store: &self.store,
@@ -366,7 +403,7 @@ impl Replica {
         }
         match decided {
             Ok(txn) => self.append(zxid, session, cxid, &txn, origin),
-            Err(ErrorCode::SessionMoved) => {
+            Err(ErrorCode::SessionMoved) if origin.to.is_some() => {
                 if let Some((to, xid)) = origin.to {
                     self.answer(to, xid, AnswerBody::SessionMoved, outputs);
                 }
@@ -389,11 +426,14 @@ impl Replica {
         self.budget = self.settings.turn_budget;
         self.continue_snapshot(outputs);
         let mut commands = vec![];
-        if let Some(sealed) = self.log.seal(&mut commands) {
-            self.snapshots.on_logged(sealed.bytes.len() as u64);
-            self.proposals.seal(sealed);
-        }
+        let sealed = self.log.seal(&mut commands);
         outputs.extend(commands.into_iter().map(Output::Log));
+        if let Some(sealed) = &sealed {
+            self.snapshots.on_logged(sealed.bytes.len() as u64);
+            self.proposals.seal(sealed.clone());
+        }
+        self.end_ensemble_turn(sealed.as_ref(), outputs);
+        self.serve_if_due(outputs);
     }
 
     /// The operator's to read; at most once a second, as clients may go on for hours.
@@ -422,7 +462,7 @@ impl Replica {
 
     /// Else the ids stay due.
     fn can_expire(&self) -> bool {
-        !self.space_low && !self.is_full()
+        !self.space_low && !self.is_full() && self.is_deciding()
     }
 
     fn expire_sessions(&mut self) {
@@ -443,7 +483,7 @@ impl Replica {
             }
             tracing::info!(%session, "session expired");
             let origin = Origin { to: None, opcode: Opcode::CloseSession };
-            self.propose(origin, session, 0, &[], &[], &mut vec![]);
+            self.propose(origin, None, session, 0, &[], &[], &mut vec![]);
         }
     }
 
@@ -464,6 +504,8 @@ impl Replica {
 /// What the client that asked is told; how its session came about excepted.
 fn answer_body(txn: &Txn<'_>, outcome: Outcome, opcode: Opcode) -> AnswerBody {
     match outcome {
+        // The leader's word to a member whose client has gone to another one.
+        Outcome::Error(ErrorCode::SessionMoved) => AnswerBody::SessionMoved,
         Outcome::Error(code) => AnswerBody::Error(code),
         Outcome::Created { path, .. } if opcode == Opcode::Create => AnswerBody::Created { path },
         Outcome::Created { path, stat } => AnswerBody::CreatedWithStat { path, stat },

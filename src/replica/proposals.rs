@@ -56,13 +56,25 @@ impl Proposals {
         self.committed = zxid;
     }
 
-    /// The oldest proposal, if it is committed.
+    /// Likewise; what was committed before stays so.
+    pub fn commit_at_least(&mut self, zxid: Zxid) {
+        self.committed = self.committed.max(zxid);
+    }
+
+    /// Nobody wants to know any more.
+    pub fn forget_origins(&mut self) {
+        for (_, origin) in &mut self.origins {
+            origin.to = None;
+        }
+    }
+
+    /// The oldest proposal, if it is committed and sealed: a leader's word may come before the disk is free for it.
     pub fn next_committed(&self) -> Option<(Zxid, &[u8], Origin)> {
         let &(zxid, origin) = self.origins.front()?;
         if zxid > self.committed {
             return None;
         }
-        let group = self.groups.front().expect("what is committed was sealed");
+        let group = self.groups.front()?;
         let (entry, _) = group.entry_at(self.at).expect("a group has as many entries as it has proposals");
         assert!(entry.zxid == zxid, "the log and the proposals go in step");
         Some((zxid, entry.payload, origin))

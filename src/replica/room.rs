@@ -37,6 +37,8 @@ impl Replica {
         match request {
             // Later than its session's requests before it is no harm.
             Request::Touch { .. } => self.take(request, outputs),
+            // Taken by whoever decides.
+            Request::Forwarded { .. } if !self.is_deciding() => self.waiting.push_back(request),
             _ if self.waiting.is_empty() && self.may_take(&request) => self.take(request, outputs),
             _ => self.waiting.push_back(request),
         }
@@ -45,6 +47,7 @@ impl Replica {
     /// After whatever may have made room. (That a group was sealed is followed by `Durable`.)
     pub(super) fn take_waiting(&mut self, outputs: &mut Vec<Output>) {
         while self.waiting.front().is_some_and(|request| self.may_take(request))
+            && (self.is_deciding() || !matches!(self.waiting.front(), Some(Request::Forwarded { .. })))
             && let Some(request) = self.waiting.pop_front()
         {
             self.take(request, outputs);
@@ -53,7 +56,7 @@ impl Replica {
 
     /// Without space all are taken: what needs room is refused.
     fn may_take(&self, request: &Request) -> bool {
-        self.space_low || self.log.has_room_for(self.needed_bytes(request))
+        self.space_low || self.hands_on() || self.log.has_room_for(self.needed_bytes(request))
     }
 
     /// Zero if the request needs no transaction.
@@ -61,6 +64,12 @@ impl Replica {
         match request {
             Request::Write { session, opcode: Opcode::CloseSession, .. } => self.close_bytes(*session),
             Request::Write { opcode, body, identities, .. } => logged_bytes(*opcode, body, identities),
+            Request::Forwarded { session, opcode, .. } if *opcode == Opcode::CloseSession.code() => {
+                self.close_bytes(*session)
+            }
+            Request::Forwarded { opcode, body, identities, .. } => {
+                logged_bytes(Opcode::from_i32(*opcode).unwrap_or(Opcode::Error), body, identities)
+            }
             Request::Connect { session: SessionId::NONE, .. } => OVERHEAD_BYTES,
             Request::Connect { .. } | Request::Sync { .. } => 0,
             Request::Ephemerals { .. } | Request::Touch { .. } => 0,
@@ -77,6 +86,9 @@ impl Replica {
     /// Answers and gives back true if not.
     pub(super) fn refuse_without_space(&mut self, request: &Request, outputs: &mut Vec<Output>) -> bool {
         let Request::Write { from, xid, opcode, .. } = request else { return false };
+        if self.hands_on() {
+            return false;
+        }
         let closes = *opcode == Opcode::CloseSession && self.log.has_room_for(self.needed_bytes(request));
         if !self.space_low || closes {
             return false;

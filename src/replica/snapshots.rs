@@ -108,6 +108,21 @@ impl Snapshots {
         }
     }
 
+    /// The newest finished one.
+    pub fn newest(&self) -> Option<Zxid> {
+        self.finished.last().copied()
+    }
+
+    /// Goes on counting what `old` has counted.
+    pub fn count_on(&mut self, old: &Snapshots) {
+        self.written += old.written;
+        self.failed += old.failed;
+    }
+
+    pub fn draw_salt(&mut self) -> u64 {
+        self.prng.next()
+    }
+
     fn running_zxid(&self) -> Option<Zxid> {
         self.running.as_ref().map(|running| running.zxid)
     }
@@ -131,7 +146,7 @@ impl Snapshots {
 impl Replica {
     /// One turn's share of the running snapshot; begins one if it is due.
     pub(super) fn continue_snapshot(&mut self, outputs: &mut Vec<Output>) {
-        if self.snapshots.is_due() && !self.space_low {
+        if self.snapshots.is_due() && !self.space_low && self.may_snapshot() {
             self.begin_snapshot(outputs);
         }
         let now = self.now.instant;
@@ -177,7 +192,28 @@ impl Replica {
         }
     }
 
+    pub(super) fn on_snapshot_progress(&mut self, bytes: u64) {
+        if !self.on_install_progress(bytes) {
+            self.snapshots.on_progress(bytes);
+        }
+    }
+
+    /// Gives up the one that is being taken.
+    pub(super) fn abandon_snapshot(&mut self, outputs: &mut Vec<Output>) {
+        if let Some(Running { zxid, .. }) = self.snapshots.running.take() {
+            self.store.abandon_snapshot();
+            outputs.push(Output::Snapshot(SnapshotCommand::Abandon { zxid }));
+        }
+    }
+
     pub(super) fn on_snapshot_done(&mut self, zxid: Zxid, outputs: &mut Vec<Output>) {
+        if self.on_install_done(zxid, outputs) {
+            return;
+        }
+        if self.ensemble.is_some() && self.snapshots.running_zxid() != Some(zxid) {
+            // Given up when it was finished already.
+            return;
+        }
         assert_eq!(self.snapshots.running_zxid(), Some(zxid), "a snapshot is done that nobody takes");
         self.snapshots.running = None;
         self.snapshots.written += 1;
@@ -197,6 +233,12 @@ impl Replica {
     }
 
     pub(super) fn on_snapshot_failed(&mut self, zxid: Zxid, reason: &str, outputs: &mut Vec<Output>) {
+        if self.on_install_failed(zxid, reason, outputs) {
+            return;
+        }
+        if self.ensemble.is_some() && self.snapshots.running_zxid() != Some(zxid) {
+            return;
+        }
         assert_eq!(self.snapshots.running_zxid(), Some(zxid), "a snapshot fails that nobody takes");
         self.snapshots.running = None;
         self.snapshots.failed += 1;

@@ -28,7 +28,7 @@ pub use overlay::Overlay;
 pub use prep::{Rules, Scratch, View, Write};
 pub use quotas::Excess;
 pub use reader::{Reader, Reading};
-pub use sessions::Sessions;
+pub use sessions::{Owner, Sessions};
 pub use snapshot::{Head, LoadError, Progress, Record};
 pub use store::Store;
 

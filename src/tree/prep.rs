@@ -5,7 +5,7 @@
 //! Tested: prep_test.rs, tests/model.rs, tests/conformance, the simulator's model.
 
 use crate::base::{Path, SessionId, Zxid, limits, parent as parent_of};
-use crate::messages::{AclRef, Client, Identity};
+use crate::messages::{AclRef, Identity};
 use crate::wire::acl::perms;
 use crate::wire::client::{
     CheckVersionRequest, CreateRequest, CreateTtlRequest, DeleteRequest, ReconfigRequest, SetAclRequest,
@@ -22,13 +22,13 @@ use super::node::{CONTAINER_OWNER, Kind, acl_ref, ttl_owner};
 use super::overlay::{Overlay, State};
 use super::path;
 use super::quotas::Excess;
-use super::sessions::Sessions;
+use super::sessions::{Owner, Sessions};
 use super::store::Store;
 
 /// A write to be decided.
 #[derive(Debug)]
 pub struct Write<'a> {
-    pub from: Option<Client>,
+    pub from: Option<Owner>,
     pub session: SessionId,
     pub opcode: Opcode,
     pub body: &'a [u8],

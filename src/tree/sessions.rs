@@ -19,6 +19,14 @@ use crate::base::{HashKey, Instant, KeyedHasher, Map, ServerId, SessionId};
 use crate::messages::Client;
 use crate::wire::ErrorCode;
 
+/// Through whom a session speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    Client(Client),
+    /// A client of another member of the ensemble.
+    Server(ServerId),
+}
+
 #[derive(Clone, Debug)]
 struct Session {
     /// As its createSession says: replicated, and what a restart goes by.
@@ -29,7 +37,7 @@ struct Session {
     deadline_ms: u64,
     /// A closeSession is proposed: nothing more is accepted from it.
     closing: bool,
-    owner: Option<Client>,
+    owner: Option<Owner>,
 }
 
 #[derive(Debug)]
@@ -88,7 +96,7 @@ impl Sessions {
 
     /// A connection came back with the right password: it owns the session from now on, under its own timeout.
     /// `None` if there is no such session, or it is closing.
-    pub fn attach(&mut self, id: SessionId, timeout_ms: i32, owner: Client, now: Instant) -> Option<()> {
+    pub fn attach(&mut self, id: SessionId, timeout_ms: i32, owner: Owner, now: Instant) -> Option<()> {
         let deadline = self.deadline(timeout_ms, now);
         let session = self.table.get_mut(&id).filter(|session| !session.closing)?;
         session.owner = Some(owner);
@@ -98,7 +106,7 @@ impl Sessions {
     }
 
     /// May this connection's request run? Order and codes: client-protocol.md §5.4 (standalone column).
-    pub fn check(&self, id: SessionId, from: Client, needs_global: bool) -> Result<(), ErrorCode> {
+    pub fn check(&self, id: SessionId, from: Owner, needs_global: bool) -> Result<(), ErrorCode> {
         match self.table.get(&id) {
             None if needs_global => Err(ErrorCode::SessionExpired),
             None => Err(ErrorCode::UnknownSession),
@@ -106,6 +114,31 @@ impl Sessions {
             Some(session) if session.owner.is_some_and(|owner| owner != from) => Err(ErrorCode::SessionMoved),
             Some(_) => Ok(()),
         }
+    }
+
+    /// A new leader is there: who speaks through whom is told anew, what was about to be closed may live on, and nobody's
+    /// silence counts so far.
+    pub fn begin_anew(&mut self, now: Instant) {
+        let clock = self.clock_ms(now);
+        self.due.clear();
+        for (id, session) in &mut self.table {
+            session.owner = None;
+            session.closing = false;
+            session.patience_ms = session.timeout_ms;
+            session.deadline_ms = bucket(clock, session.timeout_ms, self.tick_ms);
+            self.due.entry(session.deadline_ms).or_default().insert(*id);
+        }
+    }
+
+    /// How long the session may stay silent, as its owner was told; `None` if there is no such session.
+    pub fn patience_ms(&self, id: SessionId) -> Option<i32> {
+        self.table.get(&id).map(|session| session.patience_ms)
+    }
+
+    /// A client that speaks through another server has come back to it. False if there is no such session.
+    pub fn revalidate(&mut self, id: SessionId, server: ServerId, now: Instant) -> bool {
+        let Some(patience_ms) = self.table.get(&id).map(|session| session.patience_ms) else { return false };
+        self.attach(id, patience_ms, Owner::Server(server), now).is_some()
     }
 
     /// The closeSession of this session is proposed. False if there is nothing to close.
@@ -212,8 +245,8 @@ mod tests {
         Instant(ms * 1_000_000)
     }
 
-    fn client(slot: u32) -> Client {
-        Client { shard: ShardId(0), connection: ConnectionId { slot, generation: 0 } }
+    fn client(slot: u32) -> Owner {
+        Owner::Client(Client { shard: ShardId(0), connection: ConnectionId { slot, generation: 0 } })
     }
 
     fn sessions() -> Sessions {

@@ -9,6 +9,7 @@ use crate::wire::client::{CreateRequest, DeleteRequest, SetAclRequest, SetDataRe
 use crate::wire::txn::{CreateTxn, DeleteTxn, Entry, MultiTxn, SetAclTxn, SetDataTxn, SubTxn, Txn};
 use crate::wire::{AclList, Decode, Encode, ErrorCode, Opcode, OwnedAcl, Text, Vector};
 
+use super::Owner;
 use super::{
     LoadError, Node, Overlay, Progress, Reader, Reading, Record, Rules, Scratch, Sessions, Store, View, Write,
 };
@@ -283,6 +284,7 @@ impl Pipeline {
     ) -> Result<Vec<u8>, ErrorCode> {
         let zxid = self.proposed.next();
         let session = SessionId(session);
+        let from = from.map(Owner::Client);
         let write = Write { from, session, opcode, body, identities: &self.identities };
         let mut view = View {
             store: &self.world.store,
@@ -323,7 +325,9 @@ impl Pipeline {
         for session in [1, 2] {
             self.sessions.remove(SessionId(session));
             self.sessions.add(SessionId(session), 4000, Instant(0));
-            self.sessions.attach(SessionId(session), 4000, client(session), Instant(0)).expect("it is there");
+            self.sessions
+                .attach(SessionId(session), 4000, Owner::Client(client(session)), Instant(0))
+                .expect("it is there");
         }
     }
 

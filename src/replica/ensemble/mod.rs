@@ -1,30 +1,420 @@
 //! One member's part in its ensemble: looking for a leader, leading, following.
+//!
+//! Joins the state machines of room `zab` to the log, the tree and the clients of this server. A lone server has none of
+//! this (`Replica::ensemble` is `None`), and commits what its own log holds.
+//!
+//! ```text
+//!  Settling ──► Looking ──► Leading ──► (lost its quorum) ─┐
+//!     ▲            └──────► Learning ─► (lost its leader) ─┤
+//!     └────────────────────────────────────────────────────┘
+//! ```
+//! *Settling*: what the log was given is made durable, so that the vote says what is on the disk.
+//!
+//! **The log and the tree.** What is logged is proposed, by us or by our leader; it is applied when it is committed. At a
+//! start the whole log is applied, committed or not: nobody is served before a quorum has that history. If the new leader
+//! has another one, the tree is made anew from the disk ([`PeerOutput::Reload`]).
+//!
+//! **Clients** are served by a leader from when a quorum has its history and it is applied here, by a learner from
+//! UPTODATE. When the role ends their connections are closed; their sessions live on and their clients come back with
+//! them. A learner hands writes on, and answers when the transaction comes back and is applied (`clients.rs`).
+//!
+//! | file | does |
+//! |---|---|
+//! | `words.rs` | the contract with the driver |
+//! | `looking.rs` | the election and its connections |
+//! | `leading.rs` | what the leader's machine asks for |
+//! | `learning.rs` | what the learner's machine asks for |
+//! | `clients.rs` | requests that were handed to the leader |
+//! | `snapshot_in.rs`, `snapshot_out.rs` | SNAP, received and sent |
+//!
+//! Tested: cluster_test.rs (virtual network and disks).
+
+mod clients;
+mod leading;
+mod learning;
+mod looking;
+mod snapshot_in;
+mod snapshot_out;
 mod words;
 
 pub use words::{EpochRecord, Mode, PeerInput, PeerOutput, PeerPort, Settings, accepted_link};
 
-use crate::base::Now;
+use std::collections::BTreeMap;
 
-use super::{Output, Replica};
+use crate::base::{Epoch, Instant, Now, ServerId, SessionId, Zxid};
+use crate::messages::Client;
+use crate::tree::Overlay;
+use crate::wire::Opcode;
+use crate::zab::{self, Election, Epochs, History, Joint, Link, Links, Standing, election};
+
+use super::{Output, Replica, SnapshotCommand};
+use clients::Clients;
+use leading::Leading;
+use learning::Learning;
+use looking::Connection;
+use snapshot_in::Install;
+
+pub struct Ensemble {
+    settings: Settings,
+    joint: Joint,
+    election: Election,
+    links: Links,
+    history: History,
+    epochs: Epochs,
+    /// Asked for, and not reported as durable.
+    epoch_writes: u32,
+    standing: Standing,
+    role: Role,
+    connections: BTreeMap<Link, Connection>,
+    dialled: u64,
+    /// Everything up to here is known to be committed, and is never cut.
+    committed: Zxid,
+    /// Of the own log.
+    durable: Zxid,
+    /// A quorum has the history up to here: clients are served when it is applied.
+    serves_from: Option<Zxid>,
+    is_serving: bool,
+    clients: Clients,
+    /// A snapshot of a leader's is on its way, or being stored.
+    install: Option<Box<Install>>,
+}
+
+enum Role {
+    /// Until the log has nothing under way.
+    Settling,
+    Looking,
+    Leading(Box<Leading>),
+    Learning(Box<Learning>),
+}
 
 impl Replica {
-    /// Makes the fresh replica a member of an ensemble. Before its first step.
-    pub fn join(&mut self, settings: Settings, outputs: &mut Vec<Output>) {
-        let _ = (settings, outputs);
-        unimplemented!("on its way")
+    /// Makes the fresh replica a member of an ensemble, before its first step. `history`: the newest transactions of the
+    /// log, as recovery has found them. The driver has read the epochs and does not start with a damaged record.
+    pub fn join(&mut self, settings: Settings, history: History, outputs: &mut Vec<Output>) {
+        let epochs = match settings.epochs {
+            EpochRecord::Found(epochs) => epochs,
+            // Before its first election, or a server that was alone until now.
+            EpochRecord::None | EpochRecord::Damaged => {
+                Epochs { accepted: self.proposed.epoch(), current: self.proposed.epoch() }
+            }
+        };
+        let standing = match (settings.epochs, settings.is_blank) {
+            (EpochRecord::Damaged, _) => Standing::Damaged,
+            (_, true) => Standing::Blank,
+            // It has promised an epoch and has nothing of it: no more than a blank one.
+            _ if self.proposed == Zxid::ZERO && epochs.current == Epoch(0) => Standing::Blank,
+            _ => Standing::Sound { current_epoch: epochs.current },
+        };
+        let joint = Joint::new(settings.members.clone(), None);
+        let me = settings.me;
+        let election = Election::new(
+            election::Settings {
+                me,
+                participant: settings.participant,
+                reconfig_enabled: settings.reconfig_enabled,
+            },
+            joint.clone(),
+        );
+        let addresses = settings.members.member(me).map_or(vec![], |me| me.election_addresses().collect());
+        let links = Links::new(me, addresses, false);
+        let committed = self.snapshots.newest().unwrap_or(Zxid::ZERO);
+        self.ensemble = Some(Box::new(Ensemble {
+            joint,
+            election,
+            links,
+            history,
+            epochs,
+            epoch_writes: 0,
+            standing,
+            role: Role::Settling,
+            connections: BTreeMap::new(),
+            dialled: 0,
+            committed,
+            durable: self.proposed,
+            serves_from: None,
+            is_serving: false,
+            clients: Clients::new(self.settings.hash_key),
+            install: None,
+            settings,
+        }));
+        outputs.push(Output::Serve(false));
+        self.configure_links(outputs);
+        self.settle(outputs);
     }
 
     /// Tells the member one thing of its peers. `now` never steps back.
     pub fn peer(&mut self, now: Now, input: PeerInput<'_>, outputs: &mut Vec<Output>) {
-        let _ = (now, input, outputs);
+        self.pass_time(now);
+        if self.ensemble.is_none() {
+            return;
+        }
+        match input {
+            PeerInput::Accepted { link, port } => self.on_accepted(link, port, outputs),
+            PeerInput::Connected { link } => self.on_connected(link, outputs),
+            PeerInput::DialFailed { link, refused } => self.on_dial_failed(link, refused, outputs),
+            PeerInput::Received { link, bytes } => self.on_received(link, bytes, outputs),
+            PeerInput::Sent { link } => self.on_sent(link, outputs),
+            PeerInput::Disconnected { link } => self.on_disconnected(link, outputs),
+            PeerInput::EpochsDurable => self.on_epochs_durable(outputs),
+        }
+        self.take_waiting(outputs);
+        self.assert_invariants();
     }
 
     /// After [`PeerOutput::Reload`]: this replica, fresh from the disk, goes on as the member that `old` was.
-    pub fn take_over(&mut self, old: Replica, outputs: &mut Vec<Output>) {
-        let _ = (old, outputs);
+    pub fn take_over(&mut self, mut old: Replica, history: History, outputs: &mut Vec<Output>) {
+        self.now = old.now;
+        self.is_running = old.is_running;
+        self.space_low = old.space_low;
+        self.snapshots.count_on(&old.snapshots);
+        self.ensemble = old.ensemble.take();
+        let Some(ensemble) = &mut self.ensemble else { return };
+        ensemble.history = history;
+        ensemble.durable = self.proposed;
+        self.on_reloaded(outputs);
     }
 
     pub fn mode(&self) -> Mode {
-        Mode::Standalone
+        let Some(ensemble) = &self.ensemble else { return Mode::Standalone };
+        match &ensemble.role {
+            _ if !ensemble.is_serving => Mode::Looking,
+            Role::Leading(_) => Mode::Leading,
+            Role::Learning(learning) if learning.is_observer => Mode::Observing,
+            Role::Learning(_) => Mode::Following,
+            Role::Settling | Role::Looking => Mode::Looking,
+        }
+    }
+
+    /// Writes are decided here: alone, or as a leader whose history is applied.
+    pub(super) fn is_deciding(&self) -> bool {
+        let Some(ensemble) = &self.ensemble else { return true };
+        ensemble.is_serving && matches!(ensemble.role, Role::Leading(_))
+    }
+
+    /// The zxid of the next transaction that is decided here.
+    pub(super) fn next_zxid(&self) -> Zxid {
+        self.proposed.next().max(self.zxid_floor())
+    }
+
+    /// The first of a leader's epoch.
+    pub(super) fn zxid_floor(&self) -> Zxid {
+        match self.ensemble.as_deref().map(|ensemble| &ensemble.role) {
+            Some(Role::Leading(leading)) => Zxid(leading.epoch().0 << 32 | 1),
+            _ => Zxid::ZERO,
+        }
+    }
+
+    /// Writes are decided by another server.
+    pub(super) fn hands_on(&self) -> bool {
+        let role = self.ensemble.as_deref().map(|ensemble| &ensemble.role);
+        matches!(role, Some(Role::Learning(_)))
+    }
+
+    /// What is applied is on the disk, as what is in a snapshot must be.
+    pub(super) fn may_snapshot(&self) -> bool {
+        let ensemble = self.ensemble.as_deref();
+        ensemble.is_none_or(|ensemble| ensemble.install.is_none() && self.applied <= ensemble.durable)
+    }
+
+    pub(super) fn ensemble_wakeup(&self) -> Option<Instant> {
+        let ensemble = self.ensemble.as_deref()?;
+        let role = match &ensemble.role {
+            Role::Settling => None,
+            Role::Looking => ensemble.election.next_wakeup(),
+            Role::Leading(leading) => Some(leading.next_wakeup(self.now.instant)),
+            Role::Learning(learning) => Some(learning.next_wakeup()),
+        };
+        let links = ensemble.links.next_wakeup();
+        let hellos = ensemble.hello_deadline();
+        let install = ensemble.install.as_deref().filter(|install| install.may_go_on());
+        let install = install.map(|_| self.now.instant);
+        [role, links, hellos, install].into_iter().flatten().min()
+    }
+
+    pub(super) fn wake_ensemble(&mut self, outputs: &mut Vec<Output>) {
+        let now = self.now.instant;
+        let Some(ensemble) = self.ensemble.as_deref() else { return };
+        match &ensemble.role {
+            Role::Settling => {}
+            Role::Looking => self.elect(election::Input::Wakeup, outputs),
+            Role::Leading(leading) if now >= leading.leader_wakeup() => {
+                self.lead(zab::LeaderInput::Wakeup, outputs);
+            }
+            Role::Leading(_) => {}
+            Role::Learning(_) => self.wake_learner(outputs),
+        }
+        self.link(zab::election_links::Input::Wakeup, outputs);
+        self.drop_silent(outputs);
+    }
+
+    /// What was sealed is proposed to the others; what was collected for them goes out.
+    pub(super) fn end_ensemble_turn(
+        &mut self,
+        sealed: Option<&crate::log::Sealed>,
+        outputs: &mut Vec<Output>,
+    ) {
+        for (entry, range) in sealed.iter().flat_map(|sealed| sealed.entries()) {
+            let Some((ensemble, sealed)) = self.ensemble.as_deref_mut().zip(sealed) else { return };
+            ensemble.history.push(entry.zxid, sealed.payload(range));
+            if let Role::Leading(_) = ensemble.role {
+                self.lead(zab::LeaderInput::Proposed { zxid: entry.zxid }, outputs);
+            }
+        }
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
+        ensemble.history.trim(ensemble.committed);
+        match ensemble.role {
+            Role::Leading(_) => {
+                self.send_snapshots(outputs);
+                self.lead(zab::LeaderInput::TurnEnd, outputs);
+                self.watch_rollover(outputs);
+            }
+            Role::Learning(_) => {
+                self.continue_install(outputs);
+                self.learn(zab::LearnerInput::TurnEnd, outputs);
+            }
+            Role::Settling => self.settle(outputs),
+            Role::Looking => {}
+        }
+    }
+
+    /// The own log is durable up to here.
+    pub(super) fn on_logged(&mut self, zxid: Zxid, outputs: &mut Vec<Output>) {
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return self.proposals.commit(zxid) };
+        ensemble.durable = zxid;
+        match ensemble.role {
+            Role::Leading(_) => self.lead(zab::LeaderInput::Durable { zxid }, outputs),
+            Role::Learning(_) => self.learn(zab::LearnerInput::Durable { zxid }, outputs),
+            Role::Settling => self.settle(outputs),
+            Role::Looking => {}
+        }
+    }
+
+    /// A quorum has it.
+    fn on_committed(&mut self, zxid: Zxid) {
+        if let Some(ensemble) = self.ensemble.as_deref_mut() {
+            ensemble.committed = ensemble.committed.max(zxid);
+        }
+        self.proposals.commit_at_least(zxid);
+    }
+
+    /// After each transaction applied, and whenever nothing is to be applied: begins to serve if it is time.
+    pub(super) fn serve_if_due(&mut self, outputs: &mut Vec<Output>) {
+        let applied = self.applied;
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
+        if !ensemble.serves_from.is_some_and(|from| applied >= from) {
+            return;
+        }
+        ensemble.serves_from = None;
+        ensemble.is_serving = true;
+        self.sessions.begin_anew(self.now.instant);
+        let mode = self.mode();
+        tracing::info!(?mode, zxid = %applied, "serving clients");
+        outputs.push(Output::Serve(true));
+        self.take_waiting(outputs);
+    }
+
+    /// Everything of the last role is over.
+    fn leave_role(&mut self, reason: &str, outputs: &mut Vec<Output>) {
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
+        tracing::warn!(reason, "looking for a leader");
+        let role = std::mem::replace(&mut ensemble.role, Role::Settling);
+        ensemble.serves_from = None;
+        ensemble.clients.clear();
+        let had_served = std::mem::replace(&mut ensemble.is_serving, false);
+        // A file that is being finished will be what the disk holds: it is waited for, and made ours.
+        if let Some(install) = ensemble.install.take_if(|install| !install.is_stored())
+            && install.is_writing()
+        {
+            outputs.push(Output::Snapshot(SnapshotCommand::Abandon { zxid: install.zxid() }));
+        }
+        if let Role::Leading(leading) = role {
+            leading.abandon(&mut self.store);
+        }
+        self.close_quorum_links(outputs);
+        self.proposals.forget_origins();
+        self.deferred.clear();
+        self.waiting.clear();
+        self.overlay = Overlay::new(self.settings.hash_key);
+        if had_served {
+            outputs.push(Output::Serve(false));
+        }
+        self.settle(outputs);
+    }
+
+    /// Begins an election when the log has nothing under way.
+    fn settle(&mut self, outputs: &mut Vec<Output>) {
+        let is_settled = self.log.open_bytes() == 0 && !self.log.in_flight();
+        let last_logged = self.proposed;
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
+        if !is_settled || ensemble.install.is_some() || !matches!(ensemble.role, Role::Settling) {
+            return;
+        }
+        ensemble.role = Role::Looking;
+        if let Standing::Sound { current_epoch } = &mut ensemble.standing {
+            *current_epoch = ensemble.epochs.current;
+        }
+        let standing = ensemble.standing;
+        self.elect(election::Input::Start(election::Start { last_logged, standing }), outputs);
+    }
+
+    fn on_epochs_durable(&mut self, outputs: &mut Vec<Output>) {
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
+        ensemble.epoch_writes -= 1;
+        if ensemble.epoch_writes > 0 {
+            // That was an earlier role's; the one that is waited for comes behind it.
+            return;
+        }
+        // Synchronised with a leader: whatever was lost before, it has a history now.
+        if ensemble.epochs.current > Epoch(0) {
+            ensemble.standing = Standing::Sound { current_epoch: ensemble.epochs.current };
+        }
+        match &mut ensemble.role {
+            Role::Leading(leading) if leading.writes_epochs => {
+                leading.writes_epochs = false;
+                self.lead(zab::LeaderInput::EpochsDurable, outputs);
+            }
+            Role::Learning(learning) if learning.writes_epochs => {
+                learning.writes_epochs = false;
+                self.learn(zab::LearnerInput::EpochsDurable, outputs);
+            }
+            // Of a role that is over.
+            _ => {}
+        }
+    }
+
+    fn persist_epochs(&mut self, epochs: Epochs, outputs: &mut Vec<Output>) {
+        if let Some(ensemble) = self.ensemble.as_deref_mut() {
+            ensemble.epochs = epochs;
+            ensemble.epoch_writes += 1;
+        }
+        outputs.push(Output::Peer(PeerOutput::PersistEpochs(epochs)));
     }
 }
+
+impl Ensemble {
+    /// Who waits here for the transaction that was just applied.
+    pub(super) fn asker_of(&mut self, session: SessionId, cxid: i32) -> Option<(Client, i32, Opcode)> {
+        self.clients.take_write(session, cxid)
+    }
+
+    fn zab_settings(&self) -> zab::Settings {
+        zab::Settings {
+            me: self.settings.me,
+            tick: self.settings.tick,
+            init_limit: self.settings.init_limit,
+            sync_limit: self.settings.sync_limit,
+            payload_bytes_max: self.settings.payload_bytes_max,
+        }
+    }
+
+    fn leader_id(&self) -> Option<ServerId> {
+        match &self.role {
+            Role::Leading(_) => Some(self.settings.me),
+            Role::Learning(learning) => Some(learning.leader),
+            Role::Settling | Role::Looking => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod cluster_test;

@@ -24,16 +24,31 @@ pub enum PeerPort {
 #[derive(Debug)]
 pub enum PeerInput<'a> {
     /// Somebody has connected. `link` is the driver's to name: [`accepted_link`].
-    Accepted { link: Link, port: PeerPort },
+    Accepted {
+        link: Link,
+        port: PeerPort,
+    },
     /// [`PeerOutput::Dial`] has a connection.
-    Connected { link: Link },
+    Connected {
+        link: Link,
+    },
     /// It has none. `refused`: nobody listens there (not said of timeouts).
-    DialFailed { link: Link, refused: bool },
-    Received { link: Link, bytes: &'a [u8] },
+    DialFailed {
+        link: Link,
+        refused: bool,
+    },
+    Received {
+        link: Link,
+        bytes: &'a [u8],
+    },
     /// Everything sent on this link so far is with the kernel.
-    Sent { link: Link },
+    Sent {
+        link: Link,
+    },
     /// The connection is gone. Not said of those which were closed from here.
-    Disconnected { link: Link },
+    Disconnected {
+        link: Link,
+    },
     /// The last [`PeerOutput::PersistEpochs`] is on the disk.
     EpochsDurable,
 }
@@ -42,16 +57,26 @@ pub enum PeerInput<'a> {
 pub enum PeerOutput {
     /// Connect to any of these, each in turn; a name may stand for several addresses. Ends with `Connected` or
     /// `DialFailed`, unless `Close` comes first.
-    Dial { link: Link, addresses: Vec<Address> },
-    Send { link: Link, bytes: Bytes },
+    Dial {
+        link: Link,
+        addresses: Vec<Address>,
+    },
+    Send {
+        link: Link,
+        bytes: Bytes,
+    },
     /// After what was sent, within reason: a peer that takes nothing is cut.
-    Close { link: Link },
+    Close {
+        link: Link,
+    },
     /// [`PeerInput::EpochsDurable`] comes when it is. One at a time.
     PersistEpochs(Epochs),
     /// What the disk holds is not what this member goes on with: stop the disk's threads, cut the log behind `to`,
     /// recover as at a start, and give the new replica the old one's place ([`super::super::Replica::take_over`]). No
     /// client is connected or will be served before.
-    Reload { to: crate::base::Zxid },
+    Reload {
+        to: crate::base::Zxid,
+    },
 }
 
 /// The driver's names for connections that came in; those that were dialled are named here. No two are equal.

@@ -1,0 +1,204 @@
+//! What the leader's machine asks for, and the requests that other members hand on.
+
+use std::collections::VecDeque;
+
+use crate::base::{Epoch, Instant, ServerId, SessionId, Zxid};
+use crate::messages::{Identity, Request};
+use crate::tree::{Owner, Store};
+use crate::wire::txn::{CreateSessionTxn, ErrorTxn, Txn};
+use crate::wire::{ErrorCode, Opcode};
+use crate::zab::{self, Epochs, Joint, Leader, LeaderInput, LeaderOutput, Link};
+
+use super::super::proposals::Origin;
+use super::super::{Output, Replica};
+use super::snapshot_out::Stream;
+use super::words::PeerOutput;
+use super::{Ensemble, Role};
+
+/// The low half of a zxid must not run over: before it does, the next epoch begins.
+const COUNTER_MAX: i64 = 0xfff0_0000;
+
+pub struct Leading {
+    leader: Leader,
+    /// An epoch record of this role's is asked for.
+    pub writes_epochs: bool,
+    /// Learners whose clients wait until what was proposed by then is committed.
+    syncs: VecDeque<(Zxid, Link)>,
+    /// Snapshots on their way.
+    pub streams: Vec<Stream>,
+}
+
+impl Leading {
+    pub fn new(
+        settings: zab::Settings,
+        joint: Joint,
+        epochs: Epochs,
+        last_logged: Zxid,
+        now: Instant,
+        said: &mut Vec<LeaderOutput>,
+    ) -> Leading {
+        let leader = Leader::new(settings, joint, epochs, last_logged, now, said);
+        Leading { leader, writes_epochs: false, syncs: VecDeque::new(), streams: vec![] }
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        self.leader.epoch()
+    }
+
+    pub fn leader(&self) -> &Leader {
+        &self.leader
+    }
+
+    pub fn leader_wakeup(&self) -> Instant {
+        self.leader.next_wakeup()
+    }
+
+    pub fn next_wakeup(&self, now: Instant) -> Instant {
+        if self.streams.iter().any(Stream::may_go_on) { now } else { self.leader_wakeup() }
+    }
+
+    pub fn abandon(self: Box<Self>, store: &mut Store) {
+        for stream in self.streams {
+            stream.abandon(store);
+        }
+    }
+}
+
+impl Replica {
+    pub(super) fn lead(&mut self, input: LeaderInput<'_>, outputs: &mut Vec<Output>) {
+        let now = self.now.instant;
+        let Some(Ensemble { role: Role::Leading(leading), history, .. }) = self.ensemble.as_deref_mut()
+        else {
+            return;
+        };
+        let mut said = vec![];
+        leading.leader.step(now, input, history, &mut said);
+        self.carry_out_leader(said, outputs);
+    }
+
+    pub(super) fn carry_out_leader(&mut self, said: Vec<LeaderOutput>, outputs: &mut Vec<Output>) {
+        for output in said {
+            let Some(Ensemble { role: Role::Leading(leading), .. }) = self.ensemble.as_deref_mut() else {
+                return;
+            };
+            match output {
+                LeaderOutput::Send { link, bytes } => {
+                    outputs.push(Output::Peer(PeerOutput::Send { link, bytes }));
+                }
+                LeaderOutput::Close { link } => {
+                    outputs.push(Output::Peer(PeerOutput::Close { link }));
+                    self.forget_learner(link);
+                }
+                LeaderOutput::PersistEpochs(epochs) => {
+                    leading.writes_epochs = true;
+                    self.persist_epochs(epochs, outputs);
+                }
+                LeaderOutput::Established { epoch, history } => self.on_leading(epoch, history, outputs),
+                LeaderOutput::Committed { zxid } => {
+                    self.on_committed(zxid);
+                    self.release_syncs(zxid, outputs);
+                }
+                LeaderOutput::SendSnapshot { link } => self.begin_stream(link, outputs),
+                LeaderOutput::Request { server, request, .. } => self.on_forwarded(server, request, outputs),
+                LeaderOutput::Sync { link, .. } => {
+                    leading.syncs.push_back((self.proposed, link));
+                    let committed = leading.leader.committed();
+                    self.release_syncs(committed, outputs);
+                }
+                LeaderOutput::Revalidate { link, server, session, .. } => {
+                    let valid = self.sessions.revalidate(session, server, self.now.instant);
+                    self.lead(LeaderInput::Revalidated { link, session, valid }, outputs);
+                }
+                LeaderOutput::Touched { sessions } => {
+                    for touch in sessions {
+                        self.sessions.touch(touch.session, self.now.instant);
+                    }
+                }
+                LeaderOutput::StepDown { reason } => return self.leave_role(reason, outputs),
+            }
+        }
+    }
+
+    fn on_leading(&mut self, epoch: Epoch, history: Zxid, outputs: &mut Vec<Output>) {
+        tracing::info!(epoch = epoch.0, %history, "leading: a quorum has the history");
+        self.on_committed(history);
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
+        ensemble.serves_from = Some(history);
+        let mut said = vec![];
+        ensemble.election.set_peer_epoch(epoch, &mut said);
+        self.carry_out_election(said, outputs);
+        self.serve_if_due(outputs);
+    }
+
+    fn release_syncs(&mut self, committed: Zxid, outputs: &mut Vec<Output>) {
+        while let Some(Ensemble { role: Role::Leading(leading), .. }) = self.ensemble.as_deref_mut()
+            && let Some((zxid, link)) = leading.syncs.front().copied()
+            && zxid <= committed
+        {
+            leading.syncs.pop_front();
+            self.lead(LeaderInput::Synced { link }, outputs);
+        }
+    }
+
+    pub(super) fn on_learner_gone(&mut self, link: Link, outputs: &mut Vec<Output>) {
+        self.forget_learner(link);
+        self.lead(LeaderInput::Disconnected { link }, outputs);
+    }
+
+    fn forget_learner(&mut self, link: Link) {
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
+        ensemble.connections.remove(&link);
+        if let Role::Leading(leading) = &mut ensemble.role {
+            leading.syncs.retain(|(_, other)| *other != link);
+            if let Some(at) = leading.streams.iter().position(|stream| stream.link() == link) {
+                leading.streams.swap_remove(at).abandon(&mut self.store);
+            }
+        }
+    }
+
+    fn on_forwarded(&mut self, server: ServerId, request: zab::Forwarded, outputs: &mut Vec<Output>) {
+        let zab::Forwarded { session, cxid, opcode, body, identities } = request;
+        let identities = identities.into_iter().map(|(scheme, id)| Identity { scheme, id }).collect();
+        self.on_request(Request::Forwarded { server, session, cxid, opcode, body, identities }, outputs);
+    }
+
+    /// Decides another member's client's write.
+    pub(in super::super) fn take_forwarded(&mut self, request: &Request, outputs: &mut Vec<Output>) {
+        let Request::Forwarded { server, session, cxid, opcode, body, identities } = request else { return };
+        let (session, cxid) = (*session, *cxid);
+        self.sessions.touch(session, self.now.instant);
+        let opcode = Opcode::from_i32(*opcode).filter(|opcode| {
+            opcode.is_write() && *opcode != Opcode::DeleteContainer || *opcode == Opcode::CreateSession
+        });
+        match opcode {
+            _ if self.space_low => self.propose_error(session, cxid, ErrorCode::SystemError),
+            Some(Opcode::CreateSession) => {
+                let Some(timeout) = body.first_chunk::<4>() else {
+                    return self.propose_error(session, cxid, ErrorCode::MarshallingError);
+                };
+                let txn = Txn::CreateSession(CreateSessionTxn { timeout_ms: i32::from_be_bytes(*timeout) });
+                let origin = Origin { to: None, opcode: Opcode::CreateSession };
+                self.append(self.next_zxid(), session, cxid, &txn, origin);
+            }
+            Some(opcode) => {
+                let origin = Origin { to: None, opcode };
+                let from = Some(Owner::Server(*server));
+                self.propose(origin, from, session, cxid, body, identities, outputs);
+            }
+            None => self.propose_error(session, cxid, ErrorCode::Unimplemented),
+        }
+    }
+
+    fn propose_error(&mut self, session: SessionId, cxid: i32, code: ErrorCode) {
+        let origin = Origin { to: None, opcode: Opcode::Error };
+        let txn = Txn::Error(ErrorTxn { err: code.code() });
+        self.append(self.next_zxid(), session, cxid, &txn, origin);
+    }
+
+    /// The end of the epoch's numbers: the next leader begins with new ones.
+    pub(super) fn watch_rollover(&mut self, outputs: &mut Vec<Output>) {
+        if self.is_deciding() && self.proposed.0 & 0xffff_ffff >= COUNTER_MAX {
+            self.leave_role("the epoch's numbers are used up", outputs);
+        }
+    }
+}
