@@ -20,7 +20,7 @@
 //! | [`tree`] | znodes, prep, apply, sessions, ACLs | base, lockfree, wire, messages |
 //! | [`replica`] | one ensemble member, assembled; no I/O | base, wire, tree, zab, log, messages |
 //! | [`shard`] | one event loop's clients; no I/O | base, wire, tree (readers), messages |
-//! | [`config`] | `zoo.cfg`: as written, then checked | base |
+//! | [`config`] | `zoo.cfg`: as written, then checked | base, zab |
 //! | [`admin`] | four-letter words, metrics: request to response | base, config |
 //! | [`io`] | the only system calls (unsafe) | base, lockfree |
 //! | [`server`] | threads and rings: outputs to io, completions to inputs | everything above |

@@ -26,7 +26,7 @@ struct Server {
 
 fn config(lines: &str) -> Config {
     let content = format!("dataDir=/zk\nclientPort=34003\ntickTime=2000\n{lines}");
-    Raw::parse("zoo.cfg", content.as_bytes()).check(|_| None).unwrap().0
+    Raw::parse("zoo.cfg", content.as_bytes()).check(|_| None, &|path| panic!("{path:?}")).unwrap().0
 }
 
 fn all() -> Whitelist {

@@ -124,7 +124,7 @@ fn prepare(
     for property in &arguments.properties {
         raw.property(property);
     }
-    raw.check(resolve).map_err(Refused::Configuration)
+    raw.check(resolve, &read).map_err(Refused::Configuration)
 }
 
 fn text<'a>(value: &'a OsString, what: &str) -> Result<&'a str, Refused> {

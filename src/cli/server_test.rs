@@ -9,10 +9,15 @@ use clap::Parser;
 use super::super::Subcommand;
 use super::*;
 
-/// The only file there is.
+/// The only files there are.
 fn read_one(path: &Path) -> io::Result<Vec<u8>> {
     match path.to_str() {
         Some("zoo.cfg") => Ok(b"dataDir=/data\nclientPort=2182\ntickTime=100\n".to_vec()),
+        Some("three.cfg") => Ok(
+            b"dataDir=/data\ninitLimit=5\nsyncLimit=2\nserver.1=a:1:2\nserver.2=b:1:2;2182\nserver.3=c:1:2"
+                .to_vec(),
+        ),
+        Some("/data/myid") => Ok(b"2\n".to_vec()),
         Some("bad.cfg") => Ok(b"datadir=/data\nclientPort=x\n".to_vec()),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     }
@@ -62,6 +67,15 @@ fn variables_override_the_file_and_lose_to_properties() {
     let variables = [("ZOO_TICK_TIME", "8"), ("ZOO_MAX_CLIENT_CNXNS", "4"), ("HOME", "/root")];
     let config = prepared(&["zoo.cfg", "-DtickTime=9"], &variables).unwrap();
     assert_eq!((config.tick_time, config.max_client_cnxns), (Duration::from_millis(9), Some(4)));
+}
+
+#[test]
+fn a_member_of_an_ensemble_reads_its_number() {
+    let config = prepared(&["three.cfg"], &[]).unwrap();
+    assert_eq!(config.ensemble.unwrap().me, crate::base::ServerId(2));
+    assert_eq!(config.client.port, 2182);
+    let refusal = prepared(&["three.cfg", "-DdataDir=/elsewhere"], &[]).unwrap_err();
+    assert!(refusal.starts_with("error: /elsewhere/myid: missing: it says which of the 3"), "{refusal}");
 }
 
 #[test]

@@ -1,17 +1,18 @@
 //! The configuration ready to use, and the one function which makes it.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::client_port::{ClientPort, Own, Resolve, client_port};
 use super::defaults;
+use super::ensemble::{self, Ensemble, Read};
 use super::environment;
 use super::fault::{Fault, Origin, Severity, Warning};
 use super::keys;
 use super::raw::Raw;
 use super::settings::Settings;
-use super::values::{self, Host, ServerLine, SuperDigest, Whitelist};
+use super::values::{self, SuperDigest, Whitelist};
 use crate::base::limits;
 
 /// Every setting of a server, with nothing left to decide. Names are ZooKeeper's; units are in the types.
@@ -23,6 +24,8 @@ pub struct Config {
     /// Transaction logs; equal to `data_dir` unless given.
     pub data_log_dir: PathBuf,
     pub client: ClientPort,
+    /// `None`: standalone.
+    pub ensemble: Option<Ensemble>,
     /// Never above `max_session_timeout`; both fit in 31 bits of milliseconds, as the protocol has them.
     pub min_session_timeout: Duration,
     pub max_session_timeout: Duration,
@@ -69,24 +72,6 @@ pub struct Config {
     pub snapshot_rate: Option<u64>,
 }
 
-/// Where clients connect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientPort {
-    /// `None`: all addresses of the host.
-    pub address: Option<IpAddr>,
-    /// 0 (only from `ringkeeper server 0 DATADIR`): any free port, to be told in the ready line.
-    pub port: u16,
-    /// `clientPortListenBacklog`; `None`: the system's.
-    pub listen_backlog: Option<u32>,
-}
-
-impl ClientPort {
-    /// As an address to listen on; all addresses are IPv4's here.
-    pub fn socket_address(&self) -> SocketAddr {
-        SocketAddr::new(self.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), self.port)
-    }
-}
-
 /// `autopurge.*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Purge {
@@ -124,9 +109,6 @@ pub enum Io {
     Epoll,
 }
 
-/// Looks up a host name. A function of the caller's, since the answer comes from outside; asked for names only.
-pub type Resolve = fn(&str) -> Option<IpAddr>;
-
 /// Why there is no [`Config`]. The warnings often say what the faults come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -136,7 +118,7 @@ pub struct Refusal {
 
 impl Raw {
     /// Decides every setting, or says all that is wrong at once.
-    pub fn check(mut self, resolve: Resolve) -> Result<(Config, Vec<Warning>), Refusal> {
+    pub fn check(mut self, resolve: Resolve, read: Read<'_>) -> Result<(Config, Vec<Warning>), Refusal> {
         let strangers = std::mem::take(&mut self.strangers);
         let mut settings = Settings::new(self);
         for variable in strangers {
@@ -148,7 +130,7 @@ impl Raw {
                 format!("unknown, ignored{guess}"),
             );
         }
-        let config = config(&mut settings, resolve);
+        let config = config(&mut settings, resolve, read);
         match (config, settings.into_findings()) {
             (Some(config), (faults, warnings)) if faults.is_empty() => Ok((config, warnings)),
             (_, (faults, warnings)) => {
@@ -163,7 +145,7 @@ const INT_MAX: i64 = i32::MAX as i64;
 const KIB: u64 = 1024;
 
 /// `None` only after a fault was noted; a fault doesn't stop the other settings from being looked at.
-fn config(settings: &mut Settings, resolve: Resolve) -> Option<Config> {
+fn config(settings: &mut Settings, resolve: Resolve, read: Read<'_>) -> Option<Config> {
     let tick_time = ticks(settings);
     let (min_session_timeout, max_session_timeout) = session_timeouts(settings, tick_time);
     let data_dir = settings.path("dataDir");
@@ -174,7 +156,15 @@ fn config(settings: &mut Settings, resolve: Resolve) -> Option<Config> {
         );
     }
     let data_log_dir = settings.path("dataLogDir").or_else(|| data_dir.clone());
-    let client = client_port(settings, resolve);
+    let membership = ensemble::membership(settings, read);
+    let ensemble = ensemble::ensemble(settings, membership.as_ref(), data_dir.as_deref(), tick_time, read);
+    let own = match (&membership, &ensemble) {
+        (None, _) if settings.servers().is_empty() => Own::Nobody,
+        (Some(membership), None) if !membership.is_ensemble => Own::Lone(membership.own_line(None)),
+        (Some(membership), Some(ensemble)) => Own::Member(membership.own_line(Some(ensemble.me))),
+        _ => Own::Unknown,
+    };
+    let client = client_port(settings, own, resolve);
     let jute_max_buffer = settings.number(
         "jute.maxbuffer",
         defaults::JUTE_MAX_BUFFER_MIN..=limits::FRAME_BYTES_MAX as i64,
@@ -210,6 +200,7 @@ fn config(settings: &mut Settings, resolve: Resolve) -> Option<Config> {
         data_dir: data_dir.clone().unwrap_or_default(),
         data_log_dir: data_log_dir.clone().unwrap_or_default(),
         client: client.clone().unwrap_or(ClientPort { address: None, port: 0, listen_backlog: None }),
+        ensemble,
         min_session_timeout,
         max_session_timeout,
         max_client_cnxns: positive(max_client_cnxns).map(|count| count as u32),
@@ -314,89 +305,6 @@ fn session_timeouts(settings: &mut Settings, tick_time: Duration) -> (Duration, 
         settings.fault_at(key, problem);
     }
     (min, max)
-}
-
-fn client_port(settings: &mut Settings, resolve: Resolve) -> Option<ClientPort> {
-    let from_argument = matches!(settings.origin("clientPort"), Some(Origin::Argument));
-    let lowest = if from_argument { 0 } else { 1 };
-    let lone_server = lone_server(settings);
-    let backlog = settings.number("clientPortListenBacklog", -1..=INT_MAX, "-1: the system's", -1);
-    let listen_backlog = positive(backlog).map(|backlog| backlog as u32);
-    let address = settings.value("clientPortAddress", |text| match Host::new(text) {
-        Some(host) => resolved(&host, resolve),
-        None => Err("not an address; allowed: an IPv4 or IPv6 address, or a host name".to_owned()),
-    });
-    if settings.is_given("clientPort") {
-        let faults = settings.faults_count();
-        let port = settings.number("clientPort", lowest..=65535, "a TCP port", 0);
-        return (settings.faults_count() == faults).then(|| ClientPort {
-            address: address.flatten(),
-            port: port as u16,
-            listen_backlog,
-        });
-    }
-    if settings.is_given("clientPortAddress") {
-        settings.fault_at(
-            "clientPortAddress",
-            "of no use without clientPort; add e.g. clientPort=2181".to_owned(),
-        );
-        return None;
-    }
-    let Some((key, host, port)) = lone_server else {
-        settings.missing("clientPort", "required: nothing could reach this server; e.g. clientPort=2181");
-        return None;
-    };
-    match resolved(&host, resolve) {
-        Ok(address) => Some(ClientPort { address, port, listen_backlog }),
-        Err(problem) => {
-            settings.fault_at(&key, problem);
-            None
-        }
-    }
-}
-
-/// `None` is all addresses.
-fn resolved(host: &Host, resolve: Resolve) -> Result<Option<IpAddr>, String> {
-    match host {
-        Host::All => Ok(None),
-        Host::Address(address) => Ok(Some(*address)),
-        Host::Name(name) => match resolve(name) {
-            Some(address) => Ok(Some(address)),
-            None => Err(format!("host name `{name}` can't be resolved; allowed: an address of this host")),
-        },
-    }
-}
-
-/// Membership: at most one server, and what its line says of the client port.
-fn lone_server(settings: &mut Settings) -> Option<(String, Host, u16)> {
-    let standalone = settings.boolean("standaloneEnabled", true);
-    let servers = settings.servers();
-    if servers.len() > 1 {
-        let key = &servers[1];
-        settings.fault_at(
-            key,
-            format!(
-                "{} servers are listed, and ensembles are not built yet in this version; allowed: at most one server line",
-                servers.len()
-            ),
-        );
-    } else if !standalone {
-        settings.fault_at(
-            "standaloneEnabled",
-            "ensembles, of one server too, are not built yet in this version; allowed: true".to_owned(),
-        );
-    }
-    let mut lone = None;
-    for key in &servers {
-        let Some(line) = settings.value(key, ServerLine::new) else { continue };
-        if servers.len() == 1 {
-            if line.observer {
-                settings.fault_at(key, "an observer with nobody to observe; allowed: participant".to_owned());
-            }
-            lone = line.client.map(|(host, port)| (key.clone(), host, port));
-        }
-    }
-    lone
 }
 
 fn pre_alloc_size(settings: &mut Settings, jute_max_buffer: usize) -> u64 {

@@ -1,5 +1,6 @@
 //! Settings as checked: defaults, ranges, and all faults at once.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use super::*;
@@ -11,8 +12,13 @@ fn resolve(name: &str) -> Option<IpAddr> {
     (name == "zoo1").then_some(HOST)
 }
 
+/// A lone server asks for no file.
+fn unread(path: &Path) -> std::io::Result<Vec<u8>> {
+    panic!("{path:?} is none of a lone server's")
+}
+
 fn check(content: &str) -> Result<(Config, Vec<Warning>), Refusal> {
-    Raw::parse("zoo.cfg", content.as_bytes()).check(resolve)
+    Raw::parse("zoo.cfg", content.as_bytes()).check(resolve, &unread)
 }
 
 /// `lines` after a directory and a port, so that they are what is tested: they begin at line 3.
@@ -50,6 +56,7 @@ fn defaults_are_zookeepers() {
         data_dir: "/data".into(),
         data_log_dir: "/data".into(),
         client: ClientPort { address: None, port: 2181, listen_backlog: None },
+        ensemble: None,
         min_session_timeout: Duration::from_secs(6),
         max_session_timeout: Duration::from_secs(60),
         max_client_cnxns: Some(60),
@@ -91,7 +98,7 @@ fn defaults_are_zookeepers() {
 
 #[test]
 fn built_in_configuration_is_for_loopback_only() {
-    let (config, warnings) = Raw::built_in().check(resolve).unwrap();
+    let (config, warnings) = Raw::built_in().check(resolve, &unread).unwrap();
     assert_eq!(config.client.socket_address(), "127.0.0.1:2181".parse().unwrap());
     assert_eq!(config.data_dir, PathBuf::from("./ringkeeper-data"));
     assert_eq!(warnings, vec![]);
@@ -166,12 +173,12 @@ fn every_key_has_its_effect() {
         for property in [(*line).to_owned(), format!("zookeeper.{line}")] {
             let mut raw = Raw::parse("zoo.cfg", with_basics("").as_bytes());
             raw.property(&property);
-            assert!(holds(&raw.check(resolve).unwrap().0), "-D{property}");
+            assert!(holds(&raw.check(resolve, &unread).unwrap().0), "-D{property}");
         }
     }
     // Each honoured key has a row above, or is shown by another test.
-    let elsewhere = ["dataDir", "clientPort", "standaloneEnabled"];
-    for name in keys::honoured() {
+    let elsewhere = ["dataDir", "clientPort", "standaloneEnabled", "reconfigEnabled"];
+    for name in keys::names(keys::Standing::Honoured) {
         let row = cases.iter().any(|(line, _)| line.split('=').next() == Some(name));
         assert!(row || elsewhere.contains(&name), "{name}");
     }
@@ -232,24 +239,13 @@ fn single_faults() {
                 .into(),
         ),
         (
-            "dynamicConfigFile=/zoo.cfg.dynamic",
-            "dynamicConfigFile=/zoo.cfg.dynamic: dynamic configuration is not built yet in this version; a lone \
-             server needs only clientPort"
-                .into(),
-        ),
-        (
-            "standaloneEnabled=false",
-            "standaloneEnabled=false: ensembles, of one server too, are not built yet in this version; allowed: true"
-                .into(),
-        ),
-        (
             "server.one=a:1:2",
             "server.one=a:1:2: no server number; allowed: server.N with a whole number N".into(),
         ),
         (
             "server.1=a:1",
-            "server.1=a:1: malformed server line; allowed: \
-             host:quorumPort:electionPort[:participant|:observer][;[host:]clientPort]"
+            "server.1=a:1: no election port; allowed: \
+             host:quorumPort:electionPort[:participant|:observer][|host:…][;[clientHost:]clientPort]"
                 .into(),
         ),
         (
@@ -280,13 +276,6 @@ fn faults_of_the_whole() {
         (
             "dataDir=/d\nclientPort=0",
             &["zoo.cfg:2: clientPort=0: out of range; allowed: whole numbers from 1 to 65535 (a TCP port)"],
-        ),
-        (
-            "dataDir=/d\nclientPort=1\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2",
-            &[
-                "zoo.cfg:4: server.2=b:1:2: 3 servers are listed, and ensembles are not built yet in this version; \
-               allowed: at most one server line",
-            ],
         ),
     ];
     for (content, expected) in cases {
@@ -320,7 +309,10 @@ fn warnings() {
         ("ssl.keyStore.location=/k", &["zoo.cfg:3: `ssl.keyStore.location` is not built yet, ignored"]),
         ("localSessionsEnabled=true", &["zoo.cfg:3: `localSessionsEnabled` is not built yet, ignored"]),
         ("localSessionsEnabled=false", &[]),
-        ("reconfigEnabled=true", &["zoo.cfg:3: `reconfigEnabled` is not built yet, ignored"]),
+        (
+            "reconfigEnabled=true",
+            &["zoo.cfg:3: `reconfigEnabled` is not built yet: every reconfiguration is refused"],
+        ),
         ("admin.enableServer=false", &[]),
         ("admin.enableServer=true", &["zoo.cfg:3: `admin.enableServer` is not built yet, ignored"]),
         ("admin.serverPort=8080", &["zoo.cfg:3: `admin.serverPort` is not built yet, ignored"]),
@@ -351,7 +343,6 @@ fn warnings() {
         ),
         ("initLimit=10\nsyncLimit=5", &[]),
         ("server.1=localhost:2888:3888", &[]),
-        ("weight.1=1", &["zoo.cfg:3: `weight.1`: ensembles are not built yet, ignored"]),
         (
             "tickTime=1\ntickTime=2000",
             &["zoo.cfg:4: tickTime is given again; the value of line 3 is ignored"],
@@ -437,7 +428,7 @@ fn a_port_and_a_directory_as_arguments() {
     raw.argument("clientPort", "0");
     raw.argument("dataDir", "/d");
     raw.argument("tickTime", "700");
-    let (config, warnings) = raw.check(resolve).unwrap();
+    let (config, warnings) = raw.check(resolve, &unread).unwrap();
     assert_eq!(config.client, ClientPort { address: None, port: 0, listen_backlog: None });
     assert_eq!(config.tick_time, Duration::from_millis(700));
     assert_eq!(warnings, vec![]);
@@ -446,7 +437,7 @@ fn a_port_and_a_directory_as_arguments() {
     raw.argument("clientPort", "port");
     raw.argument("dataDir", "/d");
     assert_eq!(
-        texts(&raw.check(resolve).unwrap_err().faults),
+        texts(&raw.check(resolve, &unread).unwrap_err().faults),
         vec![
             "command line: clientPort=port: not a whole number; allowed: whole numbers from 0 to 65535 (a TCP port)"
         ]
@@ -470,7 +461,8 @@ fn any_settings_are_taken_or_refused() {
     for _ in 0..5_000 {
         let mut content = with_basics("");
         for _ in 0..random.below(5) {
-            let names: Vec<&str> = keys::honoured().chain(["server.1", "server.-2", "nothing"]).collect();
+            let names: Vec<&str> =
+                keys::names(keys::Standing::Honoured).chain(["server.1", "server.-2", "nothing"]).collect();
             let name = names[random.below(names.len() as u64) as usize];
             let value = values[random.below(values.len() as u64) as usize];
             content.push_str(&format!("{name}={value}\n"));

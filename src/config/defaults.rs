@@ -30,6 +30,11 @@ pub const PURGE_INTERVAL_HOURS: i64 = 1;
 pub const JUTE_MAX_BUFFER: i64 = limits::FRAME_BYTES_DEFAULT as i64;
 /// Below this no honest client could connect and name a path.
 pub const JUTE_MAX_BUFFER_MIN: i64 = 1024;
+/// `cnxTimeout`.
+pub const CONNECT_TIMEOUT_MS: i64 = 5000;
+/// `commitLogCount`; fewer are raised to it.
+pub const COMMIT_LOG_COUNT: i64 = 500;
+pub const COMMIT_LOG_COUNT_MIN: i64 = 500;
 /// `fsync.warningthresholdms`.
 pub const FSYNC_WARNING_THRESHOLD_MS: i64 = 1000;
 /// `znode.container.*`.

@@ -15,20 +15,16 @@ const VARIABLES: &[(&str, &str)] = &[
     ("ZOO_DATA_LOG_DIR", "dataLogDir"),
     ("ZOO_INIT_LIMIT", "initLimit"),
     ("ZOO_MAX_CLIENT_CNXNS", "maxClientCnxns"),
+    // The image writes it to `dataDir/myid` unless there is such a file.
+    ("ZOO_MY_ID", "myid"),
     ("ZOO_STANDALONE_ENABLED", "standaloneEnabled"),
     ("ZOO_SYNC_LIMIT", "syncLimit"),
     ("ZOO_TICK_TIME", "tickTime"),
 ];
 
 /// Variables of the image which say something to its scripts or to Java, and nothing to us.
-const UNUSED: &[&str] = &[
-    "ZOO_CONF_DIR",
-    "ZOO_DATADIR_AUTOCREATE_DISABLE",
-    "ZOO_LOG4J_PROP",
-    "ZOO_LOG_DIR",
-    "ZOO_LOG_FILE",
-    "ZOO_MY_ID",
-];
+const UNUSED: &[&str] =
+    &["ZOO_CONF_DIR", "ZOO_DATADIR_AUTOCREATE_DISABLE", "ZOO_LOG4J_PROP", "ZOO_LOG_DIR", "ZOO_LOG_FILE"];
 
 impl Raw {
     /// Takes what is ours from the environment. An empty variable counts as unset, as in the image.

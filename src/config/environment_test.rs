@@ -33,7 +33,8 @@ fn the_environment_overrides_the_file_and_the_command_line_overrides_both() {
     let mut raw = Raw::parse("zoo.cfg", b"dataDir=/file\ntickTime=9\nmaxClientCnxns=9\nclientPort=2181");
     raw.environment(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
     raw.property("zookeeper.maxClientCnxns=6");
-    let (config, warnings) = raw.check(nowhere).unwrap();
+    let (config, warnings) =
+        raw.check(nowhere, &|path| panic!("{path:?} is none of a lone server's")).unwrap();
     assert_eq!(config.tick_time, Duration::from_secs(1));
     assert_eq!(config.max_client_cnxns, Some(6));
     assert_eq!(config.purge, Purge { snap_retain_count: 4, interval: Some(Duration::from_secs(3600)) });
@@ -58,7 +59,7 @@ fn faults_of_the_environment_name_the_variable() {
     let variables =
         [("ZOO_TICK_TIME", "x"), ("ZOO_CFG_EXTRA", "oops"), ("ZOO_TICKTIME", "5"), ("ZOO_PORT", "5")];
     raw.environment(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    let refusal = raw.check(nowhere).unwrap_err();
+    let refusal = raw.check(nowhere, &|path| panic!("{path:?} is none of a lone server's")).unwrap_err();
     assert_eq!(
         texts(&refusal.faults),
         vec![

@@ -5,8 +5,15 @@
 pub enum Standing {
     /// `checked` reads it.
     Honoured,
-    /// Says something to members of an ensemble only; a standalone Apache ZooKeeper ignores it too.
+    /// `ensemble` reads it. Says something to members of an ensemble only, as those below; a standalone Apache ZooKeeper
+    /// ignores them too.
+    Ensemble,
+    /// For members; has no counterpart here.
     EnsembleOnly,
+    /// For members; not built yet, and to ignore it harms nobody. Any value but these is warned of.
+    EnsembleNotBuilt { harmless: &'static [&'static str] },
+    /// For members; not built yet, and to ignore it would be wrong: refused, unless its value asks for nothing.
+    EnsembleRefused { harmless: &'static [&'static str], why: &'static str },
     /// Not built yet. These values ask for nothing that we don't do; any other is warned of.
     NotBuilt { harmless: &'static [&'static str] },
     /// Not built yet, and to ignore it would leave data open that its operator meant to protect: refused.
@@ -17,11 +24,18 @@ pub enum Standing {
     Foreign,
 }
 
-use Standing::{EnsembleOnly, Foreign, Honoured, NoMeaning, NotBuilt, Protects};
+use Standing::{
+    Ensemble, EnsembleNotBuilt, EnsembleOnly, EnsembleRefused, Foreign, Honoured, NoMeaning, NotBuilt,
+    Protects,
+};
 
 const OFF: Standing = NotBuilt { harmless: &["false"] };
 const ON: Standing = NotBuilt { harmless: &["true"] };
 const ANY: Standing = NotBuilt { harmless: &[] };
+const QUORUM_SASL: Standing = EnsembleRefused {
+    harmless: &["false"],
+    why: "authentication between servers is not built yet, and to ignore it would let in who should be kept out",
+};
 
 /// Names without `zookeeper.`, by which every one may be prefixed.
 const NAMES: &[(&str, Standing)] = &[
@@ -64,37 +78,52 @@ const NAMES: &[(&str, Standing)] = &[
     ("znode.container.maxNeverUsedIntervalMs", Honoured),
     ("znode.container.maxPerMinute", Honoured),
     // Ensembles.
-    ("connectToLearnerMasterLimit", EnsembleOnly),
-    ("cnxTimeout", EnsembleOnly),
-    ("commitLogCount", EnsembleOnly),
-    ("electionAlg", EnsembleOnly),
-    ("electionPortBindRetry", EnsembleOnly),
+    ("connectToLearnerMasterLimit", EnsembleNotBuilt { harmless: &["0"] }),
+    ("cnxTimeout", Ensemble),
+    ("commitLogCount", Ensemble),
+    ("electionAlg", EnsembleRefused { harmless: &["3"], why: "there is no other election any more" }),
+    ("electionPortBindRetry", EnsembleNotBuilt { harmless: &[] }),
+    ("dynamicConfigFile", Ensemble),
     ("ensembleAuthName", NotBuilt { harmless: &[""] }),
     ("follower.nodelay", EnsembleOnly),
     ("follower.skipLearnerRequestToNextProcessor", EnsembleOnly),
     ("forceSnapshotSync", EnsembleOnly),
     ("forward_learner_requests_to_commit_processor_disabled", EnsembleOnly),
-    ("initLimit", EnsembleOnly),
+    ("initLimit", Ensemble),
     ("leader.nodelay", EnsembleOnly),
     ("leaderConnectDelayDuringRetryMs", EnsembleOnly),
-    ("leaderServes", EnsembleOnly),
+    ("leaderServes", Ensemble),
     ("learner.asyncSending", EnsembleOnly),
     ("learner.closeSocketAsync", EnsembleOnly),
     ("localSessionsEnabled", OFF),
     ("localSessionsUpgradingEnabled", OFF),
-    ("observerMasterPort", EnsembleOnly),
-    ("oraclePath", ANY),
-    ("peerType", EnsembleOnly),
-    ("portUnification", EnsembleOnly),
-    ("quorumCnxnTimeoutMs", EnsembleOnly),
-    ("quorumListenOnAllIPs", EnsembleOnly),
-    ("reconfigEnabled", OFF),
+    ("multiAddress.enabled", Ensemble),
+    ("myid", Ensemble),
+    ("observerMasterPort", EnsembleNotBuilt { harmless: &["0"] }),
+    (
+        "oraclePath",
+        EnsembleRefused {
+            harmless: &[],
+            why: "the oracle is not built yet, and to ignore it would change what a quorum is",
+        },
+    ),
+    ("peerType", Ensemble),
+    ("portUnification", EnsembleNotBuilt { harmless: &["false"] }),
+    ("quorumCnxnTimeoutMs", EnsembleNotBuilt { harmless: &["-1"] }),
+    ("quorumListenOnAllIPs", Ensemble),
+    ("reconfigEnabled", Honoured),
     ("snapshotSizeFactor", EnsembleOnly),
-    ("sslQuorum", EnsembleOnly),
-    ("sslQuorumReloadCertFiles", EnsembleOnly),
-    ("syncEnabled", EnsembleOnly),
-    ("syncLimit", EnsembleOnly),
-    ("tcpKeepAlive", EnsembleOnly),
+    (
+        "sslQuorum",
+        EnsembleRefused {
+            harmless: &["false"],
+            why: "TLS between servers is not built yet, and to ignore it would send all data in the open",
+        },
+    ),
+    ("sslQuorumReloadCertFiles", EnsembleNotBuilt { harmless: &["false"] }),
+    ("syncEnabled", EnsembleNotBuilt { harmless: &["true"] }),
+    ("syncLimit", Ensemble),
+    ("tcpKeepAlive", EnsembleNotBuilt { harmless: &["false"] }),
     // Clients and security.
     ("DigestAuthenticationProvider.digestAlg", NotBuilt { harmless: &["sha1"] }),
     ("DigestAuthenticationProvider.enabled", ON),
@@ -198,6 +227,9 @@ const FAMILIES: &[(&str, Standing)] = &[
 const EXCEPTIONS: &[(&str, Standing)] = &[
     // There is no admin server, so who turns it off gets what he wants.
     ("admin.enableServer", OFF),
+    ("quorum.auth.enableSasl", QUORUM_SASL),
+    ("quorum.auth.learnerRequireSasl", QUORUM_SASL),
+    ("quorum.auth.serverRequireSasl", QUORUM_SASL),
     ("connection_throttle_freeze_time", NotBuilt { harmless: &["-1"] }),
     ("connection_throttle_weight_enabled", OFF),
     (
@@ -219,10 +251,10 @@ pub fn find(name: &str) -> Option<(&str, Standing)> {
     Some((name, *standing))
 }
 
-/// The names which `checked` must read.
+/// The names of one standing: those which `checked` must read, or `ensemble`.
 #[cfg(test)]
-pub fn honoured() -> impl Iterator<Item = &'static str> {
-    NAMES.iter().filter(|(_, standing)| *standing == Honoured).map(|(name, _)| *name)
+pub fn names(wanted: Standing) -> impl Iterator<Item = &'static str> {
+    NAMES.iter().filter(move |(_, standing)| *standing == wanted).map(|(name, _)| *name)
 }
 
 /// The name that `name` was probably meant to be: differs in case only, or in at most two letters.

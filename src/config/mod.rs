@@ -1,6 +1,7 @@
 //! `zoo.cfg`: as written ([`Raw`]), then checked ([`Config`]).
 //!
-//! Called by `cli`, which reads the file, the environment and the command line and hands them in as bytes and strings.
+//! Called by `cli`, which reads the file, the environment and the command line and hands them in as bytes and strings; `myid`
+//! and the dynamic file, whose places only the settings tell, it reads when asked to ([`Read`]).
 //! Settings come in layers, a later one wins: built-in, file, environment (`ZOO_*`), command line (`-Dname=value`).
 //! Every name is taken in three forms: `tickTime`, `zookeeper.tickTime`, and either of them after `-D`.
 //!
@@ -8,10 +9,13 @@
 //! faults of one start are reported together, each with its place, key, value and what is allowed. Nothing is
 //! silently ignored that would change what a client sees.
 //! Limits: `base::limits` where a setting has a counterpart there.
-//! Tested: raw_test.rs, environment_test.rs, values_test.rs, checked_test.rs, and random settings in both ends.
+//! Tested: raw_test.rs, environment_test.rs, values_test.rs, checked_test.rs, ensemble_test.rs,
+//! client_port_test.rs, and random settings in both ends.
 
 mod checked;
+mod client_port;
 pub mod defaults;
+mod ensemble;
 mod environment;
 mod fault;
 mod keys;
@@ -19,7 +23,9 @@ mod raw;
 mod settings;
 mod values;
 
-pub use checked::{ClientPort, Config, ConnectionThrottle, Containers, Io, Purge, Refusal, Resolve};
+pub use checked::{Config, ConnectionThrottle, Containers, Io, Purge, Refusal};
+pub use client_port::{ClientPort, Resolve};
+pub use ensemble::{Ensemble, Read};
 pub use fault::{Fault, Origin, Severity, Warning};
 pub use raw::{Raw, Setting};
 pub use values::{SuperDigest, Whitelist};

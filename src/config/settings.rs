@@ -60,23 +60,21 @@ impl Settings {
         if let Some(id) = short.strip_prefix("server.")
             && !matches!(id, "principal" | "realm")
         {
-            if id.parse::<i64>().is_ok() {
-                return Some(short.to_owned());
-            }
-            self.fault(setting, "no server number; allowed: server.N with a whole number N".to_owned());
-            return None;
+            return self.numbered(
+                setting,
+                "server",
+                id,
+                "no server number; allowed: server.N with a whole number N",
+            );
         }
-        if short.starts_with("group.") || short.starts_with("weight.") {
-            let text = format!("`{written}`: ensembles are not built yet, ignored");
-            self.warn(Severity::Warning, origin, text);
-            return None;
+        // Without the dot too: to ignore a slip in these would change what a quorum is.
+        if let Some(group) = short.strip_prefix("group") {
+            let problem = "no group number; allowed: group.G with a whole number G";
+            return self.numbered(setting, "group", group.strip_prefix('.').unwrap_or_default(), problem);
         }
-        if short == "dynamicConfigFile" {
-            // To ignore it could put a lone server beside a running ensemble, with a tree of its own.
-            let problem =
-                "dynamic configuration is not built yet in this version; a lone server needs only clientPort";
-            self.fault(setting, problem.to_owned());
-            return None;
+        if let Some(id) = short.strip_prefix("weight") {
+            let problem = "no server number; allowed: weight.N with a whole number N";
+            return self.numbered(setting, "weight", id.strip_prefix('.').unwrap_or_default(), problem);
         }
         let Some((name, standing)) = keys::find(&setting.key) else {
             self.unknown(setting);
@@ -85,8 +83,11 @@ impl Settings {
         let is_harmless =
             |harmless: &[&str]| harmless.iter().any(|value| value.eq_ignore_ascii_case(&setting.value));
         match standing {
-            Standing::Honoured => return Some(name.to_owned()),
-            Standing::EnsembleOnly => {}
+            Standing::Honoured
+            | Standing::Ensemble
+            | Standing::EnsembleOnly
+            | Standing::EnsembleNotBuilt { .. }
+            | Standing::EnsembleRefused { .. } => return Some(name.to_owned()),
             Standing::NotBuilt { harmless } if is_harmless(harmless) => {}
             Standing::NotBuilt { .. } => {
                 self.warn(Severity::Warning, origin, format!("`{written}` is not built yet, ignored"));
@@ -109,6 +110,68 @@ impl Settings {
         None
     }
 
+    /// `server.7` of `server.07`, so that a number is one key however it is written.
+    fn numbered(&mut self, setting: &Setting, kind: &str, number: &str, problem: &str) -> Option<String> {
+        match number.trim().parse::<i64>() {
+            Ok(number) => Some(format!("{kind}.{number}")),
+            Err(_) => {
+                self.fault(setting, problem.to_owned());
+                None
+            }
+        }
+    }
+
+    /// The lines of the dynamic file, over all others: it holds members and nothing else.
+    pub fn lay_dynamic(&mut self, raw: Raw) {
+        self.faults.extend(raw.faults);
+        let mut lines = Vec::new();
+        for setting in raw.file {
+            if MEMBERSHIP.iter().any(|kind| setting.key.starts_with(kind)) {
+                lines.push(setting);
+                continue;
+            }
+            let problem = match setting.key.as_str() {
+                "version" => "the version is in the name of the file; take this line out",
+                _ => "not a setting of a dynamic file; allowed: server.N, group.G, weight.N",
+            };
+            self.fault(&setting, problem.to_owned());
+        }
+        self.lay(lines);
+    }
+
+    /// The lines which say who is a member and what is a quorum.
+    pub fn membership_lines(&self) -> Vec<(String, String)> {
+        let lines =
+            self.effective.iter().filter(|(key, _)| MEMBERSHIP.iter().any(|kind| key.starts_with(kind)));
+        lines.map(|(key, setting)| (key.clone(), setting.value.clone())).collect()
+    }
+
+    /// Findings on those settings for members of ensembles that nobody here reads. Asked of members only: Apache's lone
+    /// server ignores them too.
+    pub fn judge_ensemble_keys(&mut self) {
+        for (name, setting) in self.effective.clone() {
+            let harmless =
+                |values: &[&str]| values.iter().any(|value| value.eq_ignore_ascii_case(&setting.value));
+            let written = printable(&setting.key);
+            match keys::find(&name).map(|(_, standing)| standing) {
+                Some(Standing::EnsembleOnly) => {
+                    let text = format!("`{written}` tunes what this server doesn't have, ignored");
+                    self.warn(Severity::Info, setting.origin.clone(), text);
+                }
+                Some(Standing::EnsembleNotBuilt { harmless: values }) if !harmless(values) => {
+                    let text = format!("`{written}` is not built yet, ignored");
+                    self.warn(Severity::Warning, setting.origin.clone(), text);
+                }
+                Some(Standing::EnsembleRefused { harmless: values, why }) if !harmless(values) => {
+                    let allowed = values.first().copied().filter(|value| !value.is_empty());
+                    let allowed = allowed.unwrap_or("to leave it out");
+                    self.fault(&setting, format!("{why}; allowed: {allowed}"));
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn unknown(&mut self, setting: &Setting) {
         let place = match &setting.origin {
             Origin::File { line, .. } => format!(" (line {line})"),
@@ -126,8 +189,9 @@ impl Settings {
 
     /// Faults and warnings, in the order of the lines they speak of.
     pub fn into_findings(mut self) -> (Vec<Fault>, Vec<Warning>) {
-        self.faults.sort_by_key(|fault| line(&fault.origin));
-        self.warnings.sort_by_key(|warning| line(&warning.origin));
+        let main = self.file.as_deref();
+        self.faults.sort_by_key(|fault| line(&fault.origin, main));
+        self.warnings.sort_by_key(|warning| line(&warning.origin, main));
         (self.faults, self.warnings)
     }
 
@@ -167,6 +231,16 @@ impl Settings {
         self.faults.push(Fault { origin, key: key.to_owned(), value: None, problem: problem.to_owned() });
     }
 
+    /// A fault which is no setting's: of a file that says more than settings.
+    pub fn fault_from(&mut self, origin: Origin, problem: String) {
+        self.faults.push(Fault { origin, key: String::new(), value: None, problem });
+    }
+
+    /// The configuration file, as the operator typed it.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
     fn nowhere(&self) -> Origin {
         Origin::Absent { name: self.file.clone() }
     }
@@ -183,15 +257,15 @@ impl Settings {
         self.effective.get(key).map(|setting| &setting.origin)
     }
 
-    /// Keys of the server lines, by number.
-    pub fn servers(&self) -> Vec<String> {
-        let mut servers: Vec<(i64, &String)> = self
+    /// Numbers and keys of the server lines, by number.
+    pub fn servers(&self) -> Vec<(i64, String)> {
+        let mut servers: Vec<(i64, String)> = self
             .effective
             .keys()
-            .filter_map(|key| Some((key.strip_prefix("server.")?.parse().ok()?, key)))
+            .filter_map(|key| Some((key.strip_prefix("server.")?.parse().ok()?, key.clone())))
             .collect();
         servers.sort_unstable();
-        servers.into_iter().map(|(_, key)| key.clone()).collect()
+        servers
     }
 
     /// A value that `parse` understands; `None` where it isn't given, or was found wrong.
@@ -252,12 +326,16 @@ impl Settings {
     }
 }
 
-/// Findings of the file first, by line; what is absent comes last.
-fn line(origin: &Origin) -> (u8, usize) {
+/// What the keys of members begin with.
+const MEMBERSHIP: [&str; 3] = ["server.", "group", "weight"];
+
+/// Findings of the configuration file first, by line, then those of other files; what is absent comes last.
+fn line(origin: &Origin, main: Option<&str>) -> (u8, usize) {
     match origin {
-        Origin::File { line, .. } => (0, *line),
-        Origin::Environment { .. } => (1, 0),
-        Origin::Property | Origin::Argument | Origin::BuiltIn => (2, 0),
-        Origin::Absent { .. } => (3, 0),
+        Origin::File { name, line } if Some(name.as_str()) == main => (0, *line),
+        Origin::File { line, .. } => (1, *line),
+        Origin::Environment { .. } => (2, 0),
+        Origin::Property | Origin::Argument | Origin::BuiltIn => (3, 0),
+        Origin::Absent { .. } => (4, 0),
     }
 }

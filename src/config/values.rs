@@ -185,56 +185,6 @@ impl Host {
     }
 }
 
-/// `server.N=host:quorumPort:electionPort[:role][|…][;[host:]clientPort]`, as far as a lone server cares.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerLine {
-    pub observer: bool,
-    pub client: Option<(Host, u16)>,
-}
-
-impl ServerLine {
-    pub fn new(text: &str) -> Result<ServerLine, String> {
-        const ALLOWED: &str =
-            "allowed: host:quorumPort:electionPort[:participant|:observer][;[host:]clientPort]";
-        let (addresses, client) = match text.split_once(';') {
-            Some((addresses, client)) => (addresses, Some(client)),
-            None => (text, None),
-        };
-        let mut observer = false;
-        for address in addresses.split('|') {
-            // An IPv6 host has colons of its own, so this is read from the right: a role, if any, comes last.
-            let address = address.trim();
-            let (without_role, role) = match address.rsplit_once(':') {
-                Some((rest, role)) if role.eq_ignore_ascii_case("participant") => (rest, "participant"),
-                Some((rest, role)) if role.eq_ignore_ascii_case("observer") => (rest, "observer"),
-                _ => (address, "participant"),
-            };
-            observer |= role == "observer";
-            let mut parts = without_role.rsplitn(3, ':');
-            let ports = [parts.next(), parts.next()];
-            let host = parts.next().and_then(Host::new);
-            if host.is_none() || ports.iter().any(|part| port(part.unwrap_or_default()).is_none()) {
-                return Err(format!("malformed server line; {ALLOWED}"));
-            }
-        }
-        let client = match client.map(str::trim) {
-            None | Some("") => None,
-            Some(client) => Some(
-                match client.rsplit_once(':') {
-                    Some((host, text)) => Host::new(host).zip(port(text)),
-                    None => port(client).map(|port| (Host::All, port)),
-                }
-                .ok_or_else(|| format!("malformed client address; {ALLOWED}"))?,
-            ),
-        };
-        Ok(ServerLine { observer, client })
-    }
-}
-
-fn port(text: &str) -> Option<u16> {
-    text.trim().parse().ok().filter(|&port| port != 0)
-}
-
 #[cfg(test)]
 #[path = "values_test.rs"]
 mod tests;

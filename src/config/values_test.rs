@@ -129,29 +129,3 @@ fn hosts() {
         assert_eq!(Host::new(text), expected, "{text:?}");
     }
 }
-
-#[test]
-fn server_lines() {
-    let line = |observer, client: Option<(Host, u16)>| Some(ServerLine { observer, client });
-    let cases = [
-        ("localhost:2888:3888", line(false, None)),
-        ("localhost:2888:3888;2181", line(false, Some((Host::All, 2181)))),
-        ("zoo1:2888:3888:participant;0.0.0.0:2181", line(false, Some((Host::All, 2181)))),
-        ("zoo1:2888:3888:OBSERVER;127.0.0.1:2181", line(true, Some((Host::new("127.0.0.1").unwrap(), 2181)))),
-        ("[::1]:2888:3888;[::1]:2181", line(false, Some((Host::new("::1").unwrap(), 2181)))),
-        ("a:1:2|b:3:4;2181", line(false, Some((Host::All, 2181)))),
-        ("a:1:2;", line(false, None)),
-        ("", None),
-        ("a", None),
-        ("a:1", None),
-        ("a:1:0", None),
-        ("a:1:x", None),
-        (":1:2", None),
-        ("a:1:2:boss", None),
-        ("a:1:2;port", None),
-        ("a:1:2|b", None),
-    ];
-    for (text, expected) in cases {
-        assert_eq!(ServerLine::new(text).ok(), expected, "{text:?}");
-    }
-}

@@ -107,6 +107,12 @@ impl Stop {
 
 /// Runs a server until it is told to stop.
 pub fn run(config: Config, about: About) -> Result<(), Fatal> {
+    if let Some(ensemble) = &config.ensemble {
+        return Err(Fatal::Foreign(format!(
+            "{} servers are listed, and ensembles are not built yet in this version; allowed: at most one server line",
+            ensemble.members.members().count()
+        )));
+    }
     let started = Clock::now();
     let seed = crate::io::entropy::seed().map_err(Fatal::Io)?;
     let placement = Placement::choose(&config)?;
