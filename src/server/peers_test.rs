@@ -1,0 +1,1 @@
+//! Peers against the kernel, on both backends.
