@@ -206,7 +206,8 @@ impl OneLoop {
             let Some(event) = self.io.next_event() else { return };
             if peers.concerns(&event) {
                 let replica = &mut self.replica;
-                let news = peers.receive(event, |input| replica.peer(turn.now, input, &mut turn.from_replica));
+                let news =
+                    peers.receive(event, |input| replica.peer(turn.now, input, &mut turn.from_replica));
                 if let Some(news) = news {
                     peers.take(&mut self.io, turn.now.instant, news);
                 }

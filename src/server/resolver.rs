@@ -77,6 +77,12 @@ impl Resolver {
         Some(answer)
     }
 
+    /// No name is in question.
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        self.asked.is_empty()
+    }
+
     fn answer_here(&self, answer: Answer) {
         let _ = self.answers_in.send(answer);
         self.bell.wake();
