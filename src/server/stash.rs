@@ -9,7 +9,7 @@
 //! paused, and TCP pushes back. Connections that the shard itself has paused stay so: what it wishes is noted here.
 //! Limits: [`BYTES_MAX`] and what the kernel has handed over by the time a pause takes effect: at most a few receive
 //! buffers per connection. Accepted sockets: as many as there are descriptors, as in the ring.
-//! Tested: below.
+//! Tested: stash_test.rs.
 
 use std::collections::VecDeque;
 
@@ -118,3 +118,7 @@ impl Stash {
         is_due
     }
 }
+
+#[cfg(test)]
+#[path = "stash_test.rs"]
+mod tests;
