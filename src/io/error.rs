@@ -93,6 +93,11 @@ impl Error {
         self.kind == ErrorKind::Space
     }
 
+    /// The host answered, and nobody listens there or wants us.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.source.raw_os_error(), Some(libc::ECONNREFUSED | libc::ECONNRESET))
+    }
+
     /// The file the call was about, where it was about one.
     pub fn path(&self) -> Option<&Path> {
         match &self.target {

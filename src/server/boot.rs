@@ -8,7 +8,9 @@ use std::time::Duration;
 use crate::admin::About;
 use crate::base::{HashKey, Now, ServerId, ShardId, Ticket, Zxid, limits};
 use crate::config::Config;
-use crate::io::{Backend, Clock, Directory, Error, ErrorKind, Lock, Loop, MappedFile, SegmentFile};
+use crate::io::{
+    Backend, Clock, Directory, Error, ErrorKind, ListenerId, Lock, Loop, MappedFile, SegmentFile,
+};
 use crate::log::{self, Command, SegmentId, SegmentImage, SnapshotDecoder, SnapshotName};
 use crate::replica::{self, Boot, Replica, SnapshotSettings, Start};
 use crate::shard::{self, Shard};
@@ -96,10 +98,19 @@ const PORT_RETRY: Duration = Duration::from_millis(20);
 pub fn listen(config: &Config, io: &mut Loop) -> Result<SocketAddr, Fatal> {
     let client = &config.client;
     let backlog = client.listen_backlog.map_or(BACKLOG, |backlog| i32::try_from(backlog).unwrap_or(BACKLOG));
+    listen_at(io, client.socket_address(), backlog).map(|(_, bound)| bound)
+}
+
+/// Opens a port, for which a server that ended just now is waited for.
+pub fn listen_at(
+    io: &mut Loop,
+    address: SocketAddr,
+    backlog: i32,
+) -> Result<(ListenerId, SocketAddr), Fatal> {
     let until = Clock::instant() + PORT_PATIENCE;
     loop {
-        match io.listen(client.socket_address(), backlog, false) {
-            Ok((_, bound)) => return Ok(bound),
+        match io.listen(address, backlog, false) {
+            Ok(listening) => return Ok(listening),
             Err(error) if error.kind() == ErrorKind::Address && Clock::instant() < until => {
                 std::thread::park_timeout(PORT_RETRY);
             }

@@ -18,6 +18,7 @@ use crate::shard::Shard;
 use super::admission::Admission;
 use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Parts};
 use super::census::ShardCensus;
+use super::peers::{self, Peers};
 use super::placement::Placement;
 use super::replica_thread::ReplicaThread;
 use super::rings::{Bell, ShardEnd, ToReplica, ToShard, ends};
@@ -29,9 +30,11 @@ use super::{Fatal, Stop, spawn};
 const CENSUS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the server until it is told to stop. The calling thread becomes the replica's.
-pub fn run(booted: Booted, placement: &Placement) -> Result<(), Fatal> {
+pub fn run(booted: Booted, placement: &Placement, peers: Option<peers::Settings>) -> Result<(), Fatal> {
     placement.pin(0)?;
-    let io = boot::event_loop(&booted.config, 1)?;
+    // Only peers' connections.
+    let connections_max = peers.as_ref().map_or(1, peers::Settings::connections_max);
+    let mut io = boot::event_loop(&booted.config, connections_max)?;
     let stop = Stop::on_signals(&io.doorbell())?;
     let bell = Bell::new(io.doorbell());
     let (to_replica, words_for_replica) = unbounded();
@@ -68,14 +71,25 @@ pub fn run(booted: Booted, placement: &Placement) -> Result<(), Fatal> {
         bound = bound.or(starting[at].bound.recv().expect("the thread answers")?);
     }
     let bound = bound.expect("the first shard listens");
-    ready.tell(bound);
     let to_shards: Vec<Sender<ToShard>> = shards.iter().map(|(to_shard, _)| to_shard.clone()).collect();
     let answering =
         Answering { words: words.at_port(bound.port()), shards, to_replica, replica: bell.clone() };
     spawn("words", move || answering.run(&questions))?;
 
-    ReplicaThread { io, replica, disk, bell, shards: replica_ends, to_shards, words: words_for_replica, stop }
-        .run()
+    let peers = peers.map(|settings| Peers::listen(settings, &mut io)).transpose()?;
+    ready.tell(bound);
+    ReplicaThread {
+        io,
+        replica,
+        disk,
+        bell,
+        peers,
+        shards: replica_ends,
+        to_shards,
+        words: words_for_replica,
+        stop,
+    }
+    .run()
 }
 
 /// A shard's thread that has not got its shard yet.

@@ -11,11 +11,15 @@ mod disk;
 mod gather;
 mod many_loops;
 mod one_loop;
+mod peers;
 mod placement;
 mod replica_thread;
+mod resolver;
 mod rings;
 mod segments;
 mod shard_thread;
+mod slots;
+mod stash;
 mod words;
 
 use std::sync::Arc;
@@ -117,11 +121,13 @@ pub fn run(config: Config, about: About) -> Result<(), Fatal> {
     let seed = crate::io::entropy::seed().map_err(Fatal::Io)?;
     let placement = Placement::choose(&config)?;
     let booted = boot::boot(Arc::new(config), about, seed, placement.shards, started)?;
+    // The members' ports, once the configuration names them.
+    let peers: Option<peers::Settings> = None;
     if placement.shards == 1 {
         placement.pin(0)?;
-        OneLoop::build(booted)?.run()
+        OneLoop::build(booted, peers)?.run()
     } else {
-        many_loops::run(booted, &placement)
+        many_loops::run(booted, &placement, peers)
     }
 }
 

@@ -3,6 +3,9 @@
 //! A turn: wait for the kernel; take what the disk finished and apply it, one transaction at a time, each published and
 //! its waiting reads served before the next; take what clients sent; seal the log's group; send the replies. The log
 //! and snapshot threads stand beside it.
+//!
+//! A member of an ensemble has its peers' sockets on the same loop. While the replica takes no requests, clients' events
+//! stay in the ring of a standalone server; a member takes them all, keeps those (`stash.rs`) and hears its peers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +13,7 @@ use std::time::Duration;
 use crate::base::{Now, limits};
 use crate::io::cpu::Cpus;
 use crate::io::{Clock, Event, Loop};
+use crate::replica::ensemble::PeerOutput;
 use crate::replica::{self, Replica};
 use crate::shard::{self, Shard};
 
@@ -19,6 +23,8 @@ use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Parts};
 use super::census::{ReplicaCensus, ShardCensus};
 use super::disk::{Disk, Done};
 use super::gather::Gather;
+use super::peers::{self, Peers};
+use super::stash::{Kept, Stash};
 use super::words::Words;
 use super::{Fatal, GOODBYE, Stop};
 
@@ -34,25 +40,29 @@ pub struct OneLoop {
     words: Words,
     stop: Stop,
     attention: Attention,
+    /// In an ensemble.
+    peers: Option<Peers>,
 }
 
 impl OneLoop {
-    pub fn build(booted: Booted) -> Result<OneLoop, Fatal> {
+    pub fn build(booted: Booted, peers: Option<peers::Settings>) -> Result<OneLoop, Fatal> {
         let connections_max = booted.config.max_cnxns.min(CONNECTIONS_OF_A_LOOP);
         let processors = Cpus::detect().map_err(Fatal::Io)?.usable();
         let attention = Attention::new(booted.config.look, processors);
-        let mut io = boot::event_loop(&booted.config, connections_max)?;
+        let of_peers = peers.as_ref().map_or(0, peers::Settings::connections_max);
+        let mut io = boot::event_loop(&booted.config, connections_max + of_peers)?;
         let stop = Stop::on_signals(&io.doorbell())?;
         let bound = boot::listen(&booted.config, &mut io)?;
+        let peers = peers.map(|settings| Peers::listen(settings, &mut io)).transpose()?;
         booted.ready_line().tell(bound);
         let Parts { replica, disk, admission, words, mut shards } = booted.into_parts(&io.doorbell())?;
         let shard = shards.pop().expect("this placement has one shard");
         let words = words.at_port(bound.port());
-        Ok(OneLoop { io, replica, shard, disk, admission, words, stop, attention })
+        Ok(OneLoop { io, replica, shard, disk, admission, words, stop, attention, peers })
     }
 
     pub fn run(mut self) -> Result<(), Fatal> {
-        let mut turn = Turn::default();
+        let mut turn = Turn { now: Clock::now(), ..Turn::default() };
         while !self.stop.is_asked() {
             self.turn(&mut turn)?;
         }
@@ -60,21 +70,28 @@ impl OneLoop {
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
-        let timeout = if self.replica.has_work() { Some(Duration::ZERO) } else { self.timeout() };
-        if !self.replica.takes_requests() && !self.replica.has_work() {
+        let is_due = self.replica.has_work() || (!turn.stash.is_empty() && self.replica.takes_requests());
+        let timeout = if is_due { Some(Duration::ZERO) } else { self.timeout() };
+        if self.peers.is_none() && !self.replica.takes_requests() && !self.replica.has_work() {
             // Events wait, so the ring would not: only the disk can make room.
             self.disk.wait_done(DISK_PATIENCE);
         }
+        self.flush_peers(turn);
         self.wait(timeout)?;
         turn.now = Clock::now();
         self.take_done(turn)?;
         self.take_events(turn);
+        if self.peers.is_some() {
+            // What a peer's word has committed.
+            self.apply(turn);
+        }
         // The replies first: who gets one often has the next request at once, and it should join this group.
         self.shard.step(turn.now, shard::Input::TurnEnd, &mut turn.from_shard);
         self.carry_out(turn);
         while self.replica.is_about_to_seal()
             && let Some((events, patience)) = turn.gather.patience(Clock::instant())
         {
+            self.flush_peers(turn);
             self.io.wait_for(events, Some(patience)).map_err(Fatal::Io)?;
             self.take_events(turn);
             self.shard.step(turn.now, shard::Input::TurnEnd, &mut turn.from_shard);
@@ -118,7 +135,8 @@ impl OneLoop {
 
     fn timeout(&self) -> Option<Duration> {
         let now = Clock::instant();
-        let wakeups = [self.replica.next_wakeup(), self.shard.next_wakeup()];
+        let of_peers = self.peers.as_ref().and_then(Peers::next_wakeup);
+        let wakeups = [self.replica.next_wakeup(), self.shard.next_wakeup(), of_peers];
         wakeups.into_iter().flatten().min().map(|at| at.since(now))
     }
 
@@ -136,45 +154,104 @@ impl OneLoop {
             self.replica.step(turn.now, input, &mut turn.from_replica);
             self.carry_out(turn);
         }
+        self.apply(turn);
+        Ok(())
+    }
+
+    fn apply(&mut self, turn: &mut Turn) {
         while self.replica.apply_next(&mut turn.from_replica) {
             self.carry_out(turn);
         }
-        Ok(())
     }
 
     fn take_events(&mut self, turn: &mut Turn) {
         if !self.replica.takes_requests() {
             self.shard.step(turn.now, shard::Input::Deaf, &mut turn.from_shard);
         }
+        if self.peers.is_some() {
+            return self.take_events_of_member(turn);
+        }
         while self.replica.takes_requests()
             && let Some(event) = self.io.next_event()
         {
-            let now = turn.now;
             match event {
-                Event::Accepted { socket, .. } => self.on_accepted(socket, turn),
-                Event::AcceptFailed { error, .. } => tracing::warn!(%error, "no connection can be accepted"),
                 Event::Received { connection, bytes } => {
                     turn.gather.on_received();
                     let input = shard::Input::Received { connection, bytes };
-                    self.shard.step(now, input, &mut turn.from_shard);
+                    self.shard.step(turn.now, input, &mut turn.from_shard);
                     self.carry_out(turn);
                 }
-                Event::Sent { connection, buffer } => {
-                    self.shard.step(now, shard::Input::Sent { connection, buffer }, &mut turn.from_shard);
-                    self.carry_out(turn);
+                other => {
+                    if let Some(event) = Kept::of(other) {
+                        self.on_client(event, turn);
+                    }
                 }
-                Event::Ended { connection } => {
-                    self.shard.step(now, shard::Input::Ended { connection }, &mut turn.from_shard);
-                    self.carry_out(turn);
-                }
-                Event::Closed { connection, .. } => {
-                    self.admission.leave(&mut turn.addresses, connection);
-                    self.shard.step(now, shard::Input::Closed { connection }, &mut turn.from_shard);
-                    self.carry_out(turn);
-                }
-                Event::Connected { .. } => unreachable!("this loop dials nobody"),
-                Event::Woken => {}
             }
+        }
+    }
+
+    /// All that the ring holds: peers' at once, clients' when the replica takes requests.
+    fn take_events_of_member(&mut self, turn: &mut Turn) {
+        if let Some(peers) = &mut self.peers {
+            peers.wake_up(&mut self.io, turn.now.instant);
+            self.carry_out(turn);
+        }
+        loop {
+            while self.replica.takes_requests()
+                && let Some(kept) = turn.stash.next(&mut self.io)
+            {
+                self.on_client(kept, turn);
+            }
+            let Some(peers) = &mut self.peers else { return };
+            let Some(event) = self.io.next_event() else { return };
+            if peers.concerns(&event) {
+                let replica = &mut self.replica;
+                let news =
+                    peers.receive(event, |input| replica.peer(turn.now, input, &mut turn.from_replica));
+                if let Some(news) = news {
+                    peers.take(&mut self.io, turn.now.instant, news);
+                }
+                self.carry_out(turn);
+            } else if !self.replica.takes_requests() {
+                if let Some(connection) = turn.stash.keep(event) {
+                    self.io.pause_receive(connection);
+                }
+            } else if let Event::Received { connection, bytes } = event {
+                turn.gather.on_received();
+                let input = shard::Input::Received { connection, bytes };
+                self.shard.step(turn.now, input, &mut turn.from_shard);
+                self.carry_out(turn);
+            } else if let Some(event) = Kept::of(event) {
+                self.on_client(event, turn);
+            }
+        }
+    }
+
+    fn on_client(&mut self, event: Kept, turn: &mut Turn) {
+        let input = match event {
+            Kept::Accepted(socket) => return self.on_accepted(socket, turn),
+            Kept::Received(connection, bytes) => {
+                turn.gather.on_received();
+                let input = shard::Input::Received { connection, bytes: &bytes };
+                self.shard.step(turn.now, input, &mut turn.from_shard);
+                return self.carry_out(turn);
+            }
+            Kept::Sent(connection, buffer) => shard::Input::Sent { connection, buffer },
+            Kept::Ended(connection) => shard::Input::Ended { connection },
+            Kept::Closed(connection) => {
+                self.admission.leave(&mut turn.addresses, connection);
+                turn.stash.on_resume(connection);
+                shard::Input::Closed { connection }
+            }
+        };
+        self.shard.step(turn.now, input, &mut turn.from_shard);
+        self.carry_out(turn);
+    }
+
+    /// What the replica sends to its peers goes out before anything is waited for.
+    fn flush_peers(&mut self, turn: &Turn) {
+        if let Some(peers) = &mut self.peers {
+            peers.flush(&mut self.io, turn.now.instant);
         }
     }
 
@@ -212,7 +289,7 @@ impl OneLoop {
         }
     }
 
-    /// Until neither has anything to say to the other. Not by recursion: a client decides how often they answer each other
+    /// Until none has anything to say to another. Not by recursion: a client decides how often they answer each other
     /// at once.
     fn carry_out(&mut self, turn: &mut Turn) {
         loop {
@@ -220,6 +297,8 @@ impl OneLoop {
                 self.carry_out_shard(turn);
             } else if !turn.from_replica.is_empty() {
                 self.carry_out_replica(turn);
+            } else if let Some(input) = self.peers.as_mut().and_then(Peers::next_input) {
+                self.replica.peer(turn.now, input, &mut turn.from_replica);
             } else {
                 return;
             }
@@ -237,7 +316,11 @@ impl OneLoop {
                     self.disk.log(command);
                 }
                 replica::Output::Snapshot(command) => self.disk.snapshot(command),
-                replica::Output::Peer(_) | replica::Output::Serve(_) => unreachable!("no ensembles yet"),
+                replica::Output::Peer(output) => {
+                    self.carry_out_peer(output, turn.now);
+                    continue;
+                }
+                replica::Output::Serve(_) => unreachable!("no ensembles yet"),
                 replica::Output::Notify { notice, .. } => {
                     self.shard.step(turn.now, shard::Input::Notice(notice), &mut turn.from_shard);
                 }
@@ -255,6 +338,16 @@ impl OneLoop {
         }
     }
 
+    fn carry_out_peer(&mut self, output: PeerOutput, now: Now) {
+        let peers = self.peers.as_mut().expect("only a member of an ensemble has peers");
+        match output {
+            PeerOutput::Dial { link, addresses } => peers.dial(&mut self.io, now.instant, link, addresses),
+            PeerOutput::Send { link, bytes } => peers.send(&mut self.io, link, bytes),
+            PeerOutput::Close { link } => peers.close(&mut self.io, now.instant, link),
+            PeerOutput::PersistEpochs(_) | PeerOutput::Reload { .. } => unreachable!("no ensembles yet"),
+        }
+    }
+
     fn carry_out_shard(&mut self, turn: &mut Turn) {
         let mut outputs = std::mem::take(&mut turn.from_shard);
         for output in outputs.drain(..) {
@@ -266,8 +359,14 @@ impl OneLoop {
                     turn.gather.on_sent();
                     self.io.send(connection, bytes);
                 }
-                shard::Output::Pause { connection } => self.io.pause_receive(connection),
-                shard::Output::Resume { connection } => self.io.resume_receive(connection),
+                shard::Output::Pause { connection } => {
+                    turn.stash.on_pause(connection);
+                    self.io.pause_receive(connection);
+                }
+                shard::Output::Resume { connection } => {
+                    turn.stash.on_resume(connection);
+                    self.io.resume_receive(connection);
+                }
                 shard::Output::Close { connection } => self.io.close(connection),
                 shard::Output::Abort { connection } => self.io.close_now(connection),
                 shard::Output::Word { connection, word, argument } => {
@@ -313,4 +412,5 @@ pub struct Turn {
     addresses: super::admission::Addresses,
     notices: bool,
     gather: Gather,
+    stash: Stash,
 }

@@ -7,10 +7,12 @@ use crossbeam::channel::{Receiver, Sender};
 
 use crate::base::{Now, Zxid};
 use crate::io::{Clock, Event, Loop};
+use crate::replica::ensemble::PeerOutput;
 use crate::replica::{self, Replica};
 
 use super::census::ReplicaCensus;
 use super::disk::{Disk, Done};
+use super::peers::Peers;
 use super::rings::{Bell, ReplicaEnd, ToReplica, ToShard};
 use super::{Fatal, GOODBYE, Stop};
 
@@ -20,11 +22,13 @@ const REQUESTS_A_TURN: usize = 1024;
 const ROOM_RETRY: Duration = Duration::from_micros(200);
 
 pub struct ReplicaThread {
-    /// Carries no socket: only the bell.
+    /// Carries the bell and the peers' sockets; no client's.
     pub io: Loop,
     pub replica: Replica,
     pub disk: Disk,
     pub bell: Bell,
+    /// In an ensemble.
+    pub peers: Option<Peers>,
     pub shards: Vec<ReplicaEnd>,
     pub to_shards: Vec<Sender<ToShard>>,
     pub words: Receiver<ToReplica>,
@@ -44,7 +48,7 @@ struct Turn {
 
 impl ReplicaThread {
     pub fn run(mut self) -> Result<(), Fatal> {
-        let mut turn = Turn::default();
+        let mut turn = Turn { now: Clock::now(), ..Turn::default() };
         while !self.stop.is_asked() {
             self.turn(&mut turn)?;
         }
@@ -63,14 +67,15 @@ impl ReplicaThread {
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
+        if let Some(peers) = &mut self.peers {
+            peers.flush(&mut self.io, turn.now.instant);
+        }
         let timeout = self.timeout(turn);
         self.io.wait(timeout).map_err(Fatal::Io)?;
         self.bell.awake();
-        while let Some(event) = self.io.next_event() {
-            debug_assert!(matches!(event, Event::Woken), "this loop has no socket");
-        }
         turn.now = Clock::now();
         self.take_words(turn)?;
+        self.take_events(turn);
         self.take_done(turn)?;
         self.apply(turn);
         self.take_requests(turn);
@@ -88,7 +93,8 @@ impl ReplicaThread {
             return Some(ROOM_RETRY);
         }
         let now = Clock::instant();
-        let wakeup = self.replica.next_wakeup().map(|at| at.since(now));
+        let wakeups = [self.replica.next_wakeup(), self.peers.as_ref().and_then(Peers::next_wakeup)];
+        let wakeup = wakeups.into_iter().flatten().min().map(|at| at.since(now));
         let waiting = self.replica.has_work()
             || (self.replica.takes_requests() && self.shards.iter().any(|end| !end.requests.is_empty()));
         let timeout = if self.stop.is_asked() { Some(Duration::from_millis(50)) } else { wakeup };
@@ -96,6 +102,27 @@ impl ReplicaThread {
             return Some(Duration::ZERO);
         }
         timeout
+    }
+
+    /// What came from peers. Nothing here waits for room: who must say that a proposal is durable has to be heard.
+    fn take_events(&mut self, turn: &mut Turn) {
+        let Some(peers) = &mut self.peers else {
+            while let Some(event) = self.io.next_event() {
+                debug_assert!(matches!(event, Event::Woken), "without peers this loop has no socket");
+            }
+            return;
+        };
+        peers.wake_up(&mut self.io, turn.now.instant);
+        self.carry_out(turn);
+        while let Some(event) = self.io.next_event() {
+            let Some(peers) = &mut self.peers else { return };
+            let replica = &mut self.replica;
+            let news = peers.receive(event, |input| replica.peer(turn.now, input, &mut turn.outputs));
+            if let Some(news) = news {
+                peers.take(&mut self.io, turn.now.instant, news);
+            }
+            self.carry_out(turn);
+        }
     }
 
     fn take_words(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
@@ -153,12 +180,23 @@ impl ReplicaThread {
         }
     }
 
+    /// What the replica asks for, and what the peers' sockets say to it at once.
     fn carry_out(&mut self, turn: &mut Turn) {
-        for output in turn.outputs.drain(..) {
+        loop {
+            self.carry_out_replica(turn);
+            let Some(input) = self.peers.as_mut().and_then(Peers::next_input) else { return };
+            self.replica.peer(turn.now, input, &mut turn.outputs);
+        }
+    }
+
+    fn carry_out_replica(&mut self, turn: &mut Turn) {
+        let mut outputs = std::mem::take(&mut turn.outputs);
+        for output in outputs.drain(..) {
             match output {
                 replica::Output::Log(command) => self.disk.log(command),
                 replica::Output::Snapshot(command) => self.disk.snapshot(command),
-                replica::Output::Peer(_) | replica::Output::Serve(_) => unreachable!("no ensembles yet"),
+                replica::Output::Peer(output) => self.carry_out_peer(output, turn.now),
+                replica::Output::Serve(_) => unreachable!("no ensembles yet"),
                 replica::Output::Notify { shard: None, notice } => {
                     for end in &mut self.shards {
                         end.notify(Arc::clone(&notice));
@@ -172,7 +210,18 @@ impl ReplicaThread {
                 replica::Output::Publish { zxid } => turn.publish = Some(zxid),
             }
         }
+        turn.outputs = outputs;
         self.disk.submit();
+    }
+
+    fn carry_out_peer(&mut self, output: PeerOutput, now: Now) {
+        let peers = self.peers.as_mut().expect("only a member of an ensemble has peers");
+        match output {
+            PeerOutput::Dial { link, addresses } => peers.dial(&mut self.io, now.instant, link, addresses),
+            PeerOutput::Send { link, bytes } => peers.send(&mut self.io, link, bytes),
+            PeerOutput::Close { link } => peers.close(&mut self.io, now.instant, link),
+            PeerOutput::PersistEpochs(_) | PeerOutput::Reload { .. } => unreachable!("no ensembles yet"),
+        }
     }
 
     /// After the notices, once for all of them.
