@@ -58,7 +58,7 @@ pub fn run(booted: Booted, placement: &Placement) -> Result<(), Fatal> {
     }
     let ready = booted.ready_line();
     let unfinished = booted.into_parts(&io.doorbell())?;
-    let Parts { replica, disk, admission, words, shards: states } = unfinished;
+    let Parts { replica, disk, reloader, admission, words, shards: states } = unfinished;
     let mut bound = None;
     for (at, (state, end)) in states.into_iter().zip(shard_ends).enumerate() {
         let dealer = (at == 0).then(|| Dealer { shards: shards.clone(), next: 0 });
@@ -74,8 +74,8 @@ pub fn run(booted: Booted, placement: &Placement) -> Result<(), Fatal> {
         Answering { words: words.at_port(bound.port()), shards, to_replica, replica: bell.clone() };
     spawn("words", move || answering.run(&questions))?;
 
-    ReplicaThread { io, replica, disk, bell, shards: replica_ends, to_shards, words: words_for_replica, stop }
-        .run()
+    let words = words_for_replica;
+    ReplicaThread { io, replica, disk, reloader, bell, shards: replica_ends, to_shards, words, stop }.run()
 }
 
 /// A shard's thread that has not got its shard yet.

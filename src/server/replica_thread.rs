@@ -7,10 +7,12 @@ use crossbeam::channel::{Receiver, Sender};
 
 use crate::base::{Now, Zxid};
 use crate::io::{Clock, Event, Loop};
-use crate::replica::{self, Replica};
+use crate::replica::ensemble::{PeerInput, PeerOutput};
+use crate::replica::{self, Replica, Start};
 
 use super::census::ReplicaCensus;
 use super::disk::{Disk, Done};
+use super::reload::Reloader;
 use super::rings::{Bell, ReplicaEnd, ToReplica, ToShard};
 use super::{Fatal, GOODBYE, Stop};
 
@@ -24,6 +26,7 @@ pub struct ReplicaThread {
     pub io: Loop,
     pub replica: Replica,
     pub disk: Disk,
+    pub reloader: Reloader,
     pub bell: Bell,
     pub shards: Vec<ReplicaEnd>,
     pub to_shards: Vec<Sender<ToShard>>,
@@ -40,6 +43,10 @@ struct Turn {
     /// Apply waits for room in a shard's ring.
     blocked: bool,
     stopped_shards: usize,
+    /// The member asked for it.
+    reload: Option<Zxid>,
+    /// The server can't go on after this turn.
+    failed: Option<Fatal>,
 }
 
 impl ReplicaThread {
@@ -80,7 +87,7 @@ impl ReplicaThread {
         self.replica.step(turn.now, replica::Input::TurnEnd, &mut turn.outputs);
         self.carry_out(turn);
         self.publish(turn);
-        Ok(())
+        turn.failed.take().map_or(Ok(()), Err)
     }
 
     fn timeout(&mut self, turn: &Turn) -> Option<Duration> {
@@ -115,6 +122,11 @@ impl ReplicaThread {
         while let Some(done) = self.disk.next_done() {
             let input = match done {
                 Done::Failed { error } => return Err(Fatal::Log(error)),
+                Done::EpochsDurable => {
+                    self.replica.peer(turn.now, PeerInput::EpochsDurable, &mut turn.outputs);
+                    self.carry_out(turn);
+                    continue;
+                }
                 done => done.into_input(),
             };
             self.replica.step(turn.now, input, &mut turn.outputs);
@@ -154,11 +166,27 @@ impl ReplicaThread {
     }
 
     fn carry_out(&mut self, turn: &mut Turn) {
+        self.carry_out_all(turn);
+        while let Some(to) = turn.reload.take() {
+            self.reload(to, turn);
+            self.carry_out_all(turn);
+        }
+    }
+
+    fn carry_out_all(&mut self, turn: &mut Turn) {
         for output in turn.outputs.drain(..) {
             match output {
                 replica::Output::Log(command) => self.disk.log(command),
                 replica::Output::Snapshot(command) => self.disk.snapshot(command),
-                replica::Output::Peer(_) | replica::Output::Serve(_) => unreachable!("no ensembles yet"),
+                replica::Output::Peer(PeerOutput::PersistEpochs(epochs)) => self.disk.persist_epochs(epochs),
+                replica::Output::Peer(PeerOutput::Reload { to }) => turn.reload = Some(to),
+                replica::Output::Serve(serves) => {
+                    for (to_shard, end) in self.to_shards.iter().zip(&self.shards) {
+                        let _ = to_shard.send(ToShard::Serve(serves));
+                        end.bell.ring();
+                    }
+                }
+                replica::Output::Peer(_) => unreachable!("no ensembles yet"),
                 replica::Output::Notify { shard: None, notice } => {
                     for end in &mut self.shards {
                         end.notify(Arc::clone(&notice));
@@ -173,6 +201,27 @@ impl ReplicaThread {
             }
         }
         self.disk.submit();
+    }
+
+    /// The shards were told before that nobody is served, by the same channel over which they get their new readers.
+    fn reload(&mut self, to: Zxid, turn: &mut Turn) {
+        let (start, left) = match self.reloader.reload(&mut self.disk, to, turn.now) {
+            Ok(reloaded) => reloaded,
+            Err(fatal) => return turn.failed = Some(fatal),
+        };
+        let Start { replica, readers, history } = start;
+        // Of the old tree.
+        turn.publish = None;
+        for ((reader, end), to_shard) in readers.into_iter().zip(&mut self.shards).zip(&self.to_shards) {
+            let _ = to_shard.send(ToShard::Restart(Box::new(reader), end.restart()));
+            end.bell.ring();
+        }
+        let old = std::mem::replace(&mut self.replica, replica);
+        let history = history.expect("a member has one");
+        self.replica.take_over(old, history, &mut turn.outputs);
+        if left.epochs_durable {
+            self.replica.peer(turn.now, PeerInput::EpochsDurable, &mut turn.outputs);
+        }
     }
 
     /// After the notices, once for all of them.

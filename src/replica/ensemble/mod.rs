@@ -9,8 +9,8 @@ use super::{Output, Replica};
 
 impl Replica {
     /// Makes the fresh replica a member of an ensemble. Before its first step.
-    pub fn join(&mut self, settings: Settings, outputs: &mut Vec<Output>) {
-        let _ = (settings, outputs);
+    pub fn join(&mut self, settings: Settings, history: crate::zab::History, outputs: &mut Vec<Output>) {
+        let _ = (settings, history, outputs);
         unimplemented!("on its way")
     }
 
@@ -20,8 +20,8 @@ impl Replica {
     }
 
     /// After [`PeerOutput::Reload`]: this replica, fresh from the disk, goes on as the member that `old` was.
-    pub fn take_over(&mut self, old: Replica, outputs: &mut Vec<Output>) {
-        let _ = (old, outputs);
+    pub fn take_over(&mut self, old: Replica, history: crate::zab::History, outputs: &mut Vec<Output>) {
+        let _ = (old, history, outputs);
     }
 
     pub fn mode(&self) -> Mode {
