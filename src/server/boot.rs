@@ -243,6 +243,12 @@ impl Places {
         Ok(Places { snapshots, log, _locks: locks })
     }
 
+    /// One directory for both, which nobody else has.
+    #[cfg(test)]
+    pub fn of_one(directory: Arc<Directory>) -> Places {
+        Places { snapshots: directory.clone(), log: directory, _locks: vec![] }
+    }
+
     /// Neither snapshot nor log: nothing was ever stored here.
     pub fn is_blank(&self) -> Result<bool, Fatal> {
         let snapshots = self.snapshots.list().map_err(Fatal::Io)?;

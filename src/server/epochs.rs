@@ -60,4 +60,4 @@ impl EpochFile {
 
 #[cfg(test)]
 #[path = "epochs_test.rs"]
-mod tests;
+pub(super) mod tests;
