@@ -11,6 +11,7 @@
 //! | `recovery.rs` | what survived, where it ends, and the repair to carry out before anything is acknowledged |
 //! | `fault.rs` | why a log is refused, in the operator's words |
 //! | `snapshot_file.rs` | the container of a snapshot: chunks that are trusted only when all of them are there |
+//! | `epoch_record.rs` | the two epochs of a member, beside the segments |
 //! | `retention.rs` | which snapshots and how much of the log may go |
 //!
 //! **A life of the log.** The driver maps the segment files, calls [`recover`], carries out `Recovered::repair`, waits for
@@ -23,6 +24,7 @@
 //! Tested: `*_test.rs` beside the files; `crash_test.rs` crashes a model disk at every command.
 
 mod entry;
+mod epoch_record;
 mod fault;
 mod recovery;
 mod retention;
@@ -40,8 +42,9 @@ use bytes::Bytes;
 use crate::base::Ticket;
 
 pub use entry::{Entry, Reader, Step};
+pub use epoch_record::{EPOCH_FILE, EpochSlots, EpochsFound, decode_epochs};
 pub use fault::Fault;
-pub use recovery::{Cut, Recovered, SegmentImage, recover, truncate};
+pub use recovery::{Cut, Recovered, SegmentImage, overtake, recover, truncate};
 pub use retention::{FoundSnapshot, Purge, plan_purge};
 pub use segment::{Header, HeaderFault, Position, SegmentId};
 pub use snapshot_file::{

@@ -99,6 +99,20 @@ pub fn truncate<'a>(
     recover_until(settings, images, snapshot, to)
 }
 
+/// Begins the log anew behind a snapshot that came from a leader. What the segments hold may be another history than the
+/// snapshot's, below its zxid as well as above: none of it is read, and all of it goes. Carrying out the repair makes it so.
+pub fn overtake<'a>(
+    settings: &Settings,
+    images: &[SegmentImage<'a>],
+    snapshot: Zxid,
+) -> Result<Recovered<'a>, Fault> {
+    settings.assert_sound();
+    let segments = open(images)?;
+    let base = Boundary { position: Position::NONE, zxid: snapshot, checksum: 0 };
+    let walked = Walked { entries: vec![], base, tail: vec![], end: base, cut: None };
+    Ok(repair(settings, &segments, SegmentId(0), walked))
+}
+
 fn recover_until<'a>(
     settings: &Settings,
     images: &[SegmentImage<'a>],

@@ -4,9 +4,12 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
 use crate::base::{Now, SessionId, Zxid};
 use crate::log;
 use crate::tree::{self, Head, LoadError, Outcome, Overlay, Reader, Record, Sessions, Store};
+use crate::zab::History;
 
 use super::{
     Replica, Settings, containers::Reaper, digests::Digests, proposals::Proposals, snapshots::Snapshots,
@@ -40,6 +43,7 @@ pub struct Boot {
     replayed: u64,
     head: Option<Head>,
     progress: tree::Progress,
+    history: Option<History>,
 }
 
 /// What a finished boot hands over.
@@ -47,6 +51,8 @@ pub struct Start {
     pub replica: Replica,
     /// One per shard.
     pub readers: Vec<Reader>,
+    /// A member's: the newest transactions of its log, those behind the snapshot.
+    pub history: Option<History>,
 }
 
 impl Boot {
@@ -54,6 +60,7 @@ impl Boot {
         let (store, readers) = tree::tree(settings.hash_key, shards);
         let sessions = Sessions::new(settings.server, settings.tick, settings.hash_key, now.instant);
         let progress = tree::Progress::default();
+        let history = settings.history.map(|limits| History::new(limits, Zxid::ZERO));
         Boot {
             settings,
             now,
@@ -64,6 +71,7 @@ impl Boot {
             replayed: 0,
             head: None,
             progress,
+            history,
         }
     }
 
@@ -102,6 +110,9 @@ impl Boot {
             .check_loaded(&head, &self.progress)
             .map_err(|error| BootError::Snapshot { zxid: head.zxid, error })?;
         self.applied = head.zxid;
+        if let Some(history) = &mut self.history {
+            history.restart(head.zxid);
+        }
         Ok(())
     }
 
@@ -130,6 +141,10 @@ impl Boot {
         }
         self.applied = zxid;
         self.replayed += 1;
+        if let Some(history) = &mut self.history {
+            history.push(zxid, Bytes::copy_from_slice(payload));
+            history.trim(zxid);
+        }
         // Nobody reads yet: what is superseded can go at once.
         self.store.publish(zxid);
         self.store.reclaim(usize::MAX);
@@ -186,6 +201,6 @@ impl Boot {
             settings: self.settings,
             store: self.store,
         };
-        Start { replica, readers: self.readers }
+        Start { replica, readers: self.readers, history: self.history }
     }
 }

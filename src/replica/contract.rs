@@ -80,6 +80,11 @@ pub enum SnapshotCommand {
     Complete {
         zxid: Zxid,
     },
+    /// The same for a snapshot that a leader sent, where the log is still of another history: `PeerOutput::Reload` to this
+    /// zxid follows `SnapshotDone`. After a crash between them the next start does as the reload would.
+    Install {
+        zxid: Zxid,
+    },
     /// Delete the temporary file.
     Abandon {
         zxid: Zxid,

@@ -31,6 +31,7 @@ pub fn settings() -> Settings {
         throttle: None,
         turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),
+        history: None,
     }
 }
 
@@ -113,7 +114,7 @@ pub fn start_from(disk: Disk, settings: Settings, at: Now, takes: Duration) -> S
     let mut disk = disk;
     commands.iter().for_each(|command| disk.carry_out(command));
     let finished = disk.snapshots.keys().copied().collect();
-    let Start { replica, readers } = boot.finish(writer, finished);
+    let Start { replica, readers, history: _ } = boot.finish(writer, finished);
     let now = Now { instant: at.instant + takes, wall: at.wall };
     let mut server = Server { replica, readers, now, disk, tickets: vec![], prepares: true, unprepared: 0 };
     server.replica.step(at, Input::SegmentReady, &mut vec![]);
@@ -236,6 +237,7 @@ impl Server {
                 self.disk.snapshots.insert(*zxid, std::mem::take(&mut self.disk.writing));
                 format!("snapshot {}: complete", zxid.0)
             }
+            SnapshotCommand::Install { .. } => panic!("a lone server"),
             SnapshotCommand::Abandon { zxid } => format!("snapshot {}: abandon", zxid.0),
             SnapshotCommand::RemoveBelow { zxid } => {
                 self.disk.snapshots.retain(|found, _| found >= zxid);

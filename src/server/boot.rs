@@ -6,19 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admin::About;
-use crate::base::{HashKey, Now, ServerId, ShardId, Ticket, Zxid, limits};
+use crate::base::{HashKey, Now, ServerId, ShardId, limits};
 use crate::config::Config;
-use crate::io::{
-    Backend, Clock, Directory, Error, ErrorKind, ListenerId, Lock, Loop, MappedFile, SegmentFile,
-};
-use crate::log::{self, Command, SegmentId, SegmentImage, SnapshotDecoder, SnapshotName};
-use crate::replica::{self, Boot, Replica, SnapshotSettings, Start};
+use crate::io::{Backend, Clock, Directory, ErrorKind, ListenerId, Lock, Loop, SegmentFile};
+use crate::log::{SegmentId, SnapshotName};
+use crate::replica::{self, Replica, SnapshotSettings, Start, ensemble};
 use crate::shard::{self, Shard};
 use crate::tree::{self, Reader};
+use crate::zab::History;
 
 use super::Fatal;
 use super::admission::Admission;
-use super::disk::{self, Disk};
+use super::disk::{self, Disk, SyncTimes};
+use super::epochs::EpochFile;
+use super::recovery::{Recovered, Recovery};
+use super::reload::Reloader;
 use super::words::Words;
 
 /// Our files lie in a directory of their own below `dataDir` and `dataLogDir`, beside Apache's `version-2`.
@@ -29,13 +31,15 @@ pub struct Booted {
     pub config: Arc<Config>,
     pub about: About,
     pub started: Now,
-    pub places: Places,
+    pub recovery: Recovery,
     pub replica: Replica,
     /// One per shard.
     pub readers: Vec<Reader>,
+    /// For [`Replica::join`].
+    member: Option<Member>,
     /// The segment in which the log goes on.
     active: SegmentFile,
-    hash_key: HashKey,
+    epoch_file: Option<EpochFile>,
 }
 
 /// Takes the directories and recovers what they hold.
@@ -50,29 +54,40 @@ pub fn boot(
     let places = Places::open(&config)?;
     let mut prng = crate::base::Prng::salted(seed, "boot");
     let hash_key = HashKey(prng.next(), prng.next());
-    let log_settings = log::Settings {
-        segment_bytes: config.pre_alloc_size,
-        first_segment_bytes: config.pre_alloc_size.min(FIRST_SEGMENT_BYTES),
-        group_bytes_max: limits::GROUP_BYTES_MAX,
-        persists_max: 1,
-        salt_seed: prng.next(),
-        first_ticket: Ticket(1),
-    };
-    let settings = replica_settings(&config, hash_key, prng.next());
+    let prng = crate::base::Prng::salted(prng.next(), "segments");
+    let settings = replica_settings(&config, hash_key, prng.clone().next());
     settings.check().map_err(Fatal::Foreign)?;
-    let loaded = load_snapshot(&places, &settings, shards, started)?;
-    let RecoveredLog { start, active } = recover_log(&places, &log_settings, loaded)?;
-    let Start { replica, readers } = start;
-    Ok(Booted { config, about, started, places, replica, readers, active, hash_key })
+    let mut recovery =
+        Recovery { places: Arc::new(places), settings, segment_bytes: config.pre_alloc_size, shards, prng };
+    let Recovered { start, active, epochs, epoch_file, is_blank } = recovery.run(None, started)?;
+    let Start { replica, readers, history } = start;
+    let member = match (&config.ensemble, history) {
+        (Some(ensemble), Some(history)) => {
+            let directory = recovery.places.log.path().display().to_string();
+            let settings = super::member::settings(&config, ensemble, epochs, is_blank, &directory)?;
+            Some(Member { settings, history })
+        }
+        _ => None,
+    };
+    Ok(Booted { config, about, started, recovery, replica, readers, member, active, epoch_file })
+}
+
+/// What makes the replica a member of an ensemble: the newest of its log, and what else it is told.
+pub struct Member {
+    pub settings: ensemble::Settings,
+    pub history: History,
 }
 
 /// The rest of what a placement needs, once `Booted` is taken apart.
 pub struct Parts {
     pub replica: Replica,
     pub disk: Disk,
+    /// For a member.
+    pub reloader: Reloader,
     pub admission: Arc<Admission>,
     pub words: Words,
     pub shards: Vec<Shard>,
+    pub member: Option<Member>,
 }
 
 /// An event loop as configured.
@@ -149,25 +164,28 @@ impl Booted {
         ReadyLine {
             started: self.started,
             facts: self.replica.facts(),
-            directory: self.places.snapshots.path().display().to_string(),
+            directory: self.recovery.places.snapshots.path().display().to_string(),
             shards: self.readers.len(),
         }
     }
 
     /// Starts the disk threads, which ring `bell`.
     pub fn into_parts(self, bell: &crate::io::Waker) -> Result<Parts, Fatal> {
-        let Booted { config, about, started, places, replica, readers, active, hash_key } = self;
-        let disk = Disk::start(
-            disk::Settings {
-                log_directory: places.log.clone(),
-                snapshot_directory: places.snapshots.clone(),
-                segment_bytes: config.pre_alloc_size,
-                force_sync: config.force_sync,
-                sync_warning: config.fsync_warning_threshold,
-            },
-            active,
-            bell,
-        )?;
+        let Booted { config, about, started, recovery, replica, readers, member, active, epoch_file } = self;
+        let places = recovery.places.clone();
+        let sync_times = Arc::new(SyncTimes::default());
+        let disk_settings = disk::Settings {
+            log_directory: places.log.clone(),
+            snapshot_directory: places.snapshots.clone(),
+            segment_bytes: config.pre_alloc_size,
+            force_sync: config.force_sync,
+            sync_warning: config.fsync_warning_threshold,
+            sync_times: sync_times.clone(),
+        };
+        let disk = Disk::start(disk_settings.clone(), active, epoch_file, bell)?;
+        let hash_key = recovery.settings.hash_key;
+        let is_serving = recovery.settings.history.is_none();
+        let reloader = Reloader { recovery, disk: disk_settings, bell: bell.clone() };
         let settings = shard::Settings {
             tick: config.tick_time,
             frame_bytes_max: config.jute_max_buffer,
@@ -176,6 +194,7 @@ impl Booted {
             turn_budget: limits::TURN_BUDGET,
             super_digest: config.super_digest.as_ref().map(|digest| digest.reveal().into()),
             hash_key,
+            is_serving,
         };
         let now = Clock::now();
         let shards = readers
@@ -184,8 +203,8 @@ impl Booted {
             .map(|(at, reader)| Shard::new(ShardId(at as u16), settings.clone(), reader, now))
             .collect();
         let admission = Arc::new(Admission::new(config.max_cnxns, config.max_client_cnxns, hash_key));
-        let words = Words::new(config, about, started, places, disk.sync_times.clone());
-        Ok(Parts { replica, disk, admission, words, shards })
+        let words = Words::new(config, about, started, places, sync_times);
+        Ok(Parts { replica, disk, reloader, admission, words, shards, member })
     }
 }
 
@@ -193,8 +212,6 @@ impl Booted {
 const LOCK: &str = "lock";
 /// `nio.sessionlessCnxnTimeout`'s default.
 const SESSIONLESS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
-/// A start makes a segment while clients wait: it is small, the next ones are made ahead.
-const FIRST_SEGMENT_BYTES: u64 = 4 << 20;
 /// Slots of one event loop.
 pub const CONNECTIONS_OF_A_LOOP: usize = 1 << 17;
 const BACKLOG: i32 = 1024;
@@ -234,6 +251,20 @@ impl Places {
         }
         Ok(Places { snapshots, log, _locks: locks })
     }
+
+    /// One directory for both, which nobody else has.
+    #[cfg(test)]
+    pub fn of_one(directory: Arc<Directory>) -> Places {
+        Places { snapshots: directory.clone(), log: directory, _locks: vec![] }
+    }
+
+    /// Neither snapshot nor log: nothing was ever stored here.
+    pub fn is_blank(&self) -> Result<bool, Fatal> {
+        let snapshots = self.snapshots.list().map_err(Fatal::Io)?;
+        let segments = self.log.list().map_err(Fatal::Io)?;
+        Ok(!snapshots.iter().any(|entry| SnapshotName::parse(&entry.name).is_some())
+            && !segments.iter().any(|entry| SegmentId::parse(&entry.name).is_some()))
+    }
 }
 
 /// Starting empty beside Apache's files would look like losing them.
@@ -253,19 +284,10 @@ fn refuse_foreign(data: &Path, ours: &Path) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// A boot with the newest snapshot that can be trusted, or with a fresh tree.
-struct Loaded {
-    boot: Boot,
-    /// Snapshots known to be good. Older files are not looked at: they don't count among those that purging keeps.
-    snapshots: Vec<Zxid>,
-    /// Where the newest snapshot file ends, good or not: everything up to there was committed.
-    newest: Zxid,
-}
-
 fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) -> replica::Settings {
     let throttle = &config.connection_throttle;
     replica::Settings {
-        server: ServerId(1),
+        server: config.ensemble.as_ref().map_or(ServerId(1), |ensemble| ensemble.me),
         tick: config.tick_time,
         session_timeout_min: config.min_session_timeout,
         session_timeout_max: config.max_session_timeout,
@@ -294,124 +316,6 @@ fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) -> replica::S
         }),
         turn_budget: limits::TURN_BUDGET,
         hash_key,
+        history: config.ensemble.as_ref().map(super::member::history_limits),
     }
-}
-
-fn load_snapshot(
-    places: &Places,
-    settings: &replica::Settings,
-    shards: usize,
-    now: Now,
-) -> Result<Loaded, Fatal> {
-    let mut usable: Vec<Zxid> = vec![];
-    for entry in places.snapshots.list().map_err(Fatal::Io)? {
-        if let Some(SnapshotName::Whole(zxid)) = SnapshotName::parse(&entry.name) {
-            usable.push(zxid);
-        }
-    }
-    usable.sort_unstable();
-    let newest = usable.last().copied().unwrap_or(Zxid::ZERO);
-    while let Some(&zxid) = usable.last() {
-        let path = places.snapshots.path_of(&log::snapshot_file_name(zxid));
-        let mut boot = Boot::new(settings.clone(), shards, now);
-        match load_one(&path, zxid, &mut boot) {
-            Ok(()) => return Ok(Loaded { boot, snapshots: vec![zxid], newest }),
-            Err(LoadFault::Newer(what)) => return Err(Fatal::Foreign(what)),
-            Err(LoadFault::Bad(what)) => {
-                tracing::error!(file = %path.display(), what, "this snapshot can't be used; trying the one before it");
-                usable.pop();
-            }
-        }
-    }
-    let mut boot = Boot::new(settings.clone(), shards, now);
-    boot.plant();
-    Ok(Loaded { boot, snapshots: vec![], newest })
-}
-
-enum LoadFault {
-    Bad(String),
-    Newer(String),
-}
-
-fn load_one(path: &Path, zxid: Zxid, boot: &mut Boot) -> Result<(), LoadFault> {
-    let bad = |what: &dyn std::fmt::Display| LoadFault::Bad(what.to_string());
-    let file = MappedFile::open(path).map_err(|error| bad(&error))?;
-    let fault = |fault: log::SnapshotFault| match fault {
-        log::SnapshotFault::Newer { .. } => LoadFault::Newer(format!("{}: {fault}", path.display())),
-        _ => bad(&fault),
-    };
-    let mut decoder = SnapshotDecoder::new(file.bytes(), zxid).map_err(fault)?;
-    while let Some(chunk) = decoder.next_chunk().map_err(fault)? {
-        boot.load(zxid, chunk).map_err(|error| bad(&error))?;
-    }
-    boot.loaded().map_err(|error| bad(&error))
-}
-
-struct RecoveredLog {
-    start: Start,
-    active: SegmentFile,
-}
-
-/// Replays the log behind the snapshot and carries out its repair, before anything is acknowledged.
-fn recover_log(places: &Places, settings: &log::Settings, loaded: Loaded) -> Result<RecoveredLog, Fatal> {
-    let Loaded { mut boot, snapshots, newest } = loaded;
-    let directory_name = || places.log.path().display().to_string();
-    let mut files: Vec<(SegmentId, MappedFile)> = vec![];
-    for entry in places.log.list().map_err(Fatal::Io)? {
-        if let Some(id) = SegmentId::parse(&entry.name) {
-            files.push((id, MappedFile::open(&places.log.path_of(&entry.name)).map_err(Fatal::Io)?));
-        }
-    }
-    let images: Vec<SegmentImage<'_>> =
-        files.iter().map(|(id, file)| SegmentImage { id: *id, bytes: file.bytes() }).collect();
-    let recovered = log::recover(settings, &images, boot.applied())
-        .map_err(|fault| Fatal::Recovery { directory: directory_name(), fault })?;
-    if recovered.last_zxid < newest {
-        return Err(Fatal::Foreign(format!(
-            "the snapshot {} in {} can't be used, and snapshot and log behind it end at zxid {}: acknowledged transactions \
-             would be lost. Put the file back from a copy; nothing was changed.",
-            log::snapshot_file_name(newest),
-            places.snapshots.path().display(),
-            recovered.last_zxid,
-        )));
-    }
-    if let Some(cut) = &recovered.cut {
-        tracing::warn!(at = %cut.end, why = cut.why, "the log ended in a torn record, as after a crash: cut there");
-    }
-    for entry in &recovered.entries {
-        boot.replay(entry.zxid, entry.payload)
-            .map_err(|error| Fatal::Boot { directory: directory_name(), error })?;
-    }
-    let repair = log_files(places, recovered.repair).map_err(Fatal::of_log)?;
-    log_files(places, recovered.cleanup).map_err(Fatal::of_log)?;
-    let active = repair.expect("the repair makes the segment in which the log goes on");
-    for orphan in boot.orphans() {
-        tracing::warn!(session = %orphan, "ephemeral znodes without their session were found");
-    }
-    let writer = log::Writer::new(*settings, recovered.resume);
-    Ok(RecoveredLog { start: boot.finish(writer, snapshots), active })
-}
-
-/// Carries out log commands at start, when nobody waits. Returns the segment made last.
-fn log_files(places: &Places, commands: Vec<Command>) -> Result<Option<SegmentFile>, Error> {
-    let mut active = None;
-    for command in commands {
-        match (command, &mut active) {
-            (Command::Create { segment, header, bytes }, _) => {
-                let mut file = SegmentFile::create(&places.log.path_of(&segment.file_name()), bytes)?;
-                file.write_at(0, &header);
-                active = Some(file);
-            }
-            (Command::Append { offset, bytes, .. }, Some(file)) => file.write_at(offset, &bytes),
-            (Command::Persist { .. }, file) => {
-                if let Some(file) = file {
-                    file.persist()?;
-                }
-                places.log.sync()?;
-            }
-            (Command::Remove { segment }, _) => places.log.remove(&[&segment.file_name()])?,
-            (Command::Append { .. }, None) => unreachable!("a repair appends to the segment it made"),
-        }
-    }
-    Ok(active)
 }

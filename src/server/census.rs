@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::admin::{self, Effect, Needs};
 use crate::base::{Instant, SessionId, Zxid};
+use crate::replica::ensemble::Mode;
 use crate::replica::{self, Replica};
 use crate::shard::{self, Shard};
 
@@ -21,6 +22,7 @@ pub struct Ask {
 /// One shard's part.
 pub struct ShardCensus {
     pub facts: shard::Facts,
+    pub is_serving: bool,
     pub connections: Vec<admin::ConnectionFacts>,
     pub watches: Vec<admin::PathsOfSession>,
     /// Hashes of the paths that are watched, of a shard that is not the only one.
@@ -32,12 +34,13 @@ pub struct ShardCensus {
 impl ShardCensus {
     pub fn take(shard: &mut Shard, ask: Ask, is_alone: bool) -> ShardCensus {
         match ask.effect {
-            Effect::ResetConnections => shard.reset_connections(),
-            Effect::ResetServer => shard.reset(),
-            Effect::None | Effect::SetTraceMask => {}
+            Effect::ResetConnections if shard.is_serving() => shard.reset_connections(),
+            Effect::ResetServer if shard.is_serving() => shard.reset(),
+            Effect::ResetConnections | Effect::ResetServer | Effect::None | Effect::SetTraceMask => {}
         }
         let mut census = ShardCensus {
             facts: shard.facts(),
+            is_serving: shard.is_serving(),
             connections: vec![],
             watches: vec![],
             watched: vec![],
@@ -67,6 +70,8 @@ impl ShardCensus {
 #[derive(Default)]
 pub struct ReplicaCensus {
     pub facts: replica::Facts,
+    /// `None`: it is not known in time.
+    pub mode: Option<Mode>,
     /// How long each session may stay silent from now on.
     pub sessions: Vec<(Duration, SessionId)>,
     pub ephemerals: Vec<admin::PathsOfSession>,
@@ -75,7 +80,8 @@ pub struct ReplicaCensus {
 
 impl ReplicaCensus {
     pub fn take(replica: &Replica, ask: Ask, now: Instant) -> ReplicaCensus {
-        let mut census = ReplicaCensus { facts: replica.facts(), ..ReplicaCensus::default() };
+        let mut census =
+            ReplicaCensus { facts: replica.facts(), mode: Some(replica.mode()), ..ReplicaCensus::default() };
         match ask.needs {
             Needs::Sessions => {
                 census.sessions = replica.sessions().time_left(now);

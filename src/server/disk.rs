@@ -23,7 +23,10 @@ use crate::base::{Ticket, Zxid};
 use crate::io::{Clock, Directory, Error, FileWriter, SegmentFile, Waker};
 use crate::log::{self, Command, SegmentId};
 use crate::replica::{Input, SnapshotCommand};
+use crate::zab::Epochs;
 
+use super::epochs::EpochFile;
+use super::recovery::note_name;
 use super::segments::{Order, Preparer};
 
 /// What the threads report. A wake-up of the loop follows each.
@@ -32,6 +35,8 @@ pub enum Done {
     Durable {
         ticket: Ticket,
     },
+    /// The last change of the epoch record: for the member, not an [`Input`].
+    EpochsDurable,
     SegmentReady,
     SpaceLow,
     SpaceBack,
@@ -62,6 +67,7 @@ impl Done {
             Done::SnapshotProgress { bytes } => Input::SnapshotProgress { bytes },
             Done::SnapshotWritten { zxid } => Input::SnapshotDone { zxid },
             Done::SnapshotFailed { zxid, reason } => Input::SnapshotFailed { zxid, reason },
+            Done::EpochsDurable => unreachable!("the drivers tell the member"),
             Done::Failed { .. } => unreachable!("the drivers end the server first"),
         }
     }
@@ -96,12 +102,24 @@ pub struct Settings {
     /// False: `forceSync=no`, replies don't wait for the disk.
     pub force_sync: bool,
     pub sync_warning: Duration,
+    pub sync_times: Arc<SyncTimes>,
+}
+
+/// What threads that ended had to say which outlives them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    pub epochs_durable: bool,
+}
+
+enum ToLog {
+    Commands(Vec<Command>),
+    Epochs(Epochs),
 }
 
 /// The loop's end of the threads.
 pub struct Disk {
     commands: Vec<Command>,
-    to_log: Option<Sender<Vec<Command>>>,
+    to_log: Option<Sender<ToLog>>,
     to_snapshots: Option<Sender<SnapshotCommand>>,
     done: Receiver<Done>,
     /// Taken by `wait_done`, not yet handed out.
@@ -109,7 +127,6 @@ pub struct Disk {
     threads: Vec<JoinHandle<()>>,
     /// Nobody waits for room any more.
     is_ending: Arc<AtomicBool>,
-    pub sync_times: Arc<SyncTimes>,
 }
 
 /// The next segment's name until it is taken; with a number behind it, a file kept to become one.
@@ -122,24 +139,28 @@ pub(super) const SPACE_RETRY: Duration = Duration::from_secs(1);
 const SNAPSHOT_SYNC_BYTES: u64 = 2 << 20;
 
 impl Disk {
-    /// Starts the threads. `active` is the segment that the repair made.
-    pub fn start(settings: Settings, active: SegmentFile, waker: &Waker) -> Result<Disk, super::Fatal> {
+    /// Starts the threads. `active` is the segment that the repair made; `epochs` the record, if there is a good one.
+    pub fn start(
+        settings: Settings,
+        active: SegmentFile,
+        epochs: Option<EpochFile>,
+        waker: &Waker,
+    ) -> Result<Disk, super::Fatal> {
         let (done_in, done) = unbounded();
         let (to_log, log_commands) = unbounded();
         let (to_snapshots, snapshot_commands) = unbounded();
         let (orders, preparer_orders) = unbounded();
         let (spares_in, spares) = unbounded();
-        let sync_times = Arc::new(SyncTimes::default());
         let is_ending = Arc::new(AtomicBool::new(false));
         let report = Report { done: done_in, waker: waker.clone(), without_room: Arc::default() };
 
         let log = LogThread {
             settings: settings.clone(),
             active,
+            epochs,
             orders,
             spares,
             report: report.clone(),
-            times: sync_times.clone(),
             is_ending: is_ending.clone(),
         };
         let preparer = Preparer {
@@ -163,7 +184,6 @@ impl Disk {
             waited: None,
             threads,
             is_ending,
-            sync_times,
         })
     }
 
@@ -177,7 +197,17 @@ impl Disk {
             && let Some(to_log) = &self.to_log
         {
             let commands = std::mem::take(&mut self.commands);
-            to_log.send(commands).expect("the log thread outlives the loop, or has reported why not");
+            let sent = to_log.send(ToLog::Commands(commands));
+            sent.expect("the log thread outlives the loop, or has reported why not");
+        }
+    }
+
+    /// Behind what was logged before: `Done::EpochsDurable` follows. One at a time.
+    pub fn persist_epochs(&mut self, epochs: Epochs) {
+        self.submit();
+        if let Some(to_log) = &self.to_log {
+            let sent = to_log.send(ToLog::Epochs(epochs));
+            sent.expect("the log thread outlives the loop, or has reported why not");
         }
     }
 
@@ -203,6 +233,12 @@ impl Disk {
         let mut commands = vec![];
         replica.finish(&mut commands);
         self.commands.extend(commands);
+        self.end().map(|_| ())
+    }
+
+    /// The threads end. Whatever was handed over is carried out, but for a snapshot that is not complete. What they
+    /// reported of the log is dropped with the log.
+    pub fn end(&mut self) -> Result<Left, super::Fatal> {
         self.submit();
         self.to_log = None;
         self.to_snapshots = None;
@@ -210,12 +246,15 @@ impl Disk {
         for thread in self.threads.drain(..) {
             thread.join().expect("panics abort the process");
         }
+        let mut left = Left::default();
         while let Some(done) = self.next_done() {
-            if let Done::Failed { error } = done {
-                return Err(super::Fatal::of_log(error));
+            match done {
+                Done::Failed { error } => return Err(super::Fatal::of_log(error)),
+                Done::EpochsDurable => left.epochs_durable = true,
+                _ => {}
             }
         }
-        Ok(())
+        Ok(left)
     }
 }
 
@@ -255,23 +294,36 @@ impl Report {
 struct LogThread {
     settings: Settings,
     active: SegmentFile,
+    /// From the first record on.
+    epochs: Option<EpochFile>,
     orders: Sender<Order>,
     spares: Receiver<SegmentFile>,
     report: Report,
-    times: Arc<SyncTimes>,
     is_ending: Arc<AtomicBool>,
 }
 
 impl LogThread {
-    fn run(mut self, commands: &Receiver<Vec<Command>>) {
+    fn run(mut self, commands: &Receiver<ToLog>) {
         while let Ok(batch) = commands.recv() {
-            for command in batch {
-                if let Err(error) = self.carry_out(command) {
-                    self.report.send(Done::Failed { error });
-                    return;
-                }
+            let carried_out = match batch {
+                ToLog::Commands(batch) => batch.into_iter().try_for_each(|command| self.carry_out(command)),
+                ToLog::Epochs(epochs) => self.persist_epochs(epochs),
+            };
+            if let Err(error) = carried_out {
+                self.report.send(Done::Failed { error });
+                return;
             }
         }
+    }
+
+    /// Whatever `forceSync` says: what is promised can't be had back from the other members.
+    fn persist_epochs(&mut self, epochs: Epochs) -> Result<(), Error> {
+        match &mut self.epochs {
+            Some(file) => file.change(epochs)?,
+            None => self.epochs = Some(EpochFile::create(&self.settings.log_directory, epochs)?),
+        }
+        self.report.send(Done::EpochsDurable);
+        Ok(())
     }
 
     fn carry_out(&mut self, command: Command) -> Result<(), Error> {
@@ -346,14 +398,15 @@ impl LogThread {
         self.active.persist()?;
         let took = Clock::instant().since(started);
         let micros = took.as_micros() as u64;
-        if self.times.count.fetch_add(1, Relaxed) == 0 {
-            self.times.micros_min.store(micros, Relaxed);
+        let times = &self.settings.sync_times;
+        if times.count.fetch_add(1, Relaxed) == 0 {
+            times.micros_min.store(micros, Relaxed);
         }
-        self.times.micros_min.fetch_min(micros, Relaxed);
-        self.times.micros_sum.fetch_add(micros, Relaxed);
-        self.times.micros_max.fetch_max(micros, Relaxed);
+        times.micros_min.fetch_min(micros, Relaxed);
+        times.micros_sum.fetch_add(micros, Relaxed);
+        times.micros_max.fetch_max(micros, Relaxed);
         if took > self.settings.sync_warning {
-            self.times.over_threshold.fetch_add(1, Relaxed);
+            times.over_threshold.fetch_add(1, Relaxed);
             tracing::warn!(
                 took_ms = took.as_millis() as u64,
                 file = %self.active.path().display(),
@@ -418,10 +471,29 @@ impl SnapshotThread {
                 writing.file.finish().map_err(|error| (zxid, error))?;
                 self.report.send(Done::SnapshotWritten { zxid });
             }
+            SnapshotCommand::Install { zxid } => {
+                let Some(writing) = self.writing.take() else { return Ok(()) };
+                self.install(writing.file, zxid).map_err(|error| (zxid, error))?;
+                self.report.send(Done::SnapshotWritten { zxid });
+            }
             SnapshotCommand::Abandon { .. } => self.abandon(),
             SnapshotCommand::RemoveBelow { zxid } => self.remove_below(zxid),
         }
         Ok(())
+    }
+
+    /// The note before the name: see `recovery.rs`.
+    fn install(&self, mut file: FileWriter, zxid: Zxid) -> Result<(), Error> {
+        let note = note_name(zxid);
+        let noted = file.persist().and_then(|()| self.directory.write_atomically(&note, &[]));
+        if let Err(error) = noted {
+            file.abandon();
+            return Err(error);
+        }
+        file.finish().inspect_err(|_| {
+            // Without the snapshot it says nothing; the next start would remove it, too.
+            let _ = self.directory.remove(&[&note]);
+        })
     }
 
     fn remove_below(&self, zxid: Zxid) {

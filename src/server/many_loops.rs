@@ -61,7 +61,7 @@ pub fn run(booted: Booted, placement: &Placement, peers: Option<peers::Settings>
     }
     let ready = booted.ready_line();
     let unfinished = booted.into_parts(&io.doorbell())?;
-    let Parts { replica, disk, admission, words, shards: states } = unfinished;
+    let Parts { replica, disk, reloader, admission, words, shards: states, member } = unfinished;
     let mut bound = None;
     for (at, (state, end)) in states.into_iter().zip(shard_ends).enumerate() {
         let dealer = (at == 0).then(|| Dealer { shards: shards.clone(), next: 0 });
@@ -82,8 +82,10 @@ pub fn run(booted: Booted, placement: &Placement, peers: Option<peers::Settings>
         io,
         replica,
         disk,
+        reloader,
         bell,
         peers,
+        member,
         shards: replica_ends,
         to_shards,
         words: words_for_replica,

@@ -8,11 +8,15 @@ mod attention;
 mod boot;
 mod census;
 mod disk;
+mod epochs;
 mod gather;
 mod many_loops;
+mod member;
 mod one_loop;
 mod peers;
 mod placement;
+mod recovery;
+mod reload;
 mod replica_thread;
 mod resolver;
 mod rings;
@@ -52,6 +56,8 @@ pub enum Fatal {
     Thread { name: &'static str, error: std::io::Error },
     /// The directory holds what this version can't use.
     Foreign(String),
+    /// What a member of an ensemble must remember can't be read.
+    Damaged(String),
 }
 
 impl std::fmt::Display for Fatal {
@@ -71,7 +77,7 @@ impl std::fmt::Display for Fatal {
             Fatal::Recovery { directory, fault } => write!(f, "log directory {directory}: {fault}"),
             Fatal::Boot { directory, error } => write!(f, "data directory {directory}: {error}"),
             Fatal::Thread { name, error } => write!(f, "thread {name} can't be started: {error}"),
-            Fatal::Foreign(what) => f.write_str(what),
+            Fatal::Foreign(what) | Fatal::Damaged(what) => f.write_str(what),
         }
     }
 }
@@ -86,7 +92,7 @@ impl Fatal {
     pub fn exit_code(&self) -> u8 {
         match self {
             Fatal::Io(_) | Fatal::Space(_) | Fatal::Foreign(_) | Fatal::Thread { .. } => 3,
-            Fatal::Log(_) | Fatal::Recovery { .. } | Fatal::Boot { .. } => 4,
+            Fatal::Log(_) | Fatal::Recovery { .. } | Fatal::Boot { .. } | Fatal::Damaged(_) => 4,
         }
     }
 }
@@ -111,18 +117,11 @@ impl Stop {
 
 /// Runs a server until it is told to stop.
 pub fn run(config: Config, about: About) -> Result<(), Fatal> {
-    if let Some(ensemble) = &config.ensemble {
-        return Err(Fatal::Foreign(format!(
-            "{} servers are listed, and ensembles are not built yet in this version; allowed: at most one server line",
-            ensemble.members.members().count()
-        )));
-    }
     let started = Clock::now();
     let seed = crate::io::entropy::seed().map_err(Fatal::Io)?;
     let placement = Placement::choose(&config)?;
+    let peers = member::peers(&config)?;
     let booted = boot::boot(Arc::new(config), about, seed, placement.shards, started)?;
-    // The members' ports, once the configuration names them.
-    let peers: Option<peers::Settings> = None;
     if placement.shards == 1 {
         placement.pin(0)?;
         OneLoop::build(booted, peers)?.run()

@@ -10,20 +10,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Now, limits};
+use crate::base::{Now, Zxid, limits};
 use crate::io::cpu::Cpus;
 use crate::io::{Clock, Event, Loop};
-use crate::replica::ensemble::PeerOutput;
-use crate::replica::{self, Replica};
+use crate::replica::ensemble::{PeerInput, PeerOutput};
+use crate::replica::{self, Replica, Start};
 use crate::shard::{self, Shard};
 
 use super::admission::Admission;
 use super::attention::Attention;
-use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Parts};
+use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Member, Parts};
 use super::census::{ReplicaCensus, ShardCensus};
 use super::disk::{Disk, Done};
 use super::gather::Gather;
 use super::peers::{self, Peers};
+use super::reload::Reloader;
 use super::stash::{Kept, Stash};
 use super::words::Words;
 use super::{Fatal, GOODBYE, Stop};
@@ -36,11 +37,14 @@ pub struct OneLoop {
     replica: Replica,
     shard: Shard,
     disk: Disk,
+    reloader: Reloader,
     admission: Arc<Admission>,
     words: Words,
     stop: Stop,
     attention: Attention,
     /// In an ensemble.
+    /// Until it has joined.
+    member: Option<Member>,
     peers: Option<Peers>,
 }
 
@@ -55,14 +59,19 @@ impl OneLoop {
         let bound = boot::listen(&booted.config, &mut io)?;
         let peers = peers.map(|settings| Peers::listen(settings, &mut io)).transpose()?;
         booted.ready_line().tell(bound);
-        let Parts { replica, disk, admission, words, mut shards } = booted.into_parts(&io.doorbell())?;
+        let parts = booted.into_parts(&io.doorbell())?;
+        let Parts { replica, disk, reloader, admission, words, mut shards, member } = parts;
         let shard = shards.pop().expect("this placement has one shard");
         let words = words.at_port(bound.port());
-        Ok(OneLoop { io, replica, shard, disk, admission, words, stop, attention, peers })
+        Ok(OneLoop { io, replica, shard, disk, reloader, admission, words, stop, attention, peers, member })
     }
 
     pub fn run(mut self) -> Result<(), Fatal> {
         let mut turn = Turn { now: Clock::now(), ..Turn::default() };
+        if let Some(Member { settings, history }) = self.member.take() {
+            self.replica.join(turn.now, settings, history, &mut turn.from_replica);
+            self.carry_out(&mut turn);
+        }
         while !self.stop.is_asked() {
             self.turn(&mut turn)?;
         }
@@ -103,7 +112,7 @@ impl OneLoop {
         self.carry_out(turn);
         self.shard.step(turn.now, shard::Input::TurnEnd, &mut turn.from_shard);
         self.carry_out(turn);
-        Ok(())
+        turn.failed.take().map_or(Ok(()), Err)
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Fatal> {
@@ -145,6 +154,11 @@ impl OneLoop {
         while let Some(done) = self.disk.next_done() {
             let input = match done {
                 Done::Failed { error } => return Err(Fatal::Log(error)),
+                Done::EpochsDurable => {
+                    self.replica.peer(turn.now, PeerInput::EpochsDurable, &mut turn.from_replica);
+                    self.carry_out(turn);
+                    continue;
+                }
                 done => done.into_input(),
             };
             if let replica::Input::Durable { .. } = input {
@@ -307,6 +321,7 @@ impl OneLoop {
 
     fn carry_out_replica(&mut self, turn: &mut Turn) {
         let mut outputs = std::mem::take(&mut turn.from_replica);
+        let mut reload = None;
         for output in outputs.drain(..) {
             match output {
                 replica::Output::Log(command) => {
@@ -316,11 +331,15 @@ impl OneLoop {
                     self.disk.log(command);
                 }
                 replica::Output::Snapshot(command) => self.disk.snapshot(command),
+                replica::Output::Peer(PeerOutput::PersistEpochs(epochs)) => self.disk.persist_epochs(epochs),
+                replica::Output::Peer(PeerOutput::Reload { to }) => reload = Some(to),
                 replica::Output::Peer(output) => {
                     self.carry_out_peer(output, turn.now);
                     continue;
                 }
-                replica::Output::Serve(_) => unreachable!("no ensembles yet"),
+                replica::Output::Serve(serves) => {
+                    self.shard.step(turn.now, shard::Input::Serve(serves), &mut turn.from_shard);
+                }
                 replica::Output::Notify { notice, .. } => {
                     self.shard.step(turn.now, shard::Input::Notice(notice), &mut turn.from_shard);
                 }
@@ -332,6 +351,9 @@ impl OneLoop {
         }
         turn.from_replica = outputs;
         self.disk.submit();
+        if let Some(to) = reload {
+            self.reload(to, turn);
+        }
         if std::mem::take(&mut turn.notices) {
             let zxid = self.shard.published();
             self.shard.step(turn.now, shard::Input::Published { zxid }, &mut turn.from_shard);
@@ -344,7 +366,25 @@ impl OneLoop {
             PeerOutput::Dial { link, addresses } => peers.dial(&mut self.io, now.instant, link, addresses),
             PeerOutput::Send { link, bytes } => peers.send(&mut self.io, link, bytes),
             PeerOutput::Close { link } => peers.close(&mut self.io, now.instant, link),
-            PeerOutput::PersistEpochs(_) | PeerOutput::Reload { .. } => unreachable!("no ensembles yet"),
+            PeerOutput::PersistEpochs(_) | PeerOutput::Reload { .. } => {
+                unreachable!("carried out by the caller")
+            }
+        }
+    }
+
+    /// The old tree goes with the old replica, once the member has moved.
+    fn reload(&mut self, to: Zxid, turn: &mut Turn) {
+        let (start, left) = match self.reloader.reload(&mut self.disk, to, turn.now) {
+            Ok(reloaded) => reloaded,
+            Err(fatal) => return turn.failed = Some(fatal),
+        };
+        let Start { replica, mut readers, history } = start;
+        self.shard.restart(readers.pop().expect("this placement has one shard"));
+        let old = std::mem::replace(&mut self.replica, replica);
+        let history = history.expect("a member has one");
+        self.replica.take_over(old, history, &mut turn.from_replica);
+        if left.epochs_durable {
+            self.replica.peer(turn.now, PeerInput::EpochsDurable, &mut turn.from_replica);
         }
     }
 
@@ -413,4 +453,6 @@ pub struct Turn {
     notices: bool,
     gather: Gather,
     stash: Stash,
+    /// The server can't go on after this turn.
+    failed: Option<Fatal>,
 }

@@ -63,7 +63,6 @@ pub struct Settings {
 
 impl Settings {
     /// With the usual limits. 30 s of standstill: longer than `syncLimit` usually is, by which the replica gives a peer up.
-    #[allow(dead_code, reason = "the configuration of ensembles, which makes these, comes from another hand")]
     pub fn new(quorum: Vec<SocketAddr>, election: Vec<SocketAddr>, connect_timeout: Duration) -> Settings {
         Settings {
             quorum,

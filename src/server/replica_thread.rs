@@ -7,12 +7,14 @@ use crossbeam::channel::{Receiver, Sender};
 
 use crate::base::{Now, Zxid};
 use crate::io::{Clock, Event, Loop};
-use crate::replica::ensemble::PeerOutput;
-use crate::replica::{self, Replica};
+use crate::replica::ensemble::{PeerInput, PeerOutput};
+use crate::replica::{self, Replica, Start};
 
+use super::boot::Member;
 use super::census::ReplicaCensus;
 use super::disk::{Disk, Done};
 use super::peers::Peers;
+use super::reload::Reloader;
 use super::rings::{Bell, ReplicaEnd, ToReplica, ToShard};
 use super::{Fatal, GOODBYE, Stop};
 
@@ -26,9 +28,12 @@ pub struct ReplicaThread {
     pub io: Loop,
     pub replica: Replica,
     pub disk: Disk,
+    pub reloader: Reloader,
     pub bell: Bell,
     /// In an ensemble.
     pub peers: Option<Peers>,
+    /// Until it has joined.
+    pub member: Option<Member>,
     pub shards: Vec<ReplicaEnd>,
     pub to_shards: Vec<Sender<ToShard>>,
     pub words: Receiver<ToReplica>,
@@ -44,11 +49,19 @@ struct Turn {
     /// Apply waits for room in a shard's ring.
     blocked: bool,
     stopped_shards: usize,
+    /// The member asked for it.
+    reload: Option<Zxid>,
+    /// The server can't go on after this turn.
+    failed: Option<Fatal>,
 }
 
 impl ReplicaThread {
     pub fn run(mut self) -> Result<(), Fatal> {
         let mut turn = Turn { now: Clock::now(), ..Turn::default() };
+        if let Some(Member { settings, history }) = self.member.take() {
+            self.replica.join(turn.now, settings, history, &mut turn.outputs);
+            self.carry_out(&mut turn);
+        }
         while !self.stop.is_asked() {
             self.turn(&mut turn)?;
         }
@@ -85,7 +98,7 @@ impl ReplicaThread {
         self.replica.step(turn.now, replica::Input::TurnEnd, &mut turn.outputs);
         self.carry_out(turn);
         self.publish(turn);
-        Ok(())
+        turn.failed.take().map_or(Ok(()), Err)
     }
 
     fn timeout(&mut self, turn: &Turn) -> Option<Duration> {
@@ -142,6 +155,11 @@ impl ReplicaThread {
         while let Some(done) = self.disk.next_done() {
             let input = match done {
                 Done::Failed { error } => return Err(Fatal::Log(error)),
+                Done::EpochsDurable => {
+                    self.replica.peer(turn.now, PeerInput::EpochsDurable, &mut turn.outputs);
+                    self.carry_out(turn);
+                    continue;
+                }
                 done => done.into_input(),
             };
             self.replica.step(turn.now, input, &mut turn.outputs);
@@ -184,6 +202,10 @@ impl ReplicaThread {
     fn carry_out(&mut self, turn: &mut Turn) {
         loop {
             self.carry_out_replica(turn);
+            if let Some(to) = turn.reload.take() {
+                self.reload(to, turn);
+                continue;
+            }
             let Some(input) = self.peers.as_mut().and_then(Peers::next_input) else { return };
             self.replica.peer(turn.now, input, &mut turn.outputs);
         }
@@ -195,8 +217,15 @@ impl ReplicaThread {
             match output {
                 replica::Output::Log(command) => self.disk.log(command),
                 replica::Output::Snapshot(command) => self.disk.snapshot(command),
+                replica::Output::Peer(PeerOutput::PersistEpochs(epochs)) => self.disk.persist_epochs(epochs),
+                replica::Output::Peer(PeerOutput::Reload { to }) => turn.reload = Some(to),
                 replica::Output::Peer(output) => self.carry_out_peer(output, turn.now),
-                replica::Output::Serve(_) => unreachable!("no ensembles yet"),
+                replica::Output::Serve(serves) => {
+                    for (to_shard, end) in self.to_shards.iter().zip(&self.shards) {
+                        let _ = to_shard.send(ToShard::Serve(serves));
+                        end.bell.ring();
+                    }
+                }
                 replica::Output::Notify { shard: None, notice } => {
                     for end in &mut self.shards {
                         end.notify(Arc::clone(&notice));
@@ -220,7 +249,30 @@ impl ReplicaThread {
             PeerOutput::Dial { link, addresses } => peers.dial(&mut self.io, now.instant, link, addresses),
             PeerOutput::Send { link, bytes } => peers.send(&mut self.io, link, bytes),
             PeerOutput::Close { link } => peers.close(&mut self.io, now.instant, link),
-            PeerOutput::PersistEpochs(_) | PeerOutput::Reload { .. } => unreachable!("no ensembles yet"),
+            PeerOutput::PersistEpochs(_) | PeerOutput::Reload { .. } => {
+                unreachable!("carried out by the caller")
+            }
+        }
+    }
+
+    /// The shards were told before that nobody is served, by the same channel over which they get their new readers.
+    fn reload(&mut self, to: Zxid, turn: &mut Turn) {
+        let (start, left) = match self.reloader.reload(&mut self.disk, to, turn.now) {
+            Ok(reloaded) => reloaded,
+            Err(fatal) => return turn.failed = Some(fatal),
+        };
+        let Start { replica, readers, history } = start;
+        // Of the old tree.
+        turn.publish = None;
+        for ((reader, end), to_shard) in readers.into_iter().zip(&mut self.shards).zip(&self.to_shards) {
+            let _ = to_shard.send(ToShard::Restart(Box::new(reader), end.restart()));
+            end.bell.ring();
+        }
+        let old = std::mem::replace(&mut self.replica, replica);
+        let history = history.expect("a member has one");
+        self.replica.take_over(old, history, &mut turn.outputs);
+        if left.epochs_durable {
+            self.replica.peer(turn.now, PeerInput::EpochsDurable, &mut turn.outputs);
         }
     }
 

@@ -13,6 +13,7 @@ use crate::base::{ConnectionId, limits};
 use crate::io::{AcceptedSocket, Waker};
 use crate::lockfree::{Consumer, Doorbell, Producer, ring};
 use crate::messages::{Notice, Request};
+use crate::tree::Reader;
 
 use super::census::{Ask, ReplicaCensus, ShardCensus};
 
@@ -53,6 +54,11 @@ pub enum ToShard {
         text: String,
     },
     Census(Ask, Sender<ShardCensus>),
+    /// Whether clients are served.
+    Serve(bool),
+    /// The tree was made anew: from here on this reader, and these notices. What the old ring still holds is of the old tree,
+    /// as is what the old reader would read: both go.
+    Restart(Box<Reader>, Consumer<Arc<Notice>>),
     Stop,
 }
 
@@ -85,6 +91,14 @@ impl ReplicaEnd {
             }
         }
         !self.notices.is_full()
+    }
+
+    /// A fresh ring for the notices of a fresh tree; its other end is for the shard.
+    pub fn restart(&mut self) -> Consumer<Arc<Notice>> {
+        let (notices_in, notices) = ring(limits::NOTICES_MAX);
+        self.notices = notices_in;
+        self.held.clear();
+        notices
     }
 
     pub fn notify(&mut self, notice: Arc<Notice>) {

@@ -116,6 +116,14 @@ impl ShardThread {
                     // Who asked may have given up.
                     let _ = answer.send(ShardCensus::take(&mut self.shard, ask, false));
                 }
+                ToShard::Serve(serves) => {
+                    self.shard.step(turn.now, shard::Input::Serve(serves), &mut turn.outputs);
+                    self.carry_out(turn);
+                }
+                ToShard::Restart(reader, notices) => {
+                    self.end.notices = notices;
+                    self.shard.restart(*reader);
+                }
                 ToShard::Stop => {
                     turn.stopping = true;
                     self.shard.close_all();

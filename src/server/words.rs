@@ -9,6 +9,7 @@ use crate::admin::{self, About, Effect, Facts, Needs, ServerFacts};
 use crate::base::{ConnectionId, Now, ShardId, WallMillis};
 use crate::config::Config;
 use crate::io::{Clock, Directory, process};
+use crate::replica::ensemble::Mode;
 use crate::shard;
 
 use super::boot::Places;
@@ -20,7 +21,7 @@ pub struct Words {
     about: About,
     started: Now,
     port: u16,
-    places: Places,
+    places: Arc<Places>,
     sync_times: Arc<SyncTimes>,
     trace_mask: i64,
 }
@@ -38,7 +39,7 @@ impl Words {
         config: Arc<Config>,
         about: About,
         started: Now,
-        places: Places,
+        places: Arc<Places>,
         sync_times: Arc<SyncTimes>,
     ) -> Words {
         Words { config, about, started, port: 0, places, sync_times, trace_mask: admin::TRACE_MASK_DEFAULT }
@@ -72,8 +73,10 @@ impl Words {
         if let Some(mask) = argument.first_chunk::<8>().filter(|_| command.argument_bytes() == 8) {
             self.trace_mask = i64::from_be_bytes(*mask);
         }
-        let ReplicaCensus { facts: in_replica, sessions: left, ephemerals, digests } = in_replica;
-        if self.ask(word).is_some_and(|ask| ask.effect == Effect::ResetServer) {
+        let ReplicaCensus { facts: in_replica, mode, sessions: left, ephemerals, digests } = in_replica;
+        let mode = mode.and_then(mode_of).filter(|_| shards.iter().all(|shard| shard.is_serving));
+        let resets = self.ask(word).is_some_and(|ask| ask.effect == Effect::ResetServer);
+        if resets && mode.is_some() {
             self.sync_times.reset();
         }
         let mut connections = vec![];
@@ -131,8 +134,8 @@ impl Words {
             },
             ..admin::ClientMetrics::default()
         };
-        let server = ServerFacts {
-            mode: admin::Mode::Standalone,
+        let server = mode.map(|mode| ServerFacts {
+            mode,
             client_port: self.port,
             server_id: 0,
             last_zxid: in_replica.applied,
@@ -146,7 +149,7 @@ impl Words {
             uptime: Clock::instant().since(self.started.instant),
             open_files_count: process::open_files().unwrap_or(0),
             open_files_max: process::open_files_max().unwrap_or(0),
-        };
+        });
         let wall = Clock::now().wall;
         let sessions = admin::SessionFacts {
             expiries: by_moment(wall, left),
@@ -156,7 +159,7 @@ impl Words {
         let facts = Facts {
             about: &self.about,
             config: &self.config,
-            server: Some(server),
+            server,
             clients: &clients,
             store: &store,
             connections: &connections,
@@ -168,6 +171,17 @@ impl Words {
             trace_mask: self.trace_mask,
         };
         admin::answer(command, &self.config.four_letter_words, &facts)
+    }
+}
+
+/// `None`: nobody is served.
+fn mode_of(mode: Mode) -> Option<admin::Mode> {
+    match mode {
+        Mode::Standalone => Some(admin::Mode::Standalone),
+        Mode::Leading => Some(admin::Mode::Leader),
+        Mode::Following => Some(admin::Mode::Follower),
+        Mode::Observing => Some(admin::Mode::Observer),
+        Mode::Looking => None,
     }
 }
 

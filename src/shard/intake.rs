@@ -133,7 +133,14 @@ impl State {
             }
             Phase::Active { .. } | Phase::Greeting => {}
         }
-        match split(bytes, limit) {
+        let is_greeting = connection.phase == Phase::Greeting;
+        let frame = split(bytes, limit);
+        if is_greeting && !matches!(frame, Frame::Bad(_)) && self.is_refused(bytes) {
+            self.begin_close(id);
+            return Taken::Wait;
+        }
+        let Some(connection) = self.connection(id) else { return Taken::Wait };
+        match frame {
             Frame::Complete { body } => {
                 let end = body.end;
                 match connection.phase {

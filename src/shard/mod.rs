@@ -23,6 +23,7 @@ mod long_reads;
 mod multi_read;
 mod notices;
 mod reads;
+mod service;
 mod silence;
 #[cfg(test)]
 mod testing;
@@ -57,6 +58,8 @@ pub struct Settings {
     /// Units of divisible work in one turn: `limits::TURN_BUDGET`, or less to test what takes turns.
     pub turn_budget: usize,
     pub hash_key: HashKey,
+    /// Whether clients are served from the start: a member of an ensemble waits for [`Input::Serve`].
+    pub is_serving: bool,
 }
 
 /// What an operator sees of the shard.
@@ -126,6 +129,7 @@ struct State {
     was_deaf: bool,
     /// The server stops: who comes now is closed.
     is_stopping: bool,
+    is_serving: bool,
     count: usize,
     received: u64,
     sent: u64,
@@ -160,6 +164,7 @@ impl Shard {
             excused: Duration::ZERO,
             was_deaf: false,
             is_stopping: false,
+            is_serving: settings.is_serving,
             count: 0,
             received: 0,
             sent: 0,
@@ -200,6 +205,7 @@ impl Shard {
                 }
                 self.state.sweep(outputs);
             }
+            Input::Serve(serves) => self.state.serve(serves),
             Input::Deaf => self.state.was_deaf = true,
             Input::TurnEnd => {
                 self.state.left = self.state.settings.turn_budget;
@@ -239,6 +245,20 @@ impl Shard {
                 self.state.begin_close(id);
             }
         }
+    }
+
+    /// The tree was made anew: from here on it is read through `reader`. What was said of the old one is forgotten, and
+    /// nobody who was served from it is served on.
+    pub fn restart(&mut self, mut reader: Reader) {
+        self.state.forget_tree();
+        // As in `new`: the floor is announced at once.
+        self.state.version = reader.enter().floor();
+        self.reader = reader;
+    }
+
+    /// Clients are served; else only four-letter words are answered.
+    pub fn is_serving(&self) -> bool {
+        self.state.is_serving
     }
 
     /// `crst`: the counters of each connection begin anew.

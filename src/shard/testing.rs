@@ -58,6 +58,7 @@ impl Bench {
             super_digest: Some(Arc::from(super::auth::digest("super:secret"))),
             turn_budget: limits::TURN_BUDGET,
             hash_key: KEY,
+            is_serving: true,
         };
         let reader = world.readers.pop().expect("one reader");
         let shard = Shard::new(ShardId(0), settings, reader, now);

@@ -35,6 +35,7 @@ fn server() -> Server {
         throttle: None,
         turn_budget: limits::TURN_BUDGET,
         hash_key,
+        history: None,
     };
     let shard_settings = shard::Settings {
         super_digest: None,
@@ -44,6 +45,7 @@ fn server() -> Server {
         skip_acl: false,
         turn_budget: limits::TURN_BUDGET,
         hash_key,
+        is_serving: true,
     };
     let shape = Shape { ring: 1, request_ring: 64, group_bytes: 1 << 20, ..Shape::draw(0) };
     let booting = boot::begin(&Disk::default(), &shape, &settings, 3, at(1), 7, None).expect("an empty disk");

@@ -111,7 +111,7 @@ impl Server {
         shape: &Shape,
         canary: Option<Canary>,
     ) -> Server {
-        let replica::Start { replica, mut readers } = start;
+        let replica::Start { replica, mut readers, history: _ } = start;
         let auditor = readers.pop().expect("one reader more than there are shards");
         let lanes = readers.into_iter().enumerate().map(|(index, reader)| Lane {
             shard: Shard::new(ShardId(index as u16), settings.clone(), reader, now),

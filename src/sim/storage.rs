@@ -127,6 +127,7 @@ impl SnapshotThread {
                 self.steps.push_back(Step::Rename { zxid });
                 self.steps.push_back(Step::SyncName { zxid });
             }
+            SnapshotCommand::Install { .. } => unreachable!("a lone server"),
             SnapshotCommand::Abandon { zxid } => self.steps.push_back(Step::Abandon { zxid }),
             SnapshotCommand::RemoveBelow { zxid } => self.steps.push_back(Step::RemoveBelow { zxid }),
         }

@@ -230,6 +230,7 @@ impl World {
             throttle: None,
             turn_budget: shape.turn_budget,
             hash_key,
+            history: None,
         };
         let shard_settings = shard::Settings {
             super_digest: None,
@@ -239,6 +240,7 @@ impl World {
             skip_acl: false,
             turn_budget: shape.turn_budget,
             hash_key,
+            is_serving: true,
         };
         let actors = (0..shape.clients).map(|index| Actor {
             client: Client::new(index, plan.canary),

@@ -112,6 +112,7 @@ pub fn replica_settings(prng: &mut Prng) -> replica::Settings {
         throttle: None,
         turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),
+        history: None,
     }
 }
 
@@ -120,7 +121,7 @@ impl Server {
         let now = Now { instant: Instant(5_000_000_000), wall: WallMillis(1_000_000) };
         let mut boot = Boot::new(replica_settings(&mut prng), 1, now);
         boot.plant();
-        let Start { replica, mut readers } = boot.finish(empty_log().0, vec![]);
+        let Start { replica, mut readers, history: _ } = boot.finish(empty_log().0, vec![]);
         let settings = shard::Settings {
             tick: TICK,
             frame_bytes_max: FRAME_BYTES_MAX,
@@ -129,6 +130,7 @@ impl Server {
             super_digest: None,
             turn_budget: limits::TURN_BUDGET,
             hash_key: HashKey(1, 2),
+            is_serving: true,
         };
         let reader = readers.pop().expect("one was asked for");
         let shard = Shard::new(ShardId(0), settings, reader, now);

@@ -30,7 +30,7 @@ pub fn round(seed: u64) -> u64 {
         let _ = replay(&mut boot, &mut prng);
     }
     let applied = boot.applied();
-    let Start { replica, mut readers } = boot.finish(empty_log().0, vec![]);
+    let Start { replica, mut readers, history: _ } = boot.finish(empty_log().0, vec![]);
     let mut reader = readers.pop().expect("one was asked for");
     let reading = reader.enter();
     let mut left = vec![b"/".to_vec()];

@@ -9,8 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::*;
 use crate::base::{ConnectionId, Prng, SessionId, ShardId, Ticket, WallMillis};
 use crate::log::{self, Command, SegmentId, SegmentImage, SnapshotDecoder};
@@ -41,6 +39,8 @@ struct Files {
     segments: BTreeMap<SegmentId, Vec<u8>>,
     snapshots: BTreeMap<Zxid, Vec<u8>>,
     epochs: Option<Epochs>,
+    /// A leader's snapshot that the log does not continue yet.
+    received: Option<Zxid>,
 }
 
 impl Files {
@@ -211,10 +211,11 @@ impl World {
         let salt = log_settings(self.nodes[node].salt);
         let files = &mut self.nodes[node].files;
         let is_blank = files.segments.is_empty() && files.snapshots.is_empty() && files.epochs.is_none();
-        if let Some(to) = to {
+        if let Some(to) = to.or(files.received) {
             files.snapshots.retain(|zxid, _| *zxid <= to);
         }
         let mut settings = testing::settings();
+        settings.history = Some(limits);
         settings.server = ServerId(node as i64 + 1);
         settings.tick = TICK;
         settings.session_timeout_min = TICK * 2;
@@ -236,21 +237,21 @@ impl World {
         let images: Vec<SegmentImage<'_>> =
             files.segments.iter().map(|(id, bytes)| SegmentImage { id: *id, bytes }).collect();
         let recovered = match to {
+            _ if files.received.is_some() => log::overtake(&salt, &images, boot.applied()),
             Some(to) => log::truncate(&salt, &images, boot.applied(), to),
             None => log::recover(&salt, &images, boot.applied()),
         };
         let recovered = recovered.expect("a sound log");
-        let mut history = History::new(limits, boot.applied());
         for entry in &recovered.entries {
             boot.replay(entry.zxid, entry.payload).expect("what was logged");
-            history.push(entry.zxid, Bytes::copy_from_slice(entry.payload));
-            history.trim(entry.zxid);
         }
         let commands: Vec<Command> = recovered.repair.iter().chain(&recovered.cleanup).cloned().collect();
         let writer = log::Writer::new(salt, recovered.resume);
         commands.iter().for_each(|command| files.carry_out(command));
+        files.received = None;
         let finished = files.snapshots.keys().copied().collect();
-        let Start { mut replica, mut readers, .. } = boot.finish(writer, finished);
+        let Start { mut replica, mut readers, history } = boot.finish(writer, finished);
+        let history = history.expect("a member has one");
         replica.step(now, Input::SegmentReady, &mut vec![]);
         (replica, readers.pop().expect("one shard"), history, is_blank)
     }
@@ -276,7 +277,7 @@ impl World {
             is_blank,
             epochs: self.nodes[node].files.epochs.map_or(EpochRecord::None, EpochRecord::Found),
         };
-        replica.join(settings, history, &mut outputs);
+        replica.join(self.instant(), settings, history, &mut outputs);
         self.nodes[node].replica = Some(replica);
         self.nodes[node].reader = Some(reader);
         self.nodes[node].life += 1;
@@ -425,6 +426,12 @@ impl World {
             SnapshotCommand::Complete { zxid } => {
                 let bytes = std::mem::take(writing);
                 self.nodes[node].files.snapshots.insert(zxid, bytes);
+                self.at(20_000 + delay, Event::SnapshotDone { node, life, zxid: zxid.0 });
+            }
+            SnapshotCommand::Install { zxid } => {
+                let bytes = std::mem::take(writing);
+                self.nodes[node].files.snapshots.insert(zxid, bytes);
+                self.nodes[node].files.received = Some(zxid);
                 self.at(20_000 + delay, Event::SnapshotDone { node, life, zxid: zxid.0 });
             }
             SnapshotCommand::Abandon { .. } => writing.clear(),

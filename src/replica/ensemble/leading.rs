@@ -45,10 +45,6 @@ impl Leading {
         self.leader.epoch()
     }
 
-    pub fn leader(&self) -> &Leader {
-        &self.leader
-    }
-
     pub fn leader_wakeup(&self) -> Instant {
         self.leader.next_wakeup()
     }

@@ -170,9 +170,6 @@ impl Replica {
     }
 
     pub(super) fn on_reloaded(&mut self, outputs: &mut Vec<Output>) {
-        if self.go_on_loading() {
-            return;
-        }
         if let Some((zxid, rest)) = self.take_installed() {
             assert!(
                 zxid == self.proposed,

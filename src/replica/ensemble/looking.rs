@@ -23,7 +23,7 @@ const EARLY_BYTES_MAX: usize = 4 << 10;
 #[derive(Debug)]
 pub enum Connection {
     /// Somebody came to the quorum port, and we don't lead.
-    Early { bytes: Vec<u8>, since: Instant },
+    Early { bytes: Vec<u8> },
     /// A learner of ours.
     Learner,
     /// To our leader.
@@ -65,7 +65,7 @@ impl Replica {
                 return;
             }
             (PeerPort::Quorum, Role::Leading(_)) => Connection::Learner,
-            (PeerPort::Quorum, _) => Connection::Early { bytes: vec![], since },
+            (PeerPort::Quorum, _) => Connection::Early { bytes: vec![] },
             (PeerPort::Election, _) => Connection::Caller { bytes: vec![], peer: None, since },
         };
         let early = ensemble.connections.values().filter(|other| matches!(other, Connection::Early { .. }));
@@ -115,7 +115,7 @@ impl Replica {
         match ensemble.connections.get_mut(&link) {
             Some(Connection::Learner) => self.lead(zab::LeaderInput::Received { link, bytes }, outputs),
             Some(Connection::ToLeader) => self.learn(zab::LearnerInput::Received { bytes }, outputs),
-            Some(Connection::Early { bytes: early, .. }) => {
+            Some(Connection::Early { bytes: early }) => {
                 early.extend_from_slice(bytes);
                 if early.len() > EARLY_BYTES_MAX {
                     self.refuse(
@@ -339,7 +339,7 @@ impl Replica {
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
         let mut early = vec![];
         for (link, connection) in &mut ensemble.connections {
-            if let Connection::Early { bytes, .. } = connection {
+            if let Connection::Early { bytes } = connection {
                 early.push((*link, std::mem::take(bytes)));
                 *connection = Connection::Learner;
             }

@@ -90,7 +90,8 @@ enum Role {
 impl Replica {
     /// Makes the fresh replica a member of an ensemble, before its first step. `history`: the newest transactions of the
     /// log, as recovery has found them. The driver has read the epochs and does not start with a damaged record.
-    pub fn join(&mut self, settings: Settings, history: History, outputs: &mut Vec<Output>) {
+    pub fn join(&mut self, now: Now, settings: Settings, history: History, outputs: &mut Vec<Output>) {
+        self.pass_time(now);
         let epochs = match settings.epochs {
             EpochRecord::Found(epochs) => epochs,
             // Before its first election, or a server that was alone until now.

@@ -26,8 +26,6 @@ pub struct Install {
 }
 
 enum Stage {
-    /// The log goes beyond the snapshot, with what no quorum has: it is cut first.
-    Cutting(Box<JavaLoad>),
     Loading(Box<JavaLoad>),
     /// Until the last node is written.
     Writing {
@@ -73,28 +71,8 @@ impl Replica {
                 format!("the leader's snapshot {zxid} lacks what is committed: {}", ensemble.committed);
             return self.leave_role(&reason, outputs);
         }
-        let load = Box::new(JavaLoad::new(zxid, key));
-        let is_ahead = self.proposed > zxid;
-        let stage = if is_ahead { Stage::Cutting(load) } else { Stage::Loading(load) };
+        let stage = Stage::Loading(Box::new(JavaLoad::new(zxid, key)));
         ensemble.install = Some(Box::new(Install { zxid, store, stage, rest: vec![] }));
-        if is_ahead {
-            self.reload(zxid, outputs);
-        }
-    }
-
-    /// The log is cut: the snapshot comes behind it. False if that was not waited for.
-    pub(super) fn go_on_loading(&mut self) -> bool {
-        let Some(install) = self.install() else { return false };
-        match std::mem::replace(&mut install.stage, Stage::Syncing) {
-            Stage::Cutting(load) => {
-                install.stage = Stage::Loading(load);
-                true
-            }
-            other => {
-                install.stage = other;
-                false
-            }
-        }
     }
 
     /// The driver has started anew from the snapshot. Its zxid, and what came behind it.
@@ -168,7 +146,7 @@ impl Replica {
         if !more {
             let Stage::Writing { encoder, .. } = std::mem::replace(stage, Stage::Syncing) else { return };
             outputs.push(Output::Snapshot(SnapshotCommand::Append { bytes: encoder.finish() }));
-            outputs.push(Output::Snapshot(SnapshotCommand::Complete { zxid: *zxid }));
+            outputs.push(Output::Snapshot(SnapshotCommand::Install { zxid: *zxid }));
         }
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::base::ServerId;
 use crate::wire::peer::Address;
-use crate::zab::{Config, Endpoint, Epochs, HistoryLimits, Link};
+use crate::zab::{Config, Epochs, HistoryLimits, Link};
 
 /// Which of our two ports somebody has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,9 +122,4 @@ pub enum Mode {
     Leading,
     Following,
     Observing,
-}
-
-/// An address that others are told for dialling back.
-pub(super) fn election_address(endpoint: &Endpoint) -> Address {
-    Address::new(&endpoint.host, endpoint.election_port)
 }

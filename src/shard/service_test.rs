@@ -1,0 +1,159 @@
+//! Scenes of a shard that serves nobody for a while.
+
+use super::super::testing::Bench;
+use super::super::{Input, Output};
+use crate::base::Zxid;
+use crate::messages::Request;
+use crate::tree::testing::World;
+use crate::wire::Opcode;
+use crate::wire::client::{ExistsRequest, GetChildrenRequest, SetDataRequest};
+
+fn exists(path: &str, watch: bool) -> ExistsRequest<'_> {
+    ExistsRequest { path: path.into(), watch }
+}
+
+fn set(path: &str) -> SetDataRequest<'_> {
+    SetDataRequest { path: path.into(), data: Some(b"new"), version: -1 }
+}
+
+/// The words that the shard hands over for these bytes.
+fn words(bench: &mut Bench, client: usize, bytes: &[u8]) -> Vec<[u8; 4]> {
+    let mut outputs = vec![];
+    bench.shard.step(bench.now, Input::Received { connection: Bench::id(client), bytes }, &mut outputs);
+    let word = |output: &Output| match output {
+        Output::Word { word, .. } => Some(*word),
+        _ => None,
+    };
+    outputs.iter().filter_map(word).collect()
+}
+
+#[test]
+fn who_is_connected_is_closed_and_what_was_asked_is_forgotten() {
+    let mut bench = Bench::new();
+    bench.write(None, |world| world.create("/a", b""));
+    let (one, two, silent, begun) = (bench.connect(), bench.connect(), bench.accept(), bench.accept());
+    bench.send(one, 1, Opcode::Exists, &exists("/a", true));
+    assert_eq!(bench.xids(one), [1]);
+    bench.send(two, 1, Opcode::SetData, &set("/a"));
+    // Four bytes of a length: a client, if not yet a whole one.
+    bench.receive(begun, &[0, 0, 0, 45]);
+    bench.step(Input::Serve(false));
+    bench.end_turn();
+    assert!(!bench.shard.is_serving());
+    assert!(bench.is_closed(one) && bench.is_closed(two) && bench.is_closed(begun));
+    assert!(!bench.is_closed(silent), "it may still ask a word");
+    // The watch is gone with its connection, and the answer finds nobody.
+    bench.write(Some((two, 1)), |world| world.set_data("/a", b"1"));
+    assert_eq!((bench.told(one), bench.told(two)), (vec![], vec![]));
+    assert_eq!(bench.shard.facts().watches, 0);
+    assert_eq!(bench.requests.len(), 1, "no session is closed: only the write came");
+}
+
+#[test]
+fn who_asks_for_a_session_is_closed_without_a_word_and_later_served() {
+    let mut bench = Bench::new();
+    bench.step(Input::Serve(false));
+    for bytes in [&[0, 0, 0, 45][..], &[0, 0, 0, 45, 0, 0], &[0, 0, 0, 0], &[0xff; 8]] {
+        let client = bench.accept();
+        bench.receive(client, &bytes[..2]);
+        bench.end_turn();
+        assert!(!bench.is_closed(client), "two bytes may become a word");
+        bench.receive(client, &bytes[2..]);
+        bench.end_turn();
+        assert!(bench.is_closed(client), "{bytes:?}");
+        assert_eq!(bench.take(client), [0u8; 0]);
+    }
+    assert!(bench.requests.is_empty());
+    bench.step(Input::Serve(true));
+    let client = bench.connect();
+    bench.send(client, 1, Opcode::Exists, &exists("/", false));
+    assert_eq!(bench.xids(client), [1]);
+}
+
+#[test]
+fn words_are_answered_all_the_same() {
+    let mut bench = Bench::new();
+    let asked_before = bench.accept();
+    assert_eq!(words(&mut bench, asked_before, b"stat"), [*b"stat"]);
+    let client = bench.accept();
+    assert_eq!(words(&mut bench, client, b"ru"), [[0; 4]; 0]);
+    bench.step(Input::Serve(false));
+    bench.end_turn();
+    assert!(!bench.is_closed(asked_before), "its text is on the way");
+    assert_eq!(words(&mut bench, client, b"ok"), [*b"ruok"]);
+    for (client, text) in [(asked_before, "not serving\n"), (client, "imok")] {
+        bench.shard.finish_with(Bench::id(client), text.as_bytes());
+        bench.end_turn();
+        assert_eq!(bench.take(client), text.as_bytes());
+        assert!(bench.is_closed(client));
+    }
+}
+
+#[test]
+fn a_long_read_under_way_is_dropped_and_its_connection_closed() {
+    let mut bench = Bench::new();
+    for child in 0..crate::base::limits::TURN_BUDGET + 10 {
+        bench.write(None, |world| world.create(&format!("/c{child}"), b""));
+    }
+    let client = bench.connect();
+    let list = GetChildrenRequest { path: "/".into(), watch: true };
+    bench.send(client, 1, Opcode::GetChildren, &list);
+    bench.send(client, 2, Opcode::Exists, &exists("/", false));
+    assert!(bench.shard.state.has_long_work(), "else this test shows nothing");
+    bench.step(Input::Serve(false));
+    bench.end_turn();
+    assert!(bench.is_closed(client));
+    assert!(!bench.shard.state.has_long_work());
+    assert_eq!(bench.take(client), [0u8; 0], "half an answer is none");
+}
+
+/// The new tree ends earlier than the old one: what was said of the old one must not be acted on.
+#[test]
+fn a_fresh_tree_takes_the_place_of_the_old_one() {
+    let mut bench = Bench::new();
+    for path in ["/a", "/b", "/c"] {
+        bench.write(None, |world| world.create(path, b""));
+    }
+    let client = bench.connect();
+    bench.send(client, 1, Opcode::SetData, &set("/a"));
+    bench.step(Input::Serve(false));
+    let mut world = World::new(1);
+    world.create("/other", b"");
+    world.publish();
+    let reader = world.readers.pop().expect("one reader");
+    bench.shard.restart(reader);
+    assert_eq!(bench.shard.version(), world.zxid);
+    assert_eq!(bench.shard.published(), Zxid(world.zxid.0));
+    bench.world = world;
+    bench.requests.clear();
+    bench.end_turn();
+    assert!(bench.is_closed(client));
+    bench.step(Input::Serve(true));
+    let client = bench.connect();
+    bench.send(client, 1, Opcode::Exists, &exists("/other", false));
+    bench.send(client, 2, Opcode::Exists, &exists("/a", true));
+    let told = bench.told(client);
+    let codes: Vec<i32> = told
+        .iter()
+        .map(|told| if let super::super::testing::Told::Reply { err, .. } = told { *err } else { 1 })
+        .collect();
+    assert_eq!(codes, [0, -101]);
+    bench.write(None, |world| world.create("/a", b""));
+    assert_eq!(bench.told(client).len(), 1, "its watch fires");
+}
+
+/// Without `Serve(false)` before: nobody goes on with what the old tree told him.
+#[test]
+fn a_restart_closes_whoever_is_served() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    let asking = bench.accept();
+    bench.receive(asking, &[0, 0, 0, 45]);
+    let mut world = World::new(1);
+    let reader = world.readers.pop().expect("one reader");
+    bench.shard.restart(reader);
+    bench.end_turn();
+    assert!(bench.is_closed(client));
+    assert!(bench.shard.is_serving(), "that is another matter");
+    assert!(!bench.requests.iter().any(|request| matches!(request, Request::Write { .. })));
+}
