@@ -223,7 +223,7 @@ impl State {
                 if connection.pending.is_empty() {
                     self.answer_read(reading, id, ReadRequest { xid, opcode, body, since }, false);
                 } else {
-                    let cost = reads::estimate(opcode, body, reading, version);
+                    let cost = reads::estimate(opcode, body, &connection.identities, reading, version);
                     connection.owed = connection.owed.saturating_add(cost);
                     connection.queue(Pending::Read { xid, opcode, body: body.into(), since });
                 }

@@ -3,10 +3,12 @@
 use crate::base::limits;
 use crate::shard::Input;
 use crate::shard::testing::{Bench, Told};
+use crate::wire::client::header::encode_request;
 use crate::wire::client::{
-    GetAllChildrenNumberRequest, GetChildrenRequest, GetChildrenResponse, GetDataRequest, SetDataRequest,
+    ExistsRequest, GetAllChildrenNumberRequest, GetChildrenRequest, GetChildrenResponse, GetDataRequest,
+    SetDataRequest,
 };
-use crate::wire::{Decode, Opcode};
+use crate::wire::{Decode, Opcode, OwnedAcl};
 
 const MANY: usize = 3 * limits::TURN_BUDGET;
 
@@ -263,4 +265,33 @@ fn a_connection_is_closed_behind_its_long_read() {
     turns(&mut bench);
     assert_eq!(bench.xids(client), [1, 2]);
     assert!(bench.is_closed(client));
+}
+
+/// The lists and what is compared with them are the clients' to make long.
+#[test]
+fn checks_of_long_acls_wait_for_a_turn_that_has_room() {
+    let mut bench = Bench::new();
+    let entries: Vec<OwnedAcl> =
+        (0..limits::ACL_ENTRIES_MAX).map(|at| OwnedAcl::new(31, "digest", &format!("u{at}:h"))).collect();
+    bench.world.create("/guarded", b"");
+    bench.world.create("/open", b"");
+    bench.write(None, |world| world.set_acl("/guarded", &entries));
+    let (one, two) = (bench.connect(), bench.connect());
+    let mut frames = vec![];
+    for xid in 1..=100 {
+        encode_request(
+            &mut frames,
+            xid,
+            Opcode::Exists,
+            &ExistsRequest { path: "/guarded".into(), watch: false },
+        );
+    }
+    bench.receive(one, &frames);
+    let request = GetDataRequest { path: "/open".into(), watch: false };
+    bench.send(two, 1, Opcode::GetData, &request);
+    let first = bench.xids(one).len();
+    assert!((1..30).contains(&first), "{first} checks of {} entries in one turn", entries.len());
+    assert_eq!(bench.xids(two), [1]);
+    assert!(turns(&mut bench) >= 4);
+    assert_eq!(bench.xids(one).len(), 100 - first);
 }

@@ -14,17 +14,68 @@ pub fn check(entries: Option<&[OwnedAcl]>, perm: i32, identities: &[Identity]) -
     }
     let mut apt = entries.iter().filter(|entry| entry.perms & perm != 0);
     // The usual entry first: to look for it is cheap, whatever else the list has.
-    let granted = apt.clone().any(|entry| entry.scheme == "world" && entry.id == "anyone")
-        || apt.any(|entry| {
-            identities.iter().any(|identity| identity.scheme == entry.scheme && matches(identity, &entry.id))
-        });
+    let granted = apt.clone().any(|entry| entry.scheme == "world" && entry.id == "anyone") || {
+        let mut shown = Shown::new(entries.len(), identities);
+        apt.any(|entry| shown.has(entry))
+    };
     if granted { Ok(()) } else { Err(ErrorCode::NoAuth) }
 }
 
-fn matches(identity: &Identity, id: &str) -> bool {
-    match identity.scheme.as_str() {
-        "ip" => Network::parse(id).is_some_and(|network| network.holds(&identity.id)),
-        _ => identity.id == id,
+/// What a check costs, in units of a turn's budget. Zero for all but long lists.
+pub fn cost(entries: Option<&[OwnedAcl]>) -> usize {
+    entries.map_or(0, |entries| entries.len() / ENTRIES_A_UNIT)
+}
+
+/// Entries of a list looked at for one unit of work.
+const ENTRIES_A_UNIT: usize = 8;
+
+/// Above, identities are put in order before a list is compared with them.
+const COMPARISONS_MAX: usize = 64;
+
+/// Identities as a list's entries are compared with them: not each with all, when both are long.
+struct Shown<'a> {
+    identities: &'a [Identity],
+    /// In order, unless there are few comparisons to make.
+    sorted: Option<Vec<Key<'a>>>,
+    /// Parsed when the first entry asks.
+    addresses: Option<Vec<Address>>,
+}
+
+/// By length before all else: long texts that begin alike need not be compared to their ends.
+type Key<'a> = (usize, &'a str, &'a str);
+
+fn key<'a>(scheme: &'a str, id: &'a str) -> Key<'a> {
+    (id.len(), id, scheme)
+}
+
+impl<'a> Shown<'a> {
+    fn new(entries: usize, identities: &'a [Identity]) -> Shown<'a> {
+        let sorted = (entries * identities.len() > COMPARISONS_MAX).then(|| {
+            let mut keys: Vec<Key<'_>> =
+                identities.iter().map(|shown| key(&shown.scheme, &shown.id)).collect();
+            keys.sort_unstable();
+            keys
+        });
+        Shown { identities, sorted, addresses: None }
+    }
+
+    fn has(&mut self, entry: &OwnedAcl) -> bool {
+        if entry.scheme == "ip" {
+            return self.is_in(&entry.id);
+        }
+        match &self.sorted {
+            Some(keys) => keys.binary_search(&key(&entry.scheme, &entry.id)).is_ok(),
+            None => self.identities.iter().any(|shown| shown.scheme == entry.scheme && shown.id == entry.id),
+        }
+    }
+
+    /// Is one of the addresses in this network?
+    fn is_in(&mut self, network: &str) -> bool {
+        let shown = self.identities.iter().filter(|shown| shown.scheme == "ip");
+        let addresses = self
+            .addresses
+            .get_or_insert_with(|| shown.filter_map(|shown| Address::parse(&shown.id)).collect());
+        Network::parse(network).is_some_and(|network| addresses.iter().any(|address| network.holds(*address)))
     }
 }
 
@@ -163,8 +214,7 @@ impl Network {
         (bits <= address.1).then_some(Network { address, bits })
     }
 
-    fn holds(&self, address: &str) -> bool {
-        let Some(Address(value, width)) = Address::parse(address) else { return false };
+    fn holds(&self, Address(value, width): Address) -> bool {
         width == self.address.1 && top(value, width, self.bits) == top(self.address.0, width, self.bits)
     }
 }
@@ -267,6 +317,35 @@ mod tests {
             encode_vector(&mut bytes, entries);
             let list = AclList::parse(&bytes).expect("nulls are legal bytes");
             assert_eq!(normalise(list, &[]), Err(error));
+        }
+    }
+
+    /// Sorted or not: what a plain comparison of each with all says.
+    #[test]
+    fn long_lists_are_judged_as_short_ones() {
+        let mut prng = crate::base::Prng::new(11);
+        let schemes = ["digest", "ip", "auth"];
+        for round in 0..300 {
+            let mut id = |scheme: &str| match scheme {
+                "ip" => format!("10.0.0.{}", prng.below(24)),
+                _ => format!("user{}:{}", prng.below(12), "x".repeat(prng.below(3) as usize)),
+            };
+            let entries: Vec<OwnedAcl> = (0..round)
+                .map(|at| acl(1 + at % 3, schemes[at as usize % 3], &id(schemes[at as usize % 3])))
+                .collect();
+            let identities: Vec<Identity> = (0..round % 7)
+                .map(|at| who(schemes[at as usize % 2], &id(schemes[at as usize % 2])))
+                .collect();
+            let same =
+                |entry: &OwnedAcl, shown: &Identity| entry.scheme == shown.scheme && entry.id == shown.id;
+            for perm in [perms::READ, perms::WRITE] {
+                let granted = entries.is_empty()
+                    || entries
+                        .iter()
+                        .filter(|entry| entry.perms & perm != 0)
+                        .any(|entry| identities.iter().any(|shown| same(entry, shown)));
+                assert_eq!(check(Some(&entries), perm, &identities).is_ok(), granted, "round {round}");
+            }
         }
     }
 
