@@ -1,12 +1,13 @@
 //! Long reads: exact, in order, one at a time, beside others.
 
 use crate::base::limits;
+use crate::messages::Request;
 use crate::shard::Input;
 use crate::shard::testing::{Bench, Told};
 use crate::wire::client::header::encode_request;
 use crate::wire::client::{
-    ExistsRequest, GetAllChildrenNumberRequest, GetChildrenRequest, GetChildrenResponse, GetDataRequest,
-    SetDataRequest,
+    AuthPacket, ExistsRequest, GetAllChildrenNumberRequest, GetChildrenRequest, GetChildrenResponse,
+    GetDataRequest, SetDataRequest,
 };
 use crate::wire::{Decode, Opcode, OwnedAcl};
 
@@ -294,4 +295,34 @@ fn checks_of_long_acls_wait_for_a_turn_that_has_room() {
     assert_eq!(bench.xids(two), [1]);
     assert!(turns(&mut bench) >= 4);
     assert_eq!(bench.xids(one).len(), 100 - first);
+}
+
+/// The replica compares each write's path with all that its client has shown.
+#[test]
+fn writes_of_who_has_shown_much_take_turns() {
+    const WRITES: i32 = 200;
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    for name in 0..limits::IDENTITIES_MAX - 1 {
+        let auth = format!("u{name}:p");
+        let packet = AuthPacket { auth_type: 0, scheme: Some("digest".into()), auth: Some(auth.as_bytes()) };
+        bench.send(client, -4, Opcode::Auth, &packet);
+    }
+    bench.told(client);
+    let mut frames = vec![];
+    for xid in 1..=WRITES {
+        let request = SetDataRequest { path: "/".into(), data: None, version: -1 };
+        encode_request(&mut frames, xid, Opcode::SetData, &request);
+    }
+    bench.receive(client, &frames);
+    let first = bench.requests.len();
+    assert!((1..32).contains(&first), "{first} in one turn");
+    assert!(bench.shard.state.has_long_work());
+    bench.end_turn();
+    assert!(turns(&mut bench) >= 4);
+    let xids = bench.requests.iter().map(|request| match request {
+        Request::Write { xid, .. } => *xid,
+        _ => panic!("only writes were sent"),
+    });
+    assert!(xids.eq(1..=WRITES), "all of them, in their order");
 }

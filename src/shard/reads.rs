@@ -43,8 +43,8 @@ pub const URGENT: usize = usize::MAX;
 /// What costs no more than this is answered even in a turn that has nothing left.
 pub const CHEAP: usize = 16;
 
-/// Identities that don't make a long ACL costly.
-const FEW_IDENTITIES: usize = 2;
+/// Who has shown no more than an address and a name is compared with a long ACL soon.
+pub const FEW_IDENTITIES: usize = 2;
 
 impl Read<'_> {
     /// Takes `cost` from the turn, if it is to be done in this one.

@@ -1,9 +1,10 @@
 //! Who may do what (client-protocol.md §14.1, §14.2).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use crate::base::limits;
-use crate::messages::Identity;
+use crate::messages::{AclRef, Identity};
 use crate::wire::{AclList, ErrorCode, OwnedAcl, Text};
 
 /// May a connection with these identities do this? `entries` is `None` for the open ACL.
@@ -76,6 +77,75 @@ impl<'a> Shown<'a> {
             .addresses
             .get_or_insert_with(|| shown.filter_map(|shown| Address::parse(&shown.id)).collect());
         Network::parse(network).is_some_and(|network| addresses.iter().any(|address| network.holds(*address)))
+    }
+}
+
+/// Lists judged at once for many: who may do this is put in order, and each one's identities are looked for there.
+pub struct Gate<'a> {
+    /// Nobody is kept out.
+    is_open: bool,
+    /// Without `ip` entries, in order.
+    keys: Vec<Key<'a>>,
+    networks: Vec<Network>,
+}
+
+impl<'a> Gate<'a> {
+    /// `entries` as in [`check`].
+    pub fn new(entries: Option<&'a [OwnedAcl]>, perm: i32) -> Gate<'a> {
+        let entries = entries.unwrap_or_default();
+        let apt = || entries.iter().filter(|entry| entry.perms & perm != 0);
+        let is_open =
+            entries.is_empty() || apt().any(|entry| entry.scheme == "world" && entry.id == "anyone");
+        let others = apt().filter(|entry| !is_open && entry.scheme != "ip");
+        let mut keys: Vec<Key<'_>> = others.map(|entry| key(&entry.scheme, &entry.id)).collect();
+        keys.sort_unstable();
+        let networks = apt().filter(|entry| !is_open && entry.scheme == "ip");
+        Gate { is_open, keys, networks: networks.filter_map(|entry| Network::parse(&entry.id)).collect() }
+    }
+
+    /// What [`check`] says of these identities.
+    pub fn admits(&self, identities: &[Identity]) -> bool {
+        self.is_open
+            || identities.iter().any(|shown| match shown.scheme.as_str() {
+                "super" => true,
+                "ip" => Address::parse(&shown.id)
+                    .is_some_and(|address| self.networks.iter().any(|network| network.holds(address))),
+                scheme => self.keys.binary_search(&key(scheme, &shown.id)).is_ok(),
+            })
+    }
+}
+
+/// What long lists came to, for one client at a time: a multi of thirty thousand operations may ask the same as often.
+#[derive(Debug, Default)]
+pub struct Judged {
+    identities: Vec<Identity>,
+    /// The newest last. Held, so that a list is known by where it is.
+    lists: VecDeque<(Arc<[OwnedAcl]>, i32, Result<(), ErrorCode>)>,
+}
+
+/// Lists that are remembered.
+const JUDGED_MAX: usize = 16;
+
+impl Judged {
+    /// As [`check`].
+    pub fn check(&mut self, acl: &AclRef, perm: i32, identities: &[Identity]) -> Result<(), ErrorCode> {
+        let Some(list) = acl.as_ref().filter(|list| list.len() * identities.len() > COMPARISONS_MAX) else {
+            return check(acl.as_deref(), perm, identities);
+        };
+        if self.identities != identities {
+            self.identities = identities.to_vec();
+            self.lists.clear();
+        }
+        let known = self.lists.iter().find(|(known, of, _)| *of == perm && Arc::ptr_eq(known, list));
+        if let Some((_, _, result)) = known {
+            return *result;
+        }
+        let result = check(Some(list), perm, identities);
+        if self.lists.len() == JUDGED_MAX {
+            self.lists.pop_front();
+        }
+        self.lists.push_back((list.clone(), perm, result));
+        result
     }
 }
 
@@ -325,6 +395,7 @@ mod tests {
     fn long_lists_are_judged_as_short_ones() {
         let mut prng = crate::base::Prng::new(11);
         let schemes = ["digest", "ip", "auth"];
+        let mut judged = Judged::default();
         for round in 0..300 {
             let mut id = |scheme: &str| match scheme {
                 "ip" => format!("10.0.0.{}", prng.below(24)),
@@ -345,8 +416,32 @@ mod tests {
                         .filter(|entry| entry.perms & perm != 0)
                         .any(|entry| identities.iter().any(|shown| same(entry, shown)));
                 assert_eq!(check(Some(&entries), perm, &identities).is_ok(), granted, "round {round}");
+                assert_eq!(Gate::new(Some(&entries), perm).admits(&identities), granted, "round {round}");
+                let list: AclRef = Some(Arc::from(&entries[..]));
+                for _ in 0..2 {
+                    assert_eq!(judged.check(&list, perm, &identities).is_ok(), granted, "round {round}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn a_long_list_is_looked_through_once_for_a_client() {
+        let list = |id: &str| -> AclRef { Some(vec![acl(31, "digest", id); limits::ACL_ENTRIES_MAX].into()) };
+        let (mine, another) = (list("me:h"), list("you:h"));
+        let me = [who("ip", "10.0.0.1"), who("digest", "me:h")];
+        let mut judged = Judged::default();
+        for _ in 0..100 {
+            assert_eq!(judged.check(&mine, perms::READ, &me), Ok(()));
+            assert_eq!(judged.check(&another, perms::READ, &me), Err(ErrorCode::NoAuth));
+        }
+        assert_eq!(judged.lists.len(), 2);
+        assert_eq!(judged.check(&mine, perms::READ, &me[..1]), Err(ErrorCode::NoAuth), "another client");
+        assert_eq!(judged.lists.len(), 1);
+        for _ in 0..100 {
+            judged.check(&list("x:h"), perms::READ, &me).expect_err("not mine");
+        }
+        assert_eq!(judged.lists.len(), JUDGED_MAX);
     }
 
     /// Each check looks at every entry.
