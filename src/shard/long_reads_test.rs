@@ -326,3 +326,28 @@ fn writes_of_who_has_shown_much_take_turns() {
     });
     assert!(xids.eq(1..=WRITES), "all of them, in their order");
 }
+
+/// A megabyte is copied into memory that the kernel must find first: to others that is a long time.
+#[test]
+fn one_large_node_is_read_a_turn() {
+    let mut bench = Bench::new();
+    bench.world.create("/large", &vec![7; 1_000_000]);
+    bench.write(None, |world| world.create("/small", b""));
+    let clients = [bench.connect(), bench.connect(), bench.connect()];
+    for client in clients {
+        bench.send(client, 1, Opcode::GetData, &GetDataRequest { path: "/large".into(), watch: false });
+    }
+    let other = bench.connect();
+    bench.send(other, 1, Opcode::GetData, &GetDataRequest { path: "/small".into(), watch: false });
+    bench.end_turn();
+    let mut counts = vec![];
+    for turn in 0..3 {
+        if turn > 0 {
+            bench.step(Input::Wakeup);
+            bench.end_turn();
+        }
+        counts.push(clients.map(|client| bench.is_sent(client)).iter().filter(|sent| **sent).count());
+    }
+    assert_eq!(counts, [1, 2, 3]);
+    assert_eq!(bench.xids(other), [1]);
+}

@@ -40,6 +40,9 @@ pub struct Read<'a> {
 /// The budget of an answer that can't wait.
 pub const URGENT: usize = usize::MAX;
 
+/// Data copied for one unit of work: into fresh memory, whose pages cost more than the bytes. A large node is a turn of its own.
+pub const DATA_BYTES_A_UNIT: usize = 256;
+
 /// What costs no more than this is answered even in a turn that has nothing left.
 pub const CHEAP: usize = 16;
 
@@ -230,7 +233,7 @@ fn get_data(
     }
     check(read, node, perms::READ)?;
     // Never too long: data fits in a frame, and so in one turn.
-    if let Err(Answered::NotNow) = read.pay(node.data_bytes() / 1024) {
+    if let Err(Answered::NotNow) = read.pay(node.data_bytes() / DATA_BYTES_A_UNIT) {
         return Ok(Answered::NotNow);
     }
     if request.watch {
