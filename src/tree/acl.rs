@@ -119,8 +119,16 @@ impl<'a> Gate<'a> {
 #[derive(Debug, Default)]
 pub struct Judged {
     identities: Vec<Identity>,
-    /// The newest last. Held, so that a list is known by where it is.
-    lists: VecDeque<(Arc<[OwnedAcl]>, i32, Result<(), ErrorCode>)>,
+    /// The newest last.
+    lists: VecDeque<Judgment>,
+}
+
+#[derive(Debug)]
+struct Judgment {
+    /// Held, so that a list is known by where it is.
+    list: Arc<[OwnedAcl]>,
+    perm: i32,
+    result: Result<(), ErrorCode>,
 }
 
 /// Lists that are remembered.
@@ -136,15 +144,15 @@ impl Judged {
             self.identities = identities.to_vec();
             self.lists.clear();
         }
-        let known = self.lists.iter().find(|(known, of, _)| *of == perm && Arc::ptr_eq(known, list));
-        if let Some((_, _, result)) = known {
-            return *result;
+        let known = self.lists.iter().find(|known| known.perm == perm && Arc::ptr_eq(&known.list, list));
+        if let Some(known) = known {
+            return known.result;
         }
         let result = check(Some(list), perm, identities);
         if self.lists.len() == JUDGED_MAX {
             self.lists.pop_front();
         }
-        self.lists.push_back((list.clone(), perm, result));
+        self.lists.push_back(Judgment { list: list.clone(), perm, result });
         result
     }
 }
