@@ -14,7 +14,30 @@ pub struct HashKey(pub u64, pub u64);
 impl HashKey {
     /// Keyed hash of a path (SipHash-1-3).
     pub fn hash(self, bytes: &[u8]) -> u64 {
+        #[cfg(test)]
+        hashed::add(bytes.len());
         SipHasher13::new_with_keys(self.0, self.1).hash(bytes)
+    }
+}
+
+/// Counts what a test hashes, as a clock is no judge of work.
+#[cfg(test)]
+pub mod hashed {
+    use std::cell::Cell;
+
+    thread_local! {
+        static BYTES: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub fn add(bytes: usize) {
+        BYTES.set(BYTES.get() + bytes);
+    }
+
+    /// Bytes hashed by this thread while `work` is done.
+    pub fn during(work: impl FnOnce()) -> usize {
+        let before = BYTES.get();
+        work();
+        BYTES.get() - before
     }
 }
 

@@ -26,7 +26,7 @@ impl State {
         let holds = match connection.phase {
             Phase::Connecting { .. } => connection.input.len() > limit,
             _ => {
-                let waits = connection.asks || connection.owed > turn_budget;
+                let waits = connection.asks || connection.waits || connection.owed > turn_budget;
                 waits && connection.input.len() > HELD_BYTES_MAX
             }
         };

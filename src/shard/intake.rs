@@ -21,6 +21,10 @@ use super::flow::is_congested;
 use super::reads::{self, Answered, Read};
 use super::{Output, State, auth};
 
+/// For each identity that a connection has shown, what a write of its may cost in checks of ACLs, in units of a turn's
+/// budget.
+const UNITS_A_CHECK: usize = 2;
+
 /// A read as it came.
 #[derive(Clone, Copy)]
 struct ReadRequest<'a> {
@@ -117,6 +121,7 @@ impl State {
         outputs: &mut Vec<Output>,
     ) -> Taken {
         let (limit, turn_budget) = (self.settings.frame_bytes_max, self.settings.turn_budget);
+        let is_spent = self.left == 0 || !self.waiting.is_empty() && !self.serves_waiting;
         let Some(connection) = self.connection(id) else { return Taken::Wait };
         if connection.pending.is_empty() {
             connection.owed = 0;
@@ -129,6 +134,11 @@ impl State {
                     || connection.owed > turn_budget
                     || connection.is_draining =>
             {
+                return Taken::Wait;
+            }
+            // What its writes cost in checks of ACLs only the replica finds out.
+            Phase::Active { .. } if connection.identities.len() > reads::FEW_IDENTITIES && is_spent => {
+                self.wait_for_turn(id);
                 return Taken::Wait;
             }
             Phase::Active { .. } | Phase::Greeting => {}
@@ -230,7 +240,7 @@ impl State {
                 if connection.pending.is_empty() {
                     self.answer_read(reading, id, ReadRequest { xid, opcode, body, since }, false);
                 } else {
-                    let cost = reads::estimate(opcode, body, reading, version);
+                    let cost = reads::estimate(opcode, body, &connection.identities, reading, version);
                     connection.owed = connection.owed.saturating_add(cost);
                     connection.queue(Pending::Read { xid, opcode, body: body.into(), since });
                 }
@@ -250,6 +260,9 @@ impl State {
                 connection.queue(Pending::Write { xid, opcode, since });
                 let identities = connection.identities.clone();
                 let body = Bytes::copy_from_slice(body);
+                if identities.len() > reads::FEW_IDENTITIES {
+                    self.left = self.left.saturating_sub(UNITS_A_CHECK * identities.len());
+                }
                 outputs.push(Output::Request(Request::Write {
                     from,
                     session,

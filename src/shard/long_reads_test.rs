@@ -1,12 +1,15 @@
 //! Long reads: exact, in order, one at a time, beside others.
 
 use crate::base::limits;
+use crate::messages::Request;
 use crate::shard::Input;
 use crate::shard::testing::{Bench, Told};
+use crate::wire::client::header::encode_request;
 use crate::wire::client::{
-    GetAllChildrenNumberRequest, GetChildrenRequest, GetChildrenResponse, GetDataRequest, SetDataRequest,
+    AuthPacket, ExistsRequest, GetAllChildrenNumberRequest, GetChildrenRequest, GetChildrenResponse,
+    GetDataRequest, SetDataRequest,
 };
-use crate::wire::{Decode, Opcode};
+use crate::wire::{Decode, Opcode, OwnedAcl};
 
 const MANY: usize = 3 * limits::TURN_BUDGET;
 
@@ -263,4 +266,88 @@ fn a_connection_is_closed_behind_its_long_read() {
     turns(&mut bench);
     assert_eq!(bench.xids(client), [1, 2]);
     assert!(bench.is_closed(client));
+}
+
+/// The lists and what is compared with them are the clients' to make long.
+#[test]
+fn checks_of_long_acls_wait_for_a_turn_that_has_room() {
+    let mut bench = Bench::new();
+    let entries: Vec<OwnedAcl> =
+        (0..limits::ACL_ENTRIES_MAX).map(|at| OwnedAcl::new(31, "digest", &format!("u{at}:h"))).collect();
+    bench.world.create("/guarded", b"");
+    bench.world.create("/open", b"");
+    bench.write(None, |world| world.set_acl("/guarded", &entries));
+    let (one, two) = (bench.connect(), bench.connect());
+    let mut frames = vec![];
+    for xid in 1..=100 {
+        encode_request(
+            &mut frames,
+            xid,
+            Opcode::Exists,
+            &ExistsRequest { path: "/guarded".into(), watch: false },
+        );
+    }
+    bench.receive(one, &frames);
+    let request = GetDataRequest { path: "/open".into(), watch: false };
+    bench.send(two, 1, Opcode::GetData, &request);
+    let first = bench.xids(one).len();
+    assert!((1..30).contains(&first), "{first} checks of {} entries in one turn", entries.len());
+    assert_eq!(bench.xids(two), [1]);
+    assert!(turns(&mut bench) >= 4);
+    assert_eq!(bench.xids(one).len(), 100 - first);
+}
+
+/// The replica compares each write's path with all that its client has shown.
+#[test]
+fn writes_of_who_has_shown_much_take_turns() {
+    const WRITES: i32 = 200;
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    for name in 0..limits::IDENTITIES_MAX - 1 {
+        let auth = format!("u{name}:p");
+        let packet = AuthPacket { auth_type: 0, scheme: Some("digest".into()), auth: Some(auth.as_bytes()) };
+        bench.send(client, -4, Opcode::Auth, &packet);
+    }
+    bench.told(client);
+    let mut frames = vec![];
+    for xid in 1..=WRITES {
+        let request = SetDataRequest { path: "/".into(), data: None, version: -1 };
+        encode_request(&mut frames, xid, Opcode::SetData, &request);
+    }
+    bench.receive(client, &frames);
+    let first = bench.requests.len();
+    assert!((1..32).contains(&first), "{first} in one turn");
+    assert!(bench.shard.state.has_long_work());
+    bench.end_turn();
+    assert!(turns(&mut bench) >= 4);
+    let xids = bench.requests.iter().map(|request| match request {
+        Request::Write { xid, .. } => *xid,
+        _ => panic!("only writes were sent"),
+    });
+    assert!(xids.eq(1..=WRITES), "all of them, in their order");
+}
+
+/// A megabyte is copied into memory that the kernel must find first: to others that is a long time.
+#[test]
+fn one_large_node_is_read_a_turn() {
+    let mut bench = Bench::new();
+    bench.world.create("/large", &vec![7; 1_000_000]);
+    bench.write(None, |world| world.create("/small", b""));
+    let clients = [bench.connect(), bench.connect(), bench.connect()];
+    for client in clients {
+        bench.send(client, 1, Opcode::GetData, &GetDataRequest { path: "/large".into(), watch: false });
+    }
+    let other = bench.connect();
+    bench.send(other, 1, Opcode::GetData, &GetDataRequest { path: "/small".into(), watch: false });
+    bench.end_turn();
+    let mut counts = vec![];
+    for turn in 0..3 {
+        if turn > 0 {
+            bench.step(Input::Wakeup);
+            bench.end_turn();
+        }
+        counts.push(clients.map(|client| bench.is_sent(client)).iter().filter(|sent| **sent).count());
+    }
+    assert_eq!(counts, [1, 2, 3]);
+    assert_eq!(bench.xids(other), [1]);
 }

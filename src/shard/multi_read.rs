@@ -3,7 +3,7 @@
 //! The watch flags don't count. Nothing of one operation affects another.
 
 use crate::base::{Zxid, limits};
-use crate::tree::Reading;
+use crate::tree::{Reading, acl};
 use crate::wire::acl::perms;
 use crate::wire::client::header::{begin_reply, end_reply};
 use crate::wire::client::multi::{MultiHeader, encode_end, encode_result_header};
@@ -13,7 +13,7 @@ use crate::wire::client::{
 use crate::wire::jute::{DecodeError, Encode, Reason};
 use crate::wire::{Decode, ErrorCode, Opcode, Reader, Text};
 
-use super::reads::{Answered, Read, check, decode, encode_children};
+use super::reads::{Answered, DATA_BYTES_A_UNIT, Read, check, decode, encode_children};
 
 pub fn answer(
     read: &Read<'_>,
@@ -98,16 +98,15 @@ fn reads_before_null(body: &[u8]) -> Result<Vec<MultiReadOp<'_>>, DecodeError> {
     }
 }
 
-/// In children listed, with the lookup as one, and a kilobyte of data as one.
+/// In children listed, with the lookup as one, and data by its bytes.
 pub fn cost(op: &MultiReadOp<'_>, reading: &Reading<'_>, at: Zxid) -> usize {
-    match op {
-        MultiReadOp::GetData(op) => {
-            1 + reading.node(op.path.as_bytes(), at).map_or(0, |node| node.data_bytes() / 1024)
-        }
-        MultiReadOp::GetChildren(op) => {
-            1 + reading.node(op.path.as_bytes(), at).map_or(0, |node| node.children_count as usize)
-        }
-    }
+    let (path, lists) = match op {
+        MultiReadOp::GetData(op) => (op.path, false),
+        MultiReadOp::GetChildren(op) => (op.path, true),
+    };
+    let Some(node) = reading.node(path.as_bytes(), at) else { return 1 };
+    let found = if lists { node.children_count as usize } else { node.data_bytes() / DATA_BYTES_A_UNIT };
+    1 + found + acl::cost(node.acl_entries())
 }
 
 /// Appends one operation's result to the reply that begins at `reply`.

@@ -15,6 +15,9 @@ use super::connection::{Pending, Phase};
 use super::watches::Table;
 use super::{Output, State};
 
+/// From so many on, those who may read a node are put in order before they are told of it.
+const MANY_RECEIVERS: usize = 8;
+
 impl State {
     /// Acts on every notice up to `published`.
     pub(super) fn act_on_notices(
@@ -193,6 +196,8 @@ impl State {
             return;
         }
         let skip_acl = self.settings.skip_acl;
+        let gate = (!skip_acl && receivers.len() >= MANY_RECEIVERS)
+            .then(|| acl::Gate::new(allowed.as_deref(), perms::READ));
         let mut event = std::mem::take(&mut self.event);
         encode_notification(&mut event, zxid, kind, Text::from_bytes(path));
         for id in receivers.drain(..) {
@@ -200,7 +205,12 @@ impl State {
                 continue;
             };
             // Who may not read the node isn't told; the watch is used up all the same.
-            if !skip_acl && acl::check(allowed.as_deref(), perms::READ, &connection.identities).is_err() {
+            let may_read = match &gate {
+                _ if skip_acl => true,
+                Some(gate) => gate.admits(&connection.identities),
+                None => acl::check(allowed.as_deref(), perms::READ, &connection.identities).is_ok(),
+            };
+            if !may_read {
                 continue;
             }
             connection.output.extend_from_slice(&event);

@@ -40,8 +40,14 @@ pub struct Read<'a> {
 /// The budget of an answer that can't wait.
 pub const URGENT: usize = usize::MAX;
 
+/// Data copied for one unit of work: into fresh memory, whose pages cost more than the bytes. A large node is a turn of its own.
+pub const DATA_BYTES_A_UNIT: usize = 256;
+
 /// What costs no more than this is answered even in a turn that has nothing left.
 pub const CHEAP: usize = 16;
+
+/// Who has shown no more than an address and a name is compared with a long ACL soon.
+pub const FEW_IDENTITIES: usize = 2;
 
 impl Read<'_> {
     /// Takes `cost` from the turn, if it is to be done in this one.
@@ -96,10 +102,23 @@ pub fn is_read(opcode: Opcode) -> bool {
 }
 
 /// About what a read will cost which has to wait, if its like can cost much. Data is bounded by the room for output.
-pub fn estimate(opcode: Opcode, body: &[u8], reading: &Reading<'_>, at: Zxid) -> usize {
+pub fn estimate(
+    opcode: Opcode,
+    body: &[u8],
+    identities: &[Identity],
+    reading: &Reading<'_>,
+    at: Zxid,
+) -> usize {
     let cost = match opcode {
+        // Few have shown more than an address and a name: comparing these with a list is not much.
+        Opcode::Exists | Opcode::GetData | Opcode::GetAcl if identities.len() > FEW_IDENTITIES => {
+            decode(body).map(|request: GetAclRequest<'_>| {
+                reading.node(request.path.as_bytes(), at).map_or(0, |node| acl::cost(node.acl_entries()))
+            })
+        }
         Opcode::GetChildren | Opcode::GetChildren2 => decode(body).map(|request: GetChildrenRequest<'_>| {
-            reading.node(request.path.as_bytes(), at).map_or(0, |node| node.children_count as usize)
+            let node = reading.node(request.path.as_bytes(), at);
+            node.map_or(0, |node| node.children_count as usize + acl::cost(node.acl_entries()))
         }),
         // Of a whole subtree nobody knows.
         Opcode::GetAllChildrenNumber => Ok(usize::MAX),
@@ -123,12 +142,18 @@ pub fn answer(
     out: &mut Vec<u8>,
 ) -> Answered {
     let answered = match read.opcode {
-        Opcode::Exists => exists(read, reading, at, watches, out),
+        Opcode::Exists => match exists(read, reading, at, watches, out) {
+            Ok(answered) => return answered,
+            Err(error) => Err(error),
+        },
         Opcode::GetData => match get_data(read, reading, at, watches, out) {
             Ok(answered) => return answered,
             Err(error) => Err(error),
         },
-        Opcode::GetAcl => get_acl(read, reading, at, out),
+        Opcode::GetAcl => match get_acl(read, reading, at, out) {
+            Ok(answered) => return answered,
+            Err(error) => Err(error),
+        },
         Opcode::GetChildren | Opcode::GetChildren2 => match get_children(read, reading, at, watches, out) {
             Ok(answered) => return answered,
             Err(error) => Err(error),
@@ -171,7 +196,7 @@ fn exists(
     at: Zxid,
     watches: &mut Watches,
     out: &mut Vec<u8>,
-) -> Result<(), ErrorCode> {
+) -> Result<Answered, ErrorCode> {
     let request: ExistsRequest = decode(read.body)?;
     let path = request.path.as_bytes();
     if path.contains(&0) {
@@ -179,6 +204,9 @@ fn exists(
     }
     let node = reading.node(path, at);
     if let Some(node) = node {
+        if let Err(answered) = pay_check(read, node) {
+            return Ok(answered);
+        }
         check(read, node, perms::READ)?;
     }
     if request.watch {
@@ -187,7 +215,7 @@ fn exists(
     }
     let stat = node.ok_or(ErrorCode::NoNode)?.stat();
     encode_reply(out, read.xid, at, &ExistsResponse { stat });
-    Ok(())
+    Ok(Answered::Whole)
 }
 
 fn get_data(
@@ -200,9 +228,12 @@ fn get_data(
     let request: GetDataRequest = decode(read.body)?;
     let path = request.path.as_bytes();
     let node = reading.node(path, at).ok_or(ErrorCode::NoNode)?;
+    if let Err(answered) = pay_check(read, node) {
+        return Ok(answered);
+    }
     check(read, node, perms::READ)?;
     // Never too long: data fits in a frame, and so in one turn.
-    if let Err(Answered::NotNow) = read.pay(node.data_bytes() / 1024) {
+    if let Err(Answered::NotNow) = read.pay(node.data_bytes() / DATA_BYTES_A_UNIT) {
         return Ok(Answered::NotNow);
     }
     if request.watch {
@@ -222,6 +253,9 @@ fn get_children(
     let request: GetChildrenRequest = decode(read.body)?;
     let path = request.path.as_bytes();
     let node = reading.node(path, at).ok_or(ErrorCode::NoNode)?;
+    if let Err(answered) = pay_check(read, node) {
+        return Ok(answered);
+    }
     check(read, node, perms::READ)?;
     let cost = node.children_count as usize;
     // Too long a list is not looked at yet.
@@ -276,6 +310,9 @@ fn get_all_children_number(
 ) -> Result<Answered, ErrorCode> {
     let request: GetAllChildrenNumberRequest = decode(read.body)?;
     let node = reading.node(request.path.as_bytes(), at).ok_or(ErrorCode::NoNode)?;
+    if let Err(answered) = pay_check(read, node) {
+        return Ok(answered);
+    }
     check(read, node, perms::READ)?;
     let mut todo = vec![node];
     let mut total = extra(request.path);
@@ -337,9 +374,19 @@ fn who_am_i(read: &Read<'_>, at: Zxid, out: &mut Vec<u8>) {
     end_reply(out, reply);
 }
 
-fn get_acl(read: &Read<'_>, reading: &Reading<'_>, at: Zxid, out: &mut Vec<u8>) -> Result<(), ErrorCode> {
+fn get_acl(
+    read: &Read<'_>,
+    reading: &Reading<'_>,
+    at: Zxid,
+    out: &mut Vec<u8>,
+) -> Result<Answered, ErrorCode> {
     let request: GetAclRequest = decode(read.body)?;
     let node = reading.node(request.path.as_bytes(), at).ok_or(ErrorCode::NoNode)?;
+    // The entries are looked at twice and copied.
+    if let Err(Answered::NotNow) = read.pay(node.acl_entries().map_or(0, <[OwnedAcl]>::len).min(read.budget))
+    {
+        return Ok(Answered::NotNow);
+    }
     check(read, node, perms::READ | perms::ADMIN)?;
     let sees_hashes = check(read, node, perms::ADMIN).is_ok();
     let reply = begin_reply(out, read.xid, at, ErrorCode::Ok);
@@ -349,7 +396,7 @@ fn get_acl(read: &Read<'_>, reading: &Reading<'_>, at: Zxid, out: &mut Vec<u8>) 
     }
     node.stat().encode(out);
     end_reply(out, reply);
-    Ok(())
+    Ok(Answered::Whole)
 }
 
 /// An entry as Java writes it.
@@ -374,6 +421,14 @@ fn shown(entry: &OwnedAcl, sees_hashes: bool) -> OwnedAcl {
         entry.id.push_str(":x");
     }
     entry
+}
+
+/// What looking through the node's ACL costs. A long list waits for a turn that has something left; it is never too long.
+fn pay_check(read: &Read<'_>, node: &Node) -> Result<(), Answered> {
+    if read.skip_acl || node.acl_entries().is_none() {
+        return Ok(());
+    }
+    read.pay(acl::cost(node.acl_entries()).min(read.budget))
 }
 
 pub fn check(read: &Read<'_>, node: &Node, perm: i32) -> Result<(), ErrorCode> {

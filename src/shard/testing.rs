@@ -200,6 +200,11 @@ impl Bench {
         self.end_turn();
     }
 
+    /// Something is on its way to the client.
+    pub fn is_sent(&self, client: usize) -> bool {
+        self.wires[client].in_flight.is_some()
+    }
+
     pub fn is_paused(&self, client: usize) -> bool {
         self.wires[client].is_paused
     }

@@ -9,14 +9,17 @@
 //! O(1) each; a connection's end costs what it watches, an event what it reaches.
 //!
 //! Recursive watches stand first in their place's list: an event below looks at them and at no other of the ancestor's.
+//! How an event finds them: `watches/recursive.rs`.
 //!
 //! Invariants: 1. a place has at least one watch. 2. a watch has at least one mode. 3. the lists of places and the lists
 //! of connections hold the same watches. Limits: 2^32 - 1 watches; bounded by what clients register.
 //! Tested: watches_test.rs (against a naive model), shard_test.rs, tests/conformance.
 
+mod recursive;
+
 use hashbrown::HashTable;
 
-use crate::base::{ConnectionId, HashKey, Path, parent};
+use crate::base::{ConnectionId, HashKey, Path};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
@@ -111,7 +114,10 @@ pub struct Watches {
     free_watch: u32,
     /// By the slot of the connection.
     heads: Vec<Head>,
-    recursives: usize,
+    /// Places of recursive watches, with the `prefix_hash` of their paths.
+    recursives: HashTable<(u64, u32)>,
+    /// Scratch of an event: places that recursive watches above it may be at, and how long their paths are.
+    above: Vec<(u32, usize)>,
     counts: [usize; 2],
     connections: [usize; 2],
     /// Numbers events, so that each reaches a connection once.
@@ -146,7 +152,8 @@ impl Watches {
             watches: vec![],
             free_watch: NONE,
             heads: vec![],
-            recursives: 0,
+            recursives: HashTable::new(),
+            above: vec![],
             counts: [0; 2],
             connections: [0; 2],
             event: 0,
@@ -176,9 +183,9 @@ impl Watches {
         let before = self.watches[at as usize].modes;
         self.watches[at as usize].modes = before.with(modes);
         if modes.has(Modes::RECURSIVE) && !before.has(Modes::RECURSIVE) {
-            self.recursives += 1;
             self.unlink_from_place(at);
             self.link_first(at);
+            self.index_recursive(place);
         }
     }
 
@@ -219,22 +226,8 @@ impl Watches {
                 at = after;
             }
         }
-        if table == Table::Data && self.recursives > 0 {
-            let mut below = path;
-            while let Some(ancestor) = parent(below) {
-                self.reach_recursive(ancestor, receivers);
-                below = ancestor;
-            }
-        }
-    }
-
-    fn reach_recursive(&mut self, path: &[u8], receivers: &mut Vec<ConnectionId>) {
-        let Some(place) = self.find(Table::Data, path) else { return };
-        let mut at = self.places[place as usize].first;
-        while at != NONE && self.watches[at as usize].modes.has(Modes::RECURSIVE) {
-            let Watch { connection, after, .. } = self.watches[at as usize];
-            self.reach(connection, receivers);
-            at = after;
+        if table == Table::Data && !self.recursives.is_empty() {
+            self.trigger_recursive(path, receivers);
         }
     }
 
@@ -260,9 +253,9 @@ impl Watches {
         }
         self.watches[at as usize].modes = left;
         if before.has(Modes::RECURSIVE) && !left.has(Modes::RECURSIVE) {
-            self.recursives -= 1;
             self.unlink_from_place(at);
             self.link_last(at);
+            self.unindex_recursive(self.watches[at as usize].place);
         }
         true
     }
@@ -406,7 +399,6 @@ impl Watches {
         let found =
             self.pairs.find_entry(pair_hash(self.key, watch.place, watch.connection), |&other| other == at);
         found.expect("every watch is in the index of pairs").remove();
-        self.recursives -= usize::from(watch.modes.has(Modes::RECURSIVE));
         let of = self.places[watch.place as usize].table as usize;
         self.counts[of] -= 1;
         let head = &mut self.heads[watch.connection as usize];
@@ -420,6 +412,9 @@ impl Watches {
             self.watches[watch.next as usize].previous = watch.previous;
         }
         self.unlink_from_place(at);
+        if watch.modes.has(Modes::RECURSIVE) {
+            self.unindex_recursive(watch.place);
+        }
         self.watches[at as usize].after = self.free_watch;
         self.free_watch = at;
         if self.places[watch.place as usize].first == NONE {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::base::Prng;
+use crate::base::{Prng, hashed};
 
 const KEY: HashKey = HashKey(1, 2);
 
@@ -194,4 +194,38 @@ fn slots_are_used_again() {
     }
     assert!(watches.is_empty());
     assert_eq!((watches.watches.len(), watches.places.len()), (100, 100));
+}
+
+/// A client makes the path, and another that watches the root makes everybody pay for its length.
+#[test]
+fn an_event_costs_the_length_of_its_path_however_many_levels_it_has() {
+    const LEVELS: usize = 2_000;
+    let mut watches = Watches::new(KEY);
+    let deep = "/a".repeat(LEVELS);
+    watches.add_lasting(b"/", None, connection(1), true);
+    watches.add_lasting(&deep.as_bytes()[..LEVELS], None, connection(2), true);
+    let hashed = hashed::during(|| assert_eq!(trigger(&mut watches, Table::Data, &deep), [2, 1]));
+    assert!(hashed < 10 * deep.len(), "{hashed} bytes were hashed for a path of {}", deep.len());
+}
+
+/// One connection that watches every level is looked for at each of them, and told once.
+#[test]
+fn places_are_listed_as_recursive_while_a_recursive_watch_is_there() {
+    let mut watches = Watches::new(KEY);
+    for slot in [1, 2] {
+        for path in ["/", "/a", "/a/b"] {
+            watches.add_lasting(path.as_bytes(), None, connection(slot), true);
+        }
+    }
+    assert_eq!(trigger(&mut watches, Table::Data, "/a/b/c"), [2, 1]);
+    add(&mut watches, Table::Data, "/a", 1);
+    watches.add_lasting(b"/a", None, connection(1), true);
+    assert!(watches.remove(Table::Data, b"/a", connection(1), Modes::RECURSIVE));
+    watches.remove_connection(connection(2));
+    assert_eq!(watches.recursives.len(), 2);
+    assert!(watches.remove(Table::Data, b"/", connection(1), Modes::ANY));
+    assert_eq!(trigger(&mut watches, Table::Data, "/a/c"), []);
+    assert_eq!(trigger(&mut watches, Table::Data, "/a/b/c"), [1]);
+    watches.remove_connection(connection(1));
+    assert!(watches.recursives.is_empty() && watches.is_empty());
 }

@@ -1,9 +1,10 @@
 //! Who may do what (client-protocol.md §14.1, §14.2).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use crate::base::limits;
-use crate::messages::Identity;
+use crate::messages::{AclRef, Identity};
 use crate::wire::{AclList, ErrorCode, OwnedAcl, Text};
 
 /// May a connection with these identities do this? `entries` is `None` for the open ACL.
@@ -14,17 +15,145 @@ pub fn check(entries: Option<&[OwnedAcl]>, perm: i32, identities: &[Identity]) -
     }
     let mut apt = entries.iter().filter(|entry| entry.perms & perm != 0);
     // The usual entry first: to look for it is cheap, whatever else the list has.
-    let granted = apt.clone().any(|entry| entry.scheme == "world" && entry.id == "anyone")
-        || apt.any(|entry| {
-            identities.iter().any(|identity| identity.scheme == entry.scheme && matches(identity, &entry.id))
-        });
+    let granted = apt.clone().any(|entry| entry.scheme == "world" && entry.id == "anyone") || {
+        let mut shown = Shown::new(entries.len(), identities);
+        apt.any(|entry| shown.has(entry))
+    };
     if granted { Ok(()) } else { Err(ErrorCode::NoAuth) }
 }
 
-fn matches(identity: &Identity, id: &str) -> bool {
-    match identity.scheme.as_str() {
-        "ip" => Network::parse(id).is_some_and(|network| network.holds(&identity.id)),
-        _ => identity.id == id,
+/// What a check costs, in units of a turn's budget. Zero for all but long lists.
+pub fn cost(entries: Option<&[OwnedAcl]>) -> usize {
+    entries.map_or(0, |entries| entries.len() / ENTRIES_A_UNIT)
+}
+
+/// Entries of a list looked at for one unit of work.
+const ENTRIES_A_UNIT: usize = 8;
+
+/// Above, identities are put in order before a list is compared with them.
+const COMPARISONS_MAX: usize = 64;
+
+/// Identities as a list's entries are compared with them: not each with all, when both are long.
+struct Shown<'a> {
+    identities: &'a [Identity],
+    /// In order, unless there are few comparisons to make.
+    sorted: Option<Vec<Key<'a>>>,
+    /// Parsed when the first entry asks.
+    addresses: Option<Vec<Address>>,
+}
+
+/// By length before all else: long texts that begin alike need not be compared to their ends.
+type Key<'a> = (usize, &'a str, &'a str);
+
+fn key<'a>(scheme: &'a str, id: &'a str) -> Key<'a> {
+    (id.len(), id, scheme)
+}
+
+impl<'a> Shown<'a> {
+    fn new(entries: usize, identities: &'a [Identity]) -> Shown<'a> {
+        let sorted = (entries * identities.len() > COMPARISONS_MAX).then(|| {
+            let mut keys: Vec<Key<'_>> =
+                identities.iter().map(|shown| key(&shown.scheme, &shown.id)).collect();
+            keys.sort_unstable();
+            keys
+        });
+        Shown { identities, sorted, addresses: None }
+    }
+
+    fn has(&mut self, entry: &OwnedAcl) -> bool {
+        if entry.scheme == "ip" {
+            return self.is_in(&entry.id);
+        }
+        match &self.sorted {
+            Some(keys) => keys.binary_search(&key(&entry.scheme, &entry.id)).is_ok(),
+            None => self.identities.iter().any(|shown| shown.scheme == entry.scheme && shown.id == entry.id),
+        }
+    }
+
+    /// Is one of the addresses in this network?
+    fn is_in(&mut self, network: &str) -> bool {
+        let shown = self.identities.iter().filter(|shown| shown.scheme == "ip");
+        let addresses = self
+            .addresses
+            .get_or_insert_with(|| shown.filter_map(|shown| Address::parse(&shown.id)).collect());
+        Network::parse(network).is_some_and(|network| addresses.iter().any(|address| network.holds(*address)))
+    }
+}
+
+/// Lists judged at once for many: who may do this is put in order, and each one's identities are looked for there.
+pub struct Gate<'a> {
+    /// Nobody is kept out.
+    is_open: bool,
+    /// Without `ip` entries, in order.
+    keys: Vec<Key<'a>>,
+    networks: Vec<Network>,
+}
+
+impl<'a> Gate<'a> {
+    /// `entries` as in [`check`].
+    pub fn new(entries: Option<&'a [OwnedAcl]>, perm: i32) -> Gate<'a> {
+        let entries = entries.unwrap_or_default();
+        let apt = || entries.iter().filter(|entry| entry.perms & perm != 0);
+        let is_open =
+            entries.is_empty() || apt().any(|entry| entry.scheme == "world" && entry.id == "anyone");
+        let others = apt().filter(|entry| !is_open && entry.scheme != "ip");
+        let mut keys: Vec<Key<'_>> = others.map(|entry| key(&entry.scheme, &entry.id)).collect();
+        keys.sort_unstable();
+        let networks = apt().filter(|entry| !is_open && entry.scheme == "ip");
+        Gate { is_open, keys, networks: networks.filter_map(|entry| Network::parse(&entry.id)).collect() }
+    }
+
+    /// What [`check`] says of these identities.
+    pub fn admits(&self, identities: &[Identity]) -> bool {
+        self.is_open
+            || identities.iter().any(|shown| match shown.scheme.as_str() {
+                "super" => true,
+                "ip" => Address::parse(&shown.id)
+                    .is_some_and(|address| self.networks.iter().any(|network| network.holds(address))),
+                scheme => self.keys.binary_search(&key(scheme, &shown.id)).is_ok(),
+            })
+    }
+}
+
+/// What long lists came to, for one client at a time: a multi of thirty thousand operations may ask the same as often.
+#[derive(Debug, Default)]
+pub struct Judged {
+    identities: Vec<Identity>,
+    /// The newest last.
+    lists: VecDeque<Judgment>,
+}
+
+#[derive(Debug)]
+struct Judgment {
+    /// Held, so that a list is known by where it is.
+    list: Arc<[OwnedAcl]>,
+    perm: i32,
+    result: Result<(), ErrorCode>,
+}
+
+/// Lists that are remembered.
+const JUDGED_MAX: usize = 16;
+
+impl Judged {
+    /// As [`check`].
+    pub fn check(&mut self, acl: &AclRef, perm: i32, identities: &[Identity]) -> Result<(), ErrorCode> {
+        let Some(list) = acl.as_ref().filter(|list| list.len() * identities.len() > COMPARISONS_MAX) else {
+            return check(acl.as_deref(), perm, identities);
+        };
+        if self.identities != identities {
+            self.identities = identities.to_vec();
+            self.lists.clear();
+        }
+        let known = self.lists.iter().find(|known| known.perm == perm && Arc::ptr_eq(&known.list, list));
+        if let Some(known) = known {
+            return known.result;
+        }
+        let result = check(Some(list), perm, identities);
+        if self.lists.len() == JUDGED_MAX {
+            self.lists.pop_front();
+        }
+        self.lists.push_back(Judgment { list: list.clone(), perm, result });
+        result
     }
 }
 
@@ -163,8 +292,7 @@ impl Network {
         (bits <= address.1).then_some(Network { address, bits })
     }
 
-    fn holds(&self, address: &str) -> bool {
-        let Some(Address(value, width)) = Address::parse(address) else { return false };
+    fn holds(&self, Address(value, width): Address) -> bool {
         width == self.address.1 && top(value, width, self.bits) == top(self.address.0, width, self.bits)
     }
 }
@@ -268,6 +396,60 @@ mod tests {
             let list = AclList::parse(&bytes).expect("nulls are legal bytes");
             assert_eq!(normalise(list, &[]), Err(error));
         }
+    }
+
+    /// Sorted or not: what a plain comparison of each with all says.
+    #[test]
+    fn long_lists_are_judged_as_short_ones() {
+        let mut prng = crate::base::Prng::new(11);
+        let schemes = ["digest", "ip", "auth"];
+        let mut judged = Judged::default();
+        for round in 0..300 {
+            let mut id = |scheme: &str| match scheme {
+                "ip" => format!("10.0.0.{}", prng.below(24)),
+                _ => format!("user{}:{}", prng.below(12), "x".repeat(prng.below(3) as usize)),
+            };
+            let entries: Vec<OwnedAcl> = (0..round)
+                .map(|at| acl(1 + at % 3, schemes[at as usize % 3], &id(schemes[at as usize % 3])))
+                .collect();
+            let identities: Vec<Identity> = (0..round % 7)
+                .map(|at| who(schemes[at as usize % 2], &id(schemes[at as usize % 2])))
+                .collect();
+            let same =
+                |entry: &OwnedAcl, shown: &Identity| entry.scheme == shown.scheme && entry.id == shown.id;
+            for perm in [perms::READ, perms::WRITE] {
+                let granted = entries.is_empty()
+                    || entries
+                        .iter()
+                        .filter(|entry| entry.perms & perm != 0)
+                        .any(|entry| identities.iter().any(|shown| same(entry, shown)));
+                assert_eq!(check(Some(&entries), perm, &identities).is_ok(), granted, "round {round}");
+                assert_eq!(Gate::new(Some(&entries), perm).admits(&identities), granted, "round {round}");
+                let list: AclRef = Some(Arc::from(&entries[..]));
+                for _ in 0..2 {
+                    assert_eq!(judged.check(&list, perm, &identities).is_ok(), granted, "round {round}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_list_is_looked_through_once_for_a_client() {
+        let list = |id: &str| -> AclRef { Some(vec![acl(31, "digest", id); limits::ACL_ENTRIES_MAX].into()) };
+        let (mine, another) = (list("me:h"), list("you:h"));
+        let me = [who("ip", "10.0.0.1"), who("digest", "me:h")];
+        let mut judged = Judged::default();
+        for _ in 0..100 {
+            assert_eq!(judged.check(&mine, perms::READ, &me), Ok(()));
+            assert_eq!(judged.check(&another, perms::READ, &me), Err(ErrorCode::NoAuth));
+        }
+        assert_eq!(judged.lists.len(), 2);
+        assert_eq!(judged.check(&mine, perms::READ, &me[..1]), Err(ErrorCode::NoAuth), "another client");
+        assert_eq!(judged.lists.len(), 1);
+        for _ in 0..100 {
+            judged.check(&list("x:h"), perms::READ, &me).expect_err("not mine");
+        }
+        assert_eq!(judged.lists.len(), JUDGED_MAX);
     }
 
     /// Each check looks at every entry.

@@ -16,6 +16,7 @@ use crate::messages::AclRef;
 use crate::wire::OwnedAcl;
 use crate::wire::txn::Txn;
 
+use super::acl;
 use super::store::Store;
 
 /// What prep needs to know of one path.
@@ -54,6 +55,7 @@ pub struct Overlay {
     journal: Vec<Undo>,
     /// A multi is being decided.
     is_journaling: bool,
+    pub(super) judged: acl::Judged,
 }
 
 /// How something was before an operation of a multi.
@@ -72,6 +74,7 @@ impl Overlay {
             closing: Map::with_hasher(KeyedHasher(key)),
             journal: vec![],
             is_journaling: false,
+            judged: acl::Judged::default(),
         }
     }
 

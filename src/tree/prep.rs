@@ -280,7 +280,7 @@ impl View<'_> {
 
     /// Within a multi only.
     pub(super) fn check<'t>(
-        &self,
+        &mut self,
         write: &Write<'_>,
         request: CheckVersionRequest<'t>,
     ) -> Result<Txn<'t>, ErrorCode> {
@@ -364,11 +364,11 @@ impl View<'_> {
         }
     }
 
-    fn check_acl(&self, state: &State, perm: i32, write: &Write<'_>) -> Result<(), ErrorCode> {
+    fn check_acl(&mut self, state: &State, perm: i32, write: &Write<'_>) -> Result<(), ErrorCode> {
         if self.rules.skip_acl {
             return Ok(());
         }
-        acl::check(state.acl_entries(), perm, write.identities)
+        self.overlay.judged.check(&state.acl, perm, write.identities)
     }
 
     /// May a write at `path` add so many bytes and nodes? Asked of what is applied, as in ZooKeeper.

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-use crate::base::{HashKey, KeyedHasher, Map, Path, Zxid, parent as parent_of};
+use crate::base::{HashKey, KeyedHasher, Map, Path, Zxid, parent as parent_of, prefix_hash, prefixes};
 
 use super::node::data_of;
 use super::store::Store;
@@ -33,6 +33,10 @@ const TEXT_BYTES_A_UNIT: usize = 64;
 #[derive(Debug)]
 pub struct Quotas {
     of: Map<Path, Quota>,
+    /// How many of these have this [`prefix_hash`]. A path that has no such prefix is below no quota, and to know that costs one
+    /// pass over it, however many levels it has.
+    hashes: BTreeMap<u64, usize>,
+    key: HashKey,
     /// A multi is being applied: what it makes statistics of is counted at its end.
     is_gathering: bool,
     /// Roots of the statistics that this multi made, and bytes and nodes by which they differ from what will then be there.
@@ -56,7 +60,7 @@ struct Stats {
 impl Quotas {
     pub fn new(key: HashKey) -> Quotas {
         let of = Map::with_hasher(KeyedHasher(key));
-        Quotas { of, is_gathering: false, uncounted: BTreeMap::new() }
+        Quotas { of, hashes: BTreeMap::new(), key, is_gathering: false, uncounted: BTreeMap::new() }
     }
 
     #[inline]
@@ -66,7 +70,33 @@ impl Quotas {
 
     /// The root of the quota that counts `path`.
     fn covering(&self, path: &[u8]) -> Option<(&Path, &Quota)> {
-        ancestors(path).find_map(|path| self.of.get_key_value(path))
+        if self.is_empty() {
+            return None;
+        }
+        let hinted = prefixes(self.key, path).filter(|(_, hash)| self.hashes.contains_key(hash)).last();
+        // A hint may be wrong, once in an age of the world: then every ancestor is asked.
+        let (length, _) = hinted?;
+        self.of
+            .get_key_value(&path[..length])
+            .or_else(|| ancestors(path).find_map(|path| self.of.get_key_value(path)))
+    }
+
+    fn insert(&mut self, root: &[u8], quota: Quota) {
+        if self.of.insert(Path::new(root), quota).is_none() {
+            *self.hashes.entry(prefix_hash(self.key, root)).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, root: &[u8]) {
+        let hash = prefix_hash(self.key, root);
+        if self.of.remove(root).is_some()
+            && let Some(count) = self.hashes.get_mut(&hash)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.hashes.remove(&hash);
+            }
+        }
     }
 }
 
@@ -267,7 +297,7 @@ impl Store {
         let limits = limits.map(|(_, node)| (Limits::parse(node.data()), node.data_bytes()));
         // A quota of the root counts nothing.
         let Some((limits, limits_bytes)) = limits.filter(|_| !root.is_empty()) else {
-            self.quotas.of.remove(root);
+            self.quotas.remove(root);
             return;
         };
         let stats = self.find(&leaf_path(root, STATS));
@@ -275,7 +305,7 @@ impl Store {
         let stats_bytes = stats.as_ref().map_or(0, |(_, _, bytes)| *bytes);
         self.work += (limits_bytes + stats_bytes) / TEXT_BYTES_A_UNIT;
         let stats = stats.map(|(slot, track, _)| Stats { slot, track });
-        self.quotas.of.insert(Path::new(root), Quota { limits, stats });
+        self.quotas.insert(root, Quota { limits, stats });
     }
 
     /// A node was loaded: does it make a quota count?

@@ -327,3 +327,24 @@ fn long_texts_cost_nothing_later() {
     assert!(text.starts_with("count=12,bytes=15=;noise"), "{text}");
     assert_eq!(text.matches("noise").count(), OTHERS_MAX);
 }
+
+/// Where one quota exists, every write asks who counts it.
+#[test]
+fn to_find_a_quota_costs_the_length_of_the_path_however_many_levels_it_has() {
+    let mut world = World::new(1);
+    world.create("/a", b"");
+    limit(&mut world, "/a", "count=5,bytes=-1");
+    let of = &world.store.quotas;
+    for (root, path) in
+        [(None, "/b".repeat(2_000)), (Some("/a"), "/a".repeat(2_000)), (Some("/a"), "/a".to_owned())]
+    {
+        let hashed = crate::base::hashed::during(|| {
+            assert_eq!(of.covering(path.as_bytes()).map(|(root, _)| root.to_string()).as_deref(), root);
+        });
+        assert!(hashed < 10 * path.len() + 64, "{hashed} bytes were hashed for a path of {}", path.len());
+    }
+    world.delete("/zookeeper/quota/a/zookeeper_stats");
+    world.delete("/zookeeper/quota/a/zookeeper_limits");
+    let of = &world.store.quotas;
+    assert!(of.covering(b"/a").is_none() && of.hashes.is_empty());
+}
