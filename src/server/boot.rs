@@ -96,14 +96,19 @@ const PORT_RETRY: Duration = Duration::from_millis(20);
 pub fn listen(config: &Config, io: &mut Loop) -> Result<SocketAddr, Fatal> {
     let client = &config.client;
     let backlog = client.listen_backlog.map_or(BACKLOG, |backlog| i32::try_from(backlog).unwrap_or(BACKLOG));
+    let address = client.socket_address();
     let until = Clock::instant() + PORT_PATIENCE;
+    let mut is_told = false;
     loop {
-        match io.listen(client.socket_address(), backlog, false) {
+        match io.listen(address, backlog, false) {
             Ok((_, bound)) => return Ok(bound),
             Err(error) if error.kind() == ErrorKind::Address && Clock::instant() < until => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::info!("{error}; trying again for {} s", PORT_PATIENCE.as_secs());
+                }
                 std::thread::park_timeout(PORT_RETRY);
             }
-            Err(error) => return Err(Fatal::Io(error)),
+            Err(error) => return Err(Fatal::Port(error)),
         }
     }
 }
