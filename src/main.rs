@@ -1,7 +1,7 @@
 //! The `ringkeeper` binary: argv to `cli`, and nothing else.
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ringkeeper::cli::Allocator = ringkeeper::cli::Allocator;
 
 fn main() -> std::process::ExitCode {
     ringkeeper::cli::run()

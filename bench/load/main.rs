@@ -25,7 +25,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ringkeeper::io::Allocator = ringkeeper::io::Allocator;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

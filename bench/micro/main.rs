@@ -16,7 +16,7 @@ use ringkeeper::wire::txn::{CreateTxn, Entry, SetDataTxn, Txn};
 use ringkeeper::wire::{AclList, Decode, Encode, Opcode, Reader, Text};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ringkeeper::io::Allocator = ringkeeper::io::Allocator;
 
 const KEY: HashKey = HashKey(1, 2);
 const PARENTS: usize = 100;

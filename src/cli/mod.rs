@@ -4,6 +4,9 @@
 //! Exit codes: 0 done, 2 a command line or configuration that can't be carried out; others are room `server`'s.
 //! Tested: server_test.rs.
 
+/// What `main` must name, which sees nothing but this room.
+pub use crate::io::Allocator;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 

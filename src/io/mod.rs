@@ -16,6 +16,7 @@
 //! Limits: connections per loop as given to [`Loop::new`]; beyond that `adopt` gives the socket back.
 #![allow(unsafe_code)]
 
+mod allocator;
 mod buffers;
 mod clock;
 pub mod cpu;
@@ -34,6 +35,7 @@ mod table;
 mod uring;
 mod waker;
 
+pub use allocator::Allocator;
 pub use clock::Clock;
 pub use directory::{Directory, Entry, FileWriter, Lock, Space};
 pub use error::{Error, ErrorKind};

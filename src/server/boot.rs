@@ -123,13 +123,17 @@ pub fn listen_at(
     backlog: i32,
 ) -> Result<(ListenerId, SocketAddr), Fatal> {
     let until = Clock::instant() + PORT_PATIENCE;
+    let mut is_told = false;
     loop {
         match io.listen(address, backlog, false) {
             Ok(listening) => return Ok(listening),
             Err(error) if error.kind() == ErrorKind::Address && Clock::instant() < until => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::info!("{error}; trying again for {} s", PORT_PATIENCE.as_secs());
+                }
                 std::thread::park_timeout(PORT_RETRY);
             }
-            Err(error) => return Err(Fatal::Io(error)),
+            Err(error) => return Err(Fatal::Port(error)),
         }
     }
 }

@@ -44,6 +44,8 @@ use placement::Placement;
 pub enum Fatal {
     /// Files or sockets at start.
     Io(Error),
+    /// The client port can't be opened.
+    Port(Error),
     /// Writing or syncing the log failed: to go on could lose acknowledged writes.
     Log(Error),
     /// The log needs room that the disk has not got.
@@ -64,6 +66,10 @@ impl std::fmt::Display for Fatal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Fatal::Io(error) => write!(f, "{error}"),
+            Fatal::Port(error) => write!(
+                f,
+                "{error}. Stop who listens there, or set clientPort and clientPortAddress to a free port of this host."
+            ),
             Fatal::Log(error) => write!(
                 f,
                 "{error}. The transaction log can't be trusted any more: the server stops, and at the next start \
@@ -91,7 +97,7 @@ impl Fatal {
     /// Exit code: 3 for what the operator can mend and start again, 4 where data is in question.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Fatal::Io(_) | Fatal::Space(_) | Fatal::Foreign(_) | Fatal::Thread { .. } => 3,
+            Fatal::Io(_) | Fatal::Port(_) | Fatal::Space(_) | Fatal::Foreign(_) | Fatal::Thread { .. } => 3,
             Fatal::Log(_) | Fatal::Recovery { .. } | Fatal::Boot { .. } | Fatal::Damaged(_) => 4,
         }
     }

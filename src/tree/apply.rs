@@ -104,7 +104,7 @@ impl Store {
                 let acl = stored_acl(set.acl);
                 let node = self.update(header.zxid, slot, |node| {
                     node.set_acl(acl);
-                    node.aversion = set.version;
+                    node.set_aversion(set.version);
                 });
                 Applied { outcome: Outcome::Changed(node.stat()), changes: Changes::None }
             }
@@ -303,7 +303,7 @@ impl Store {
         let read_only = acl_ref(vec![OwnedAcl::new(perms::READ, "world", "anyone")]);
         let config = |path, birth, parent| {
             let mut node = Node::new(path, empty(), read_only, birth, parent);
-            node.aversion = -1;
+            node.set_aversion(-1);
             node
         };
         self.create(Zxid::ZERO, Path::new(b"/zookeeper/config"), config, birth, zookeeper);

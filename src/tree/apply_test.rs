@@ -52,7 +52,7 @@ fn a_create_over_an_existing_node_sets_the_acl_and_raises_the_parent() {
         let applied = world.apply(7, if create2 { Txn::Create2(again) } else { Txn::Create(again) });
         assert!(matches!(applied.outcome, Outcome::Nothing) && kinds(&applied).is_empty());
         let node = world.node("/a/b").expect("it stays");
-        assert_eq!((node.data(), node.owner, node.czxid), (Some(&b"old"[..]), 0, 2));
+        assert_eq!((node.data(), node.owner(), node.czxid), (Some(&b"old"[..]), 0, 2));
         assert_eq!(node.acl_entries().map(<[_]>::len), Some(1), "the list of the transaction");
         let parent = world.node("/a").expect("it stays");
         // Only the plain create's replay raises the parent (file-formats.md §8.2).
@@ -201,7 +201,7 @@ fn containers_and_ttls_are_marked_in_the_owner() {
     let container = CreateContainerTxn { path: "/c".into(), data: None, acl: None, parent_cversion: 2 };
     world.apply(5, Txn::CreateContainer(container));
     let node = world.node("/c").expect("made");
-    assert_eq!((node.owner, node.stat().ephemeral_owner), (CONTAINER_OWNER, SessionId::NONE));
+    assert_eq!((node.owner(), node.stat().ephemeral_owner), (CONTAINER_OWNER, SessionId::NONE));
     assert!(node.acl_entries().is_none(), "null is the open list");
     for (n, ttl, owner) in [
         (0, 1, 0xff00_0000_0000_0001_u64),
@@ -216,7 +216,7 @@ fn containers_and_ttls_are_marked_in_the_owner() {
             5,
             Txn::CreateTtl(CreateTtlTxn { path, data: None, acl: None, parent_cversion: 3 + n, ttl }),
         );
-        assert_eq!(world.node(&format!("/t{n}")).expect("made").owner as u64, owner, "ttl {ttl}");
+        assert_eq!(world.node(&format!("/t{n}")).expect("made").owner() as u64, owner, "ttl {ttl}");
     }
     image_of(&world.store);
 }

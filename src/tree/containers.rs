@@ -37,7 +37,7 @@ impl Store {
         }
         // ZooKeeper goes by mtime for both. The clock may have been set back since.
         let age_ms = now.0.saturating_sub(node.mtime);
-        match Kind::of(node.owner) {
+        match Kind::of(node.owner()) {
             // A new container has to survive until its maker has put something into it.
             Kind::Container if node.cversion > 0 => true,
             Kind::Container => {

@@ -187,10 +187,10 @@ fn write_node(node: &Node, ids: &Map<Arc<[OwnedAcl]>, i64>, out: &mut Vec<u8>) {
     for value in [list, node.czxid, node.mzxid, node.ctime, node.mtime] {
         out.extend_from_slice(&value.to_be_bytes());
     }
-    for value in [node.version, node.cversion, node.aversion] {
+    for value in [node.version, node.cversion, node.aversion()] {
         out.extend_from_slice(&value.to_be_bytes());
     }
-    for value in [node.owner, node.pzxid] {
+    for value in [node.owner(), node.pzxid] {
         out.extend_from_slice(&value.to_be_bytes());
     }
 }

@@ -56,7 +56,7 @@ fn rich() -> World {
     for (path, owner) in [("/container", crate::tree::node::CONTAINER_OWNER), ("/ttl", 0xff << 56 | 5000)] {
         world.create(path, b"x");
         let (zxid, slot) = (world.store.newest(), world.store.find(path.as_bytes()).expect("made").0);
-        world.store.update(zxid, slot, |node| node.owner = owner);
+        world.store.update(zxid, slot, |node| node.alter_extras(|extras| extras.owner = owner));
     }
     world.create("/zookeeper/quota/a", b"");
     world.create("/zookeeper/quota/a/zookeeper_limits", b"count=5,bytes=-1");

@@ -140,7 +140,7 @@ fn each_operation_sees_those_before_it() {
     }
     image_of(&p.world.store);
     let node = p.world.node("/a/b").expect("made again");
-    assert_eq!((node.version, node.owner), (2, 1));
+    assert_eq!((node.version, node.owner()), (2, 1));
     assert_eq!(
         p.world.node("/a").map(|node| (node.cversion, node.version, node.children_count)),
         Some((2, 1, 1))

@@ -1,4 +1,4 @@
-//! A znode as the arena keeps it: one immutable version, 96 bytes, everything large behind a shared pointer.
+//! A znode as the arena keeps it: one immutable version, 80 bytes, everything large or rare behind a shared pointer.
 //!
 //! A write never changes a version: it clones it (three reference counts), alters the clone and makes it the new head
 //! of the slot. Data and ACL are shared between versions, so that creating a child under a node with a megabyte of
@@ -56,13 +56,16 @@ pub fn ttl_owner(ttl_ms: i64) -> Option<i64> {
     (1..TTL_END).contains(&ttl_ms).then_some(0xff << 56 | ttl_ms)
 }
 
-/// What few nodes have: a restricted ACL, or children.
+/// What few nodes have: a restricted or changed ACL, children, an owner.
 #[derive(Clone, Default)]
 pub struct Extras {
     pub acl: AclRef,
     /// Slots of the children, those alive at any version somebody may still read. Which of them are alive at a
     /// version, their own chains tell.
     pub children: Option<triomphe::Arc<Bag>>,
+    /// As stored: containers and TTL nodes carry their mark here, which clients don't see.
+    pub owner: i64,
+    pub aversion: i32,
 }
 
 #[derive(Clone)]
@@ -75,21 +78,16 @@ pub struct Node {
     pub pzxid: i64,
     pub ctime: i64,
     pub mtime: i64,
-    /// As stored: containers and TTL nodes carry their mark here, which clients don't see.
-    pub owner: i64,
     pub version: i32,
     /// As stored: counts created children only.
     pub cversion: i32,
-    pub aversion: i32,
     /// `DEAD` in the version that marks a deletion.
     pub children_count: u32,
     /// Slot of the parent; the root is its own.
     pub parent: u32,
-    /// This node's share of the tree digest, kept to subtract it without computing it again.
-    pub digest: u32,
 }
 
-const _: () = assert!(size_of::<Node>() <= 96, "a million znodes pay for every byte here");
+const _: () = assert!(size_of::<Node>() <= 80, "a million znodes pay for every byte here");
 
 /// `children_count` of a deletion mark.
 const DEAD: u32 = u32::MAX;
@@ -102,7 +100,7 @@ impl Node {
     /// The version that says "deleted at `zxid`". It keeps the path for lookups and the children's bag, because
     /// children deleted just before may still be seen by readers of older versions.
     pub fn tombstone(&self) -> Node {
-        Node { data: None, children_count: DEAD, digest: 0, ..self.clone() }
+        Node { data: None, children_count: DEAD, ..self.clone() }
     }
 
     pub fn data(&self) -> Option<&[u8]> {
@@ -129,9 +127,18 @@ impl Node {
         self.extras.as_ref().and_then(|extras| extras.children.clone())
     }
 
+    /// `ephemeralOwner` as stored.
+    pub fn owner(&self) -> i64 {
+        self.extras.as_ref().map_or(0, |extras| extras.owner)
+    }
+
+    pub fn aversion(&self) -> i32 {
+        self.extras.as_ref().map_or(0, |extras| extras.aversion)
+    }
+
     /// The session that owns this node, if it is a normal ephemeral.
     pub fn ephemeral_owner(&self) -> Option<SessionId> {
-        match Kind::of(self.owner) {
+        match Kind::of(self.owner()) {
             Kind::Ephemeral(session) => Some(session),
             Kind::Persistent | Kind::Container | Kind::Ttl(_) => None,
         }
@@ -139,7 +146,7 @@ impl Node {
 
     /// A container or a TTL node: the server deletes it when it has served its time.
     pub fn is_reapable(&self) -> bool {
-        matches!(Kind::of(self.owner), Kind::Container | Kind::Ttl(_))
+        matches!(Kind::of(self.owner()), Kind::Container | Kind::Ttl(_))
     }
 
     /// What clients see.
@@ -153,7 +160,7 @@ impl Node {
             mtime: WallMillis(self.mtime),
             version: self.version,
             cversion: self.cversion.wrapping_mul(2).wrapping_sub(children),
-            aversion: self.aversion,
+            aversion: self.aversion(),
             ephemeral_owner: self.ephemeral_owner().unwrap_or(SessionId::NONE),
             data_length: self.data_bytes() as i32,
             num_children: children,
@@ -174,17 +181,17 @@ impl Node {
         crc.finalize()
     }
 
-    /// The same for a node that was `old` before a change, with its digest. Without a new look at data that is still the
+    /// The same for a node that was `old` before a change, with `old_digest`. Without a new look at data that is still the
     /// same: a CRC is linear, so those of two messages that begin alike and are of one length differ by what the CRCs of
     /// their tails differ by.
-    pub fn digest_after(&self, old: &Node) -> u32 {
+    pub fn digest_after(&self, old: &Node, old_digest: u32) -> u32 {
         if !self.shares_data(old) {
             return self.compute_digest();
         }
         if self.path.bytes().starts_with(b"/zookeeper/") {
             return 0;
         }
-        old.digest ^ crc32fast::hash(&old.digest_tail()) ^ crc32fast::hash(&self.digest_tail())
+        old_digest ^ crc32fast::hash(&old.digest_tail()) ^ crc32fast::hash(&self.digest_tail())
     }
 
     /// Is it the very same data, not only equal?
@@ -199,21 +206,33 @@ impl Node {
         for (at, value) in [self.czxid, self.mzxid, self.pzxid, self.ctime, self.mtime].iter().enumerate() {
             tail[at * 8..at * 8 + 8].copy_from_slice(&value.to_be_bytes());
         }
-        for (at, value) in [self.version, self.cversion, self.aversion].iter().enumerate() {
+        for (at, value) in [self.version, self.cversion, self.aversion()].iter().enumerate() {
             tail[40 + at * 4..44 + at * 4].copy_from_slice(&value.to_be_bytes());
         }
-        tail[52..60].copy_from_slice(&self.owner.to_be_bytes());
+        tail[52..60].copy_from_slice(&self.owner().to_be_bytes());
         tail
     }
 
     pub fn set_acl(&mut self, acl: AclRef) {
-        let children = self.extras.as_ref().and_then(|extras| extras.children.clone());
-        self.extras =
-            (acl.is_some() || children.is_some()).then(|| triomphe::Arc::new(Extras { acl, children }));
+        if self.extras.is_some() || acl.is_some() {
+            self.alter_extras(|extras| extras.acl = acl);
+        }
+    }
+
+    pub fn set_aversion(&mut self, aversion: i32) {
+        if self.aversion() != aversion {
+            self.alter_extras(|extras| extras.aversion = aversion);
+        }
     }
 
     pub fn set_children(&mut self, children: triomphe::Arc<Bag>) {
-        self.extras = Some(triomphe::Arc::new(Extras { acl: self.acl(), children: Some(children) }));
+        self.alter_extras(|extras| extras.children = Some(children));
+    }
+
+    pub fn alter_extras(&mut self, alter: impl FnOnce(&mut Extras)) {
+        let mut extras = self.extras.as_deref().cloned().unwrap_or_default();
+        alter(&mut extras);
+        self.extras = Some(triomphe::Arc::new(extras));
     }
 }
 
@@ -250,15 +269,14 @@ impl Node {
             pzxid: zxid,
             ctime: birth.time,
             mtime: birth.time,
-            owner: birth.owner,
             version: 0,
             cversion: 0,
-            aversion: 0,
             children_count: 0,
             parent,
-            digest: 0,
         };
-        node.set_acl(acl);
+        if acl.is_some() || birth.owner != 0 {
+            node.alter_extras(|extras| (extras.acl, extras.owner) = (acl, birth.owner));
+        }
         node
     }
 }

@@ -131,16 +131,16 @@ impl Overlay {
             return entry.state.alive.then(|| entry.state.clone());
         }
         let (_, node) = store.find_hashed(hash, path)?;
-        if node.owner != 0 && self.closing.contains_key(&SessionId(node.owner)) {
+        if node.owner() != 0 && self.closing.contains_key(&SessionId(node.owner())) {
             return None;
         }
         Some(State {
             path: node.path.clone(),
             alive: true,
-            owner: node.owner,
+            owner: node.owner(),
             version: node.version,
             cversion: node.cversion,
-            aversion: node.aversion,
+            aversion: node.aversion(),
             children_count: node.children_count,
             data_bytes: node.data_bytes() as u32,
             acl: node.acl(),

@@ -153,7 +153,7 @@ fn containers_and_ttl_nodes_are_made_by_their_opcodes() {
     p.create(1, "/c0/x", 0).expect("a container has room");
     p.create(1, "/t/x", 1).expect("and so has a TTL node");
     let owners = |p: &mut Pipeline| {
-        ["/c0", "/t"].map(|path| p.world.node(path).map(|node| (node.owner, node.stat().ephemeral_owner.0)))
+        ["/c0", "/t"].map(|path| p.world.node(path).map(|node| (node.owner(), node.stat().ephemeral_owner.0)))
     };
     p.apply_all();
     let container = Some((i64::MIN, 0));
@@ -347,7 +347,7 @@ fn close_session_names_what_the_session_will_own() {
     p.create(2, "/f", 0).expect("it is as good as gone");
     p.apply_all();
     assert_eq!(p.overlay.count(), 0);
-    assert_eq!(p.world.node("/f").map(|node| node.owner), Some(0));
+    assert_eq!(p.world.node("/f").map(|node| node.owner()), Some(0));
     let bytes = p.propose_from(None, NOBODY, Opcode::CloseSession, &[]).expect("always");
     assert_eq!(closed_paths(&bytes), Vec::<String>::new());
 }

@@ -175,7 +175,7 @@ impl Store {
         node.mtime = record.mtime;
         node.version = record.version;
         node.cversion = record.cversion;
-        node.aversion = record.aversion;
+        node.set_aversion(record.aversion);
         node.children_count = record.children_count;
         let slot = self.adopt(zxid, node).ok_or_else(|| fault("the node is there twice"))?;
         self.quota_loaded(record.path);
@@ -268,10 +268,10 @@ fn write_node(node: &Node, out: &mut Vec<u8>) {
         bytes(out, entry.scheme.as_bytes());
         bytes(out, entry.id.as_bytes());
     }
-    for value in [node.czxid, node.mzxid, node.pzxid, node.ctime, node.mtime, node.owner] {
+    for value in [node.czxid, node.mzxid, node.pzxid, node.ctime, node.mtime, node.owner()] {
         out.extend_from_slice(&value.to_be_bytes());
     }
-    for value in [node.version, node.cversion, node.aversion] {
+    for value in [node.version, node.cversion, node.aversion()] {
         out.extend_from_slice(&value.to_be_bytes());
     }
     out.extend_from_slice(&node.children_count.to_be_bytes());

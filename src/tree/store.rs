@@ -32,6 +32,8 @@ pub struct Store {
     index: IndexWriter,
     /// Where each slot stands in its parent's bag.
     positions: Vec<u32>,
+    /// Each slot's share of the tree digest in its newest version, kept to subtract it without computing it again.
+    pub(super) digests: Vec<u32>,
     ephemerals: Map<SessionId, BTreeSet<u32>>,
     /// Containers and TTL nodes.
     pub(super) reapable: BTreeSet<u32>,
@@ -65,6 +67,7 @@ impl Store {
             arena,
             index,
             positions: Vec::new(),
+            digests: Vec::new(),
             ephemerals: Map::with_hasher(KeyedHasher(key)),
             reapable: BTreeSet::new(),
             quotas: Quotas::new(key),
@@ -119,10 +122,10 @@ impl Store {
             .map(|(slot, dead)| (slot, dead.path.clone(), dead.children_bag()));
         let path = existing.as_ref().map_or(path, |(_, path, _)| path.clone());
         let mut node = node(path, birth, parent);
-        node.digest = node.compute_digest();
+        let digest = node.compute_digest();
         self.work += node.data_bytes() / 1024;
-        self.count_in(&node);
-        let owner = node.owner;
+        self.count_in(&node, digest);
+        let owner = node.owner();
         let slot = match existing {
             // Deleted a moment ago and perhaps still read: the chain goes on, index and bag still hold the slot.
             Some((slot, _, children)) => {
@@ -135,6 +138,7 @@ impl Store {
             }
             None => self.enter(zxid, hash, node, parent),
         };
+        self.digests[slot as usize] = digest;
         self.list_by_kind(slot, owner);
         self.newest = self.newest.max(zxid);
         slot
@@ -142,15 +146,16 @@ impl Store {
 
     /// Puts a node of a snapshot into the tree as it is, under the parent it names. `None` if its path is there already.
     /// Readers must not have been told of anything yet.
-    pub(super) fn adopt(&mut self, zxid: Zxid, mut node: Node) -> Option<u32> {
+    pub(super) fn adopt(&mut self, zxid: Zxid, node: Node) -> Option<u32> {
         let hash = self.key.hash(node.path.bytes());
         if self.find_any(hash, node.path.bytes()).is_some() {
             return None;
         }
-        node.digest = node.compute_digest();
-        self.count_in(&node);
-        let (owner, parent) = (node.owner, node.parent);
+        let digest = node.compute_digest();
+        self.count_in(&node, digest);
+        let (owner, parent) = (node.owner(), node.parent);
         let slot = self.enter(zxid, hash, node, parent);
+        self.digests[slot as usize] = digest;
         self.list_by_kind(slot, owner);
         self.newest = self.newest.max(zxid);
         Some(slot)
@@ -187,6 +192,7 @@ impl Store {
         let at = slot as usize;
         if self.positions.len() <= at {
             self.positions.resize(at + 1, 0);
+            self.digests.resize(at + 1, 0);
         }
         if slot != ROOT {
             self.positions[at] = self.bag_of(zxid, parent).push(slot);
@@ -219,13 +225,14 @@ impl Store {
         let old = self.node(slot);
         assert!(old.is_alive(), "a deleted node can only be created again");
         let mut node = old.clone();
-        let (old_digest, old_bytes) = (old.digest, old.data_bytes());
+        let (old_digest, old_bytes) = (self.digests[slot as usize], old.data_bytes());
         alter(&mut node);
-        node.digest = node.digest_after(old);
+        let digest = node.digest_after(old, old_digest);
         // What a look at all of the data costs.
         let looked_at = if node.shares_data(old) { 0 } else { node.data_bytes() };
         self.work += looked_at / 1024;
-        self.digest = self.digest.wrapping_sub(u64::from(old_digest)).wrapping_add(u64::from(node.digest));
+        self.digest = self.digest.wrapping_sub(u64::from(old_digest)).wrapping_add(u64::from(digest));
+        self.digests[slot as usize] = digest;
         self.data_bytes = self.data_bytes - old_bytes as u64 + node.data_bytes() as u64;
         self.newest = self.newest.max(zxid);
         self.arena.update(&self.publisher, slot, zxid.version(), node);
@@ -243,7 +250,7 @@ impl Store {
         let old = self.node(slot);
         assert!(old.is_alive() && old.children_count == 0);
         let tombstone = old.tombstone();
-        let (digest, bytes, owner) = (old.digest, old.data_bytes(), old.owner);
+        let (digest, bytes, owner) = (self.digests[slot as usize], old.data_bytes(), old.owner());
         self.digest = self.digest.wrapping_sub(u64::from(digest));
         self.data_bytes -= bytes as u64;
         self.nodes_count -= 1;
@@ -317,8 +324,8 @@ impl Store {
         }
     }
 
-    fn count_in(&mut self, node: &Node) {
-        self.digest = self.digest.wrapping_add(u64::from(node.digest));
+    fn count_in(&mut self, node: &Node, digest: u32) {
+        self.digest = self.digest.wrapping_add(u64::from(digest));
         self.data_bytes += node.data_bytes() as u64;
         self.nodes_count += 1;
     }

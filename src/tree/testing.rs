@@ -91,7 +91,7 @@ impl World {
     pub fn set_acl(&mut self, path: &str, acl: &[OwnedAcl]) -> Applied {
         let bytes = acl_bytes(acl);
         let acl = AclList::parse(&bytes).ok();
-        let version = self.node(path).map_or(0, |node| node.aversion) + 1;
+        let version = self.node(path).map_or(0, |node| node.aversion()) + 1;
         self.apply(0, Txn::SetAcl(SetAclTxn { path: path.into(), acl, version }))
     }
 
@@ -188,8 +188,8 @@ impl From<&Node> for Seen {
             acl: node.acl_entries().map(<[OwnedAcl]>::to_vec),
             zxids: [node.czxid, node.mzxid, node.pzxid],
             times: [node.ctime, node.mtime],
-            owner: node.owner,
-            versions: [node.version, node.cversion, node.aversion],
+            owner: node.owner(),
+            versions: [node.version, node.cversion, node.aversion()],
             children: node.children_count,
         }
     }
@@ -204,9 +204,10 @@ pub fn image_of(store: &Store) -> Image {
     let (mut digest, mut bytes) = (0u64, 0);
     for slot in 0..store.arena().slots() {
         let Some(node) = store.arena().latest(slot).filter(|node| node.is_alive()) else { continue };
-        assert_eq!(node.digest, node.compute_digest(), "{:?}", node.path);
+        let share = store.digests[slot as usize];
+        assert_eq!(share, node.compute_digest(), "{:?}", node.path);
         assert_eq!(store.find(node.path.bytes()).map(|found| found.0), Some(slot), "{:?}", node.path);
-        digest = digest.wrapping_add(u64::from(node.digest));
+        digest = digest.wrapping_add(u64::from(share));
         bytes += node.data_bytes() as u64;
         assert!(image.insert(node.path.bytes().to_vec(), node.into()).is_none(), "{:?} twice", node.path);
     }

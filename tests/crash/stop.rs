@@ -1,9 +1,10 @@
 //! SIGTERM, and starting again.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::support::client::{EPHEMERAL, PERSISTENT};
-use crate::support::wait::timed;
+use crate::support::wait::{timed, until};
 use crate::support::{Client, Config, Connect, Server};
 
 #[test]
@@ -52,6 +53,38 @@ fn a_port_that_is_taken_is_named() {
     assert!(status.code().is_some_and(|code| code != 0), "{status}\n{output}");
     assert!(output.contains(&server.port.to_string()), "{output}");
     assert!(!output.contains("panicked"), "{output}");
+}
+
+/// What a server that was killed leaves behind for a moment: a listener that nobody serves.
+fn prepare_on_a_held_port() -> (Server, TcpListener) {
+    let server = Server::prepare(Config::default());
+    let holder = TcpListener::bind(server.address()).unwrap_or_else(|error| panic!("{error}"));
+    (server, holder)
+}
+
+#[test]
+fn a_port_that_is_given_back_soon_is_waited_for() {
+    let (mut server, holder) = prepare_on_a_held_port();
+    server.spawn();
+    until("the server to find its port held", || server.output().contains("trying again").then_some(()));
+    assert!(!server.output().contains(" ready on "), "{}", server.output());
+    drop(holder);
+    server.wait_until_it_serves();
+    Client::connect(&server).create("/a", b"", PERSISTENT);
+}
+
+#[test]
+fn a_port_that_stays_held_ends_the_start_with_what_and_where_and_what_to_do() {
+    let (mut server, _holder) = prepare_on_a_held_port();
+    server.spawn();
+    let status = server.wait_for_exit();
+    let output = server.output();
+    assert_eq!(status.code(), Some(3), "{output}");
+    assert!(output.contains(&server.address().to_string()), "where: {output}");
+    let last = output.lines().last().unwrap_or_default().to_lowercase();
+    assert!(last.contains("in use"), "what: {output}");
+    assert!(last.contains("clientport"), "what to do: {output}");
+    assert!(!output.contains(" ready on ") && !output.contains("panicked"), "{output}");
 }
 
 #[test]

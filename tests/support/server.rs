@@ -135,7 +135,8 @@ impl Server {
         Config::default().start()
     }
 
-    fn prepare(config: Config) -> Server {
+    /// A server with its files, not started.
+    pub fn prepare(config: Config) -> Server {
         let folder = folder("server");
         let port = free_port();
         let data_dir = config.data_dir.unwrap_or_else(|| folder.join("data"));
@@ -191,7 +192,8 @@ impl Server {
         fs::read_to_string(self.file("output")).unwrap_or_default()
     }
 
-    fn spawn(&mut self) {
+    /// Starts it and waits for nothing.
+    pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "the server runs already");
         let output = File::options().create(true).append(true).open(self.file("output"));
         let output = output.unwrap_or_else(|error| panic!("{}: {error}", self.folder.display()));
@@ -213,6 +215,10 @@ impl Server {
     /// Starts it again (or for the first time) and waits until it serves.
     pub fn restart(&mut self) {
         self.spawn();
+        self.wait_until_it_serves();
+    }
+
+    pub fn wait_until_it_serves(&mut self) {
         until("the server to answer srvr with its mode", || {
             if let Some(status) = self.exit_status() {
                 panic!("the server ended with {status}:\n{}", self.output());
