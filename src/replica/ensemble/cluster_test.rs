@@ -737,7 +737,7 @@ fn members_agree_whatever_happens() {
             .with_max_level(tracing::Level::DEBUG)
             .try_init();
     }
-    let count = std::env::var("CLUSTER_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(60);
+    let count = std::env::var("CLUSTER_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(20);
     for seed in only.map_or(1..=count, |seed: u64| seed..=seed) {
         run(seed);
     }
