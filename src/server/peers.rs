@@ -15,28 +15,30 @@
 //! Invariants: 1. a slot of the loop is in `slots` from `adopt` or `connect` until `Closed`. 2. at most one send is in flight
 //! per connection. 3. nothing is told of a link after its `Disconnected` or `DialFailed`, nor after the replica's `Close`.
 //! Limits: [`Settings::accepted_max`] connections that came in; [`Settings::queue_bytes_max`] queued per link, and
-//! [`Settings::stall`] for each [`SEND_BYTES_MAX`] of it: a link beyond either is cut. Receiving has no limit here: the
+//! [`Settings::stall`] for each send of it: a link beyond either is cut. Receiving has no limit here: the
 //! replica takes bytes as they come.
 //! Tested: peers_test.rs, against the kernel, on both backends.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
 use crate::base::{ConnectionId, Instant};
 use crate::io::{AcceptedSocket, CloseReason, Event, ListenerId, Loop};
 use crate::replica::ensemble::{PeerInput, PeerPort, accepted_link};
-use crate::wire::peer::Address;
 use crate::zab::Link;
 
 use super::resolver::{self, Resolver};
 use super::slots::Slots;
 use super::{Fatal, boot};
 
-/// What one send carries at most: enough for the kernel to be busy, little enough to stay in the cache.
-const SEND_BYTES_MAX: usize = 256 << 10;
+mod dial;
+mod peer;
+
+use peer::{Peer, State};
+
 /// How long a link that was closed may go on sending what was queued.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 /// Connections that wait to be accepted, per port.
@@ -116,70 +118,6 @@ struct Connection {
     /// None: its link is gone, `Closed` is awaited.
     link: Option<Link>,
     came_in: bool,
-}
-
-#[derive(Debug)]
-struct Peer {
-    state: State,
-    connection: Option<ConnectionId>,
-    /// Shared with whoever else is sent the same; the first one from where it has been sent to.
-    queue: VecDeque<Bytes>,
-    queued: usize,
-    /// Of sends, when none is in flight.
-    buffer: Vec<u8>,
-    is_sending: bool,
-    /// Of the dial's step, of the send in flight, or of the close.
-    deadline: Option<Instant>,
-}
-
-#[derive(Debug)]
-enum State {
-    /// Names are being looked up.
-    Resolving(Vec<Place>),
-    Dialling {
-        left: VecDeque<SocketAddr>,
-        all_refused: bool,
-    },
-    Open,
-    /// The replica has let go of it.
-    Closing,
-}
-
-/// An address to dial.
-#[derive(Debug)]
-enum Place {
-    Known(SocketAddr),
-    Asked(Address),
-}
-
-impl Peer {
-    fn new(state: State, connection: Option<ConnectionId>) -> Peer {
-        Peer {
-            state,
-            connection,
-            queue: VecDeque::new(),
-            queued: 0,
-            buffer: Vec::new(),
-            is_sending: false,
-            deadline: None,
-        }
-    }
-
-    /// The next piece to send.
-    fn fill(&mut self) -> Vec<u8> {
-        let mut bytes = std::mem::take(&mut self.buffer);
-        while let Some(frame) = self.queue.front_mut() {
-            let count = frame.len().min(SEND_BYTES_MAX - bytes.len());
-            bytes.extend_from_slice(&frame[..count]);
-            frame.advance(count);
-            self.queued -= count;
-            if !frame.is_empty() {
-                break;
-            }
-            self.queue.pop_front();
-        }
-        bytes
-    }
 }
 
 impl Peers {
@@ -276,31 +214,6 @@ impl Peers {
     /// What is for the replica: to be told before any more received bytes.
     pub fn next_input(&mut self) -> Option<PeerInput<'static>> {
         self.inputs.pop_front()
-    }
-
-    pub fn dial(&mut self, io: &mut Loop, now: Instant, link: Link, addresses: Vec<Address>) {
-        let mut places: Vec<Place> = vec![];
-        let mut asks = false;
-        for address in addresses {
-            match address.host.parse::<IpAddr>() {
-                Ok(ip) => places.push(Place::Known(SocketAddr::new(ip, address.port))),
-                Err(_) => {
-                    self.resolver.ask(&address.host);
-                    asks = true;
-                    places.push(Place::Asked(address));
-                }
-            }
-        }
-        let mut peer = Peer::new(State::Resolving(places), None);
-        if asks {
-            peer.deadline = Some(now + self.settings.connect_timeout);
-            self.wake_at(now + self.settings.connect_timeout);
-        }
-        let before = self.links.insert(link, peer);
-        assert!(before.is_none(), "{link:?} names one connection only");
-        if !asks {
-            self.begin(io, now, link);
-        }
     }
 
     /// Queues it; [`Peers::flush`] sends.
@@ -415,81 +328,6 @@ impl Peers {
             }
             State::Closing => self.forget(io, link),
         }
-    }
-
-    fn on_resolved(&mut self, io: &mut Loop, now: Instant, answer: &resolver::Answer) {
-        if let Err(why) = &answer.addresses {
-            tracing::warn!(host = answer.host, why, "a peer's name can't be resolved");
-        }
-        let mut resolved = vec![];
-        for (link, peer) in &mut self.links {
-            let State::Resolving(places) = &mut peer.state else { continue };
-            let mut is_known = true;
-            let mut known: Vec<Place> = vec![];
-            for place in places.drain(..) {
-                match place {
-                    Place::Asked(address) if address.host == answer.host => {
-                        let ips = answer.addresses.iter().flatten();
-                        known.extend(ips.map(|ip| Place::Known(SocketAddr::new(*ip, address.port))));
-                    }
-                    other => {
-                        is_known &= matches!(other, Place::Known(_));
-                        known.push(other);
-                    }
-                }
-            }
-            *places = known;
-            if is_known {
-                resolved.push(*link);
-            }
-        }
-        for link in resolved {
-            self.begin(io, now, link);
-        }
-    }
-
-    /// All addresses are known.
-    fn begin(&mut self, io: &mut Loop, now: Instant, link: Link) {
-        let peer = self.links.get_mut(&link).expect("the caller has it");
-        let State::Resolving(places) = &peer.state else { return };
-        let known = |place: &Place| match place {
-            Place::Known(address) => Some(*address),
-            Place::Asked(_) => None,
-        };
-        let left: VecDeque<SocketAddr> = places.iter().filter_map(known).collect();
-        // Of a name without an address nobody can say that nobody listens there.
-        let all_refused = !left.is_empty();
-        peer.state = State::Dialling { left, all_refused };
-        self.try_next(io, now, link);
-    }
-
-    fn try_next(&mut self, io: &mut Loop, now: Instant, link: Link) {
-        let timeout = self.settings.connect_timeout;
-        loop {
-            let peer = self.links.get_mut(&link).expect("the caller has it");
-            let State::Dialling { left, all_refused } = &mut peer.state else { return };
-            let Some(address) = left.pop_front() else {
-                let refused = *all_refused;
-                return self.fail_dial(link, refused);
-            };
-            match io.connect(address) {
-                Ok(connection) => {
-                    peer.connection = Some(connection);
-                    peer.deadline = Some(now + timeout);
-                    self.own(connection, link, false);
-                    return self.wake_at(now + timeout);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a peer can't be dialled");
-                    *all_refused = false;
-                }
-            }
-        }
-    }
-
-    fn fail_dial(&mut self, link: Link, refused: bool) {
-        self.links.remove(&link);
-        self.inputs.push_back(PeerInput::DialFailed { link, refused });
     }
 
     fn on_accepted(&mut self, io: &mut Loop, now: Instant, port: PeerPort, socket: AcceptedSocket) {

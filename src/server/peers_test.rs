@@ -1,10 +1,12 @@
 //! Peers against the kernel: every test on both backends, over loopback. Waits are for conditions, with a bound.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 
 use crate::io::{Backend, Clock};
+use crate::wire::peer::Address;
 
+use super::peer::SEND_BYTES_MAX;
 use super::*;
 
 const BOUND: Duration = Duration::from_secs(20);
