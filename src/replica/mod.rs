@@ -27,6 +27,7 @@ mod multi;
 mod proposals;
 mod queries;
 mod room;
+mod sessions;
 mod settings;
 mod snapshots;
 #[cfg(test)]
@@ -49,7 +50,7 @@ use crate::base::{Instant, Now, SessionId, Zxid, limits};
 use crate::log;
 use crate::messages::{Answer, AnswerBody, Changes, Client, Identity, Notice, Request};
 use crate::tree::{self, Outcome, Overlay, Owner, Scratch, Sessions, Store};
-use crate::wire::txn::{CreateSessionTxn, Entry, ErrorTxn, Txn, TxnHeader};
+use crate::wire::txn::{Entry, ErrorTxn, Txn, TxnHeader};
 use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader};
 
 use containers::Reaper;
@@ -322,60 +323,6 @@ impl Replica {
         }
     }
 
-    /// Closes who asks for a session too early after others.
-    fn is_throttled(&mut self, request: &Request, outputs: &mut Vec<Output>) -> bool {
-        let Request::Connect { from, .. } = request else { return false };
-        let now = self.now.instant;
-        if self.throttle.as_mut().is_none_or(|throttle| throttle.admits(now)) {
-            return false;
-        }
-        tracing::warn!("closing a connection: connection_throttle_tokens are used up");
-        self.answer(*from, 0, AnswerBody::Error(ErrorCode::SystemError), outputs);
-        true
-    }
-
-    fn negotiate(&self, asked_ms: i32) -> i32 {
-        let ms = |duration: Duration| i32::try_from(duration.as_millis()).unwrap_or(i32::MAX);
-        asked_ms.max(ms(self.settings.session_timeout_min)).min(ms(self.settings.session_timeout_max))
-    }
-
-    fn open_session(&mut self, from: Client, timeout_ms: i32, outputs: &mut Vec<Output>) {
-        if self.space_low {
-            // Not "no such session", on which clients give up: the connection is closed, and they try again.
-            self.answer(from, 0, AnswerBody::Error(ErrorCode::SystemError), outputs);
-            return;
-        }
-        let session = self.sessions.allocate();
-        let zxid = self.next_zxid();
-        let origin = Origin { to: Some((from, 0)), opcode: Opcode::CreateSession };
-        self.append(zxid, session, 0, &Txn::CreateSession(CreateSessionTxn { timeout_ms }), origin);
-    }
-
-    fn resume_session(
-        &mut self,
-        from: Client,
-        session: SessionId,
-        password: Option<[u8; 16]>,
-        timeout_ms: i32,
-        outputs: &mut Vec<Output>,
-    ) {
-        let resumed = password.is_some_and(|password| tree::password::is_right(session, &password))
-            && self.sessions.attach(session, timeout_ms, Owner::Client(from), self.now.instant).is_some();
-        if !resumed {
-            self.answer(from, 0, AnswerBody::SessionRefused, outputs);
-            return;
-        }
-        let body = AnswerBody::Session { session, password: tree::password::of(session), timeout_ms };
-        let notice = Notice {
-            zxid: Zxid::ZERO,
-            changes: Changes::None,
-            answer: Some(Answer { to: from, xid: 0, body }),
-            ended: None,
-            moved: Some((session, from)),
-        };
-        self.defer(None, notice, outputs);
-    }
-
     /// Decides a write and puts it, or the error it deserves, into the log.
     fn propose(
         &mut self,
@@ -463,28 +410,6 @@ impl Replica {
     /// Else the ids stay due.
     fn can_expire(&self) -> bool {
         !self.space_low && !self.is_full() && self.is_deciding()
-    }
-
-    fn expire_sessions(&mut self) {
-        let expired = self.sessions.expired(self.now.instant);
-        if expired.is_empty() {
-            return;
-        }
-        // Whoever came back and waits for our word of it, as the disk is slow, isn't silent: we are.
-        let coming_back = self.coming_back();
-        for session in expired {
-            if coming_back.contains(&session) {
-                self.sessions.touch(session, self.now.instant);
-                continue;
-            }
-            if self.is_full() || !self.log.has_room_for(self.close_bytes(session)) {
-                // The rest is reported again a tick later.
-                break;
-            }
-            tracing::info!(%session, "session expired");
-            let origin = Origin { to: None, opcode: Opcode::CloseSession };
-            self.propose(origin, None, session, 0, &[], &[], &mut vec![]);
-        }
     }
 
     /// An answer without a transaction.

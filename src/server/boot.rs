@@ -17,10 +17,11 @@ use crate::zab::History;
 
 use super::Fatal;
 use super::admission::Admission;
-use super::disk::{self, Disk, SyncTimes};
+use super::disk::{self, Disk};
 use super::epochs::EpochFile;
 use super::recovery::{Recovered, Recovery};
 use super::reload::Reloader;
+use super::sync_times::SyncTimes;
 use super::words::Words;
 
 /// Our files lie in a directory of their own below `dataDir` and `dataLogDir`, beside Apache's `version-2`.

@@ -12,7 +12,7 @@
 //! Queues: at most one `Persist` is outstanding, and a snapshot is at most `AHEAD_BYTES_MAX` ahead of its file, so the
 //! channels are bounded by what is sent through them.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -28,6 +28,7 @@ use crate::zab::Epochs;
 use super::epochs::EpochFile;
 use super::recovery::note_name;
 use super::segments::{Order, Preparer};
+use super::sync_times::SyncTimes;
 
 /// What the threads report. A wake-up of the loop follows each.
 #[derive(Debug)]
@@ -69,27 +70,6 @@ impl Done {
             Done::SnapshotFailed { zxid, reason } => Input::SnapshotFailed { zxid, reason },
             Done::EpochsDurable => unreachable!("the drivers tell the member"),
             Done::Failed { .. } => unreachable!("the drivers end the server first"),
-        }
-    }
-}
-
-/// How the log did, for `mntr` and `fsync.warningthresholdms`.
-#[derive(Debug, Default)]
-pub struct SyncTimes {
-    pub count: AtomicU64,
-    pub micros_sum: AtomicU64,
-    pub micros_min: AtomicU64,
-    pub micros_max: AtomicU64,
-    pub over_threshold: AtomicU64,
-}
-
-impl SyncTimes {
-    /// `srst`.
-    pub fn reset(&self) {
-        for counter in
-            [&self.count, &self.micros_sum, &self.micros_min, &self.micros_max, &self.over_threshold]
-        {
-            counter.store(0, Relaxed);
         }
     }
 }

@@ -24,6 +24,7 @@ mod segments;
 mod shard_thread;
 mod slots;
 mod stash;
+mod sync_times;
 mod words;
 
 use std::sync::Arc;

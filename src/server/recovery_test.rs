@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant as Deadline};
 
-use super::super::disk::{self, Disk, Done, SyncTimes};
+use super::super::disk::{self, Disk, Done};
 use super::super::epochs::tests::Scratch;
 use super::super::reload::Reloader;
+use super::super::sync_times::SyncTimes;
 use super::*;
 use crate::base::{ConnectionId, Epoch, HashKey, Instant, ServerId, SessionId, ShardId, WallMillis};
 use crate::io::{Backend, Loop};

@@ -14,7 +14,7 @@ use crate::shard;
 
 use super::boot::Places;
 use super::census::{Ask, ReplicaCensus, ShardCensus};
-use super::disk::SyncTimes;
+use super::sync_times::SyncTimes;
 
 pub struct Words {
     config: Arc<Config>,

@@ -21,8 +21,7 @@ use super::flow::is_congested;
 use super::reads::{self, Answered, Read};
 use super::{Output, State, auth};
 
-/// For each identity that a connection has shown, what a write of its may cost in checks of ACLs, in units of a turn's
-/// budget.
+/// For each identity that a connection has shown: what a write's checks of ACLs may cost, in units of a turn's budget.
 const UNITS_A_CHECK: usize = 2;
 
 /// A read as it came.
@@ -38,7 +37,6 @@ struct ReadRequest<'a> {
 enum Taken {
     /// This many were used; look again.
     Bytes(usize),
-    /// Nothing more can be done with what is there.
     Wait,
 }
 

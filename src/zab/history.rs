@@ -91,6 +91,11 @@ impl History {
         self.entries.back().map_or(self.before, |entry| entry.zxid)
     }
 
+    /// The newest entry, if any is kept.
+    pub fn newest(&self) -> Option<&Entry> {
+        self.entries.back()
+    }
+
     /// Everything in (after, to], oldest first. `None` if the window does not reach back so far.
     pub fn between(&self, after: Zxid, to: Zxid) -> Option<impl Iterator<Item = &Entry>> {
         let from = self.entries.partition_point(|entry| entry.zxid <= after);

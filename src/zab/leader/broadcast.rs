@@ -9,8 +9,7 @@ impl Leader {
         assert!(self.stage == Stage::Broadcast && zxid.epoch() == self.epoch, "{zxid} is proposed too early");
         assert!(zxid > self.proposed && zxid == history.last());
         self.proposed = zxid;
-        let entry = history.between(Zxid(zxid.0 - 1), zxid).and_then(|mut entries| entries.next());
-        let entry = entry.expect("a proposal is pushed to the history first");
+        let entry = history.newest().expect("a proposal is pushed to the history first");
         packet::encode_proposal(zxid, &entry.payload, &mut self.to_participants);
     }
 

@@ -20,49 +20,14 @@ use crate::wire::client::CreateRequest;
 use crate::wire::{AclList, ErrorCode, Opcode};
 use crate::zab::{Config, HistoryLimits};
 
+mod disk;
+mod people;
+
+use disk::Files;
+use people::Person;
+
 const TICK: Duration = Duration::from_millis(100);
 const MS: Duration = Duration::from_millis(1);
-
-fn log_settings(salt: u64) -> log::Settings {
-    log::Settings {
-        segment_bytes: 64 << 10,
-        first_segment_bytes: 16 << 10,
-        group_bytes_max: 8 << 10,
-        persists_max: 1,
-        salt_seed: salt,
-        first_ticket: Ticket(1),
-    }
-}
-
-#[derive(Clone, Default)]
-struct Files {
-    segments: BTreeMap<SegmentId, Vec<u8>>,
-    snapshots: BTreeMap<Zxid, Vec<u8>>,
-    epochs: Option<Epochs>,
-    /// A leader's snapshot that the log does not continue yet.
-    received: Option<Zxid>,
-}
-
-impl Files {
-    fn carry_out(&mut self, command: &Command) {
-        match command {
-            Command::Create { segment, header, bytes } => {
-                let mut file = vec![0; *bytes as usize];
-                file[..header.len()].copy_from_slice(header);
-                self.segments.insert(*segment, file);
-            }
-            Command::Append { segment, offset, bytes } => {
-                let at = *offset as usize;
-                let file = self.segments.get_mut(segment).expect("made before");
-                file[at..at + bytes.len()].copy_from_slice(bytes);
-            }
-            Command::Persist { .. } => {}
-            Command::Remove { segment } => {
-                self.segments.remove(segment);
-            }
-        }
-    }
-}
 
 struct Node {
     replica: Option<Replica>,
@@ -99,16 +64,6 @@ struct Wire {
     ends: [(usize, u64, Link); 2],
     last: [u64; 2],
     is_open: bool,
-}
-
-struct Person {
-    node: usize,
-    turn: u64,
-    session: SessionId,
-    connected: bool,
-    xid: i32,
-    asked: Option<String>,
-    count: u64,
 }
 
 struct World {
@@ -204,110 +159,6 @@ impl World {
         self.cuts.get(&(from, to)).is_some_and(|until| self.now < *until)
     }
 
-    fn boot(&mut self, node: usize, to: Option<Zxid>) -> (Replica, Reader, History, bool) {
-        let limits = HistoryLimits { count: self.history_count, bytes: 1 << 20 };
-        let now = self.instant();
-        self.nodes[node].salt += 1;
-        let salt = log_settings(self.nodes[node].salt);
-        let files = &mut self.nodes[node].files;
-        let is_blank = files.segments.is_empty() && files.snapshots.is_empty() && files.epochs.is_none();
-        if let Some(to) = to.or(files.received) {
-            files.snapshots.retain(|zxid, _| *zxid <= to);
-        }
-        let mut settings = testing::settings();
-        settings.history = Some(limits);
-        settings.server = ServerId(node as i64 + 1);
-        settings.tick = TICK;
-        settings.session_timeout_min = TICK * 2;
-        settings.session_timeout_max = TICK * 20;
-        settings.snapshots.count = 40;
-        settings.snapshots.seed = self.prng.next();
-        settings.snapshots.retain = Some(3);
-        let mut boot = Boot::new(settings, 1, now);
-        match files.snapshots.last_key_value() {
-            Some((&zxid, bytes)) => {
-                let mut decoder = SnapshotDecoder::new(bytes, zxid).expect("a whole snapshot");
-                while let Some(chunk) = decoder.next_chunk().expect("whole chunks") {
-                    boot.load(zxid, chunk).expect("what was written");
-                }
-                boot.loaded().expect("what was written");
-            }
-            None => boot.plant(),
-        }
-        let images: Vec<SegmentImage<'_>> =
-            files.segments.iter().map(|(id, bytes)| SegmentImage { id: *id, bytes }).collect();
-        let recovered = match to {
-            _ if files.received.is_some() => log::overtake(&salt, &images, boot.applied()),
-            Some(to) => log::truncate(&salt, &images, boot.applied(), to),
-            None => log::recover(&salt, &images, boot.applied()),
-        };
-        let recovered = recovered.expect("a sound log");
-        for entry in &recovered.entries {
-            boot.replay(entry.zxid, entry.payload).expect("what was logged");
-        }
-        let commands: Vec<Command> = recovered.repair.iter().chain(&recovered.cleanup).cloned().collect();
-        let writer = log::Writer::new(salt, recovered.resume);
-        commands.iter().for_each(|command| files.carry_out(command));
-        files.received = None;
-        let finished = files.snapshots.keys().copied().collect();
-        let Start { mut replica, mut readers, history } = boot.finish(writer, finished);
-        let history = history.expect("a member has one");
-        replica.step(now, Input::SegmentReady, &mut vec![]);
-        (replica, readers.pop().expect("one shard"), history, is_blank)
-    }
-
-    fn start(&mut self, node: usize) {
-        let _span = tracing::info_span!("server", id = node + 1, ms = self.now / 1_000_000).entered();
-        if self.nodes[node].replica.is_some() {
-            return;
-        }
-        let (mut replica, reader, history, is_blank) = self.boot(node, None);
-        let me = ServerId(node as i64 + 1);
-        let mut outputs = vec![];
-        let settings = Settings {
-            me,
-            members: self.config.clone(),
-            participant: !self.observers.contains(&node),
-            tick: TICK,
-            init_limit: 10,
-            sync_limit: 4,
-            payload_bytes_max: 1 << 20,
-            reconfig_enabled: false,
-            history: HistoryLimits { count: self.history_count, bytes: 1 << 20 },
-            is_blank,
-            epochs: self.nodes[node].files.epochs.map_or(EpochRecord::None, EpochRecord::Found),
-        };
-        replica.join(self.instant(), settings, history, &mut outputs);
-        self.nodes[node].replica = Some(replica);
-        self.nodes[node].reader = Some(reader);
-        self.nodes[node].life += 1;
-        self.carry_out(node, outputs);
-        self.turn(node);
-    }
-
-    fn crash(&mut self, node: usize) {
-        let kept = self.prng.below(self.nodes[node].pending.len() as u64 + 1);
-        let found = &mut self.nodes[node];
-        if found.replica.take().is_none() {
-            return;
-        }
-        found.reader = None;
-        found.serves = false;
-        for command in std::mem::take(&mut found.pending).iter().take(kept as usize) {
-            found.files.carry_out(command);
-        }
-        let life = found.life;
-        for wire in 0..self.wires.len() {
-            for end in 0..2 {
-                let (who, when, _) = self.wires[wire].ends[end];
-                if (who, when) == (node, life) && self.wires[wire].is_open {
-                    self.close(wire, end);
-                }
-            }
-        }
-        self.drop_people(node);
-    }
-
     /// `end` has closed it: the other one hears of that.
     fn close(&mut self, wire: usize, end: usize) {
         let delay = 50_000 + self.prng.below(300_000);
@@ -316,16 +167,6 @@ impl World {
         let (from, to) = (self.wires[wire].ends[end].0, self.wires[wire].ends[1 - end].0);
         let heals = self.cuts.get(&(from, to)).map_or(0, |until| until.saturating_sub(self.now));
         self.at(last - self.now + heals, Event::Gone { wire, to_dialler: end == 1 });
-    }
-
-    fn drop_people(&mut self, node: usize) {
-        for at in 0..self.people.len() {
-            if self.people[at].node == node {
-                self.people[at].connected = false;
-                self.people[at].asked = None;
-                self.people[at].turn += 1;
-            }
-        }
     }
 
     fn peer(&mut self, node: usize, input: PeerInput<'_>) {
@@ -413,34 +254,6 @@ impl World {
         }
     }
 
-    fn take_snapshot(&mut self, node: usize, command: SnapshotCommand) {
-        let (life, delay) = (self.nodes[node].life, self.prng.below(5_000_000));
-        let writing = &mut self.nodes[node].writing;
-        match command {
-            SnapshotCommand::Create { .. } => writing.clear(),
-            SnapshotCommand::Append { bytes } => {
-                writing.extend_from_slice(&bytes);
-                let bytes = bytes.len() as u64;
-                self.at(10_000, Event::SnapshotBytes { node, life, bytes });
-            }
-            SnapshotCommand::Complete { zxid } => {
-                let bytes = std::mem::take(writing);
-                self.nodes[node].files.snapshots.insert(zxid, bytes);
-                self.at(20_000 + delay, Event::SnapshotDone { node, life, zxid: zxid.0 });
-            }
-            SnapshotCommand::Install { zxid } => {
-                let bytes = std::mem::take(writing);
-                self.nodes[node].files.snapshots.insert(zxid, bytes);
-                self.nodes[node].files.received = Some(zxid);
-                self.at(20_000 + delay, Event::SnapshotDone { node, life, zxid: zxid.0 });
-            }
-            SnapshotCommand::Abandon { .. } => writing.clear(),
-            SnapshotCommand::RemoveBelow { zxid } => {
-                self.nodes[node].files.snapshots.retain(|found, _| *found >= zxid);
-            }
-        }
-    }
-
     fn carry_out_peer(&mut self, node: usize, output: PeerOutput) {
         let life = self.nodes[node].life;
         match output {
@@ -499,62 +312,6 @@ impl World {
         })
     }
 
-    fn on_answer(&mut self, node: usize, to: Client, body: &AnswerBody) {
-        let (client, turn) = (to.connection.slot as usize, u64::from(to.connection.generation));
-        let Some(person) = self.people.get_mut(client) else { return };
-        if person.node != node || person.turn != turn {
-            return;
-        }
-        match body {
-            AnswerBody::Session { session, .. } => {
-                person.session = *session;
-                person.connected = true;
-            }
-            AnswerBody::SessionRefused => person.session = SessionId::NONE,
-            AnswerBody::Created { path } => {
-                let asked = person.asked.take().expect("it asked");
-                assert_eq!(path.to_string(), asked);
-                self.acked.insert(asked);
-            }
-            AnswerBody::Error(ErrorCode::SessionExpired) => {
-                person.session = SessionId::NONE;
-                person.connected = false;
-                person.asked = None;
-            }
-            AnswerBody::Error(ErrorCode::Ok) => {}
-            other => panic!("{other:?}"),
-        }
-        let delay = self.prng.below(3_000_000);
-        self.at(delay, Event::Ask { client, turn });
-    }
-
-    fn ask(&mut self, client: usize, turn: u64, is_quiet: bool) {
-        let person = &mut self.people[client];
-        if person.turn != turn {
-            return;
-        }
-        let (node, session) = (person.node, person.session);
-        let connection = ConnectionId { slot: client as u32, generation: turn as u32 };
-        let from = Client { shard: ShardId(0), connection };
-        let request = if !person.connected {
-            let password = (session != SessionId::NONE).then(|| tree::password::of(session));
-            Request::Connect { from, session, password, timeout_ms: 4000 }
-        } else if is_quiet {
-            return;
-        } else {
-            person.count += 1;
-            person.xid += 1;
-            let path = format!("/c{client}-{}", person.count);
-            let acl = Some(AclList::OPEN);
-            let request = CreateRequest { path: path.as_str().into(), data: Some(b"data"), acl, flags: 0 };
-            let body = encoded(&request).into();
-            let (xid, opcode, identities) = (person.xid, Opcode::Create, Arc::from([]));
-            person.asked = Some(path.clone());
-            Request::Write { from, session, xid, opcode, body, identities }
-        };
-        self.input(node, Input::Request(request));
-    }
-
     fn run(&mut self, until: u64, faults: bool) {
         let mut next_look = self.now;
         while self.now < until {
@@ -595,24 +352,6 @@ impl World {
             let Some(Reverse((at, _, event))) = self.events.pop() else { continue };
             self.now = self.now.max(at);
             self.happen(event);
-        }
-    }
-
-    /// Who is not connected tries it, where somebody serves.
-    fn look_after_people(&mut self) {
-        for client in 0..self.people.len() {
-            let person = &self.people[client];
-            if person.connected || !self.prng.chance(1, 20) {
-                continue;
-            }
-            self.people[client].turn += 1;
-            if self.prng.chance(1, 3) {
-                self.people[client].node = self.prng.below(self.nodes.len() as u64) as usize;
-            }
-            if self.nodes[self.people[client].node].serves {
-                let turn = self.people[client].turn;
-                self.ask(client, turn, false);
-            }
         }
     }
 
