@@ -50,7 +50,7 @@ use crate::base::{Instant, Now, SessionId, Zxid, limits};
 use crate::log;
 use crate::messages::{Answer, AnswerBody, Changes, Client, Identity, Notice, Request};
 use crate::tree::{self, Outcome, Overlay, Owner, Scratch, Sessions, Store};
-use crate::wire::txn::{Entry, ErrorTxn, Txn, TxnHeader};
+use crate::wire::txn::{Entry, ErrorTxn, Txn, TxnDigest, TxnHeader};
 use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader};
 
 use containers::Reaper;
@@ -167,8 +167,10 @@ impl Replica {
         }
         let Some((zxid, payload, origin)) = self.proposals.next_committed() else { return false };
         assert!(zxid > self.applied, "transactions are applied in zxid order, once");
-        let (header, txn) =
-            decode(payload).expect("the payload is what this server or its log's checksums vouch for");
+        // A leader's word came in order and whole; what it says inside is his.
+        let entry = Entry::decode(&mut Reader::new(payload));
+        let Entry { header, txn, digest } =
+            entry.expect("the payload is what this server or its log's checksums vouch for");
         assert!(header.zxid == zxid);
 
         let applied = self.store.apply(&header, &txn);
@@ -176,6 +178,13 @@ impl Replica {
         self.overlay.applied(zxid, header.client_id, &txn);
         self.applied = zxid;
         self.digests.on_applied(zxid, self.store.digest());
+        if let Some(theirs) = digest.filter(|digest| digest.version == TxnDigest::VERSION) {
+            let ours = self.store.digest();
+            match theirs.tree_digest as u64 == ours {
+                true => self.digests.on_match(),
+                false => self.digests.on_mismatch(zxid, theirs.tree_digest, ours),
+            }
+        }
         let mut notice = Notice { zxid, changes: applied.changes, answer: None, ended: None, moved: None };
         match applied.outcome {
             Outcome::SessionCreated { timeout_ms } => {
@@ -444,10 +453,8 @@ fn answer_body(txn: &Txn<'_>, outcome: Outcome, opcode: Opcode) -> AnswerBody {
 
 /// A log payload: ZooKeeper's transaction header and record.
 pub(crate) fn decode(payload: &[u8]) -> Result<(TxnHeader, Txn<'_>), crate::wire::DecodeError> {
-    let mut reader = Reader::new(payload);
-    let header = TxnHeader::decode(&mut reader)?;
-    let txn = Txn::decode(header.kind, &mut reader)?;
-    Ok((header, txn))
+    let entry = Entry::decode(&mut Reader::new(payload))?;
+    Ok((entry.header, entry.txn))
 }
 
 #[cfg(test)]

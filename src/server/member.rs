@@ -73,6 +73,7 @@ pub fn settings(
         sync_limit: ensemble.sync_limit,
         payload_bytes_max: config.jute_max_buffer + PAYLOAD_OVERHEAD,
         reconfig_enabled: ensemble.reconfig_enabled,
+        leader_serves: ensemble.leader_serves,
         history: history_limits(ensemble),
         is_blank,
         epochs,

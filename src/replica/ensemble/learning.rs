@@ -11,7 +11,7 @@ use crate::zab::{Learner, LearnerInput, LearnerOutput, LearnerRole};
 
 use super::super::proposals::Origin;
 use super::super::queries::Query;
-use super::super::{Output, Replica};
+use super::super::{Output, Replica, decode};
 use super::clients::Asked;
 use super::looking::Connection;
 use super::words::PeerOutput;
@@ -132,6 +132,16 @@ impl Replica {
                     self.persist_epochs(epochs, outputs);
                 }
                 LearnerOutput::Append { zxid, payload } => {
+                    // What is logged must be readable ever after.
+                    let problem = match decode(&payload) {
+                        Ok((header, _)) if header.zxid == zxid => None,
+                        Ok((header, _)) => Some(format!("it names itself {}", header.zxid)),
+                        Err(error) => Some(error.to_string()),
+                    };
+                    if let Some(problem) = problem {
+                        let reason = format!("the leader's proposal {zxid} can't be read: {problem}");
+                        return self.leave_role(&reason, outputs);
+                    }
                     self.log.append(zxid, |buffer| buffer.extend_from_slice(&payload));
                     self.proposals.push(zxid, Origin { to: None, opcode: Opcode::Error });
                     self.proposed = zxid;

@@ -308,9 +308,12 @@ impl Replica {
         ensemble.serves_from = None;
         ensemble.is_serving = true;
         self.sessions.begin_anew(self.now.instant);
+        let serves = ensemble.settings.leader_serves || !matches!(ensemble.role, Role::Leading(_));
         let mode = self.mode();
-        tracing::info!(?mode, zxid = %applied, "serving clients");
-        outputs.push(Output::Serve(true));
+        tracing::info!(?mode, zxid = %applied, serves, "synchronised and ready");
+        if serves {
+            outputs.push(Output::Serve(true));
+        }
         self.take_waiting(outputs);
     }
 

@@ -79,6 +79,7 @@ impl Replica {
     pub(super) fn take_installed(&mut self) -> Option<(Zxid, Vec<u8>)> {
         let install = self.ensemble.as_deref_mut()?.install.take()?;
         let zxid = install.zxid;
+        self.digests.distrust();
         self.on_committed(zxid);
         Some((zxid, install.rest))
     }

@@ -108,6 +108,8 @@ pub struct Settings {
     /// Largest payload of a packet: `jute.maxbuffer` and what headers add to it.
     pub payload_bytes_max: usize,
     pub reconfig_enabled: bool,
+    /// False: while this server leads, it serves no clients (`leaderServes=no`).
+    pub leader_serves: bool,
     pub history: HistoryLimits,
     /// There was nothing in the directories: no snapshot, no log, no epochs.
     pub is_blank: bool,

@@ -113,6 +113,7 @@ impl World {
             sync_limit: 4,
             payload_bytes_max: 1 << 20,
             reconfig_enabled: false,
+            leader_serves: true,
             history: HistoryLimits { count: self.history_count, bytes: 1 << 20 },
             is_blank,
             epochs: self.nodes[node].files.epochs.map_or(EpochRecord::None, EpochRecord::Found),
