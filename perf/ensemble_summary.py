@@ -111,9 +111,10 @@ def slopes(table, measured):
                 found[server, row] = line[0]
     own = found.get(("ringkeeper", "observers")), found.get(("ringkeeper", "followers"))
     if None not in own:
-        held = own[1] > 0 and own[0] <= 0.6 * own[1]
-        lines += ["", f"An observer costs {own[0]:.2f} µs a write, a follower {own[1]:.2f}: ≤ 0.6 of a follower: "
-                      f"{'reached' if held else 'MISSED'}."]
+        judged = "reached" if own[0] <= 0.6 * own[1] else "MISSED"
+        if min(own) <= 0:
+            judged = "not told: no member costs less than nothing, so noise is larger than the slopes"
+        lines += ["", f"An observer costs {own[0]:.2f} µs a write, a follower {own[1]:.2f}: ≤ 0.6 of a follower: {judged}."]
     return lines
 
 

@@ -78,7 +78,8 @@ class SlopeTest(unittest.TestCase):
 
     def test_a_slope_that_noise_turned_round_reaches_nothing(self):
         text = text_of(*self.costs("followers", (1, 14), (2, 12)), *self.costs("observers", (0, 14), (1, 9)))
-        self.assertIn("MISSED", text)
+        self.assertIn("not told", text)
+        self.assertNotIn("reached", text)
 
 
 class LostTest(unittest.TestCase):
