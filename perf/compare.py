@@ -60,11 +60,11 @@ def arguments():
     return options
 
 
-def result_folder(options):
+def result_folder(options, suffix=""):
     if options.out:
         folder = pathlib.Path(options.out)
     else:
-        base = ROOT / "perf" / "runs" / f"{datetime.date.today().isoformat()}-{machine.label()}"
+        base = ROOT / "perf" / "runs" / f"{datetime.date.today().isoformat()}-{machine.label()}{suffix}"
         folder, count = base, 1
         while folder.exists():
             count += 1
@@ -191,7 +191,7 @@ class Comparison:
                 rows.snapshot(self.bench, row, server, 1, 30 if self.options.quick else 90)
 
 
-def command_without_folders():
+def command_without_folders(script):
     """The command line; folders are this machine's own business and change no result."""
     words, skip = [], False
     for word in sys.argv[1:]:
@@ -199,12 +199,12 @@ def command_without_folders():
         if not folder and not skip:
             words.append(word)
         skip = folder and "=" not in word
-    return shlex.join(["perf/compare.py", *words])
+    return shlex.join([script, *words])
 
 
 def write_result(comparison):
     options, folder, results = comparison.options, comparison.folder, comparison.bench.results
-    lines = [f"# Comparison of {datetime.date.today().isoformat()}", "", f"Command: `{command_without_folders()}`", "",
+    lines = [f"# Comparison of {datetime.date.today().isoformat()}", "", f"Command: `{command_without_folders('perf/compare.py')}`", "",
              "| | |", "|---|---|"]
     lines += [f"| {what} | {value} |" for what, value in machine.describe(comparison.directory)]
     lines += [f"| {server.name} | {server.describe()} |" for server in comparison.servers]

@@ -75,7 +75,8 @@ class Bench:
         """Runs the load generator once. Returns its JSON, also where it met errors."""
         path = self.raw_directory / "last.json"
         path.unlink(missing_ok=True)
-        command = [self.load_binary, "--server", server.address, "--json", path, "--server-pid", str(server.pid)]
+        command = [self.load_binary, "--server", ",".join(server.addresses), "--json", path]
+        command += [word for pid in server.pids for word in ("--server-pid", str(pid))]
         command += ["--keys-exist"] if keys_exist else []
         command += [str(argument) for argument in arguments]
         process = subprocess.run(command, capture_output=True, text=True)
@@ -136,6 +137,10 @@ def closed(bench, row, server, round_number):
         result["value"], result["unit"] = result["latency"]["p50_us"], "µs"
     else:
         result["value"], result["unit"] = result["operations_per_second"], "op/s"
+    if not result["operations"]:
+        # No median of nothing: it would count as the fastest of all.
+        result["value"] = None
+        result["errors"]["nothing was answered in the window"] = 1
     result["line"] = load_line(result)
     return bench.record(row.name, server.name, round_number, result)
 

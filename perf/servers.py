@@ -61,6 +61,15 @@ class Server:
         return f"127.0.0.1:{self.port}"
 
     @property
+    def addresses(self):
+        """Where a load goes; more than one in an ensemble (ensembles.py)."""
+        return [self.address]
+
+    @property
+    def pids(self):
+        return [self.pid]
+
+    @property
     def data(self):
         return self.directory / "data"
 
@@ -93,15 +102,23 @@ class Server:
 
     def start(self, path="/"):
         """Starts and waits for an answer to a read of `path`. Returns the seconds from start to that answer."""
+        begin = self.launch()
+        return (self.wait(path) - begin) / 1e9
+
+    def launch(self):
+        """Starts the process and waits for nothing. Returns the monotone clock's nanoseconds of that."""
         assert self.process is None, f"{self.name} runs already"
         self.data.mkdir(parents=True, exist_ok=True)
         command = self.command()
         with open(self.output, "ab") as output:
-            waiter_command = [self.load_binary, "wait", "--server", self.address, "--path", path]
-            waiter_command += ["--seconds", str(READY_SECONDS)]
             begin = time.monotonic_ns()
             self.process = subprocess.Popen(command, stdout=output, stderr=output, cwd=self.directory)
-            waiter = subprocess.Popen(waiter_command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return begin
+
+    def wait(self, path="/"):
+        """Until a read of `path` is answered. Returns the monotone clock's nanoseconds of the answer."""
+        command = [self.load_binary, "wait", "--server", self.address, "--path", path, "--seconds", str(READY_SECONDS)]
+        waiter = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         while waiter.poll() is None:
             if self.process.poll() is not None:
                 waiter.kill()
@@ -113,8 +130,7 @@ class Server:
         if waiter.returncode != 0:
             self.stop()
             raise ServerError(f"{self.name} doesn't answer: {err.strip()}\n{tail(self.output)}")
-        answered = int(out.split(" at ")[1].split()[0])
-        return (answered - begin) / 1e9
+        return int(out.split(" at ")[1].split()[0])
 
     def stop(self, hard=False):
         """SIGTERM (or SIGKILL), and waits for the end."""

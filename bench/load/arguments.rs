@@ -29,9 +29,10 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct LoadArguments {
-    /// Address of the server.
-    #[arg(long, default_value = "127.0.0.1:2181")]
-    pub server: String,
+    /// Address of the server; several (repeated, or with commas) are an ensemble's: session `i` goes to address `i`
+    /// modulo their number.
+    #[arg(long, default_value = "127.0.0.1:2181", value_delimiter = ',')]
+    pub server: Vec<String>,
     /// Sessions, each on a connection of its own.
     #[arg(long, default_value_t = 32)]
     pub sessions: usize,
@@ -183,6 +184,11 @@ pub fn resolve(server: &str) -> Result<SocketAddr, String> {
         .map_err(|error| format!("--server {server}: {error} (expected HOST:PORT)"))?
         .next()
         .ok_or_else(|| format!("--server {server} has no address"))
+}
+
+/// The first address of each of `servers`, which aren't empty.
+pub fn resolve_all(servers: &[String]) -> Result<Vec<SocketAddr>, String> {
+    servers.iter().map(|server| resolve(server)).collect()
 }
 
 #[cfg(test)]

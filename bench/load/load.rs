@@ -7,7 +7,7 @@
 //! Limits: an open loop gives up when [`BACKLOG_MAX`] requests are unanswered. Tested: `load_test.rs`.
 
 use crate::clock;
-use crate::process::{MachineUsage, ProcessError, Usage, machine_usage, usage_of_all};
+use crate::process::{MachineUsage, ProcessError, Usage, machine_usage, usage_of_each};
 use crate::recorder::{CountBy, Recorder};
 use crate::session::Session;
 use crate::workload::Workload;
@@ -36,11 +36,12 @@ pub struct Plan {
 }
 
 /// The state of the machine at one end of the window.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sample {
     pub at: u64,
     pub own_cpu_ns: u64,
-    pub servers: Usage,
+    /// In the order of `--server-pid`.
+    pub servers: Vec<Usage>,
     pub machine: MachineUsage,
 }
 
@@ -147,7 +148,7 @@ impl Load {
         Ok(Sample {
             at: clock::now(),
             own_cpu_ns: clock::own_cpu(),
-            servers: usage_of_all(&self.plan.server_pids)?,
+            servers: usage_of_each(&self.plan.server_pids)?,
             machine: machine_usage()?,
         })
     }

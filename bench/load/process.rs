@@ -41,18 +41,20 @@ impl fmt::Display for ProcessError {
 
 impl std::error::Error for ProcessError {}
 
-/// The sum over `pids`, so that an ensemble counts as one server.
-pub fn usage_of_all(pids: &[u32]) -> Result<Usage, ProcessError> {
-    pids.iter().try_fold(Usage::default(), |sum, &pid| {
-        let one = usage(pid)?;
-        Ok(Usage {
-            cpu_seconds: sum.cpu_seconds + one.cpu_seconds,
-            threads: sum.threads + one.threads,
-            resident_anonymous: sum.resident_anonymous + one.resident_anonymous,
-            resident_file: sum.resident_file + one.resident_file,
-            resident_shared: sum.resident_shared + one.resident_shared,
-            resident_peak: sum.resident_peak + one.resident_peak,
-        })
+/// The usage of each of `pids`, in their order.
+pub fn usage_of_each(pids: &[u32]) -> Result<Vec<Usage>, ProcessError> {
+    pids.iter().map(|&pid| usage(pid)).collect()
+}
+
+/// The sum, so that an ensemble counts as one server.
+pub fn sum(usages: &[Usage]) -> Usage {
+    usages.iter().fold(Usage::default(), |sum, one| Usage {
+        cpu_seconds: sum.cpu_seconds + one.cpu_seconds,
+        threads: sum.threads + one.threads,
+        resident_anonymous: sum.resident_anonymous + one.resident_anonymous,
+        resident_file: sum.resident_file + one.resident_file,
+        resident_shared: sum.resident_shared + one.resident_shared,
+        resident_peak: sum.resident_peak + one.resident_peak,
     })
 }
 

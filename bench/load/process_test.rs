@@ -28,8 +28,16 @@ fn fields_of_status_are_found_by_whole_name() {
 
 #[test]
 fn this_process_has_memory_and_a_process_that_cannot_exist_is_named() {
-    let own = usage_of_all(&[std::process::id()]).expect("our own /proc entry");
+    let own = usage_of_each(&[std::process::id()]).expect("our own /proc entry")[0];
     assert!(own.resident_anonymous > 0 && own.threads > 0, "{own:?}");
-    let error = usage_of_all(&[u32::MAX]).expect_err("pids end at 2^22").to_string();
+    let error = usage_of_each(&[u32::MAX]).expect_err("pids end at 2^22").to_string();
     assert!(error.contains("--server-pid") && error.contains(&u32::MAX.to_string()), "{error}");
+}
+
+#[test]
+fn an_ensemble_counts_as_one_server() {
+    let one = Usage { cpu_seconds: 1.5, threads: 2, resident_anonymous: 10, ..Usage::default() };
+    let both = sum(&[one, Usage { cpu_seconds: 0.5, resident_file: 7, ..one }]);
+    assert_eq!((both.cpu_seconds, both.threads, both.resident_anonymous), (2.0, 4, 20));
+    assert_eq!((both.resident_file, both.resident_peak), (7, 0));
 }

@@ -4,6 +4,7 @@
 
 use crate::arguments::LoadArguments;
 use crate::load::{Load, Pacing};
+use crate::process;
 use crate::recorder::Recorder;
 use crate::workload::KINDS;
 use hdrhistogram::Histogram;
@@ -33,13 +34,20 @@ pub fn as_json(arguments: &LoadArguments, load: &Load) -> Value {
     let recorder = &load.recorder;
     let all = recorder.all();
     // A load that ended early has no second sample, and is reported as an error beside zeros.
-    let begin = load.begin.unwrap_or_default();
-    let end = load.end.unwrap_or(begin);
+    let begin = load.begin.clone().unwrap_or_default();
+    let end = load.end.clone().unwrap_or_else(|| begin.clone());
     let window_seconds = (end.at - begin.at) as f64 / 1e9;
     let per_second = |count: u64| if window_seconds > 0.0 { count as f64 / window_seconds } else { 0.0 };
     let per_cpu = |cpu: f64| if cpu > 0.0 { Some(all.len() as f64 / cpu) } else { None };
     let own_cpu = (end.own_cpu_ns - begin.own_cpu_ns) as f64 / 1e9;
-    let server_cpu = end.servers.cpu_seconds - begin.servers.cpu_seconds;
+    let cpu_of_each: Vec<f64> = end
+        .servers
+        .iter()
+        .zip(&begin.servers)
+        .map(|(end, begin)| end.cpu_seconds - begin.cpu_seconds)
+        .collect();
+    let server_cpu: f64 = cpu_of_each.iter().sum();
+    let servers = process::sum(&end.servers);
     let busy = end.machine.busy_seconds - begin.machine.busy_seconds;
     let mut kinds = serde_json::Map::new();
     for kind in KINDS {
@@ -87,12 +95,14 @@ pub fn as_json(arguments: &LoadArguments, load: &Load) -> Value {
         value["server"] = json!({
             "pids": arguments.server_pid,
             "cpu_seconds": server_cpu,
+            // In the order of `pids`.
+            "cpu_seconds_each": cpu_of_each,
             "operations_per_cpu_second": per_cpu(server_cpu),
-            "resident_anonymous_bytes": end.servers.resident_anonymous,
-            "resident_file_bytes": end.servers.resident_file,
-            "resident_shared_bytes": end.servers.resident_shared,
-            "resident_peak_bytes": end.servers.resident_peak,
-            "threads": end.servers.threads,
+            "resident_anonymous_bytes": servers.resident_anonymous,
+            "resident_file_bytes": servers.resident_file,
+            "resident_shared_bytes": servers.resident_shared,
+            "resident_peak_bytes": servers.resident_peak,
+            "threads": servers.threads,
         });
     }
     value

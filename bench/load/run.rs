@@ -2,7 +2,7 @@
 //!
 //! Called by `main`. The preparation (trees, keys) uses sessions of its own and is never measured.
 
-use crate::arguments::{DriverChoice, LoadArguments, WaitArguments, resolve};
+use crate::arguments::{DriverChoice, LoadArguments, WaitArguments, resolve, resolve_all};
 use crate::clock;
 use crate::connection::{Connection, STEP_TIMEOUT};
 use crate::load::{Load, Pacing};
@@ -20,15 +20,15 @@ const PREPARE_OUTSTANDING: usize = 256;
 /// Returns how many errors the run met.
 pub fn run(arguments: &LoadArguments) -> Result<u64, String> {
     arguments.check()?;
-    let server = resolve(&arguments.server)?;
+    let servers = &resolve_all(&arguments.server)?;
     let mut errors = 0;
     if let Some(shape) = arguments.preload {
-        errors += prepare(arguments, server, shape.parents, shape.parents * shape.children, shape.children)?;
+        errors += prepare(arguments, servers, shape.parents, shape.parents * shape.children, shape.children)?;
     }
     let Some(mix) = arguments.op else { return Ok(errors) };
     if mix != Mix::Create && !arguments.keys_exist {
         let parents = arguments.keys.div_ceil(CHILDREN_PER_PARENT);
-        errors += prepare(arguments, server, parents, arguments.keys, CHILDREN_PER_PARENT)?;
+        errors += prepare(arguments, servers, parents, arguments.keys, CHILDREN_PER_PARENT)?;
     }
     let create_prefix = format!("{ROOT}/new-{}", unique_suffix());
     if mix == Mix::Create {
@@ -37,9 +37,9 @@ pub fn run(arguments: &LoadArguments) -> Result<u64, String> {
             .chain((0..arguments.sessions).map(|session| format!("{create_prefix}/s{session:05}")))
             .map(String::into_bytes)
             .collect();
-        errors += create_all(arguments, server, parents.into_iter(), 1)?;
+        errors += create_all(arguments, servers, parents.into_iter(), 1)?;
     }
-    errors += measure(arguments, server, mix, create_prefix)?;
+    errors += measure(arguments, servers, mix, create_prefix)?;
     Ok(errors)
 }
 
@@ -59,12 +59,13 @@ fn system_time() -> SystemTime {
 
 fn open_sessions(
     arguments: &LoadArguments,
-    server: SocketAddr,
+    servers: &[SocketAddr],
     count: usize,
     exists_is_fine: bool,
 ) -> Result<Vec<Connection>, String> {
     (0..count)
         .map(|index| {
+            let server = servers[index % servers.len()];
             Connection::open(server, index, arguments.session_timeout, exists_is_fine, STEP_TIMEOUT)
                 .map_err(|error| format!("session {} of {count} at {server}: {error}", index + 1))
         })
@@ -82,14 +83,14 @@ fn close_sessions(connections: Vec<Connection>) -> Result<(), String> {
 /// Makes the root, `parents` parents and the first `count` children, those that aren't there. Returns the errors.
 fn prepare(
     arguments: &LoadArguments,
-    server: SocketAddr,
+    servers: &[SocketAddr],
     parents: u64,
     count: u64,
     children: u64,
 ) -> Result<u64, String> {
     let start = clock::now();
-    let mut errors = create_all(arguments, server, workload::parent_paths(parents), 1)?;
-    errors += create_all(arguments, server, workload::child_paths(count, children), PREPARE_SESSIONS)?;
+    let mut errors = create_all(arguments, servers, workload::parent_paths(parents), 1)?;
+    errors += create_all(arguments, servers, workload::child_paths(count, children), PREPARE_SESSIONS)?;
     let seconds = (clock::now() - start) as f64 / 1e9;
     let znodes = parents + count + 1;
     println!("prepared {znodes} znodes in {seconds:.2} s ({:.0} creates/s)", znodes as f64 / seconds);
@@ -99,11 +100,11 @@ fn prepare(
 /// Creates `paths`; with one session in their order.
 fn create_all(
     arguments: &LoadArguments,
-    server: SocketAddr,
+    servers: &[SocketAddr],
     paths: impl Iterator<Item = Vec<u8>> + 'static,
     sessions: usize,
 ) -> Result<u64, String> {
-    let mut connections = open_sessions(arguments, server, sessions, true)?;
+    let mut connections = open_sessions(arguments, servers, sessions, true)?;
     let workload = Workload::new(Source::Creates(Box::new(paths)), arguments.bytes);
     let mut load = Load::unmeasured(workload, PREPARE_OUTSTANDING);
     poll_driver::run(&mut load, &mut connections).map_err(|error| format!("preparing: {error}"))?;
@@ -116,11 +117,11 @@ fn create_all(
 
 fn measure(
     arguments: &LoadArguments,
-    server: SocketAddr,
+    servers: &[SocketAddr],
     mix: Mix,
     create_prefix: String,
 ) -> Result<u64, String> {
-    let mut connections = open_sessions(arguments, server, arguments.sessions, false)?;
+    let mut connections = open_sessions(arguments, servers, arguments.sessions, false)?;
     let endless = Endless {
         mix,
         keys: arguments.keys,

@@ -159,3 +159,41 @@ fn a_server_that_is_not_there_is_named() {
     let wait = WaitArguments { server: address.to_string(), path: "/".to_owned(), seconds: 0.01 };
     assert!(run::wait(&wait).expect_err("nobody listens").contains("no answer"));
 }
+
+#[test]
+fn sessions_go_to_several_servers_in_turn() {
+    let scratch = Scratch::new("several");
+    let first = floor(&scratch);
+    let line = "--op get --keys-exist --sessions 5 --outstanding 2 --keys 20 --warmup 0.05 --seconds 0.2";
+    // The floor answers whoever asks, so a server that refuses shows where the second session went.
+    let refusing = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("a bound address")
+    };
+    let (result, _) = load(first, &scratch, &format!("--server {refusing} {line}"));
+    let error = result.expect_err("nobody listens at the second address");
+    assert!(error.contains("session 2 of 5") && error.contains(&refusing.to_string()), "{error}");
+
+    let (result, json) = load(first, &scratch, &format!("--server {first},{first} {line}"));
+    assert_eq!(result, Ok(0), "{json}");
+}
+
+#[test]
+fn processor_time_is_told_for_each_server() {
+    let scratch = Scratch::new("each");
+    let server = floor(&scratch);
+    let pid = std::process::id();
+    let line = format!("--op get --keys 20 --warmup 0 --seconds 0.3 --server-pid {pid} --server-pid {pid}");
+    let (result, json) = load(server, &scratch, &line);
+    assert_eq!(result, Ok(0), "{json}");
+    let each: Vec<f64> = json["server"]["cpu_seconds_each"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|seconds| seconds.as_f64())
+        .collect();
+    assert_eq!(each.len(), 2, "{json}");
+    assert!(each[0] > 0.0, "generator and floor are this process: {json}");
+    let sum = json["server"]["cpu_seconds"].as_f64().expect("a number");
+    assert!((each.iter().sum::<f64>() - sum).abs() < 1e-9, "{json}");
+}
