@@ -116,6 +116,7 @@ impl Replica {
             }
             Input::SpaceLow | Input::SpaceBack => {
                 self.space_low = matches!(input, Input::SpaceLow);
+                self.on_space(outputs);
                 self.take_waiting(outputs);
             }
             Input::TurnEnd => self.end_turn(outputs),

@@ -1,7 +1,7 @@
 //! Agreement: who leads, in which epoch, and which transactions are committed. Payloads are opaque.
 //!
-//! State machines, inputs in, outputs out, time as an argument. What concerns the log and the tree is the replica's to hand
-//! on, what concerns links the drivers'. **Neither does yet**: so far only the tests drive this room.
+//! State machines, inputs in, outputs out, time as an argument. `replica::ensemble` drives them and hands on what concerns
+//! the log and the tree; what concerns links is the drivers' (`server::peers`).
 //!
 //! | file | does |
 //! |---|---|
@@ -17,7 +17,8 @@
 //! currentEpoch; currentEpoch before the ACK of NEWLEADER; a proposal before its ACK, the leader's own included. Each of
 //! these outputs does not exist before the input that says so.
 //! Tested: unit tests beside the files; `cluster_test.rs` runs leaders and learners against each other;
-//! tests/leader_of_java.rs and tests/learner_of_java.rs run them against Apache ZooKeeper.
+//! tests/leader_of_java.rs and tests/learner_of_java.rs run them against Apache ZooKeeper. With all around them:
+//! `replica/ensemble/cluster_test`, tests/ensemble, tests/ensemble_of_java.
 
 pub mod election;
 pub mod election_links;

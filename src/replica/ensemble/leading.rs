@@ -167,7 +167,6 @@ impl Replica {
             opcode.is_write() && *opcode != Opcode::DeleteContainer || *opcode == Opcode::CreateSession
         });
         match opcode {
-            _ if self.space_low => self.propose_error(session, cxid, ErrorCode::SystemError),
             Some(Opcode::CreateSession) => {
                 let Some(timeout) = body.first_chunk::<4>() else {
                     return self.propose_error(session, cxid, ErrorCode::MarshallingError);

@@ -8,7 +8,8 @@
 //!     ▲            └──────► Learning ─► (lost its leader) ─┤
 //!     └────────────────────────────────────────────────────┘
 //! ```
-//! *Settling*: what the log was given is made durable, so that the vote says what is on the disk.
+//! *Settling*: what the log was given is made durable, so that the vote says what is on the disk. A member whose disk is
+//! full stays there until it has room.
 //!
 //! **The log and the tree.** What is logged is proposed, by us or by our leader; it is applied when it is committed. At a
 //! start the whole log is applied, committed or not: nobody is served before a quorum has that history. If the new leader
@@ -345,9 +346,19 @@ impl Replica {
         self.settle(outputs);
     }
 
-    /// Begins an election when the log has nothing under way.
+    /// A member that can't log takes no part until it can: it must not acknowledge, and as a leader it would be in the way.
+    pub(super) fn on_space(&mut self, outputs: &mut Vec<Output>) {
+        let role = self.ensemble.as_deref().map(|ensemble| &ensemble.role);
+        match role {
+            Some(Role::Settling) => self.settle(outputs),
+            Some(_) if self.space_low => self.leave_role("there is no room on the disk for the log", outputs),
+            _ => {}
+        }
+    }
+
+    /// Begins an election when the log has nothing under way, and room.
     fn settle(&mut self, outputs: &mut Vec<Output>) {
-        let is_settled = self.log.open_bytes() == 0 && !self.log.in_flight();
+        let is_settled = self.log.open_bytes() == 0 && !self.log.in_flight() && !self.space_low;
         let last_logged = self.proposed;
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
         if !is_settled || ensemble.install.is_some() || !matches!(ensemble.role, Role::Settling) {

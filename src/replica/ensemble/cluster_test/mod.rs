@@ -55,6 +55,7 @@ enum Event {
     SegmentReady { node: usize, life: u64 },
     Start { node: usize },
     Crash { node: usize },
+    Space { node: usize, life: u64, is_low: bool },
     Cut { a: usize, b: usize, heals: u64 },
     Ask { client: usize, turn: u64 },
 }
@@ -318,7 +319,7 @@ impl World {
             if faults && self.prng.chance(1, 900) {
                 let node = self.prng.below(self.nodes.len() as u64) as usize;
                 let delay = self.prng.below(400_000_000);
-                match self.prng.below(3) {
+                match self.prng.below(4) {
                     0 => {
                         self.at(0, Event::Crash { node });
                         self.at(delay, Event::Start { node });
@@ -326,6 +327,11 @@ impl World {
                     1 => {
                         let b = self.prng.below(self.nodes.len() as u64) as usize;
                         self.at(0, Event::Cut { a: node, b, heals: delay * 2 });
+                    }
+                    2 => {
+                        let life = self.nodes[node].life;
+                        self.at(0, Event::Space { node, life, is_low: true });
+                        self.at(delay, Event::Space { node, life, is_low: false });
                     }
                     _ => {
                         for b in 0..self.nodes.len() {
@@ -423,6 +429,9 @@ impl World {
             }
             Event::SegmentReady { node, life } if self.nodes[node].life == life => {
                 self.input(node, Input::SegmentReady);
+            }
+            Event::Space { node, life, is_low } if self.nodes[node].life == life => {
+                self.input(node, if is_low { Input::SpaceLow } else { Input::SpaceBack });
             }
             Event::Start { node } => self.start(node),
             Event::Crash { node } => self.crash(node),
