@@ -110,6 +110,7 @@ def leader_lost(bench, row, ensemble, round_number):
     for number, member in enumerate(survivors):
         others = [other.address for other in survivors if other is not member]
         writers.append(failover.Writer([member.address, *others], f"/failover-{number}"))
+    hang_up = failover.HangUp(leader.address)
     try:
         for writer in writers:
             writer.start()
@@ -120,13 +121,17 @@ def leader_lost(bench, row, ensemble, round_number):
         # A little longer, so that a second pause right behind the first is seen.
         until_all_wrote(writers, time.monotonic_ns() + 200_000_000, "after the recovery")
     finally:
+        closed_at = hang_up.at
+        hang_up.finish()
         for writer in writers:
             writer.finish()
         if row.kind == "kill":
             leader.stop(hard=True)
         else:
             leader.process.send_signal(signal.SIGCONT)
-    result = lost_result(row, [lost_times(writer, signalled) for writer in writers], ensemble.detection_seconds)
+    hung_up_ms = None if closed_at is None else (closed_at - signalled) / 1e6
+    clients = [lost_times(writer, signalled) for writer in writers]
+    result = lost_result(row, clients, ensemble.detection_seconds, hung_up_ms)
     result["errors"] = {f"code {code}": count for writer in writers for code, count in writer.errors.items()}
     if row.kind == "kill":
         ensemble.launch(leader)
@@ -150,16 +155,17 @@ def lost_times(writer, signalled):
             "writes": len(writer.acknowledged)}
 
 
-def lost_result(row, clients, detection_seconds):
-    """Value and line from what the clients saw. Pure."""
+def lost_result(row, clients, detection_seconds, hung_up_ms):
+    """Value and line from what the clients saw, and when the kernel closed a killed leader's sockets. Pure."""
     granted = detection_seconds * 1000 if row.kind == "stop" else 0
     first, last = (choose(client["wrote_ms"] for client in clients) for choose in (min, max))
     told = lambda name: "/".join("–" if c[name] is None else f"{c[name]:.1f}" for c in clients)  # noqa: E731
     result = {"clients": clients, "detection_ms": granted, "value": first - granted, "unit": "ms",
-              "all_clients_ms": last - granted}
+              "all_clients_ms": last - granted, "leader_hung_up_ms": hung_up_ms}
+    hung_up = "" if hung_up_ms is None else f"the leader's sockets closed after {hung_up_ms:.1f}, "
     beyond = f" beyond the {granted:.0f} ms of detection" if granted else ""
     result["line"] = (
-        f"{first - granted:.1f} ms{beyond} (all clients {last - granted:.1f}); disconnected {told('disconnected_ms')}, "
+        f"{first - granted:.1f} ms{beyond} (all clients {last - granted:.1f}); {hung_up}disconnected {told('disconnected_ms')}, "
         f"reconnected {told('reconnected_ms')}, wrote {told('wrote_ms')} ms after the signal; "
         f"{sum(c['sessions_lost'] for c in clients)} sessions lost, "
         f"later pauses up to {max(c['later_pause_ms'] for c in clients):.0f} ms"
