@@ -135,8 +135,8 @@ def lost(table, measured):
     return ["", "## Leader lost", "",
             "From the signal until one, or each, of the two survivors' clients had a write acknowledged again; for `stop` "
             "beyond syncLimit × tickTime. A killed process's sockets close when the kernel has taken its memory apart.", "",
-            "| row | server | times | first client | all clients, median | every value, ms | leader's sockets closed, median | sessions lost |",
-            "|---|---|---|---|---|---|---|---|", *lines]
+            "| row | server | times | first client | all clients, median | every value, ms | leader's sockets closed, median "
+            "| sessions lost |", "|---|---|---|---|---|---|---|---|", *lines]
 
 
 def open_loop(table):
@@ -159,7 +159,8 @@ def open_loop(table):
     for label in dict.fromkeys(result["rate_of"] for result in table.of("openloop", "ringkeeper")):
         own = table.of("openloop", "ringkeeper", rate_of=label)
         p999, p50 = median([r["latency"]["p999_us"] for r in own]), median([r["latency"]["p50_us"] for r in own])
-        must = verdict(("p99.9 below ZooKeeper's p99 at half of its capacity", lambda r, z, f: r < z), p999, median(java), None)
+        below = ("p99.9 below ZooKeeper's p99 at half of its capacity", lambda r, z, f: r < z)
+        must = verdict(below, p999, median(java), None)
         aim = verdict(("p99.9 ≤ 3 × its own p50", lambda r, z, f: r <= 3 * p50), p999, 0, None)
         lines.append(f"- Ringkeeper at {label}: {must}; {aim}.")
     return lines
