@@ -11,6 +11,7 @@ Exit codes: 0 measured; 1 measured, with errors or with a group of rows that fai
 import argparse
 import datetime
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -79,6 +80,7 @@ class EnsembleRun:
         self.bench = rows.Bench(self.load_binary, folder / "raw", options.seconds, warmup, options.noise,
                                 options.quiet_wait, options.retries)
         self.failures = []
+        self.count = 0
         self.descriptions = {}
         self.started = []
 
@@ -92,9 +94,10 @@ class EnsembleRun:
 
     def ensemble(self, name, voters, observers=0, settings=None, start=None):
         """A fresh ensemble, started, with the keys in it; of ZooKeeper warmed."""
-        directory = self.directory / f"{name}-{voters}-{observers}"
+        # A directory of its own, so that what members printed in a group that failed is there after the run.
+        self.count += 1
+        directory = self.directory / f"{self.count:02}-{name}-{voters}-{observers}"
         ensemble = Ensemble(name, directory, self.member(name), voters, observers, settings)
-        ensemble.clear()
         self.started.append(ensemble)
         seconds = ensemble.start(start)
         print(f"{name}: {len(ensemble.running)} members answered after {seconds:.2f} s", flush=True)
@@ -176,7 +179,8 @@ class EnsembleRun:
                     ensemble_rows.leader_lost(self.bench, row, ensemble, round_number)
                 except ServerError as error:
                     ensembles.remove(ensemble)
-                    self.failures.append(f"{row.name}, {ensemble.name}, trial {round_number}: {error}")
+                    printed = ensemble.directory.name
+                    self.failures.append(f"{row.name}, {ensemble.name} ({printed}), trial {round_number}: {error}")
                     print(f"  FAILED: {error}", flush=True)
 
     def five_voters(self, asked):
@@ -280,7 +284,8 @@ def main():
             raise ServerError("the load generator isn't built: run cargo build --release")
         folder = compare.result_folder(options, "-ensemble")
         run = EnsembleRun(options, folder)
-        run.directory.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(run.directory, ignore_errors=True)
+        run.directory.mkdir(parents=True)
         try:
             run.run()
         finally:

@@ -40,11 +40,19 @@ FLOOR_ROWS = [
 ]
 
 
+def noise_before(bench):
+    """For what can't be repeated or told from others' work while it runs: waits for a quiet machine and says how busy it
+    still was. Nothing where no wait is asked for."""
+    if bench.quiet_wait <= 0:
+        return {}
+    share = machine.wait_until_quiet(bench.noise_limit, bench.quiet_wait)
+    return {"noise": share, "noisy": share > bench.noise_limit}
+
+
 def sync_floor(bench, row, directory, round_number):
     """Three processes append and sync at once."""
-    if bench.quiet_wait > 0:
-        machine.wait_until_quiet(bench.noise_limit, bench.quiet_wait)
-    result = syncers.measure(directory, bench.seconds / 2)
+    noise = noise_before(bench)
+    result = {**syncers.measure(directory, bench.seconds / 2), **noise}
     result.update(value=result["quorum_us"], unit="µs")
     result["line"] = (f"first {result['first_us']:.0f} quorum {result['quorum_us']:.0f} all {result['all_us']:.0f} µs, "
                       f"{result['count']} times")
@@ -102,14 +110,14 @@ def leader_lost(bench, row, ensemble, round_number):
     The value is the time from the signal until the first of the two clients had a write acknowledged again, in ms; for
     a stopped leader minus the detection time that the configuration grants.
     """
-    if bench.quiet_wait > 0:
-        machine.wait_until_quiet(bench.noise_limit, bench.quiet_wait)
+    noise = noise_before(bench)
     leader = ensemble.leader()
     survivors = [member for member in ensemble.running if member is not leader]
     writers = []
     for number, member in enumerate(survivors):
         others = [other.address for other in survivors if other is not member]
         writers.append(failover.Writer([member.address, *others], f"/failover-{number}"))
+    hang_up = failover.HangUp(leader.address)
     try:
         for writer in writers:
             writer.start()
@@ -120,13 +128,18 @@ def leader_lost(bench, row, ensemble, round_number):
         # A little longer, so that a second pause right behind the first is seen.
         until_all_wrote(writers, time.monotonic_ns() + 200_000_000, "after the recovery")
     finally:
+        closed_at = hang_up.at
+        hang_up.finish()
         for writer in writers:
             writer.finish()
         if row.kind == "kill":
             leader.stop(hard=True)
         else:
             leader.process.send_signal(signal.SIGCONT)
-    result = lost_result(row, [lost_times(writer, signalled) for writer in writers], ensemble.detection_seconds)
+    hung_up_ms = None if closed_at is None else (closed_at - signalled) / 1e6
+    clients = [lost_times(writer, signalled) for writer in writers]
+    result = lost_result(row, clients, ensemble.detection_seconds, hung_up_ms)
+    result.update(noise)
     result["errors"] = {f"code {code}": count for writer in writers for code, count in writer.errors.items()}
     if row.kind == "kill":
         ensemble.launch(leader)
@@ -146,21 +159,23 @@ def lost_times(writer, signalled):
         "last_write_before_ms": pause[0],
     }
     times = {name: None if at is None else (at - signalled) / 1e6 for name, at in later.items()}
-    return {**times, "later_pause_ms": pause[2] / 1e6, "attempts_failed": writer.attempts_failed, "sessions_lost": writer.sessions_lost,
+    return {**times, "later_pause_ms": pause[2] / 1e6, "attempts_failed": writer.attempts_failed,
+            "sessions_lost": writer.sessions_lost,
             "writes": len(writer.acknowledged)}
 
 
-def lost_result(row, clients, detection_seconds):
-    """Value and line from what the clients saw. Pure."""
+def lost_result(row, clients, detection_seconds, hung_up_ms):
+    """Value and line from what the clients saw, and when the kernel closed a killed leader's sockets. Pure."""
     granted = detection_seconds * 1000 if row.kind == "stop" else 0
     first, last = (choose(client["wrote_ms"] for client in clients) for choose in (min, max))
     told = lambda name: "/".join("–" if c[name] is None else f"{c[name]:.1f}" for c in clients)  # noqa: E731
     result = {"clients": clients, "detection_ms": granted, "value": first - granted, "unit": "ms",
-              "all_clients_ms": last - granted}
+              "all_clients_ms": last - granted, "leader_hung_up_ms": hung_up_ms}
+    hung_up = "" if hung_up_ms is None else f"the leader's sockets closed after {hung_up_ms:.1f}, "
     beyond = f" beyond the {granted:.0f} ms of detection" if granted else ""
     result["line"] = (
-        f"{first - granted:.1f} ms{beyond} (all clients {last - granted:.1f}); disconnected {told('disconnected_ms')}, "
-        f"reconnected {told('reconnected_ms')}, wrote {told('wrote_ms')} ms after the signal; "
+        f"{first - granted:.1f} ms{beyond} (all clients {last - granted:.1f}); {hung_up}"
+        f"disconnected {told('disconnected_ms')}, reconnected {told('reconnected_ms')}, wrote {told('wrote_ms')} ms after the signal; "
         f"{sum(c['sessions_lost'] for c in clients)} sessions lost, "
         f"later pauses up to {max(c['later_pause_ms'] for c in clients):.0f} ms"
     )

@@ -126,16 +126,17 @@ def lost(table, measured):
             if results:
                 values = ", ".join(number(value) for value in sorted(result["value"] for result in results))
                 everyone = median([result["all_clients_ms"] for result in results])
+                closed = median([r["leader_hung_up_ms"] for r in results if r.get("leader_hung_up_ms") is not None])
                 sessions = sum(client["sessions_lost"] for result in results for client in result["clients"])
                 lines.append(f"| {row} | {server} | {len(results)} | {table.cell(row, server)} | {number(everyone)} ms | "
-                             f"{values} | {sessions} |")
+                             f"{values} | {'–' if closed is None else number(closed) + ' ms'} | {sessions} |")
     if not lines:
         return []
     return ["", "## Leader lost", "",
             "From the signal until one, or each, of the two survivors' clients had a write acknowledged again; for `stop` "
-            "beyond syncLimit × tickTime.", "",
-            "| row | server | times | first client | all clients, median | every value, ms | sessions lost |",
-            "|---|---|---|---|---|---|---|", *lines]
+            "beyond syncLimit × tickTime. A killed process's sockets close when the kernel has taken its memory apart.", "",
+            "| row | server | times | first client | all clients, median | every value, ms | leader's sockets closed, median "
+            "| sessions lost |", "|---|---|---|---|---|---|---|---|", *lines]
 
 
 def open_loop(table):
@@ -158,7 +159,8 @@ def open_loop(table):
     for label in dict.fromkeys(result["rate_of"] for result in table.of("openloop", "ringkeeper")):
         own = table.of("openloop", "ringkeeper", rate_of=label)
         p999, p50 = median([r["latency"]["p999_us"] for r in own]), median([r["latency"]["p50_us"] for r in own])
-        must = verdict(("p99.9 below ZooKeeper's p99 at half of its capacity", lambda r, z, f: r < z), p999, median(java), None)
+        below = ("p99.9 below ZooKeeper's p99 at half of its capacity", lambda r, z, f: r < z)
+        must = verdict(below, p999, median(java), None)
         aim = verdict(("p99.9 ≤ 3 × its own p50", lambda r, z, f: r <= 3 * p50), p999, 0, None)
         lines.append(f"- Ringkeeper at {label}: {must}; {aim}.")
     return lines

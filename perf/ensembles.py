@@ -121,10 +121,6 @@ class Ensemble:
     def describe(self):
         return self.members[0].describe().replace("standalone", "members of an ensemble")
 
-    def clear(self):
-        for member in self.members:
-            member.clear()
-
     def clear_data(self):
         for member in self.members:
             shutil.rmtree(member.data, ignore_errors=True)

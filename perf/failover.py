@@ -1,6 +1,6 @@
 """A client that writes without pause and comes back at once, and the times it saw around a leader's end.
 
-Used by ensemble_rows.py. One session, one write outstanding. When its connection ends it tries its addresses in turn
+Used by ensemble_rows.py. Writer: one session, one write outstanding. When its connection ends it tries its addresses in turn
 without the pause of a real client's library, with its session's id and password, so that what is measured is the
 servers' time and no client's back-off. Layouts: ZooKeeper's `zookeeper.jute` (ConnectRequest, SetDataRequest).
 """
@@ -149,6 +149,33 @@ class Writer(threading.Thread):
 
     def wrote_after(self, instant):
         return bool(self.acknowledged) and self.acknowledged[-1][0] > instant
+
+
+class HangUp(threading.Thread):
+    """Notes when the kernel closed the sockets of a process: `at`, in ns of the monotone clock, None while it hasn't."""
+
+    def __init__(self, address):
+        super().__init__(daemon=True)
+        host, port = address.rsplit(":", 1)
+        self.socket = socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS)
+        self.socket.settimeout(None)
+        self.at = None
+        self.start()
+
+    def run(self):
+        try:
+            self.socket.recv(1)
+        except OSError:
+            pass
+        self.at = time.monotonic_ns()
+
+    def finish(self):
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.join(5)
+        self.socket.close()
 
 
 def pauses(acknowledged, disconnects, instant):

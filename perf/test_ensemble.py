@@ -106,9 +106,9 @@ class LostTest(unittest.TestCase):
         client = {"disconnected_ms": 1005.0, "reconnected_ms": None, "sessions_lost": 0, "later_pause_ms": 1.0}
         clients = [{**client, "wrote_ms": 1040.0}, {**client, "wrote_ms": 1020.0}]
         rows = {row.name: row for row in ensemble_rows.ROWS}
-        stopped = ensemble_rows.lost_result(rows["stop"], clients, 1.0)
+        stopped = ensemble_rows.lost_result(rows["stop"], clients, 1.0, None)
         self.assertEqual((stopped["value"], stopped["all_clients_ms"]), (20, 40))
-        self.assertEqual(ensemble_rows.lost_result(rows["kill"], clients, 10.0)["value"], 1020)
+        self.assertEqual(ensemble_rows.lost_result(rows["kill"], clients, 10.0, 3.5)["value"], 1020)
         killed = [result("kill", "ringkeeper", value, all_clients_ms=30, clients=clients) for value in (20, 24, 200)]
         self.assertIn("≤ 80 ms: reached | ≤ 25 ms: reached |", text_of(*killed))
 
@@ -159,6 +159,19 @@ class WriterTest(unittest.TestCase):
         self.assertEqual((first.sessions, second.sessions), ([0], [77]))
         self.assertEqual((len(writer.disconnects), writer.sessions_lost, writer.errors), (1, 0, {}))
         self.assertFalse(writer.is_alive())
+
+
+class HangUpTest(unittest.TestCase):
+    def test_it_notes_when_the_other_side_closes(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            watch = failover.HangUp("127.0.0.1:%d" % listener.getsockname()[1])
+            accepted, _ = listener.accept()
+            self.assertIsNone(watch.at)
+            before = time.monotonic_ns()
+            accepted.close()
+            watch.join(10)
+            self.assertGreaterEqual(watch.at, before)
+            watch.finish()
 
 
 class EnsembleTest(unittest.TestCase):

@@ -12,7 +12,9 @@
 //!   our vote. ZooKeeper lets it wait for the next timeout (200 ms): our broadcast came while it still followed the dead
 //!   leader. Once per peer, vote and round, so two servers that order votes differently can't keep each other busy.
 //! * finalizeWait is skipped when nobody is left who could change the vote: every voter of the committed and the next
-//!   configuration agrees, or refused the connection in this round (design decision 17).
+//!   configuration agrees, or refused the connection in this round (design decision 17), or is the established leader
+//!   that we have just left and hasn't been heard since: a silent host refuses nothing, and would cost 200 ms. Waiting is
+//!   for a better candidate, never for safety: a quorum's best vote has all that was committed.
 //! * Who asked during an election, or before the new leader's epoch was known, is told when there is news; ZooKeeper lets
 //!   them ask again.
 //! * A server whose directory is blank stops voting once a peer shows that the ensemble has a history, and one whose
@@ -77,6 +79,8 @@ struct Looking {
     out_of_election: BTreeMap<ServerId, Vote>,
     /// Voters that refused a connection in this round.
     dead: ServerSet,
+    /// The established leader that this election succeeds, until it is heard; nobody at other elections.
+    left: ServerSet,
     /// Voters that are LOOKING and were sent our present proposal in its round.
     told: ServerSet,
     interval: Duration,
@@ -164,6 +168,11 @@ impl Election {
     }
 
     fn on_start(&mut self, start: Start, outputs: &mut Vec<Output>) {
+        let mut left = ServerSet::EMPTY;
+        // Round -1 is the mark of a designated leader, who may well be the next one.
+        if self.epoch_known && self.vote.leader != self.settings.me && self.vote.round >= 0 {
+            left.insert(self.vote.leader);
+        }
         self.round += 1;
         self.state = PeerState::Looking;
         self.askers = ServerSet::EMPTY;
@@ -182,6 +191,7 @@ impl Election {
             received: BTreeMap::new(),
             out_of_election: BTreeMap::new(),
             dead: ServerSet::EMPTY,
+            left,
             told: ServerSet::EMPTY,
             interval: NOTIFICATION_INTERVAL_MIN,
             broadcast_at: self.now + NOTIFICATION_INTERVAL_MIN,
@@ -266,6 +276,7 @@ impl Election {
         let is_voter = self.joint.is_voter(n.leader);
         let Some(looking) = &mut self.looking else { return };
         looking.dead.remove(from);
+        looking.left.remove(from);
         if n.peer_epoch > Epoch(0) || n.zxid.epoch() > Epoch(0) {
             self.on_history_seen(outputs);
         }
@@ -369,7 +380,8 @@ impl Election {
             let supporters = supporters(&looking.received, &vote);
             if self.joint.has_quorum(&supporters) {
                 let at = *looking.finalize_at.get_or_insert(self.now + FINALIZE_WAIT);
-                let others = self.joint.voters().without(&supporters).without(&looking.dead);
+                let others =
+                    self.joint.voters().without(&supporters).without(&looking.dead).without(&looking.left);
                 if others.is_empty() || self.now >= at {
                     self.decide(vote, supporters, outputs);
                     return;

@@ -219,6 +219,41 @@ fn nobody_waits_for_those_who_refuse_connections() {
 }
 
 #[test]
+fn nobody_waits_for_the_leader_that_was_just_left_unless_it_is_heard() {
+    let follows_three = |established: bool| {
+        let mut server = Server::of(2, 3);
+        server.start(5, 1);
+        server.hears(3, Looking, (3, 6, 1, 1));
+        assert_eq!(server.after(200), ["decided FOLLOWING 3 round 1 by 2,3"]);
+        if established {
+            server.election.set_peer_epoch(Epoch(2), &mut Vec::new());
+        }
+        server
+    };
+    let decided = "decided LEADING 2 round 2 by 1,2";
+    let last = |outputs: Vec<String>| outputs.last().cloned().unwrap_or_default();
+
+    let mut server = follows_three(true);
+    server.start(7, 2);
+    assert_eq!(last(server.hears(1, Looking, (2, 7, 2, 2))), decided, "silent since then");
+
+    let mut server = follows_three(true);
+    server.start(7, 2);
+    server.hears(3, Looking, (3, 6, 1, 1));
+    assert_ne!(last(server.hears(1, Looking, (2, 7, 2, 2))), decided, "heard: it may have a better vote yet");
+    assert_eq!(server.after(200), [decided]);
+
+    // Never synchronised with, or another one named by a reconfiguration: nothing is known of who will be silent.
+    let mut server = follows_three(false);
+    server.start(7, 2);
+    assert_ne!(last(server.hears(1, Looking, (2, 7, 2, 2))), decided);
+    let mut server = follows_three(true);
+    server.election.set_designated_leader(ServerId(3));
+    server.start(7, 2);
+    assert_ne!(last(server.hears(1, Looking, (2, 7, 2, 2))), decided);
+}
+
+#[test]
 fn votes_that_cannot_count_are_passed_over() {
     let mut server = Server::of(2, 3);
     server.start(5, 1);
