@@ -4,7 +4,8 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use ringkeeper::base::{SessionId, Zxid};
 use ringkeeper::wire::client::connect::ConnectResponse;
@@ -89,6 +90,27 @@ impl Connect {
         let mut client = Client::on(server.socket());
         client.send_bytes(&self.frame());
         client.shake_hands()?;
+        Ok(client)
+    }
+
+    /// As [`Connect::try_open`], to a server that may be gone or silent for longer than `bound`: that is [`Refusal::Closed`],
+    /// too. What the client asks for later has the same bound.
+    pub fn open_within(&self, server: SocketAddr, bound: Duration) -> Result<Client, Refusal> {
+        let stream = TcpStream::connect_timeout(&server, bound).and_then(|stream| {
+            stream.set_read_timeout(Some(bound))?;
+            stream.set_write_timeout(Some(bound))?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        });
+        let Ok(stream) = stream else { return Err(Refusal::Closed) };
+        let mut client = Client::on(stream);
+        if !client.try_send_bytes(&self.frame()) {
+            return Err(Refusal::Closed);
+        }
+        match client.read_frame() {
+            Ok(Some(frame)) => client.take_handshake(frame)?,
+            Ok(None) | Err(_) => return Err(Refusal::Closed),
+        }
         Ok(client)
     }
 }
@@ -177,6 +199,10 @@ impl Client {
     /// Reads the connect response.
     pub fn shake_hands(&mut self) -> Result<(), Refusal> {
         let Some(frame) = self.next_frame() else { return Err(Refusal::Closed) };
+        self.take_handshake(frame)
+    }
+
+    fn take_handshake(&mut self, frame: Vec<u8>) -> Result<(), Refusal> {
         let response = ConnectResponse::parse(&frame).unwrap_or_else(|error| panic!("{error}: {frame:x?}"));
         if response.timeout_ms == 0 {
             assert_eq!(self.next_frame(), None, "a rejection is the last thing on its connection");
@@ -202,49 +228,53 @@ impl Client {
 
     /// The next frame's body. `None`: the server closed the connection, between two frames.
     pub fn next_frame(&mut self) -> Option<Vec<u8>> {
+        self.read_frame().unwrap_or_else(|error| panic!("no answer: {error}"))
+    }
+
+    /// Fails where nothing comes within the socket's bound.
+    fn read_frame(&mut self) -> std::io::Result<Option<Vec<u8>>> {
         let mut prefix = [0; 4];
         let mut filled = 0;
         while filled < prefix.len() {
             match self.stream.read(&mut prefix[filled..]) {
-                Ok(0) if filled == 0 => return None,
+                Ok(0) if filled == 0 => return Ok(None),
                 Ok(0) => panic!("closed within a length"),
                 Ok(count) => filled += count,
                 // A stopped and continued test process sees these on a socket with a timeout.
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if filled == 0 && error.kind() == ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("no answer: {error}"),
+                Err(error) if filled == 0 && error.kind() == ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
         let length = u32::from_be_bytes(prefix) as usize;
         assert!(length < 64 << 20, "a frame of {length} bytes");
         let mut body = vec![0; length];
         match self.stream.read_exact(&mut body) {
-            Ok(()) => Some(body),
+            Ok(()) => Ok(Some(body)),
             // A killed server may leave half a frame behind.
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => None,
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => None,
-            Err(error) => panic!("the rest of a frame of {length} bytes: {error}"),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
     /// The next message. `None`: closed.
     pub fn try_next(&mut self) -> Option<Message> {
         let frame = self.next_frame()?;
-        let header = ReplyHeader::parse(&frame).unwrap_or_else(|error| panic!("{error}: {frame:x?}"));
+        Some(self.message(&frame))
+    }
+
+    fn message(&mut self, frame: &[u8]) -> Message {
+        let header = ReplyHeader::parse(frame).unwrap_or_else(|error| panic!("{error}: {frame:x?}"));
         let body = &frame[REPLY_HEADER_BYTES..];
         if header.xid == -1 {
             let event = WatcherEvent::parse(body).unwrap_or_else(|error| panic!("{error}: {frame:x?}"));
             assert_eq!(event.state, KeeperState::SyncConnected);
             let path = event.path.as_str().unwrap_or_else(|| panic!("{:?}", event.path)).to_owned();
-            return Some(Message::Event(Event { zxid: header.zxid.0, kind: event.event_type, path }));
+            return Message::Event(Event { zxid: header.zxid.0, kind: event.event_type, path });
         }
         self.zxid = header.zxid.0;
-        Some(Message::Reply(Reply {
-            xid: header.xid,
-            zxid: header.zxid.0,
-            err: header.err,
-            body: body.to_vec(),
-        }))
+        Message::Reply(Reply { xid: header.xid, zxid: header.zxid.0, err: header.err, body: body.to_vec() })
     }
 
     /// The next message, in the order of arrival.
@@ -297,6 +327,25 @@ impl Client {
         let (xid, bytes) = self.request(opcode, body);
         self.send_bytes(&bytes);
         xid
+    }
+
+    /// As [`Client::call`], to a server that may be gone or silent: `None` if the connection ended, or nothing came within the
+    /// socket's bound. Then nobody knows what became of the request, and the connection is of no more use.
+    pub fn try_call(&mut self, opcode: Opcode, body: &impl Encode) -> Option<Reply> {
+        let (xid, bytes) = self.request(opcode, body);
+        if !self.try_send_bytes(&bytes) {
+            return None;
+        }
+        loop {
+            let frame = self.read_frame().ok()??;
+            match self.message(&frame) {
+                Message::Event(event) => self.events.push_back(event),
+                Message::Reply(reply) => {
+                    assert_eq!(reply.xid, xid, "replies come in the order of the requests");
+                    return Some(reply);
+                }
+            }
+        }
     }
 
     /// Sends and waits for the reply, which has to be to this request.

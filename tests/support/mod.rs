@@ -1,13 +1,15 @@
 //! What the tests of whole servers stand on: a real server process, a raw-socket client, waiting with a bound.
 //!
-//! Shared by `conformance.rs` and `crash.rs`, which each use a part of it.
+//! Shared by `conformance.rs`, `crash.rs`, `ensemble.rs` and others, which each use a part of it.
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(unused_imports, reason = "each test program uses its part")]
 
 pub mod client;
+pub mod ensemble;
 pub mod server;
 pub mod wait;
 
 pub use client::{Client, Connect, Event, Message, Refusal, Reply};
+pub use ensemble::Ensemble;
 pub use server::{Config, Server};
 pub use wait::{until, within};

@@ -66,6 +66,11 @@ impl Config {
         self
     }
 
+    /// Everything but the process: [`Server::spawn`] or [`Server::restart`] starts that.
+    pub fn prepare(self) -> Server {
+        Server::prepare(self)
+    }
+
     /// Starts the server and waits until it serves.
     pub fn start(self) -> Server {
         let mut server = Server::prepare(self);
@@ -192,6 +197,12 @@ impl Server {
         fs::read_to_string(self.file("output")).unwrap_or_default()
     }
 
+    /// What it says it is (`leader`), if it serves.
+    pub fn mode(&self) -> Option<String> {
+        let text = self.try_word("srvr", GLANCE)?;
+        text.lines().find_map(|line| line.strip_prefix("Mode: ")).map(str::to_owned)
+    }
+
     /// Starts it and waits for nothing.
     pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "the server runs already");
@@ -227,13 +238,18 @@ impl Server {
         });
     }
 
-    fn exit_status(&mut self) -> Option<ExitStatus> {
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
         let child = self.child.as_mut().expect("only asked of a running server");
         child.try_wait().unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub fn is_running(&mut self) -> bool {
         self.child.is_some() && self.exit_status().is_none()
+    }
+
+    /// Whether there is a process; it may have ended by itself.
+    pub fn is_launched(&self) -> bool {
+        self.child.is_some()
     }
 
     /// The id of the process: of the server itself, or of the program it runs under.

@@ -1,0 +1,15 @@
+//! Ensembles of real processes on loopback: what clients see of several servers, crashes, and bad neighbours.
+//!
+//! Only Ringkeeper's own here; `ensemble_of_java.rs` mixes it with Apache ZooKeeper.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "these tests drive real processes in real time, with threads of their own"
+)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+#[path = "ensemble/service.rs"]
+mod service;
+#[path = "ensemble/sessions.rs"]
+mod sessions;

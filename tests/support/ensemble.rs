@@ -1,0 +1,192 @@
+//! Several servers that are one ensemble, each a process of its own.
+//!
+//! Server `n` of the configuration is `servers[n - 1]`. Voters come first, then observers. A tick is short, so that silence
+//! is noticed within two seconds ([`SYNC_LIMIT`]): the bounds of a busy machine are `initLimit` and the tests' own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use super::client::{Client, Connect};
+use super::server::{Config, Server, free_port};
+use super::wait::until;
+
+pub const TICK: Duration = Duration::from_millis(500);
+/// Ticks after which a silent leader or follower is given up.
+pub const SYNC_LIMIT: u32 = 4;
+
+/// A znode as every server must have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Znode {
+    pub data: Option<Vec<u8>>,
+    /// czxid, mzxid, pzxid, ctime, mtime, version, cversion, aversion, ephemeral owner.
+    pub stat: [i64; 9],
+}
+
+#[derive(Debug)]
+pub struct Ensemble {
+    pub servers: Vec<Server>,
+    voters: usize,
+    /// By server.
+    pub quorum_ports: Vec<u16>,
+    pub election_ports: Vec<u16>,
+}
+
+impl Ensemble {
+    /// Starts them all, and waits until each serves.
+    pub fn start(voters: usize, observers: usize) -> Ensemble {
+        let mut ensemble = Ensemble::prepare(voters, observers, |_, config| config);
+        ensemble.launch_all();
+        ensemble.settle();
+        ensemble
+    }
+
+    /// `adapt` is given each server's number and its configuration.
+    pub fn prepare(voters: usize, observers: usize, adapt: impl Fn(usize, Config) -> Config) -> Ensemble {
+        let count = voters + observers;
+        let quorum_ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
+        let election_ports: Vec<u16> = (0..count).map(|_| free_port()).collect();
+        let servers = (1..=count).map(|id| {
+            let mut config = Config::default()
+                .set("tickTime", TICK.as_millis())
+                .set("initLimit", 20)
+                .set("syncLimit", SYNC_LIMIT);
+            for other in 1..=count {
+                let (quorum, election) = (quorum_ports[other - 1], election_ports[other - 1]);
+                let role = if other > voters { ":observer" } else { "" };
+                config =
+                    config.set(&format!("server.{other}"), format!("127.0.0.1:{quorum}:{election}{role}"));
+            }
+            if id > voters {
+                config = config.set("peerType", "observer");
+            }
+            let server = adapt(id, config).prepare();
+            name(&server, id);
+            server
+        });
+        let servers = servers.collect();
+        Ensemble { servers, voters, quorum_ports, election_ports }
+    }
+
+    pub fn launch_all(&mut self) {
+        for server in &mut self.servers {
+            server.spawn();
+        }
+    }
+
+    /// Waits until every server whose process runs serves, one of them as the leader. The leader's index.
+    pub fn settle(&mut self) -> usize {
+        let running: Vec<usize> =
+            (0..self.servers.len()).filter(|at| self.servers[*at].is_launched()).collect();
+        self.settle_among(&running)
+    }
+
+    /// As [`Ensemble::settle`], of these servers only: others may be stopped.
+    pub fn settle_among(&mut self, running: &[usize]) -> usize {
+        until("every server to serve, one of them as the leader", || {
+            for at in running {
+                let server = &mut self.servers[*at];
+                assert!(server.is_running(), "server {} has ended:\n{}", at + 1, server.output());
+            }
+            let modes: Option<Vec<String>> = running.iter().map(|at| self.servers[*at].mode()).collect();
+            let modes = modes?;
+            let mut leaders = running.iter().zip(&modes).filter(|(_, mode)| *mode == "leader");
+            let leader = leaders.next().map(|(at, _)| *at);
+            leader.filter(|_| leaders.next().is_none())
+        })
+    }
+
+    /// A running voter that does not lead.
+    pub fn follower(&self, leader: usize) -> usize {
+        (0..self.voters).find(|at| *at != leader && self.servers[*at].is_launched()).expect("another voter")
+    }
+
+    /// Takes everything from the server's directory but its number. It must not run.
+    pub fn wipe(&self, at: usize) {
+        let server = &self.servers[at];
+        let data = server.data_dir();
+        fs::remove_dir_all(data).unwrap_or_else(|error| panic!("{}: {error}", data.display()));
+        fs::create_dir_all(data).unwrap_or_else(|error| panic!("{}: {error}", data.display()));
+        name(server, at + 1);
+    }
+
+    /// That the running servers hold the same tree, with equal digests wherever two of them have noted one. The tree.
+    pub fn assert_equal(&self) -> BTreeMap<String, Znode> {
+        let running = || self.servers.iter().filter(|server| server.is_launched());
+        let mut clients: Vec<Client> = running().map(Client::connect).collect();
+        // What the sessions above have changed is everywhere before anything is read.
+        let newest = clients.iter_mut().map(|client| client.sync("/").zxid).max().expect("one server");
+        let mut trees = vec![];
+        for client in &mut clients {
+            client.sync("/");
+            assert!(client.zxid >= newest);
+            trees.push(tree(client));
+        }
+        for (number, other) in trees.iter().enumerate().skip(1) {
+            let differs = trees[0].iter().find(|(path, znode)| other.get(*path) != Some(*znode));
+            let more = other.keys().find(|path| !trees[0].contains_key(*path));
+            assert!(
+                differs.is_none() && more.is_none(),
+                "the first server has {differs:?}, running server {number} has {:?}; only there: {more:?}",
+                differs.map(|(path, _)| other.get(path))
+            );
+        }
+        for client in clients {
+            client.close();
+        }
+        let mut known: BTreeMap<String, String> = BTreeMap::new();
+        for line in
+            running().flat_map(|server| server.word("hash").lines().map(str::to_owned).collect::<Vec<_>>())
+        {
+            let (zxid, digest) = line.split_once(": ").unwrap_or_else(|| panic!("no digest: {line}"));
+            let before = known.entry(zxid.to_owned()).or_insert_with(|| digest.to_owned());
+            assert_eq!(before, digest, "two digests of the tree at zxid 0x{zxid}");
+        }
+        trees.swap_remove(0)
+    }
+}
+
+/// Says in the server's directory which one it is.
+fn name(server: &Server, id: usize) {
+    let file = server.data_dir().join("myid");
+    fs::write(&file, format!("{id}\n")).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+}
+
+/// Everything below the root but ZooKeeper's own, and without what a session's end would change under us.
+fn tree(client: &mut Client) -> BTreeMap<String, Znode> {
+    let mut found = BTreeMap::new();
+    let mut paths = vec!["/".to_owned()];
+    while let Some(path) = paths.pop() {
+        let (data, stat) = client.get_data(&path, false).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let stat = [
+            stat.czxid.0,
+            stat.mzxid.0,
+            stat.pzxid.0,
+            stat.ctime.0,
+            stat.mtime.0,
+            i64::from(stat.version),
+            i64::from(stat.cversion),
+            i64::from(stat.aversion),
+            stat.ephemeral_owner.0,
+        ];
+        let children = client.children(&path, false).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let parent = if path == "/" { "" } else { &path };
+        paths.extend(
+            children.iter().map(|child| format!("{parent}/{child}")).filter(|path| path != "/zookeeper"),
+        );
+        found.insert(path, Znode { data, stat });
+    }
+    found
+}
+
+/// A session of `client`'s moves to another server, as clients do. Its bound is that of any read.
+pub fn move_to(client: Client, server: &Server) -> Client {
+    let again =
+        Connect { timeout_ms: client.timeout_ms, last_zxid_seen: client.zxid, ..Connect::again(&client) };
+    client.cut();
+    until("the session to be taken up elsewhere", || match again.try_open(server) {
+        Ok(client) => Some(client),
+        Err(super::Refusal::Closed) => None,
+        Err(refusal) => panic!("{refusal:?} for {again:?}"),
+    })
+}
