@@ -9,6 +9,10 @@
 #[path = "support/mod.rs"]
 mod support;
 
+#[path = "ensemble/faults.rs"]
+mod faults;
+#[path = "ensemble/history.rs"]
+mod history;
 #[path = "ensemble/service.rs"]
 mod service;
 #[path = "ensemble/sessions.rs"]

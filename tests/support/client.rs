@@ -277,6 +277,12 @@ impl Client {
         Message::Reply(Reply { xid: header.xid, zxid: header.zxid.0, err: header.err, body: body.to_vec() })
     }
 
+    /// The next message. `None`: closed, or nothing came within the socket's bound.
+    pub fn next_within(&mut self) -> Option<Message> {
+        let frame = self.read_frame().ok()??;
+        Some(self.message(&frame))
+    }
+
     /// The next message, in the order of arrival.
     pub fn next(&mut self) -> Message {
         self.try_next()

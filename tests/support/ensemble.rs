@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
+use ringkeeper::wire::Opcode;
+use ringkeeper::wire::client::{GetDataRequest, GetDataResponse};
+
 use super::client::{Client, Connect};
 use super::server::{Config, Server, free_port};
 use super::wait::until;
@@ -113,14 +116,19 @@ impl Ensemble {
     /// That the running servers hold the same tree, with equal digests wherever two of them have noted one. The tree.
     pub fn assert_equal(&self) -> BTreeMap<String, Znode> {
         let running = || self.servers.iter().filter(|server| server.is_launched());
-        let mut clients: Vec<Client> = running().map(Client::connect).collect();
-        // What the sessions above have changed is everywhere before anything is read.
-        let newest = clients.iter_mut().map(|client| client.sync("/").zxid).max().expect("one server");
+        // What was decided before is everywhere before anything is read.
+        let mut newest = 0;
+        for server in running() {
+            let mut client = Client::connect(server);
+            newest = newest.max(client.sync("/").zxid);
+            client.close();
+        }
         let mut trees = vec![];
-        for client in &mut clients {
-            client.sync("/");
-            assert!(client.zxid >= newest);
-            trees.push(tree(client));
+        for server in running() {
+            let mut client = Client::connect(server);
+            assert!(client.sync("/").zxid > newest, "its own session is newer");
+            trees.push(tree(&mut client));
+            client.close();
         }
         for (number, other) in trees.iter().enumerate().skip(1) {
             let differs = trees[0].iter().find(|(path, znode)| other.get(*path) != Some(*znode));
@@ -130,9 +138,6 @@ impl Ensemble {
                 "the first server has {differs:?}, running server {number} has {:?}; only there: {more:?}",
                 differs.map(|(path, _)| other.get(path))
             );
-        }
-        for client in clients {
-            client.close();
         }
         let mut known: BTreeMap<String, String> = BTreeMap::new();
         for line in
@@ -152,29 +157,47 @@ fn name(server: &Server, id: usize) {
     fs::write(&file, format!("{id}\n")).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
 }
 
-/// Everything below the root but ZooKeeper's own, and without what a session's end would change under us.
+/// Znodes that are asked for together.
+const ASKED_TOGETHER: usize = 500;
+
+/// Everything below the root but ZooKeeper's own.
 fn tree(client: &mut Client) -> BTreeMap<String, Znode> {
     let mut found = BTreeMap::new();
     let mut paths = vec!["/".to_owned()];
-    while let Some(path) = paths.pop() {
-        let (data, stat) = client.get_data(&path, false).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let stat = [
-            stat.czxid.0,
-            stat.mzxid.0,
-            stat.pzxid.0,
-            stat.ctime.0,
-            stat.mtime.0,
-            i64::from(stat.version),
-            i64::from(stat.cversion),
-            i64::from(stat.aversion),
-            stat.ephemeral_owner.0,
-        ];
-        let children = client.children(&path, false).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let parent = if path == "/" { "" } else { &path };
-        paths.extend(
-            children.iter().map(|child| format!("{parent}/{child}")).filter(|path| path != "/zookeeper"),
-        );
-        found.insert(path, Znode { data, stat });
+    while !paths.is_empty() {
+        let asked = paths.split_off(paths.len().saturating_sub(ASKED_TOGETHER));
+        for path in &asked {
+            client.send(Opcode::GetData, &GetDataRequest { path: path.as_str().into(), watch: false });
+        }
+        for path in asked {
+            let reply = client.next_reply();
+            let response = reply.record::<GetDataResponse>();
+            let (data, stat) = (response.data.map(<[u8]>::to_vec), response.stat);
+            let numbers = [
+                stat.czxid.0,
+                stat.mzxid.0,
+                stat.pzxid.0,
+                stat.ctime.0,
+                stat.mtime.0,
+                i64::from(stat.version),
+                i64::from(stat.cversion),
+                i64::from(stat.aversion),
+                stat.ephemeral_owner.0,
+            ];
+            if stat.num_children > 0 {
+                paths.push(path.clone());
+            }
+            found.insert(path, Znode { data, stat: numbers });
+        }
+        // Those that were just seen to have children become these.
+        let parents: Vec<String> = paths.extract_if(.., |path| found.contains_key(path)).collect();
+        for parent in parents {
+            let children =
+                client.children(&parent, false).unwrap_or_else(|error| panic!("{parent}: {error}"));
+            let prefix = if parent == "/" { "" } else { &parent };
+            let children = children.iter().map(|child| format!("{prefix}/{child}"));
+            paths.extend(children.filter(|path| path != "/zookeeper"));
+        }
     }
     found
 }
