@@ -247,6 +247,11 @@ impl Server {
         self.child.is_some() && self.exit_status().is_none()
     }
 
+    /// From its next start on it is Ringkeeper, with the same configuration file.
+    pub fn become_ringkeeper(&mut self) {
+        self.command = command();
+    }
+
     /// Whether there is a process; it may have ended by itself.
     pub fn is_launched(&self) -> bool {
         self.child.is_some()

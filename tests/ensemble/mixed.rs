@@ -1,0 +1,235 @@
+//! Both kinds of servers in one ensemble: who writes where, who leads, and one kind replacing the other.
+
+use std::path::Path;
+
+use ringkeeper::wire::ErrorCode;
+use ringkeeper::wire::client::EventType;
+
+use crate::history::{History, Load};
+use crate::support::client::{EPHEMERAL, PERSISTENT, SEQUENTIAL};
+use crate::support::ensemble::move_to;
+use crate::support::{Client, Config, Connect, Ensemble, Refusal, Server, until};
+
+const WRITERS: usize = 4;
+const SOME: u64 = 30;
+
+/// The command of an Apache server.
+fn java() -> Vec<String> {
+    let version = std::env::var("ZOOKEEPER_VERSION").unwrap_or_else(|_| "3.9.5".to_owned());
+    let jars = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/.clients/zookeeper-{version}"));
+    let found = jars.join(format!("zookeeper-{version}.jar")).exists();
+    assert!(found, "Apache ZooKeeper isn't in {}: `tests/run --prepare` puts it there", jars.display());
+    let class = "org.apache.zookeeper.server.quorum.QuorumPeerMain";
+    let jars = format!("{}/*", jars.display());
+    ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &jars, class]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// `java`: the numbers of the servers that are Apache's.
+fn prepare(voters: usize, observers: usize, java_ids: &[usize]) -> Ensemble {
+    let command = java();
+    let words: Vec<&str> = command.iter().map(String::as_str).collect();
+    let adapt = |id: usize, config: Config| {
+        let is_java = java_ids.contains(&id);
+        if is_java { config.command(&words) } else { config }
+    };
+    Ensemble::prepare(voters, observers, adapt)
+}
+
+fn start(voters: usize, observers: usize, java_ids: &[usize]) -> Ensemble {
+    let mut ensemble = prepare(voters, observers, java_ids);
+    ensemble.launch_all();
+    ensemble.settle();
+    ensemble
+}
+
+/// Writes, watches and ephemerals through each server, seen at each.
+fn use_every_server(ensemble: &Ensemble, round: usize) {
+    let mut clients: Vec<Client> = ensemble.servers.iter().map(Client::connect).collect();
+    let top = clients[0].create(&format!("/round-{round}"), b"", PERSISTENT);
+    for at in 0..clients.len() {
+        let path = format!("{top}/from-{at}");
+        for client in &mut clients {
+            client.sync("/");
+            assert_eq!(client.exists(&path, true), Err(ErrorCode::NoNode));
+        }
+        clients[at].create(&path, b"0", PERSISTENT);
+        clients[at].set_data(&path, b"1", 0).expect("nobody else writes");
+        assert_eq!(clients[at].set_data(&path, b"1", 0), Err(ErrorCode::BadVersion));
+        let name = clients[at].create(&format!("{top}/s-"), b"", SEQUENTIAL);
+        let mut owner = Client::connect(&ensemble.servers[at]);
+        let mine = owner.create(&format!("{top}/mine-{at}"), b"", EPHEMERAL);
+        for client in &mut clients {
+            let event = client.next_event();
+            assert_eq!((event.kind, &event.path), (EventType::NodeCreated, &path));
+            client.sync("/");
+            assert_eq!((client.data(&path), client.stat(&path).version), (b"1".to_vec(), 1));
+            client.stat(&name);
+            assert_eq!(client.stat(&mine).ephemeral_owner.0, owner.session);
+        }
+        // The session goes around; its end is known everywhere.
+        for server in &ensemble.servers {
+            owner = move_to(owner, server);
+            assert_eq!(owner.stat(&mine).ephemeral_owner.0, owner.session);
+        }
+        let gone = Connect::again(&owner);
+        owner.close();
+        for (client, server) in clients.iter_mut().zip(&ensemble.servers) {
+            client.sync("/");
+            assert_eq!(client.exists(&mine, false), Err(ErrorCode::NoNode));
+            assert!(matches!(gone.try_open(server), Err(Refusal::Rejected(_))));
+        }
+    }
+}
+
+fn assert_no_mismatch(ensemble: &Ensemble) {
+    for (at, server) in ensemble.servers.iter().enumerate() {
+        let output = server.output();
+        assert!(!output.contains("Digests are not matching"), "server {}:\n{output}", at + 1);
+    }
+}
+
+/// Kills who leads, as long as it isn't this one. It has to have the largest number: with equal logs that decides.
+fn make_lead(ensemble: &mut Ensemble, at: usize) {
+    for _ in 0..ensemble.servers.len() {
+        let leader = ensemble.settle();
+        if leader == at {
+            return;
+        }
+        // Nobody lags.
+        ensemble.assert_equal();
+        ensemble.servers[leader].kill();
+        ensemble.settle();
+        ensemble.servers[leader].restart();
+    }
+    panic!("server {} is never elected:\n{}", at + 1, ensemble.servers[at].output());
+}
+
+/// Two of Apache's and one of ours, which follows first, and leads when the one that led is gone.
+#[test]
+fn ours_follows_apache_and_leads_it() {
+    const OURS: usize = 2;
+    let mut ensemble = prepare(3, 0, &[1, 2]);
+    ensemble.servers[0].launch();
+    ensemble.servers[1].launch();
+    let first = ensemble.settle();
+    ensemble.servers[OURS].restart();
+    assert_eq!(ensemble.servers[OURS].mode().as_deref(), Some("follower"));
+    use_every_server(&ensemble, 0);
+    ensemble.assert_equal();
+    let mut history = History::default();
+    let load = Load::start(&ensemble, 0, WRITERS);
+    load.go_on(SOME);
+    ensemble.servers[first].kill();
+    ensemble.settle();
+    load.go_on(SOME);
+    ensemble.servers[first].restart();
+    load.go_on(SOME);
+    history.check(&mut ensemble, load);
+    assert!(history.losses() > 0, "the kill was felt");
+
+    make_lead(&mut ensemble, OURS);
+    use_every_server(&ensemble, 1);
+    ensemble.assert_equal();
+    let load = Load::start(&ensemble, 1, WRITERS);
+    // Its followers come back to it with a part of its history, and with nothing.
+    for at in [0, 1] {
+        load.go_on(SOME);
+        ensemble.servers[at].kill();
+        load.go_on(SOME);
+        if at == 1 {
+            ensemble.wipe(at);
+        }
+        ensemble.servers[at].restart();
+    }
+    load.go_on(SOME);
+    assert_eq!(ensemble.settle(), OURS);
+    ensemble.servers[OURS].kill();
+    ensemble.settle();
+    load.go_on(SOME);
+    ensemble.servers[OURS].restart();
+    load.go_on(SOME);
+    history.check(&mut ensemble, load);
+    use_every_server(&ensemble, 2);
+    ensemble.assert_equal();
+    assert_no_mismatch(&ensemble);
+}
+
+#[test]
+fn each_observes_the_other() {
+    // Two voters of Apache's, one of ours; an observer of each kind.
+    for (round, java) in [vec![1, 2, 3, 5], vec![4]].into_iter().enumerate() {
+        let mut ensemble = start(3, 2, &java);
+        use_every_server(&ensemble, round);
+        let mut history = History::default();
+        let load = Load::start(&ensemble, 0, WRITERS);
+        load.go_on(SOME);
+        for at in [3, 4] {
+            ensemble.servers[at].kill();
+            load.go_on(SOME);
+            ensemble.wipe(at);
+            ensemble.servers[at].restart();
+            load.go_on(SOME);
+        }
+        history.check(&mut ensemble, load);
+        for at in [3, 4] {
+            assert_eq!(ensemble.servers[at].mode().as_deref(), Some("observer"));
+        }
+        assert_no_mismatch(&ensemble);
+    }
+}
+
+/// Three servers of Apache's are replaced by ours under load, each with an empty directory, and no write is lost.
+#[test]
+fn ours_take_the_place_of_apaches_one_by_one() {
+    let mut ensemble = start(3, 0, &[1, 2, 3]);
+    let mut history = History::default();
+    let load = Load::start(&ensemble, 0, WRITERS);
+    for at in [0, 1, 2] {
+        load.go_on(SOME);
+        ensemble.servers[at].kill();
+        ensemble.wipe(at);
+        ensemble.servers[at].become_ringkeeper();
+        ensemble.servers[at].restart();
+        ensemble.settle();
+        load.go_on(SOME);
+        assert_no_mismatch(&ensemble);
+    }
+    history.check(&mut ensemble, load);
+    use_every_server(&ensemble, 0);
+    // All that Apache ever acknowledged is on our disks.
+    for server in &mut ensemble.servers {
+        server.kill();
+    }
+    ensemble.launch_all();
+    history.check_again(&mut ensemble);
+}
+
+/// A session that Apache's leader gave expires under ours, and the other way round.
+#[test]
+fn sessions_go_on_under_a_leader_of_the_other_kind() {
+    let mut ensemble = start(3, 0, &[1, 3]);
+    for kind in ["ours", "Apache's"] {
+        let leader = ensemble.settle();
+        let follower = ensemble.follower(leader);
+        let other = (0..3).find(|at| *at != leader && *at != follower).expect("the third");
+        let lasting = Connect { timeout_ms: 10_000, ..Connect::default() };
+        let mut lives = lasting.open(&ensemble.servers[follower]);
+        lives.create("/lives", b"", EPHEMERAL);
+        let mut dies = Connect { timeout_ms: 2_000, ..Connect::default() }.open(&ensemble.servers[other]);
+        dies.create("/dies", b"", EPHEMERAL);
+        dies.cut();
+        ensemble.servers[leader].kill();
+        let new = ensemble.settle();
+        let mut lives = move_to(lives, &ensemble.servers[new]);
+        until(&format!("the silent session to expire under a leader of {kind}"), || {
+            lives.exists("/dies", false).err()
+        });
+        assert_eq!(lives.stat("/lives").ephemeral_owner.0, lives.session);
+        lives.close();
+        Server::restart(&mut ensemble.servers[leader]);
+        ensemble.assert_equal();
+    }
+    assert_no_mismatch(&ensemble);
+}
