@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ringkeeper::base::{Epoch, Prng, ServerId, Zxid};
 use ringkeeper::wire::peer::hello::HelloVersion;
@@ -14,7 +14,7 @@ use ringkeeper::wire::peer::{
 
 use crate::support::client::PERSISTENT;
 use crate::support::ensemble::TICK;
-use crate::support::{Client, Ensemble, until};
+use crate::support::{Client, Ensemble, Server, until};
 
 /// Longer than a silent caller is suffered: ten seconds at the leader's quorum port (`initLimit`).
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,6 +28,10 @@ fn dial(port: u16) -> TcpStream {
     let stream = stream.unwrap_or_else(|error| panic!("{address}: {error}"));
     stream.set_read_timeout(Some(PATIENCE)).unwrap_or_else(|error| panic!("{error}"));
     stream
+}
+
+fn lines_of(server: &Server) -> usize {
+    server.output().lines().count()
 }
 
 /// Reads until the server closes the connection. Panics if it doesn't.
@@ -141,7 +145,7 @@ impl Calm {
         let leader = ensemble.settle();
         let mut clients: Vec<Client> = ensemble.servers.iter().map(Client::connect).collect();
         clients[0].create("/calm", b"", PERSISTENT);
-        let lines = ensemble.servers.iter().map(|server| server.output().lines().count()).collect();
+        let lines = ensemble.servers.iter().map(lines_of).collect();
         Calm { leader, epoch: clients[0].zxid >> 32, clients, lines, writes: 0 }
     }
 
@@ -162,7 +166,7 @@ impl Calm {
         assert_eq!(ensemble.settle(), self.leader);
         for (server, before) in ensemble.servers.iter().zip(self.lines) {
             let output = server.output();
-            let said = output.lines().count() - before;
+            let said = lines_of(server) - before;
             assert!(said <= strangers + OTHER_LINES, "{said} lines about {strangers} strangers:\n{output}");
             assert!(!output.contains("panicked"), "{output}");
         }
@@ -256,33 +260,40 @@ fn a_stranger_s_epoch_does_not_unseat_the_leader() {
 /// Silent ones, on all ports: they are closed in time, and meanwhile a server restarts and comes back.
 #[test]
 fn a_thousand_silent_connections_keep_nobody_out() {
-    let mut ensemble = Ensemble::start(3, 0);
+    const INIT_LIMIT: u32 = 8;
+    let mut ensemble = Ensemble::prepare(3, 0, |_, config| config.set("initLimit", INIT_LIMIT));
+    ensemble.launch_all();
     let leader = ensemble.settle();
     let follower = ensemble.follower(leader);
     let third = (0..3).find(|at| *at != leader && *at != follower).expect("three");
-    for ports in [ensemble.election_ports.clone(), ensemble.quorum_ports.clone()] {
-        let lines: Vec<usize> =
-            ensemble.servers.iter().map(|server| server.output().lines().count()).collect();
+    Client::connect(&ensemble.servers[third]).create("/crowd", b"", PERSISTENT);
+    let mut version = 0;
+    for (ports, at) in [
+        (ensemble.election_ports.clone(), leader),
+        (ensemble.quorum_ports.clone(), leader),
+        (ensemble.election_ports.clone(), follower),
+        (ensemble.quorum_ports.clone(), follower),
+    ] {
+        let lines: Vec<usize> = ensemble.servers.iter().map(lines_of).collect();
+        let crowd: Vec<TcpStream> = (0..CROWD).map(|_| dial(ports[at])).collect();
         let mut client = Client::connect(&ensemble.servers[third]);
-        let path = client.create(&format!("/crowd-{}", ports[0]), b"", PERSISTENT);
-        for at in [leader, follower] {
-            let crowd: Vec<TcpStream> = (0..CROWD).map(|_| dial(ports[at])).collect();
-            client.set_data(&path, b"x", -1).expect("the client is served");
-            if at == leader {
-                ensemble.servers[follower].kill();
-                client.set_data(&path, b"x", -1).expect("two of three are enough");
-                ensemble.servers[follower].restart();
-            }
-            let begun = std::time::Instant::now();
-            // Each of them is let go, at the latest when a learner's time for its first packet is over.
-            for stream in crowd {
-                await_close(stream, "a silent one");
-            }
-            assert!(begun.elapsed() < TICK * 20 + PATIENCE / 2, "{:?}", begun.elapsed());
-            client.set_data(&path, b"y", -1).expect("the client is served");
+        version = client.set_data("/crowd", b"x", version).expect("a crowd is no client's matter").version;
+        client.close();
+        if at == leader {
+            ensemble.servers[follower].kill();
+            let mut client = Client::connect(&ensemble.servers[third]);
+            version = client.set_data("/crowd", b"x", version).expect("two of three are enough").version;
+            client.close();
+            ensemble.servers[follower].restart();
         }
+        // Each of them is let go, at the latest when a learner's time for its first packet is over.
+        let begun = Instant::now();
+        for stream in crowd {
+            await_close(stream, "a silent one");
+        }
+        assert!(begun.elapsed() < TICK * INIT_LIMIT + PATIENCE / 2, "{:?}", begun.elapsed());
         for (server, before) in ensemble.servers.iter().zip(lines) {
-            let said = server.output().lines().count() - before;
+            let said = lines_of(server) - before;
             assert!(said <= CROWD + 40, "{said} lines about {CROWD} connections");
         }
     }

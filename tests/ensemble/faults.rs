@@ -206,7 +206,7 @@ fn without_a_quorum_nobody_is_served() {
     // The two others have a quorum without it, and know nothing of the write.
     let others: Vec<usize> = (0..3).filter(|at| *at != leader).collect();
     for at in &others {
-        ensemble.servers[*at].launch();
+        ensemble.servers[*at].spawn();
     }
     ensemble.settle_among(&others);
     let mut client = again.open(&ensemble.servers[others[0]]);

@@ -111,8 +111,8 @@ fn make_lead(ensemble: &mut Ensemble, at: usize) {
 fn ours_follows_apache_and_leads_it() {
     const OURS: usize = 2;
     let mut ensemble = prepare(3, 0, &[1, 2]);
-    ensemble.servers[0].launch();
-    ensemble.servers[1].launch();
+    ensemble.servers[0].spawn();
+    ensemble.servers[1].spawn();
     let first = ensemble.settle();
     ensemble.servers[OURS].restart();
     assert_eq!(ensemble.servers[OURS].mode().as_deref(), Some("follower"));
