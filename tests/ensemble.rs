@@ -9,6 +9,8 @@
 #[path = "support/mod.rs"]
 mod support;
 
+#[path = "ensemble/bad_input.rs"]
+mod bad_input;
 #[path = "ensemble/faults.rs"]
 mod faults;
 #[path = "ensemble/history.rs"]

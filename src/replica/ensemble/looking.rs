@@ -19,6 +19,9 @@ const HELLO_WAIT: Duration = Duration::from_secs(5);
 const EARLY_MAX: usize = 256;
 const EARLY_BYTES_MAX: usize = 4 << 10;
 
+/// Notifications that are of no use are spoken of so often.
+const COMPLAINT_EVERY: Duration = Duration::from_secs(1);
+
 /// What a link is for.
 #[derive(Debug)]
 pub enum Connection {
@@ -165,7 +168,7 @@ impl Replica {
                     self.elect(election::Input::Message { from, notification }, outputs);
                 }
                 // As in ZooKeeper: one that can't be read is passed over, the frames go on.
-                Err(error) => tracing::warn!(from = from.0, %error, "a notification is passed over"),
+                Err(error) => self.pass_over(from, &error.to_string()),
             }
         }
     }
@@ -262,9 +265,21 @@ impl Replica {
                     tracing::debug!(peer = peer.0, "a voter looks for a leader");
                 }
                 election::Output::Ignored { from, reason } => {
-                    tracing::warn!(from = from.0, ?reason, "a notification is passed over");
+                    self.pass_over(from, &format!("{reason:?}"));
                 }
             }
+        }
+    }
+
+    /// One line a second at most: whoever sends such may send many.
+    fn pass_over(&mut self, from: ServerId, reason: &str) {
+        let now = self.now.instant;
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
+        ensemble.passed_over += 1;
+        if ensemble.complains_from.is_none_or(|from| now >= from) {
+            ensemble.complains_from = Some(now + COMPLAINT_EVERY);
+            let count = std::mem::take(&mut ensemble.passed_over);
+            tracing::warn!(from = from.0, reason, count, "a notification is passed over");
         }
     }
 

@@ -78,6 +78,9 @@ pub struct Ensemble {
     clients: Clients,
     /// A snapshot of a leader's is on its way, or being stored.
     install: Option<Box<Install>>,
+    /// Notifications of no use that the log does not mention yet, and when it may mention the next.
+    passed_over: u64,
+    complains_from: Option<Instant>,
 }
 
 enum Role {
@@ -137,6 +140,8 @@ impl Replica {
             is_serving: false,
             clients: Clients::new(self.settings.hash_key),
             install: None,
+            passed_over: 0,
+            complains_from: None,
             settings,
         }));
         outputs.push(Output::Serve(false));
