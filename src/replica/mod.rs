@@ -48,7 +48,7 @@ use std::time::Duration;
 
 use crate::base::{Instant, Now, SessionId, Zxid, limits};
 use crate::log;
-use crate::messages::{Answer, AnswerBody, Changes, Client, Identity, Notice, Request};
+use crate::messages::{Answer, AnswerBody, Changes, Client, Notice, Request};
 use crate::tree::{self, Outcome, Overlay, Owner, Scratch, Sessions, Store};
 use crate::wire::txn::{Entry, ErrorTxn, Txn, TxnDigest, TxnHeader};
 use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader};
@@ -312,9 +312,10 @@ impl Replica {
                 }
             }
             Request::Write { from, session, xid, opcode, body, identities } => {
-                let origin = Origin { to: Some((from, xid)), opcode };
-                let from = Some(Owner::Client(from));
-                self.propose(origin, from, session, xid, &body, &identities, outputs);
+                let owner = Some(Owner::Client(from));
+                let write =
+                    tree::Write { from: owner, session, opcode, body: &body, identities: &identities };
+                self.propose(Some((from, xid)), xid, &write, outputs);
             }
             Request::Forwarded { .. } => self.take_forwarded(&request, outputs),
             Request::Sync { from, session, xid, body } => {
@@ -336,17 +337,14 @@ impl Replica {
     /// Decides a write and puts it, or the error it deserves, into the log.
     fn propose(
         &mut self,
-        origin: Origin,
-        from: Option<Owner>,
-        session: SessionId,
+        to: Option<(Client, i32)>,
         cxid: i32,
-        body: &[u8],
-        identities: &[Identity],
+        write: &tree::Write<'_>,
         outputs: &mut Vec<Output>,
     ) {
+        let (session, origin) = (write.session, Origin { to, opcode: write.opcode });
         let zxid = self.next_zxid();
         let mut scratch = std::mem::take(&mut self.scratch);
-        let write = tree::Write { from, session, opcode: origin.opcode, body, identities };
         let mut view = tree::View {
             store: &self.store,
             overlay: &mut self.overlay,
@@ -354,14 +352,14 @@ impl Replica {
             rules: self.settings.rules,
             excess: None,
         };
-        let decided = view.decide(zxid, &write, &mut scratch);
+        let decided = view.decide(zxid, write, &mut scratch);
         if let Some(excess) = view.excess {
             self.warn_of_quota(&excess);
         }
         match decided {
             Ok(txn) => self.append(zxid, session, cxid, &txn, origin),
-            Err(ErrorCode::SessionMoved) if origin.to.is_some() => {
-                if let Some((to, xid)) = origin.to {
+            Err(ErrorCode::SessionMoved) if to.is_some() => {
+                if let Some((to, xid)) = to {
                     self.answer(to, xid, AnswerBody::SessionMoved, outputs);
                 }
             }

@@ -85,8 +85,9 @@ impl Replica {
                 break;
             }
             tracing::info!(%session, "session expired");
-            let origin = Origin { to: None, opcode: Opcode::CloseSession };
-            self.propose(origin, None, session, 0, &[], &[], &mut vec![]);
+            let opcode = Opcode::CloseSession;
+            let write = tree::Write { from: None, session, opcode, body: &[], identities: &[] };
+            self.propose(None, 0, &write, &mut vec![]);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! reload leaves.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant as Deadline};
+use std::time::Duration;
 
 use super::super::disk::{self, Disk, Done};
 use super::super::epochs::tests::Scratch;
@@ -20,6 +20,18 @@ const SEGMENT_BYTES: u64 = 64 << 10;
 /// A snapshot after each transaction, or none.
 const EACH: u64 = 1;
 const NEVER: u64 = u64::MAX / 2;
+
+/// What the disk's threads report next. Panics if they say nothing for long.
+fn next_done(disk: &mut Disk) -> Done {
+    const WAIT: Duration = Duration::from_millis(50);
+    for _ in 0..PATIENCE.as_millis() / WAIT.as_millis() {
+        if let Some(done) = disk.next_done() {
+            return done;
+        }
+        disk.wait_done(WAIT);
+    }
+    panic!("the disk's threads say nothing more")
+}
 
 fn now() -> Now {
     Now { instant: Instant(1_000_000_000), wall: WallMillis(1) }
@@ -91,11 +103,8 @@ impl Server {
 
     /// What the threads report until `done` says that it is what was waited for.
     fn wait(&mut self, mut done: impl FnMut(&Done) -> bool) {
-        let deadline = Deadline::now() + PATIENCE;
         loop {
-            assert!(Deadline::now() < deadline, "the disk's threads say nothing more");
-            self.disk.wait_done(Duration::from_millis(50));
-            let Some(next) = self.disk.next_done() else { continue };
+            let next = next_done(&mut self.disk);
             let is_it = done(&next);
             match next {
                 Done::Failed { error } => panic!("{error}"),
@@ -352,16 +361,13 @@ fn install(mut server: Server, zxid: i64, bytes: &[u8]) -> Server {
     server.disk.snapshot(SnapshotCommand::Create { zxid });
     server.disk.snapshot(SnapshotCommand::Append { bytes: bytes.to_vec().into() });
     server.disk.snapshot(SnapshotCommand::Install { zxid });
-    let deadline = Deadline::now() + PATIENCE;
     loop {
-        assert!(Deadline::now() < deadline, "the snapshot is not written");
-        server.disk.wait_done(Duration::from_millis(50));
-        match server.disk.next_done() {
-            Some(Done::SnapshotWritten { zxid: written }) => {
+        match next_done(&mut server.disk) {
+            Done::SnapshotWritten { zxid: written } => {
                 assert_eq!(written, zxid);
                 return server;
             }
-            Some(Done::SnapshotFailed { reason, .. }) => panic!("{reason}"),
+            Done::SnapshotFailed { reason, .. } => panic!("{reason}"),
             _ => {}
         }
     }

@@ -151,6 +151,7 @@ impl Election {
         match input {
             Input::Wakeup => {}
             Input::Start(start) => self.on_start(start, outputs),
+            Input::Withdraw => self.on_withdraw(),
             Input::Message { from, notification } => self.on_message(from, &notification, outputs),
             Input::Connected { peer } => {
                 if let Some(looking) = &mut self.looking {
@@ -198,6 +199,14 @@ impl Election {
             finalize_at: None,
         });
         self.broadcast(outputs);
+    }
+
+    fn on_withdraw(&mut self) {
+        self.state = PeerState::Looking;
+        self.vote = Vote::NONE;
+        self.looking = None;
+        self.askers = ServerSet::EMPTY;
+        self.epoch_known = false;
     }
 
     fn on_configured(&mut self, joint: Joint, outputs: &mut Vec<Output>) {

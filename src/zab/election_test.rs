@@ -363,6 +363,23 @@ fn who_is_followed_by_a_quorum_leads_only_in_that_round_and_with_a_memory() {
 }
 
 #[test]
+fn who_withdraws_is_silent_and_decides_nothing_until_it_starts_again() {
+    let mut server = Server::of(1, 3);
+    server.start(5, 1);
+    assert_eq!(server.input(Input::Withdraw), NOTHING);
+    assert_eq!(server.hears(2, Looking, (1, 5, 1, 1)), NOTHING);
+    assert_eq!(server.hears(3, Looking, (1, 5, 1, 1)), NOTHING);
+    assert_eq!(server.after(120_000), NOTHING);
+    assert_eq!(server.election.next_wakeup(), None);
+    assert_eq!(server.start(5, 1).len(), 2, "both others are told");
+    server.hears(2, Looking, (1, 5, 2, 1));
+    assert_eq!(server.hears(3, Looking, (1, 5, 2, 1)), ["decided LEADING 1 round 2 by 1 2 3"]);
+    // A leader that withdraws says no longer that it leads.
+    assert_eq!(server.input(Input::Withdraw), NOTHING);
+    assert_eq!(server.hears(2, Looking, (2, 5, 3, 1)), NOTHING);
+}
+
+#[test]
 fn a_blank_server_votes_until_it_sees_a_history() {
     let blank = Start { last_logged: Zxid(0), standing: Standing::Blank };
     let mut server = Server::of(1, 3);

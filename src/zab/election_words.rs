@@ -33,6 +33,8 @@ pub enum Input<'a> {
     Wakeup,
     /// No leader (any more): a new round.
     Start(Start),
+    /// This server can't take part at present: silent until the next start, as before the first one.
+    Withdraw,
     /// From a peer, decoded. `from`: the id of its hello.
     Message { from: ServerId, notification: Notification<'a> },
     /// A link to the peer is up.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::base::{Epoch, Instant, ServerId, SessionId, Zxid};
 use crate::messages::{Identity, Request};
-use crate::tree::{Owner, Store};
+use crate::tree::{self, Owner, Store};
 use crate::wire::txn::{CreateSessionTxn, ErrorTxn, Txn};
 use crate::wire::{ErrorCode, Opcode};
 use crate::zab::{self, Epochs, Joint, Leader, LeaderInput, LeaderOutput, Link};
@@ -176,9 +176,9 @@ impl Replica {
                 self.append(self.next_zxid(), session, cxid, &txn, origin);
             }
             Some(opcode) => {
-                let origin = Origin { to: None, opcode };
                 let from = Some(Owner::Server(*server));
-                self.propose(origin, from, session, cxid, body, identities, outputs);
+                let write = tree::Write { from, session, opcode, body, identities };
+                self.propose(None, cxid, &write, outputs);
             }
             None => self.propose_error(session, cxid, ErrorCode::Unimplemented),
         }

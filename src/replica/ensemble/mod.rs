@@ -308,7 +308,7 @@ impl Replica {
     pub(super) fn serve_if_due(&mut self, outputs: &mut Vec<Output>) {
         let applied = self.applied;
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
-        if !ensemble.serves_from.is_some_and(|from| applied >= from) {
+        if ensemble.serves_from.is_none_or(|from| applied < from) {
             return;
         }
         ensemble.serves_from = None;
@@ -353,12 +353,14 @@ impl Replica {
 
     /// A member that can't log takes no part until it can: it must not acknowledge, and as a leader it would be in the way.
     pub(super) fn on_space(&mut self, outputs: &mut Vec<Output>) {
-        let role = self.ensemble.as_deref().map(|ensemble| &ensemble.role);
-        match role {
-            Some(Role::Settling) => self.settle(outputs),
-            Some(_) if self.space_low => self.leave_role("there is no room on the disk for the log", outputs),
-            _ => {}
+        let Some(ensemble) = self.ensemble.as_deref() else { return };
+        if !self.space_low {
+            return self.settle(outputs);
         }
+        if !matches!(ensemble.role, Role::Settling) {
+            self.leave_role("there is no room on the disk for the log", outputs);
+        }
+        self.elect(election::Input::Withdraw, outputs);
     }
 
     /// Begins an election when the log has nothing under way, and room.
