@@ -492,3 +492,7 @@ mod tests;
 #[cfg(test)]
 #[path = "election_random_test.rs"]
 mod random_tests;
+
+#[cfg(test)]
+#[path = "election_config_test.rs"]
+mod config_tests;

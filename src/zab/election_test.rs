@@ -6,16 +6,16 @@ use crate::base::Zxid;
 use crate::wire::peer::PeerState::*;
 
 const MS: u64 = 1_000_000;
-const NOTHING: [String; 0] = [];
+pub(super) const NOTHING: [String; 0] = [];
 
 /// One server, its time, and what it put out last, one line each.
-struct Server {
-    election: Election,
+pub(super) struct Server {
+    pub election: Election,
     now: Instant,
 }
 
 /// `leader zxid round epoch`
-type Said = (i64, i64, i64, i64);
+pub(super) type Said = (i64, i64, i64, i64);
 
 fn show(output: &Output) -> String {
     match output {
@@ -36,32 +36,38 @@ fn show(output: &Output) -> String {
 }
 
 impl Server {
-    fn new(me: i64, participant: bool, joint: Joint) -> Server {
+    pub fn new(me: i64, participant: bool, joint: Joint) -> Server {
         let settings = Settings { me: ServerId(me), participant, reconfig_enabled: true };
         Server { election: Election::new(settings, joint), now: Instant(0) }
     }
 
     /// A voter of 1 to `count`.
-    fn of(me: i64, count: i64) -> Server {
+    pub fn of(me: i64, count: i64) -> Server {
         Server::new(me, true, Joint::new(Arc::new(equals(1..=count, 0)), None))
     }
 
-    fn input(&mut self, input: Input<'_>) -> Vec<String> {
+    pub fn input(&mut self, input: Input<'_>) -> Vec<String> {
         let mut outputs = Vec::new();
         self.election.step(self.now, input, &mut outputs);
         outputs.iter().map(show).collect()
     }
 
-    fn start(&mut self, zxid: i64, epoch: i64) -> Vec<String> {
+    pub fn start(&mut self, zxid: i64, epoch: i64) -> Vec<String> {
         let standing = Standing::Sound { current_epoch: Epoch(epoch) };
         self.input(Input::Start(Start { last_logged: Zxid(zxid), standing }))
     }
 
-    fn hears(&mut self, from: i64, state: PeerState, said: Said) -> Vec<String> {
+    pub fn hears(&mut self, from: i64, state: PeerState, said: Said) -> Vec<String> {
         self.hears_with(from, state, said, None)
     }
 
-    fn hears_with(&mut self, from: i64, state: PeerState, said: Said, config: Option<&str>) -> Vec<String> {
+    pub fn hears_with(
+        &mut self,
+        from: i64,
+        state: PeerState,
+        said: Said,
+        config: Option<&str>,
+    ) -> Vec<String> {
         let (leader, zxid, round, epoch) = said;
         let notification = Notification {
             state,
@@ -75,7 +81,7 @@ impl Server {
         self.input(Input::Message { from: ServerId(from), notification })
     }
 
-    fn after(&mut self, millis: u64) -> Vec<String> {
+    pub fn after(&mut self, millis: u64) -> Vec<String> {
         self.now = Instant(self.now.0 + millis * MS);
         self.input(Input::Wakeup)
     }
@@ -449,56 +455,6 @@ fn groups_count_and_servers_without_weight_never_win() {
     server.hears(2, Looking, (2, 5, 1, 1));
     let decided = "decided FOLLOWING 2 round 1 by 1,2,3";
     assert_eq!(server.hears(3, Looking, (2, 5, 1, 1)).last().map(String::as_str), Some(decided));
-}
-
-#[test]
-fn two_configurations_must_both_be_satisfied() {
-    let (old, new) = (Arc::new(equals([1, 2, 3], 1)), Arc::new(equals([3, 4, 5], 2)));
-    let mut server = Server::new(3, true, Joint::new(old, Some(new)));
-    assert_eq!(server.start(5, 1).len(), 4);
-    server.hears(1, Looking, (3, 5, 1, 1));
-    server.hears(2, Looking, (3, 5, 1, 1));
-    assert_eq!(server.after(199), NOTHING, "no quorum of the next one");
-    server.hears(4, Looking, (3, 5, 1, 1));
-    server.input(Input::Unreachable { peer: ServerId(5) });
-    assert_eq!(server.election.state(), Leading);
-}
-
-#[test]
-fn a_newer_configuration_is_reported_and_its_message_waits_for_it() {
-    let mut server = Server::new(1, true, Joint::new(Arc::new(equals([1, 2, 3], 5)), None));
-    server.start(5, 1);
-    let older = equals([1, 2], 4).to_string();
-    let moved = equals([1, 2, 3, 4], 0x1f);
-    let renamed = equals([1, 2, 3], 0x20).to_string();
-    let vote = (2, 9, 1, 1);
-    assert_eq!(server.hears_with(2, Looking, (2, 5, 1, 1), Some(&older)).len(), 2, "an older one is no news");
-    assert_eq!(server.hears_with(2, Looking, vote, Some(&moved.to_string())), ["config 1f seen at 2"]);
-    assert_eq!(server.hears_with(2, Looking, vote, Some(&moved.to_string())), NOTHING, "reported once");
-    let outputs = server.hears_with(2, Looking, vote, Some(&renamed));
-    assert_eq!(outputs[0], "config 20 seen at 2");
-    assert_eq!(outputs.len(), 3, "the same members: the message counts");
-    let ignored = &server.hears_with(3, Observing, vote, Some("server.1=x"))[0];
-    assert!(ignored.starts_with("ignored 3: BadConfig(\"server.1=x: the ports are missing;"), "{ignored}");
-    // Another membership begins anew, with round 1.
-    let outputs = server.input(Input::Configured(Joint::new(Arc::new(moved), None)));
-    assert_eq!(outputs, [2, 3, 4].map(|to| format!("to {to}: LOOKING 1 zxid 5 round 1 epoch 1")));
-
-    let mut server = Server::new(1, true, Joint::new(Arc::new(equals([1, 2, 3], 5)), None));
-    server.election.settings.reconfig_enabled = false;
-    server.start(5, 1);
-    assert_eq!(server.hears_with(2, Looking, vote, Some(&equals([1, 2], 9).to_string())).len(), 2);
-}
-
-#[test]
-fn the_configuration_goes_with_every_message() {
-    let mut server = Server::of(1, 3);
-    let mut outputs = Vec::new();
-    let standing = Standing::Sound { current_epoch: Epoch(0) };
-    let start = Start { last_logged: Zxid(0), standing };
-    server.election.step(Instant(0), Input::Start(start), &mut outputs);
-    let Output::Send { notification, .. } = &outputs[0] else { panic!("{outputs:?}") };
-    assert_eq!(*notification.config, equals(1..=3, 0).to_string());
 }
 
 /// A leader dies; the survivors notice one after the other. No timer is needed.

@@ -12,6 +12,8 @@ use crate::support::{Client, Config, Connect, Ensemble, Refusal, Server, until};
 
 const WRITERS: usize = 4;
 const SOME: u64 = 30;
+const THEIRS_COMPLAINT: &str = "Digests are not matching";
+const OURS_COMPLAINT: &str = "this server's tree differs from the leader's";
 
 /// The command of an Apache server.
 fn java() -> Vec<String> {
@@ -83,10 +85,13 @@ fn use_every_server(ensemble: &Ensemble, round: usize) {
     }
 }
 
-fn assert_no_mismatch(ensemble: &Ensemble) {
-    for (at, server) in ensemble.servers.iter().enumerate() {
+/// Neither kind says that a leader's digest differs from its own.
+fn assert_no_mismatch(servers: &[Server]) {
+    for (at, server) in servers.iter().enumerate() {
         let output = server.output();
-        assert!(!output.contains("Digests are not matching"), "server {}:\n{output}", at + 1);
+        for complaint in [THEIRS_COMPLAINT, OURS_COMPLAINT] {
+            assert!(!output.contains(complaint), "server {}:\n{output}", at + 1);
+        }
     }
 }
 
@@ -153,7 +158,7 @@ fn ours_follows_apache_and_leads_it() {
     history.check(&mut ensemble, load);
     use_every_server(&ensemble, 2);
     ensemble.assert_equal();
-    assert_no_mismatch(&ensemble);
+    assert_no_mismatch(&ensemble.servers);
 }
 
 #[test]
@@ -176,7 +181,10 @@ fn each_observes_the_other() {
         for at in [3, 4] {
             assert_eq!(ensemble.servers[at].mode().as_deref(), Some("observer"));
         }
-        assert_no_mismatch(&ensemble);
+        // In the first round the last is Apache's, wiped, below Apache's leader: it complains for some transactions, as the
+        // snapshot it was sent under load is fuzzy. That is between the two of them.
+        let ours_concern = if round == 0 { 4 } else { 5 };
+        assert_no_mismatch(&ensemble.servers[..ours_concern]);
     }
 }
 
@@ -194,7 +202,7 @@ fn ours_take_the_place_of_apaches_one_by_one() {
         ensemble.servers[at].restart();
         ensemble.settle();
         load.go_on(SOME);
-        assert_no_mismatch(&ensemble);
+        assert_no_mismatch(&ensemble.servers);
     }
     history.check(&mut ensemble, load);
     use_every_server(&ensemble, 0);
@@ -231,5 +239,5 @@ fn sessions_go_on_under_a_leader_of_the_other_kind() {
         Server::restart(&mut ensemble.servers[leader]);
         ensemble.assert_equal();
     }
-    assert_no_mismatch(&ensemble);
+    assert_no_mismatch(&ensemble.servers);
 }
