@@ -334,7 +334,8 @@ impl OneLoop {
                 replica::Output::Peer(PeerOutput::PersistEpochs(epochs)) => self.disk.persist_epochs(epochs),
                 replica::Output::Peer(PeerOutput::Reload { to }) => reload = Some(to),
                 replica::Output::Peer(output) => {
-                    self.carry_out_peer(output, turn.now);
+                    let peers = self.peers.as_mut().expect("only a member of an ensemble has peers");
+                    peers.carry_out(&mut self.io, turn.now.instant, output);
                     continue;
                 }
                 replica::Output::Serve(serves) => {
@@ -357,18 +358,6 @@ impl OneLoop {
         if std::mem::take(&mut turn.notices) {
             let zxid = self.shard.published();
             self.shard.step(turn.now, shard::Input::Published { zxid }, &mut turn.from_shard);
-        }
-    }
-
-    fn carry_out_peer(&mut self, output: PeerOutput, now: Now) {
-        let peers = self.peers.as_mut().expect("only a member of an ensemble has peers");
-        match output {
-            PeerOutput::Dial { link, addresses } => peers.dial(&mut self.io, now.instant, link, addresses),
-            PeerOutput::Send { link, bytes } => peers.send(&mut self.io, link, bytes),
-            PeerOutput::Close { link } => peers.close(&mut self.io, now.instant, link),
-            PeerOutput::PersistEpochs(_) | PeerOutput::Reload { .. } => {
-                unreachable!("carried out by the caller")
-            }
         }
     }
 

@@ -27,7 +27,7 @@ use bytes::Bytes;
 
 use crate::base::{ConnectionId, Instant};
 use crate::io::{AcceptedSocket, CloseReason, Event, ListenerId, Loop};
-use crate::replica::ensemble::{PeerInput, PeerPort, accepted_link};
+use crate::replica::ensemble::{PeerInput, PeerOutput, PeerPort, accepted_link};
 use crate::zab::Link;
 
 use super::resolver::{self, Resolver};
@@ -214,6 +214,18 @@ impl Peers {
     /// What is for the replica: to be told before any more received bytes.
     pub fn next_input(&mut self) -> Option<PeerInput<'static>> {
         self.inputs.pop_front()
+    }
+
+    /// What concerns links of what a replica wants.
+    pub fn carry_out(&mut self, io: &mut Loop, now: Instant, output: PeerOutput) {
+        match output {
+            PeerOutput::Dial { link, addresses } => self.dial(io, now, link, addresses),
+            PeerOutput::Send { link, bytes } => self.send(io, link, bytes),
+            PeerOutput::Close { link } => self.close(io, now, link),
+            PeerOutput::PersistEpochs(_) | PeerOutput::Reload { .. } => {
+                unreachable!("carried out by the caller: no link's matter")
+            }
+        }
     }
 
     /// Queues it; [`Peers::flush`] sends.

@@ -219,7 +219,10 @@ impl ReplicaThread {
                 replica::Output::Snapshot(command) => self.disk.snapshot(command),
                 replica::Output::Peer(PeerOutput::PersistEpochs(epochs)) => self.disk.persist_epochs(epochs),
                 replica::Output::Peer(PeerOutput::Reload { to }) => turn.reload = Some(to),
-                replica::Output::Peer(output) => self.carry_out_peer(output, turn.now),
+                replica::Output::Peer(output) => {
+                    let peers = self.peers.as_mut().expect("only a member of an ensemble has peers");
+                    peers.carry_out(&mut self.io, turn.now.instant, output);
+                }
                 replica::Output::Serve(serves) => {
                     for (to_shard, end) in self.to_shards.iter().zip(&self.shards) {
                         let _ = to_shard.send(ToShard::Serve(serves));
@@ -241,18 +244,6 @@ impl ReplicaThread {
         }
         turn.outputs = outputs;
         self.disk.submit();
-    }
-
-    fn carry_out_peer(&mut self, output: PeerOutput, now: Now) {
-        let peers = self.peers.as_mut().expect("only a member of an ensemble has peers");
-        match output {
-            PeerOutput::Dial { link, addresses } => peers.dial(&mut self.io, now.instant, link, addresses),
-            PeerOutput::Send { link, bytes } => peers.send(&mut self.io, link, bytes),
-            PeerOutput::Close { link } => peers.close(&mut self.io, now.instant, link),
-            PeerOutput::PersistEpochs(_) | PeerOutput::Reload { .. } => {
-                unreachable!("carried out by the caller")
-            }
-        }
     }
 
     /// The shards were told before that nobody is served, by the same channel over which they get their new readers.

@@ -63,6 +63,10 @@ impl Ensemble {
             if id > voters {
                 config = config.set("peerType", "observer");
             }
+            // Both placements: one loop that does all, and loops of their own for clients.
+            if id.is_multiple_of(2) {
+                config = config.set("ringkeeper.shards", 2);
+            }
             let server = adapt(id, config).prepare();
             name(&server, id);
             server
