@@ -139,18 +139,21 @@ pub fn listen_at(
     }
 }
 
-/// The one line that says: ready.
+/// The one line that says: ready, or of a member: up.
 pub struct ReadyLine {
     started: Now,
     facts: replica::Facts,
     directory: String,
     shards: usize,
+    is_member: bool,
 }
 
 impl ReadyLine {
     pub fn tell(&self, bound: SocketAddr) {
+        // A member serves nobody before it has found a leader: that is a line of its own.
+        let state = if self.is_member { "up" } else { "ready" };
         tracing::info!(
-            "ringkeeper {} ready on {bound} in {} ms: {} znodes, zxid {}, data in {}, {}",
+            "ringkeeper {} {state} on {bound} in {} ms: {} znodes, zxid {}, data in {}, {}",
             env!("CARGO_PKG_VERSION"),
             Clock::instant().since(self.started.instant).as_millis(),
             self.facts.nodes_count,
@@ -171,6 +174,7 @@ impl Booted {
             facts: self.replica.facts(),
             directory: self.recovery.places.snapshots.path().display().to_string(),
             shards: self.readers.len(),
+            is_member: self.member.is_some(),
         }
     }
 

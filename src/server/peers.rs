@@ -132,7 +132,11 @@ impl Peers {
         let election = settings.election.iter().map(|address| (PeerPort::Election, *address));
         for (port, address) in quorum.chain(election) {
             let (listener, bound) = boot::listen_at(io, address, BACKLOG)?;
-            tracing::info!("peers may come to {bound} ({port:?})");
+            let comers = match port {
+                PeerPort::Quorum => "learners",
+                PeerPort::Election => "elections",
+            };
+            tracing::info!("listening for {comers} on {bound}");
             listeners.push((listener, port, bound));
         }
         Ok(Peers {

@@ -198,7 +198,8 @@ impl Replica {
     fn on_following(&mut self, epoch: Epoch, committed: Zxid, outputs: &mut Vec<Output>) {
         self.on_committed(committed);
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
-        tracing::info!(leader = ?ensemble.leader_id(), epoch = epoch.0, zxid = %committed, "synchronised with the leader");
+        let leader = ensemble.leader_id().map(|leader| leader.0);
+        tracing::info!(leader, epoch = epoch.0, zxid = %committed, "synchronised with the leader");
         ensemble.serves_from = Some(committed);
         let mut said = vec![];
         ensemble.election.set_peer_epoch(epoch, &mut said);

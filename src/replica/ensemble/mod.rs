@@ -316,7 +316,7 @@ impl Replica {
         self.sessions.begin_anew(self.now.instant);
         let serves = ensemble.settings.leader_serves || !matches!(ensemble.role, Role::Leading(_));
         let mode = self.mode();
-        tracing::info!(?mode, zxid = %applied, serves, "synchronised and ready");
+        tracing::info!(zxid = %applied, serves, "ready as {}", mode.name());
         if serves {
             outputs.push(Output::Serve(true));
         }

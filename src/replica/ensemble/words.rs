@@ -125,3 +125,16 @@ pub enum Mode {
     Following,
     Observing,
 }
+
+impl Mode {
+    /// As in ZooKeeper's `srvr`; a server that looks for a leader has no word there.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Standalone => "standalone",
+            Mode::Looking => "looking",
+            Mode::Leading => "leader",
+            Mode::Following => "follower",
+            Mode::Observing => "observer",
+        }
+    }
+}
