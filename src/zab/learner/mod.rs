@@ -15,12 +15,12 @@ mod words;
 
 pub use words::{Input, Output, Role};
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::{Epoch, Instant, ServerId, Zxid};
+use crate::base::{Epoch, Instant, ServerId, SessionId, Zxid};
 use crate::wire::peer::packet::{self, PacketError};
 use crate::wire::peer::{
     AckEpoch, Kind, LearnerInfo, QuorumPacket, Revalidation, RevalidationReply, SessionTouch,
@@ -82,7 +82,8 @@ pub struct Learner {
     unacked: VecDeque<Zxid>,
     /// Of this turn.
     out: Vec<u8>,
-    touches: Vec<SessionTouch>,
+    /// Heard from since the last PING, with their timeouts: one entry each, however many requests they send.
+    touches: BTreeMap<SessionId, i32>,
     heard: Instant,
 }
 
@@ -118,7 +119,7 @@ impl Learner {
             pending: VecDeque::new(),
             unacked: VecDeque::new(),
             out: vec![],
-            touches: vec![],
+            touches: BTreeMap::new(),
             heard: now,
         }
     }
@@ -182,7 +183,9 @@ impl Learner {
                 let ask = Revalidation { session, timeout_ms };
                 packet::encode_record(Kind::Revalidate, Zxid(-1), &ask, &mut self.out);
             }
-            Input::Touch { session, timeout_ms } => self.touches.push(SessionTouch { session, timeout_ms }),
+            Input::Touch { session, timeout_ms } => {
+                self.touches.insert(session, timeout_ms);
+            }
             Input::TurnEnd => self.flush(outputs),
         }
         self.assert_invariants();
@@ -402,7 +405,9 @@ impl Learner {
     }
 
     fn on_ping(&mut self, packet: &QuorumPacket<'_>) {
-        packet::encode_ping_reply(packet.zxid, self.touches.drain(..), &mut self.out);
+        let touches = std::mem::take(&mut self.touches);
+        let touches = touches.into_iter().map(|(session, timeout_ms)| SessionTouch { session, timeout_ms });
+        packet::encode_ping_reply(packet.zxid, touches, &mut self.out);
     }
 
     fn flush(&mut self, outputs: &mut Vec<Output>) {
@@ -434,3 +439,7 @@ impl Learner {
         assert!(self.epochs.current <= self.epochs.accepted);
     }
 }
+
+#[cfg(test)]
+#[path = "touch_test.rs"]
+mod touch_tests;
