@@ -166,6 +166,16 @@ impl Replica {
             self.release_deferred(outputs);
             return true;
         }
+        let Some((_, payload, _)) = self.proposals.next_committed() else { return false };
+        if self.handed_on() > 0
+            && let Ok(header) = TxnHeader::decode(&mut Reader::new(payload))
+        {
+            self.answer_before_write(header.client_id, header.cxid, outputs);
+            if self.is_answer_due() {
+                // More than this turn's share.
+                return true;
+            }
+        }
         let Some((zxid, payload, origin)) = self.proposals.next_committed() else { return false };
         assert!(zxid > self.applied, "transactions are applied in zxid order, once");
         // A leader's word came in order and whole; what it says inside is his.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::{SessionId, ShardId, limits};
+use crate::base::{SessionId, ShardId, Zxid, limits};
 use crate::messages::{Answer, AnswerBody, Changes, Client, Notice};
 use crate::tree::Store;
 use crate::wire::Text;
@@ -87,6 +87,40 @@ impl Replica {
     pub(super) fn defer(&mut self, shard: Option<ShardId>, mut notice: Notice, outputs: &mut Vec<Output>) {
         notice.zxid = self.proposed;
         self.deferred.push_back(Deferred { shard, notice, query: None });
+        self.release_deferred(outputs);
+    }
+
+    /// An answer for when `at` is applied, before those that wait for more. To be released by the caller.
+    pub(super) fn answer_at(
+        &mut self,
+        at: Zxid,
+        to: Client,
+        xid: i32,
+        body: AnswerBody,
+        query: Option<Query>,
+    ) {
+        let answer = Some(Answer { to, xid, body });
+        let notice = Notice { zxid: at, changes: Changes::None, answer, ended: None, moved: None };
+        self.defer_at(Deferred { shard: Some(to.shard), notice, query });
+    }
+
+    fn defer_at(&mut self, deferred: Deferred) {
+        let behind = self.deferred.partition_point(|other| other.notice.zxid <= deferred.notice.zxid);
+        self.deferred.insert(behind, deferred);
+    }
+
+    /// What waits for this client waits no more: its next answer belongs to a transaction that comes now.
+    pub(super) fn hurry(&mut self, client: Client, outputs: &mut Vec<Output>) {
+        let is_his = |deferred: &Deferred| deferred.notice.answer.as_ref().is_some_and(|it| it.to == client);
+        for at in 0..self.deferred.len() {
+            if self.deferred[at].notice.zxid > self.applied
+                && is_his(&self.deferred[at])
+                && let Some(mut deferred) = self.deferred.remove(at)
+            {
+                deferred.notice.zxid = self.applied;
+                self.defer_at(deferred);
+            }
+        }
         self.release_deferred(outputs);
     }
 

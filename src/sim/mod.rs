@@ -37,7 +37,7 @@ mod boot;
 mod bounds;
 mod client;
 mod decide;
-mod disk;
+pub(crate) mod disk;
 mod encoding;
 mod faults;
 mod history;

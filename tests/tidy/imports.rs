@@ -11,6 +11,10 @@ const READER_HALF: &[&str] = &["Reader", "Reading", "Node", "acl"];
 /// And what its tests may: a whole tree to read, which the server never hands to a shard.
 const TREE_FOR_TESTS: &str = "tree::testing::";
 
+/// The virtual cluster is a driver, as room `sim` is: it puts shards on top of replicas and shares `sim`'s disk.
+const CLUSTER: &str = "src/replica/ensemble/cluster_test/";
+const OF_THE_CLUSTER: &[&str] = &["shard", "sim::disk"];
+
 /// Per room, the paths it may import: `base`, `wire::peer`.
 pub type Table = BTreeMap<String, BTreeSet<String>>;
 
@@ -95,7 +99,9 @@ pub fn imports(file: &Source, table: &Table) -> Vec<Fault> {
         let own = path == room || path.starts_with(&format!("{room}::"));
         let fits = |name: &String| path == *name || path.starts_with(&format!("{name}::"));
         let is_test = file.is_test(file.line_of(&file.code, at));
-        let for_tests = room == "shard" && is_test && path.starts_with(TREE_FOR_TESTS);
+        let of_cluster = |allowed: &&str| path == **allowed || path.starts_with(&format!("{allowed}::"));
+        let for_tests = room == "shard" && is_test && path.starts_with(TREE_FOR_TESTS)
+            || file.path.starts_with(CLUSTER) && is_test && OF_THE_CLUSTER.iter().any(of_cluster);
         if !own && !for_tests && !allowed.iter().any(fits) {
             let message =
                 format!("room {room} imports crate::{path}, which the table of src/lib.rs does not allow");

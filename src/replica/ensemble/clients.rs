@@ -2,7 +2,9 @@
 //!
 //! A write is answered when its transaction has come back and is applied: the transaction names session and xid, and a
 //! session's writes come back in the order in which they were handed on. A sync is answered when the leader says so and
-//! all before it is; a query for which the tree's owner is needed, when all writes before it are.
+//! all before it is; a query for which the tree's owner is needed, when all writes before it are. The leader's word may
+//! come behind the commit of a write that was handed on after the sync: that commit says the same, as the leader takes
+//! requests in order ([`Clients::before_write`]).
 //!
 //! Limits: `count` is held against `limits::PROPOSALS_MAX` by the replica.
 
@@ -10,23 +12,39 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-use crate::base::{HashKey, KeyedHasher, Map, SessionId};
+use crate::base::{HashKey, KeyedHasher, Map, SessionId, Zxid};
 use crate::messages::Client;
 use crate::wire::Opcode;
 
 #[derive(Debug)]
 pub enum Asked {
-    Write { to: Client, xid: i32, opcode: Opcode },
-    Sync { to: Client, xid: i32, body: Bytes, is_done: bool },
-    Ephemerals { to: Client, xid: i32, prefix: Bytes },
+    Write {
+        to: Client,
+        xid: i32,
+        opcode: Opcode,
+    },
+    /// `done`: the leader has answered, and everything up to there is to be applied first.
+    Sync {
+        to: Client,
+        xid: i32,
+        body: Bytes,
+        number: u64,
+        done: Option<Zxid>,
+    },
+    Ephemerals {
+        to: Client,
+        xid: i32,
+        prefix: Bytes,
+    },
 }
 
 #[derive(Debug)]
 pub struct Clients {
     asked: Map<SessionId, VecDeque<Asked>>,
     count: usize,
-    /// Sessions of the syncs that the leader has not answered, oldest first. It answers them in order.
-    syncs: VecDeque<SessionId>,
+    /// Sessions and numbers of the syncs that the leader has not answered, oldest first. It answers them in order.
+    syncs: VecDeque<(SessionId, u64)>,
+    next_sync: u64,
     /// Who has come with a session that only the leader can vouch for, oldest first: the leader answers in order, too.
     coming_back: BTreeMap<SessionId, VecDeque<(Client, i32)>>,
 }
@@ -37,6 +55,7 @@ impl Clients {
             asked: Map::with_hasher(KeyedHasher(key)),
             count: 0,
             syncs: VecDeque::new(),
+            next_sync: 0,
             coming_back: BTreeMap::new(),
         }
     }
@@ -58,10 +77,13 @@ impl Clients {
         self.asked.contains_key(&session)
     }
 
+    pub fn push_sync(&mut self, session: SessionId, to: Client, xid: i32, body: Bytes) {
+        self.next_sync += 1;
+        self.syncs.push_back((session, self.next_sync));
+        self.push(session, Asked::Sync { to, xid, body, number: self.next_sync, done: None });
+    }
+
     pub fn push(&mut self, session: SessionId, asked: Asked) {
-        if let Asked::Sync { .. } = asked {
-            self.syncs.push_back(session);
-        }
         self.count += 1;
         self.asked.entry(session).or_default().push_back(asked);
     }
@@ -81,7 +103,7 @@ impl Clients {
     /// What is first of the session and needs nothing more.
     pub fn take_ready(&mut self, session: SessionId) -> Option<Asked> {
         match self.asked.get(&session)?.front()? {
-            Asked::Write { .. } | Asked::Sync { is_done: false, .. } => None,
+            Asked::Write { .. } | Asked::Sync { done: None, .. } => None,
             Asked::Sync { .. } | Asked::Ephemerals { .. } => self.pop(session),
         }
     }
@@ -96,18 +118,34 @@ impl Clients {
         first
     }
 
-    /// The leader has answered the oldest sync. Its session.
-    pub fn on_synced(&mut self) -> Option<SessionId> {
-        let session = self.syncs.pop_front()?;
+    /// The leader has answered the oldest sync, with everything up to `committed` committed. Its session.
+    pub fn on_synced(&mut self, committed: Zxid) -> Option<SessionId> {
+        let (session, number) = self.syncs.pop_front()?;
+        // Not there any more: a write behind it was faster.
         let queue = self.asked.get_mut(&session)?;
-        let oldest = queue.iter_mut().find_map(|asked| match asked {
-            Asked::Sync { is_done, .. } if !*is_done => Some(is_done),
-            _ => None,
-        });
-        if let Some(is_done) = oldest {
-            *is_done = true;
+        for asked in queue {
+            if let Asked::Sync { number: found, done, .. } = asked
+                && *found == number
+            {
+                *done = Some(committed);
+            }
         }
         Some(session)
+    }
+
+    /// The session's transaction `cxid` comes next: what was asked before it can be answered now, as of `applied`.
+    /// Who waits for it?
+    pub fn before_write(&mut self, session: SessionId, cxid: i32, applied: Zxid) -> Option<Client> {
+        let queue = self.asked.get_mut(&session)?;
+        let first = queue.iter().position(|asked| matches!(asked, Asked::Write { .. }))?;
+        let Some(Asked::Write { to, xid, .. }) = queue.get(first) else { return None };
+        let to = (*xid == cxid).then_some(*to)?;
+        for asked in queue.iter_mut().take(first) {
+            if let Asked::Sync { done, .. } = asked {
+                *done = Some(applied);
+            }
+        }
+        Some(to)
     }
 
     /// The session is over: nobody waits any more.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::base::{Epoch, Instant, ServerId, SessionId, Zxid};
 use crate::messages::{Answer, AnswerBody, Changes, Identity, Notice, Request};
 use crate::tree::{self, Owner};
@@ -158,8 +160,8 @@ impl Replica {
                 }
                 LearnerOutput::Committed { zxid } => self.on_committed(zxid),
                 LearnerOutput::Synced => {
-                    let session =
-                        self.ensemble.as_deref_mut().and_then(|ensemble| ensemble.clients.on_synced());
+                    let ensemble = self.ensemble.as_deref_mut();
+                    let session = ensemble.and_then(|it| it.clients.on_synced(it.committed));
                     if let Some(session) = session {
                         self.answer_ready(session, outputs);
                     }
@@ -233,8 +235,7 @@ impl Replica {
                 true
             }
             Request::Sync { from, session, xid, body } => {
-                clients
-                    .push(*session, Asked::Sync { to: *from, xid: *xid, body: body.clone(), is_done: false });
+                clients.push_sync(*session, *from, *xid, body.clone());
                 self.forward(*session, *xid, Opcode::Sync, body, None, outputs);
                 true
             }
@@ -313,19 +314,40 @@ impl Replica {
         self.defer(None, notice, outputs);
     }
 
-    /// What came behind a write of the session and needs nothing more.
+    /// What came behind a write of the session and needs nothing more. A later write of the session may be logged and
+    /// even committed by now: the answer waits for what it is about, and not for that.
     pub(in super::super) fn answer_ready(&mut self, session: SessionId, outputs: &mut Vec<Output>) {
+        let mut at = self.applied;
         while let Some(asked) =
             self.ensemble.as_deref_mut().and_then(|ensemble| ensemble.clients.take_ready(session))
         {
             match asked {
-                Asked::Sync { to, xid, body, .. } => self.answer(to, xid, AnswerBody::Raw(body), outputs),
+                Asked::Sync { to, xid, body, done, .. } => {
+                    at = at.max(done.unwrap_or(at));
+                    self.answer_at(at, to, xid, AnswerBody::Raw(body), None);
+                }
                 Asked::Ephemerals { to, xid, prefix } => {
-                    self.ask(to, xid, Query::ephemerals(session, prefix), outputs);
+                    let query = Some(Query::ephemerals(session, prefix));
+                    self.answer_at(at, to, xid, AnswerBody::Raw(Bytes::new()), query);
                 }
                 Asked::Write { .. } => unreachable!("a write is answered when it is applied"),
             }
         }
+        self.release_deferred(outputs);
+    }
+
+    /// The session's transaction `cxid` is applied next. What its client asked before is answered first.
+    pub(in super::super) fn answer_before_write(
+        &mut self,
+        session: SessionId,
+        cxid: i32,
+        outputs: &mut Vec<Output>,
+    ) {
+        let applied = self.applied;
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
+        let Some(to) = ensemble.clients.before_write(session, cxid, applied) else { return };
+        self.answer_ready(session, outputs);
+        self.hurry(to, outputs);
     }
 
     pub(in super::super) fn forget_asked(&mut self, session: SessionId) {

@@ -8,8 +8,8 @@
 //!     ▲            └──────► Learning ─► (lost its leader) ─┤
 //!     └────────────────────────────────────────────────────┘
 //! ```
-//! *Settling*: what the log was given is made durable, so that the vote says what is on the disk. A member whose disk is
-//! full stays there until it has room.
+//! *Settling*: what the log was given is made durable, and the epochs are, so that vote and promise say what is on the
+//! disk. A member whose disk is full stays there until it has room.
 //!
 //! **The log and the tree.** What is logged is proposed, by us or by our leader; it is applied when it is committed. At a
 //! start the whole log is applied, committed or not: nobody is served before a quorum has that history. If the new leader
@@ -84,7 +84,7 @@ pub struct Ensemble {
 }
 
 enum Role {
-    /// Until the log has nothing under way.
+    /// Until the log and the epochs have nothing under way.
     Settling,
     Looking,
     Leading(Box<Leading>),
@@ -217,10 +217,12 @@ impl Replica {
         matches!(role, Some(Role::Learning(_)))
     }
 
-    /// What is applied is on the disk, as what is in a snapshot must be.
+    /// What is applied is on the disk and committed, as what is in a snapshot must be: nothing below one is ever cut.
+    /// After a start that isn't known of the log's end.
     pub(super) fn may_snapshot(&self) -> bool {
+        let known = |ensemble: &Ensemble| ensemble.durable.min(ensemble.committed);
         let ensemble = self.ensemble.as_deref();
-        ensemble.is_none_or(|ensemble| ensemble.install.is_none() && self.applied <= ensemble.durable)
+        ensemble.is_none_or(|ensemble| ensemble.install.is_none() && self.applied <= known(ensemble))
     }
 
     pub(super) fn ensemble_wakeup(&self) -> Option<Instant> {
@@ -368,6 +370,7 @@ impl Replica {
         let is_settled = self.log.open_bytes() == 0 && !self.log.in_flight() && !self.space_low;
         let last_logged = self.proposed;
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
+        let is_settled = is_settled && ensemble.epoch_writes == 0;
         if !is_settled || ensemble.install.is_some() || !matches!(ensemble.role, Role::Settling) {
             return;
         }
@@ -400,7 +403,7 @@ impl Replica {
                 self.learn(zab::LearnerInput::EpochsDurable, outputs);
             }
             // Of a role that is over.
-            _ => {}
+            _ => self.settle(outputs),
         }
     }
 

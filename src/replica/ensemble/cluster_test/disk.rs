@@ -1,10 +1,13 @@
-//! The disks of the virtual cluster: what survives a crash, and starts from it.
+//! The disks of the virtual cluster: real bytes in files with sectors that get lost (`sim::disk`), the log thread and the
+//! snapshot writer on them.
 
 use super::*;
+use crate::log::{EPOCH_FILE, EpochSlots, SnapshotName};
+use crate::sim::disk::{Directory, Sync};
 
 pub fn log_settings(salt: u64) -> log::Settings {
     log::Settings {
-        segment_bytes: 64 << 10,
+        segment_bytes: SEGMENT_BYTES,
         first_segment_bytes: 16 << 10,
         group_bytes_max: 8 << 10,
         persists_max: 1,
@@ -13,167 +16,343 @@ pub fn log_settings(salt: u64) -> log::Settings {
     }
 }
 
-#[derive(Clone, Default)]
-pub struct Files {
-    pub segments: BTreeMap<SegmentId, Vec<u8>>,
-    pub snapshots: BTreeMap<Zxid, Vec<u8>>,
-    pub epochs: Option<Epochs>,
-    /// A leader's snapshot that the log does not continue yet.
-    pub received: Option<Zxid>,
+pub enum Work {
+    Log(Command, Zxid),
+    Epochs(Epochs),
 }
 
-impl Files {
+#[derive(Clone, Copy)]
+pub enum Finish {
+    Durable(Ticket, Zxid),
+    Epochs { epochs: Epochs, is_new: bool },
+}
+
+pub enum Step {
+    Create(Zxid),
+    Append(Bytes),
+    Finish { zxid: Zxid, is_received: bool },
+    Abandon(Zxid),
+    RemoveBelow(Zxid),
+}
+
+#[derive(Default)]
+pub struct Disk {
+    pub log: Directory,
+    pub snapshots: Directory,
+    queue: VecDeque<Work>,
+    pub running: Option<(Finish, Sync)>,
+    slots: Option<EpochSlots>,
+    pub steps: VecDeque<Step>,
+    pub is_stepping: bool,
+    writing: Option<Zxid>,
+    /// A test lets no sync of the log end, or no snapshot.
+    pub holds_syncs: bool,
+    pub holds_snapshots: bool,
+    /// The next sync fails.
+    pub fails_next: bool,
+}
+
+pub fn note_name(zxid: Zxid) -> String {
+    format!("received.{:016x}", zxid.0)
+}
+
+fn put(directory: &mut Directory, name: &str, bytes: &[u8]) {
+    let temporary = format!("{name}.tmp");
+    directory.create(&temporary, bytes.len());
+    directory.write(&temporary, 0, bytes);
+    let sync = directory.begin_sync(Some(&temporary));
+    directory.complete(sync);
+    directory.rename(&temporary, name);
+    let sync = directory.begin_sync_names();
+    directory.complete(sync);
+}
+
+impl Disk {
     pub fn carry_out(&mut self, command: &Command) {
         match command {
             Command::Create { segment, header, bytes } => {
-                let mut file = vec![0; *bytes as usize];
-                file[..header.len()].copy_from_slice(header);
-                self.segments.insert(*segment, file);
+                self.log.create(&segment.file_name(), *bytes as usize);
+                self.log.write(&segment.file_name(), 0, header);
             }
             Command::Append { segment, offset, bytes } => {
-                let at = *offset as usize;
-                let file = self.segments.get_mut(segment).expect("made before");
-                file[at..at + bytes.len()].copy_from_slice(bytes);
+                self.log.write(&segment.file_name(), *offset as usize, bytes);
             }
             Command::Persist { .. } => {}
-            Command::Remove { segment } => {
-                self.segments.remove(segment);
+            Command::Remove { segment } => self.log.unlink(&segment.file_name()),
+        }
+    }
+
+    pub fn sync(&mut self) {
+        let sync = self.log.begin_sync(None);
+        self.log.complete(sync);
+    }
+
+    pub fn put_epochs(&mut self, epochs: Epochs) {
+        let (slots, image) = EpochSlots::create(epochs.accepted, epochs.current);
+        put(&mut self.log, EPOCH_FILE, &image);
+        self.slots = Some(slots);
+    }
+
+    /// Begins what can be begun. True if a sync runs now that did not before.
+    pub fn pump(&mut self) -> bool {
+        while self.running.is_none() {
+            match self.queue.pop_front() {
+                None => return false,
+                Some(Work::Log(Command::Persist { ticket }, zxid)) => {
+                    self.running = Some((Finish::Durable(ticket, zxid), self.log.begin_sync(None)));
+                    return true;
+                }
+                Some(Work::Log(command, _)) => self.carry_out(&command),
+                Some(Work::Epochs(epochs)) => {
+                    let is_new = self.slots.is_none();
+                    if let Some(slots) = &mut self.slots {
+                        let (offset, record) = slots.change(epochs.accepted, epochs.current);
+                        self.log.write(EPOCH_FILE, offset as usize, &record);
+                    }
+                    let only = (!is_new).then(|| self.log.begin_sync(Some(EPOCH_FILE)));
+                    self.running = Some((Finish::Epochs { epochs, is_new }, only.unwrap_or_default()));
+                    return true;
+                }
             }
         }
+        false
+    }
+
+    /// What the process had in its memory is gone; `power`: what the kernel had, too.
+    pub fn crash(&mut self, power: bool, prng: &mut Prng) {
+        self.queue.clear();
+        self.running = None;
+        self.steps.clear();
+        self.is_stepping = false;
+        self.writing = None;
+        self.slots = None;
+        for directory in [&mut self.log, &mut self.snapshots] {
+            if power { directory.lose_power(prng) } else { directory.lose_process(prng) }
+        }
+    }
+
+    pub fn wipe(&mut self, but_epochs: bool) {
+        let epochs = self.log.read(EPOCH_FILE).map(<[u8]>::to_vec).filter(|_| but_epochs);
+        *self = Disk::default();
+        if let Some(epochs) = epochs {
+            put(&mut self.log, EPOCH_FILE, &epochs);
+        }
+    }
+
+    pub fn forget_epochs(&mut self) {
+        if self.log.read(EPOCH_FILE).is_some() {
+            self.log.unlink(EPOCH_FILE);
+            let sync = self.log.begin_sync_names();
+            self.log.complete(sync);
+        }
+    }
+
+    pub fn snapshot_names(&self) -> Vec<Zxid> {
+        let whole = |name: &str| match SnapshotName::parse(name) {
+            Some(SnapshotName::Whole(zxid)) => Some(zxid),
+            _ => None,
+        };
+        let mut names: Vec<Zxid> = self.snapshots.names().filter_map(whole).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Of what came from a leader and is not behind the log yet.
+    pub fn received(&mut self) -> Option<Zxid> {
+        let names: Vec<String> = self.snapshots.names().map(str::to_owned).collect();
+        let note = |name: &String| i64::from_str_radix(name.strip_prefix("received.")?, 16).ok().map(Zxid);
+        let mut newest = None;
+        for zxid in names.iter().filter_map(note) {
+            if self.snapshots.read(&log::snapshot_file_name(zxid)).is_some() {
+                newest = newest.max(Some(zxid));
+            } else {
+                self.snapshots.unlink(&note_name(zxid));
+            }
+        }
+        newest
+    }
+
+    pub fn sync_snapshot_names(&mut self) {
+        let sync = self.snapshots.begin_sync_names();
+        self.snapshots.complete(sync);
     }
 }
 
 impl World {
-    pub fn boot(&mut self, node: usize, to: Option<Zxid>) -> (Replica, Reader, History, bool) {
-        let limits = HistoryLimits { count: self.history_count, bytes: 1 << 20 };
-        let now = self.instant();
-        self.nodes[node].salt += 1;
-        let salt = log_settings(self.nodes[node].salt);
-        let files = &mut self.nodes[node].files;
-        let is_blank = files.segments.is_empty() && files.snapshots.is_empty() && files.epochs.is_none();
-        if let Some(to) = to.or(files.received) {
-            files.snapshots.retain(|zxid, _| *zxid <= to);
-        }
-        let mut settings = testing::settings();
-        settings.history = Some(limits);
-        settings.server = ServerId(node as i64 + 1);
-        settings.tick = TICK;
-        settings.session_timeout_min = TICK * 2;
-        settings.session_timeout_max = TICK * 20;
-        settings.snapshots.count = 40;
-        settings.snapshots.seed = self.prng.next();
-        settings.snapshots.retain = Some(3);
-        let mut boot = Boot::new(settings, 1, now);
-        match files.snapshots.last_key_value() {
-            Some((&zxid, bytes)) => {
-                let mut decoder = SnapshotDecoder::new(bytes, zxid).expect("a whole snapshot");
-                while let Some(chunk) = decoder.next_chunk().expect("whole chunks") {
-                    boot.load(zxid, chunk).expect("what was written");
-                }
-                boot.loaded().expect("what was written");
-            }
-            None => boot.plant(),
-        }
-        let images: Vec<SegmentImage<'_>> =
-            files.segments.iter().map(|(id, bytes)| SegmentImage { id: *id, bytes }).collect();
-        let recovered = match to {
-            _ if files.received.is_some() => log::overtake(&salt, &images, boot.applied()),
-            Some(to) => log::truncate(&salt, &images, boot.applied(), to),
-            None => log::recover(&salt, &images, boot.applied()),
-        };
-        let recovered = recovered.expect("a sound log");
-        for entry in &recovered.entries {
-            boot.replay(entry.zxid, entry.payload).expect("what was logged");
-        }
-        let commands: Vec<Command> = recovered.repair.iter().chain(&recovered.cleanup).cloned().collect();
-        let writer = log::Writer::new(salt, recovered.resume);
-        commands.iter().for_each(|command| files.carry_out(command));
-        files.received = None;
-        let finished = files.snapshots.keys().copied().collect();
-        let Start { mut replica, mut readers, history } = boot.finish(writer, finished);
-        let history = history.expect("a member has one");
-        replica.step(now, Input::SegmentReady, &mut vec![]);
-        (replica, readers.pop().expect("one shard"), history, is_blank)
-    }
-
-    pub fn start(&mut self, node: usize) {
-        let _span = tracing::info_span!("server", id = node + 1, ms = self.now / 1_000_000).entered();
-        if self.nodes[node].replica.is_some() {
-            return;
-        }
-        let (mut replica, reader, history, is_blank) = self.boot(node, None);
-        let me = ServerId(node as i64 + 1);
-        let mut outputs = vec![];
-        let settings = Settings {
-            me,
-            members: self.config.clone(),
-            participant: !self.observers.contains(&node),
-            tick: TICK,
-            init_limit: 10,
-            sync_limit: 4,
-            payload_bytes_max: 1 << 20,
-            reconfig_enabled: false,
-            leader_serves: true,
-            history: HistoryLimits { count: self.history_count, bytes: 1 << 20 },
-            is_blank,
-            epochs: self.nodes[node].files.epochs.map_or(EpochRecord::None, EpochRecord::Found),
-        };
-        replica.join(self.instant(), settings, history, &mut outputs);
-        self.nodes[node].replica = Some(replica);
-        self.nodes[node].reader = Some(reader);
-        self.nodes[node].life += 1;
-        self.carry_out(node, outputs);
-        self.turn(node);
-    }
-
-    pub fn crash(&mut self, node: usize) {
-        let kept = self.prng.below(self.nodes[node].pending.len() as u64 + 1);
+    pub fn log_command(&mut self, node: usize, command: Command) {
         let found = &mut self.nodes[node];
-        if found.replica.take().is_none() {
+        match &command {
+            Command::Append { bytes, .. } => {
+                for (zxid, payload) in entries_of(bytes) {
+                    self.hash.add(&[node as u64, zxid.0 as u64]);
+                    let first = self.logged.entry(zxid).or_insert_with(|| payload.clone());
+                    assert!(*first == payload, "server {} logs another transaction as {zxid}", node + 1);
+                    found.log.insert(zxid, payload);
+                }
+            }
+            Command::Create { bytes, .. } if *bytes == SEGMENT_BYTES => {
+                let life = found.disk_life;
+                self.at(500_000, Event::SegmentReady { node, life });
+            }
+            _ => {}
+        }
+        let found = &mut self.nodes[node];
+        let last = found.log.last_key_value().map_or(Zxid::ZERO, |(zxid, _)| *zxid);
+        found.disk.queue.push_back(Work::Log(command, last));
+        self.pump(node);
+    }
+
+    pub fn persist_epochs(&mut self, node: usize, epochs: Epochs) {
+        self.nodes[node].disk.queue.push_back(Work::Epochs(epochs));
+        self.pump(node);
+    }
+
+    fn pump(&mut self, node: usize) {
+        if !self.nodes[node].disk.pump() {
             return;
         }
-        found.reader = None;
-        found.serves = false;
-        for command in std::mem::take(&mut found.pending).iter().take(kept as usize) {
-            found.files.carry_out(command);
+        let life = self.nodes[node].disk_life;
+        if self.plan.canary == Some(Canary::AckBeforeDurable)
+            && let Some((Finish::Durable(ticket, _), _)) = self.nodes[node].disk.running
+        {
+            self.at(1, Event::Lie { node, life, ticket });
         }
-        let life = found.life;
-        for wire in 0..self.wires.len() {
-            for end in 0..2 {
-                let (who, when, _) = self.wires[wire].ends[end];
-                if (who, when) == (node, life) && self.wires[wire].is_open {
-                    self.close(wire, end);
+        let fails = self.has_faults && self.plan.faults.disk && self.prng.chance(1, 400);
+        let mut delay = 50_000 + self.prng.below(2_500_000);
+        if self.has_faults && self.plan.faults.slow && self.prng.chance(1, 60) {
+            delay += self.prng.below(300_000_000);
+        }
+        if self.plan.canary == Some(Canary::AckBeforeDurable) {
+            delay *= 10;
+        }
+        let delay = delay * self.nodes[node].slow;
+        self.at(delay, Event::Synced { node, life, fails });
+    }
+
+    pub fn on_synced(&mut self, node: usize, fails: bool) {
+        let life = self.nodes[node].disk_life;
+        if self.nodes[node].disk.holds_syncs {
+            return self.at(500_000, Event::Synced { node, life, fails });
+        }
+        let found = &mut self.nodes[node];
+        let Some((finish, sync)) = found.disk.running.take() else { return };
+        if std::mem::take(&mut found.disk.fails_next) || fails {
+            // A failed sync is fatal and never retried.
+            found.disk.log.fail(sync, &mut self.prng);
+            self.crash(node, false);
+            let delay = self.prng.below(300_000_000);
+            return self.at(delay, Event::Start { node });
+        }
+        found.disk.log.complete(sync);
+        match finish {
+            Finish::Durable(ticket, zxid) => {
+                found.durable = found.durable.max(zxid);
+                self.pump(node);
+                if self.plan.canary != Some(Canary::AckBeforeDurable) {
+                    self.tell(node, Input::Durable { ticket });
+                }
+            }
+            Finish::Epochs { epochs, is_new } => {
+                if is_new {
+                    found.disk.put_epochs(epochs);
+                }
+                found.epochs = epochs;
+                self.pump(node);
+                self.peer(node, PeerInput::EpochsDurable);
+            }
+        }
+    }
+
+    pub fn snapshot_command(&mut self, node: usize, command: SnapshotCommand) {
+        self.nodes[node].disk.steps.push_back(match command {
+            SnapshotCommand::Create { zxid } => Step::Create(zxid),
+            SnapshotCommand::Append { bytes } => Step::Append(bytes),
+            SnapshotCommand::Complete { zxid } => Step::Finish { zxid, is_received: false },
+            SnapshotCommand::Install { zxid } => Step::Finish { zxid, is_received: true },
+            SnapshotCommand::Abandon { zxid } => Step::Abandon(zxid),
+            SnapshotCommand::RemoveBelow { zxid } => Step::RemoveBelow(zxid),
+        });
+        self.arrange_step(node);
+    }
+
+    fn arrange_step(&mut self, node: usize) {
+        let found = &mut self.nodes[node];
+        if !found.disk.steps.is_empty() && !std::mem::replace(&mut found.disk.is_stepping, true) {
+            let (life, slow) = (found.disk_life, found.slow);
+            let delay = 10_000 + self.prng.below(2_000_000) * slow;
+            self.at(delay, Event::SnapshotStep { node, life });
+        }
+    }
+
+    pub fn on_snapshot_step(&mut self, node: usize) {
+        let fails = self.has_faults && self.plan.faults.disk && self.prng.chance(1, 60);
+        let disk = &mut self.nodes[node].disk;
+        disk.is_stepping = false;
+        if disk.holds_snapshots {
+            return self.arrange_step(node);
+        }
+        let step = disk.steps.pop_front().expect("it was arranged");
+        let input = disk.step(step, fails);
+        if let Some(input) = input {
+            self.tell(node, input);
+        }
+        self.arrange_step(node);
+    }
+}
+
+impl Disk {
+    pub fn step(&mut self, step: Step, fails: bool) -> Option<Input> {
+        let directory = &mut self.snapshots;
+        let temporary = self.writing.map(log::snapshot_temporary_name);
+        if fails && let (Step::Append(_) | Step::Finish { .. }, Some(zxid)) = (&step, self.writing) {
+            directory.unlink(&log::snapshot_temporary_name(zxid));
+            self.writing = None;
+            return Some(Input::SnapshotFailed { zxid, reason: "input/output error".to_owned() });
+        }
+        match step {
+            Step::Create(zxid) => {
+                directory.create(&log::snapshot_temporary_name(zxid), 0);
+                self.writing = Some(zxid);
+            }
+            Step::Append(bytes) => {
+                directory.append(&temporary?, &bytes);
+                return Some(Input::SnapshotProgress { bytes: bytes.len() as u64 });
+            }
+            Step::Finish { zxid, is_received } => {
+                let temporary = temporary?;
+                let sync = directory.begin_sync(Some(&temporary));
+                directory.complete(sync);
+                if is_received {
+                    put(directory, &note_name(zxid), &[]);
+                }
+                directory.rename(&temporary, &log::snapshot_file_name(zxid));
+                self.sync_snapshot_names();
+                self.writing = None;
+                return Some(Input::SnapshotDone { zxid });
+            }
+            Step::Abandon(zxid) => {
+                directory.unlink(&log::snapshot_temporary_name(zxid));
+                self.writing = None;
+            }
+            Step::RemoveBelow(zxid) => {
+                for older in self.snapshot_names().into_iter().filter(|found| *found < zxid) {
+                    self.snapshots.unlink(&log::snapshot_file_name(older));
                 }
             }
         }
-        self.drop_people(node);
+        None
     }
+}
 
-    pub fn take_snapshot(&mut self, node: usize, command: SnapshotCommand) {
-        let (life, delay) = (self.nodes[node].life, self.prng.below(5_000_000));
-        let writing = &mut self.nodes[node].writing;
-        match command {
-            SnapshotCommand::Create { .. } => writing.clear(),
-            SnapshotCommand::Append { bytes } => {
-                writing.extend_from_slice(&bytes);
-                let bytes = bytes.len() as u64;
-                self.at(10_000, Event::SnapshotBytes { node, life, bytes });
-            }
-            SnapshotCommand::Complete { zxid } => {
-                let bytes = std::mem::take(writing);
-                self.nodes[node].files.snapshots.insert(zxid, bytes);
-                self.at(20_000 + delay, Event::SnapshotDone { node, life, zxid: zxid.0 });
-            }
-            SnapshotCommand::Install { zxid } => {
-                let bytes = std::mem::take(writing);
-                self.nodes[node].files.snapshots.insert(zxid, bytes);
-                self.nodes[node].files.received = Some(zxid);
-                self.at(20_000 + delay, Event::SnapshotDone { node, life, zxid: zxid.0 });
-            }
-            SnapshotCommand::Abandon { .. } => writing.clear(),
-            SnapshotCommand::RemoveBelow { zxid } => {
-                self.nodes[node].files.snapshots.retain(|found, _| *found >= zxid);
-            }
-        }
+/// The records of a group, as the log's format has them.
+fn entries_of(group: &[u8]) -> Vec<(Zxid, Bytes)> {
+    let (mut at, mut entries) = (64, vec![]);
+    while at < group.len() {
+        let word = |at: usize| group[at..at + 4].try_into().expect("four bytes");
+        let length = u32::from_le_bytes(word(at + 4)) as usize;
+        let zxid = Zxid(i64::from_le_bytes(group[at + 8..at + 16].try_into().expect("eight bytes")));
+        entries.push((zxid, Bytes::copy_from_slice(&group[at + 20..at + 20 + length])));
+        at += 20 + length;
     }
+    entries
 }

@@ -1,0 +1,144 @@
+//! What a run does: everything that its seed decides up front, and the bug that is put in to see whether it is found.
+
+use super::*;
+
+/// A bug of the harness's making. The servers' code doesn't know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Canary {
+    /// "Durable" is reported when the sync begins.
+    AckBeforeDurable,
+    /// Leaders hear acknowledgements that nobody has sent.
+    CommitWithoutQuorum,
+    /// A voter loses its log and keeps its epochs: it doesn't know that it was wiped.
+    WipedVoterVotes,
+    /// A crash takes the epochs.
+    EpochForgotten,
+}
+
+impl Canary {
+    pub const ALL: [Canary; 4] = [
+        Canary::AckBeforeDurable,
+        Canary::CommitWithoutQuorum,
+        Canary::WipedVoterVotes,
+        Canary::EpochForgotten,
+    ];
+
+    pub fn parse(text: &str) -> Option<Canary> {
+        Canary::ALL.into_iter().find(|canary| format!("{canary:?}") == text)
+    }
+}
+
+/// Families of faults. Each run has some of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// Processes die, hosts lose their power.
+    pub crash: bool,
+    /// Networks are cut, one way too; single connections break.
+    pub cut: bool,
+    /// Packets and disks lag, processes stand still.
+    pub slow: bool,
+    /// Syncs fail, snapshots can't be written.
+    pub disk: bool,
+    pub full: bool,
+    /// A minority of the voters, and observers, lose all that their disks held.
+    pub wipe: bool,
+    /// Clients leave their sessions alone until they expire, and come back to other servers.
+    pub leave: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub voters: usize,
+    pub observers: usize,
+    pub history_count: usize,
+    pub clients: usize,
+    pub faults: Faults,
+    /// How often a fault comes: one in so many events.
+    pub rarity: u64,
+    /// Clocks run between 90 and 110 % of true time.
+    pub skewed: bool,
+    pub canary: Option<Canary>,
+    /// Whether what goes over the wires is held against the disks. Off for canaries, whose harm must be seen without it.
+    pub taps: bool,
+}
+
+impl Plan {
+    pub fn draw(seed: u64) -> Plan {
+        let mut prng = Prng::salted(seed, "cluster");
+        let voters = [1, 2, 3, 3, 3, 3, 4, 5, 5, 6, 7][prng.below(11) as usize];
+        let observers = [0, 0, 1, 2][prng.below(4) as usize];
+        let calm = prng.chance(1, 5);
+        let mut draw = || if calm { prng.chance(1, 4) } else { prng.chance(3, 4) };
+        let faults = Faults {
+            crash: draw(),
+            cut: draw(),
+            slow: draw(),
+            disk: draw(),
+            full: draw(),
+            wipe: draw(),
+            leave: draw(),
+        };
+        Plan {
+            seed,
+            voters,
+            observers,
+            history_count: [3, 500][prng.below(2) as usize],
+            clients: 3 + prng.below(3) as usize,
+            faults,
+            rarity: [300, 600, 1500][prng.below(3) as usize],
+            skewed: prng.chance(1, 2),
+            canary: None,
+            taps: true,
+        }
+    }
+
+    /// A run in which this bug has every chance to do harm.
+    pub fn of_canary(seed: u64, canary: Canary) -> Plan {
+        let mut plan = Plan::draw(seed);
+        plan.voters = 3;
+        plan.observers = 0;
+        plan.history_count = 500;
+        plan.skewed = false;
+        plan.taps = false;
+        plan.rarity = 200;
+        plan.canary = Some(canary);
+        let wipe = canary == Canary::WipedVoterVotes;
+        plan.faults = Faults { crash: !wipe, cut: !wipe, wipe, ..Faults::default() };
+        plan
+    }
+
+    /// Nothing happens but what a test does.
+    pub fn quiet(voters: usize, observers: usize) -> Plan {
+        Plan {
+            seed: 1,
+            voters,
+            observers,
+            history_count: 500,
+            clients: 0,
+            faults: Faults::default(),
+            rarity: u64::MAX,
+            skewed: false,
+            canary: None,
+            taps: true,
+        }
+    }
+
+    pub fn replay(&self) -> String {
+        let canary = self.canary.map_or(String::new(), |canary| format!("CLUSTER_CANARY={canary:?} "));
+        format!("{canary}CLUSTER_SEED={} cargo test --lib ensemble::cluster_test::members", self.seed)
+    }
+
+    pub fn node_count(&self) -> usize {
+        self.voters + self.observers
+    }
+
+    pub fn is_voter(&self, node: usize) -> bool {
+        node < self.voters
+    }
+
+    /// Voters that an ensemble can spare.
+    pub fn spare(&self) -> usize {
+        (self.voters - 1) / 2
+    }
+}
