@@ -31,6 +31,11 @@ pub const CONNECTION_OUTPUT_BYTES_SOFT: usize = 1 << 20;
 /// Hard: above it (watch events come without being asked for) the connection is closed; the session lives on.
 pub const CONNECTION_OUTPUT_BYTES_MAX: usize = 64 << 20;
 
+/// The same over all connections of an event loop. Above it nothing is taken from connections with anything unsent, the
+/// others get small answers only, and whoever has taken nothing for a tick is cut off. From twice as much on, events and
+/// reads that can't wait close the connection they are for.
+pub const OUTPUT_BYTES_SOFT: usize = 128 << 20;
+
 /// One reply. ZooKeeper has no such limit and dies of what doesn't fit in its memory. Reached (a getChildren of some ten
 /// million children, a multiRead of thousands of large znodes): the connection is closed.
 pub const REPLY_BYTES_MAX: usize = 256 << 20;
@@ -86,6 +91,20 @@ pub const SERVER_ID_MAX: i64 = 255;
 
 /// Units of divisible work (a child listed, a node walked for a snapshot) done in one turn of a loop.
 pub const TURN_BUDGET: usize = 2_048;
+
+/// Requests taken of one connection in a turn. What came beyond waits for the next ones.
+pub const TURN_REQUESTS: usize = 128;
+
+/// Requests taken in a turn of all connections that had to wait, in turn. Reached: the others wait for the next.
+pub const TURN_REQUESTS_WAITING: usize = 1_024;
+
+/// Unanswered writes of all connections of an event loop, and what one connection may have of them once there are so many: more
+/// isn't taken from it until some are answered. Who comes with one write waits for about so many.
+pub const WRITES_SOFT: usize = 2_048;
+pub const WRITES_SHARE: usize = 32;
+
+/// From so many connections on, those which an event reaches are sent it so many a turn, behind what else there is to send.
+pub const TURN_NOTICES: usize = 64;
 
 /// Of these units, what applying one transaction, or one operation of a multi, counts for. Reached: clients are listened to again
 /// before more is applied.

@@ -201,6 +201,7 @@ impl Booted {
             sessionless_timeout: SESSIONLESS_TIMEOUT,
             skip_acl: config.skip_acl,
             turn_budget: limits::TURN_BUDGET,
+            bounds: shard::Bounds::default(),
             super_digest: config.super_digest.as_ref().map(|digest| digest.reveal().into()),
             hash_key,
             is_serving,

@@ -46,6 +46,10 @@ pub enum Pending {
 const SENDING_BYTES_SOFT: usize = 4 * limits::CONNECTION_OUTPUT_BYTES_SOFT;
 
 impl Pending {
+    fn is_write(&self) -> bool {
+        matches!(self, Pending::Write { .. })
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Pending::Read { body, .. } => body.len(),
@@ -60,7 +64,7 @@ pub struct Connection {
     pub address: SocketAddr,
     pub phase: Phase,
     pub identities: Arc<[Identity]>,
-    /// Received and not yet taken: part of a frame, or what flow control holds back.
+    /// Received and, from `input_used` on, not yet taken: part of a frame, or what flow control holds back.
     pub input: Vec<u8>,
     pub output: Vec<u8>,
     /// An empty buffer that came back, for the next output.
@@ -77,6 +81,12 @@ pub struct Connection {
     pub large: usize,
     /// Bytes handed to the driver to be sent; zero if none are.
     pub sending: usize,
+    /// Since when, on the clock that stands still while nobody can be heard.
+    pub sending_since: Instant,
+    /// What it counts for in `State::unsent`.
+    pub weight: usize,
+    /// Listed in `State::roomless`.
+    pub lacks_room: bool,
     pub paused: bool,
     /// In the shard's list of connections with new output.
     pub dirty: bool,
@@ -94,6 +104,14 @@ pub struct Connection {
     pub is_draining: bool,
     /// Changed by `queue`, `requeue` and `unqueue` alone.
     pub pending: VecDeque<Pending>,
+    /// The writes among them.
+    pub writes: usize,
+    /// Requests taken in the turn of this number.
+    pub taken: (u64, usize),
+    /// Bytes of `input` that are taken.
+    pub input_used: usize,
+    /// Listed in `State::told`.
+    pub told: bool,
     /// Bodies of the reads among them.
     pub pending_bytes: usize,
     /// On the clock that stands still while nobody can be heard (`silence.rs`).
@@ -169,6 +187,9 @@ impl Connection {
             done: 0,
             large: 0,
             sending: 0,
+            sending_since: now,
+            weight: 0,
+            lacks_room: false,
             paused: false,
             dirty: false,
             asks: false,
@@ -177,6 +198,10 @@ impl Connection {
             close_asked: false,
             is_draining: false,
             pending: VecDeque::new(),
+            writes: 0,
+            taken: (0, 0),
+            input_used: 0,
+            told: false,
             pending_bytes: 0,
             heard: now,
             due: u64::MAX,
@@ -192,19 +217,27 @@ impl Connection {
 
     pub fn queue(&mut self, pending: Pending) {
         self.pending_bytes += pending.bytes();
+        self.writes += usize::from(pending.is_write());
         self.pending.push_back(pending);
     }
 
     /// What was just taken comes first again.
     pub fn requeue(&mut self, pending: Pending) {
         self.pending_bytes += pending.bytes();
+        self.writes += usize::from(pending.is_write());
         self.pending.push_front(pending);
     }
 
     pub fn unqueue(&mut self) -> Option<Pending> {
         let pending = self.pending.pop_front()?;
         self.pending_bytes -= pending.bytes();
+        self.writes -= usize::from(pending.is_write());
         Some(pending)
+    }
+
+    /// Received and not taken.
+    pub fn untaken(&self) -> usize {
+        self.input.len() - self.input_used
     }
 
     pub fn session(&self) -> Option<SessionId> {

@@ -1,4 +1,9 @@
-//! Back-pressure: whether a connection's socket is read. Called whenever one of its queues has moved.
+//! Back-pressure: whether a connection's requests are taken and its socket is read. Called whenever one of its queues has moved.
+//!
+//! Shares: of one connection `TURN_REQUESTS` requests are taken a turn; who has sent more waits for the next turns, which
+//! all such share. And once there are `WRITES_SOFT` unanswered writes, a connection has `WRITES_SHARE` of them at most, so
+//! that who comes with one stands behind few.
+//! Tested: flow_test.rs, shard_test.rs.
 
 use crate::base::{ConnectionId, limits};
 
@@ -8,10 +13,37 @@ use super::{Output, State};
 /// Bytes taken from a socket whose connection waits for long answers: they are moved once per answer.
 const HELD_BYTES_MAX: usize = 16 << 10;
 
+/// What decides whether a connection's next request is taken, beside its own queues.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate {
+    turn_budget: usize,
+    is_room_scarce: bool,
+    /// Unanswered writes that one connection may have.
+    writes_max: usize,
+}
+
+impl Gate {
+    /// Whatever holds a connection ends with something that advances it: an answer, a send, its turn, or room.
+    pub fn holds(self, connection: &Connection) -> bool {
+        connection.asks
+            || connection.waits
+            || connection.lacks_room
+            || connection.owed > self.turn_budget
+            || connection.writes >= self.writes_max
+            || self.is_room_scarce && connection.unsent() > 0
+    }
+}
+
 impl State {
+    pub(super) fn gate(&self) -> Gate {
+        let bounds = self.settings.bounds;
+        let writes_max = if self.writes < bounds.writes { usize::MAX } else { bounds.writes_share };
+        Gate { turn_budget: self.settings.turn_budget, is_room_scarce: self.is_room_scarce(), writes_max }
+    }
+
     /// Reads the socket or lets TCP push back, as the queues say.
     pub(super) fn control_flow(&mut self, id: ConnectionId, outputs: &mut Vec<Output>) {
-        let (limit, turn_budget) = (self.settings.frame_bytes_max, self.settings.turn_budget);
+        let (limit, gate) = (self.settings.frame_bytes_max, self.gate());
         let Some(connection) = self.connection(id) else { return };
         if connection.is_closing() {
             return;
@@ -24,11 +56,8 @@ impl State {
         }
         // While a session is being made, what was pipelined behind the connect request waits here.
         let holds = match connection.phase {
-            Phase::Connecting { .. } => connection.input.len() > limit,
-            _ => {
-                let waits = connection.asks || connection.waits || connection.owed > turn_budget;
-                waits && connection.input.len() > HELD_BYTES_MAX
-            }
+            Phase::Connecting { .. } => connection.untaken() > limit,
+            _ => gate.holds(connection) && connection.untaken() > HELD_BYTES_MAX,
         };
         let wants_pause = is_congested(connection) || holds;
         let may_resume = connection.pending.len() <= limits::CONNECTION_REQUESTS_MAX / 2
@@ -53,3 +82,7 @@ pub fn is_congested(connection: &Connection) -> bool {
         || connection.pending_bytes > limits::CONNECTION_REQUEST_BYTES_MAX
         || connection.is_unread()
 }
+
+#[cfg(test)]
+#[path = "flow_test.rs"]
+mod tests;

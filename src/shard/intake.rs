@@ -21,6 +21,9 @@ use super::flow::is_congested;
 use super::reads::{self, Answered, Read};
 use super::{Output, State, auth};
 
+/// Room for input that a connection keeps when it is empty.
+const INPUT_KEPT_BYTES: usize = 4 << 10;
+
 /// For each identity that a connection has shown: what a write's checks of ACLs may cost, in units of a turn's budget.
 const UNITS_A_CHECK: usize = 2;
 
@@ -87,9 +90,19 @@ impl State {
     fn take_buffered(&mut self, reading: &Reading<'_>, id: ConnectionId, outputs: &mut Vec<Output>) {
         let Some(connection) = self.connection(id) else { return };
         let mut input = std::mem::take(&mut connection.input);
-        let used = self.take_all(reading, id, &input, outputs);
+        let before = std::mem::take(&mut connection.input_used);
+        let used = before + self.take_all(reading, id, &input[before..], outputs);
         if let Some(connection) = self.connection(id).filter(|connection| !connection.is_closing()) {
-            input.drain(..used);
+            // What is left is moved when it is the lesser part: a turn of a long backlog takes little of it.
+            connection.input_used = if used > input.len() / 2 {
+                input.drain(..used);
+                if input.is_empty() && input.capacity() > INPUT_KEPT_BYTES {
+                    input = vec![];
+                }
+                0
+            } else {
+                used
+            };
             connection.input = input;
         }
     }
@@ -118,7 +131,8 @@ impl State {
         bytes: &[u8],
         outputs: &mut Vec<Output>,
     ) -> Taken {
-        let (limit, turn_budget) = (self.settings.frame_bytes_max, self.settings.turn_budget);
+        let (limit, gate, bounds) = (self.settings.frame_bytes_max, self.gate(), self.settings.bounds);
+        let (has_room, turn) = (self.has_room(), self.turn);
         let is_spent = self.left == 0 || !self.waiting.is_empty() && !self.serves_waiting;
         let Some(connection) = self.connection(id) else { return Taken::Wait };
         if connection.pending.is_empty() {
@@ -127,10 +141,7 @@ impl State {
         match connection.phase {
             Phase::Closing | Phase::Connecting { .. } => return Taken::Wait,
             Phase::Active { .. }
-                if is_congested(connection)
-                    || connection.asks
-                    || connection.owed > turn_budget
-                    || connection.is_draining =>
+                if is_congested(connection) || gate.holds(connection) || connection.is_draining =>
             {
                 return Taken::Wait;
             }
@@ -153,7 +164,23 @@ impl State {
                 let end = body.end;
                 match connection.phase {
                     Phase::Greeting => self.on_greeting(id, &bytes[body], outputs),
-                    _ => self.on_request(reading, id, &bytes[body], outputs),
+                    Phase::Active { .. }
+                        if connection.taken.0 == turn && connection.taken.1 >= bounds.turn_requests =>
+                    {
+                        self.wait_for_turn(id);
+                        return Taken::Wait;
+                    }
+                    // Its answer is the replica's: it doesn't wait when it comes.
+                    Phase::Active { .. } if !has_room && is_get_ephemerals(&bytes[body.clone()]) => {
+                        self.wait_for_room(id);
+                        return Taken::Wait;
+                    }
+                    _ => {
+                        let taken = if connection.taken.0 == turn { connection.taken.1 } else { 0 };
+                        connection.taken = (turn, taken + 1);
+                        self.taken += 1;
+                        self.on_request(reading, id, &bytes[body], outputs);
+                    }
                 }
                 Taken::Bytes(end)
             }
@@ -252,11 +279,13 @@ impl State {
                 };
                 connection.queue(Pending::Write { xid, opcode, since });
                 connection.asks = opcode == Opcode::GetEphemerals;
+                self.writes += 1;
                 outputs.push(Output::Request(request));
             }
             Some(opcode) if is_write(opcode) => {
                 connection.queue(Pending::Write { xid, opcode, since });
                 let identities = connection.identities.clone();
+                self.writes += 1;
                 let body = Bytes::copy_from_slice(body);
                 if identities.len() > reads::FEW_IDENTITIES {
                     self.left = self.left.saturating_sub(UNITS_A_CHECK * identities.len());
@@ -340,6 +369,12 @@ impl State {
     ) -> bool {
         let (version, skip_acl) = (self.version, self.settings.skip_acl);
         let ReadRequest { xid, opcode, body, since } = request;
+        if !self.is_let_in(reading, (opcode, body), is_urgent) {
+            let done = self.connection(id).map_or(0, |connection| connection.done);
+            let read = Pending::Read { xid, opcode, body: body.into(), since };
+            self.put_back(reading, id, read, Answered::NoRoom, done);
+            return false;
+        }
         // Who waits for a turn goes first.
         let given = if self.waiting.is_empty() || self.serves_waiting { self.left } else { 0 };
         let left = Cell::new(given);
@@ -399,6 +434,7 @@ impl State {
                 self.mark_dirty(id);
                 self.wait_for_turn(id);
             }
+            Answered::NoRoom => self.wait_for_room(id),
             Answered::NotNow | Answered::Whole | Answered::TooLarge => self.wait_for_turn(id),
         }
     }
@@ -412,9 +448,17 @@ impl State {
     /// The same; if it can't wait, without regard to what the answers cost and to how much output waits already.
     pub(super) fn run_reads(&mut self, reading: &Reading<'_>, id: ConnectionId, at_once: bool) {
         loop {
+            let (is_scarce, has_room_at_once) = (self.is_room_scarce(), self.has_room_for_next(reading, id));
             let Some(connection) = self.connection(id) else { return };
-            let waits =
-                if at_once { connection.is_deaf() } else { connection.waits || connection.is_unread() };
+            let waits = match at_once {
+                true => connection.is_deaf() || !has_room_at_once,
+                false => {
+                    connection.waits
+                        || connection.lacks_room
+                        || connection.is_unread()
+                        || is_scarce && connection.unsent() > 0
+                }
+            };
             if waits {
                 return;
             }
@@ -469,6 +513,11 @@ fn to_the_replica(
     let request = GetEphemeralsRequest::decode(&mut reader).ok()?;
     let prefix = request.prefix_path.map_or(&[][..], |prefix| prefix.as_bytes());
     Some(Request::Ephemerals { from, session, xid, prefix: Bytes::copy_from_slice(prefix) })
+}
+
+fn is_get_ephemerals(frame: &[u8]) -> bool {
+    let header = RequestHeader::decode(&mut Reader::new(frame));
+    header.is_ok_and(|header| header.opcode == Opcode::GetEphemerals as i32)
 }
 
 /// Requests for the replica. Not deleteContainer, which is the server's own, nor check, which only a multi may hold:

@@ -249,7 +249,7 @@ impl State {
         self.serves_waiting = true;
         // Each of them once: who has to wait again stands behind the others.
         for _ in 0..self.waiting.len() {
-            if self.left == 0 {
+            if self.left == 0 || self.taken >= self.settings.bounds.turn_requests_waiting {
                 break;
             }
             let Some(id) = self.waiting.pop_front() else { break };
@@ -298,7 +298,7 @@ impl State {
     }
 
     pub(super) fn has_long_work(&self) -> bool {
-        self.long_read.is_some() || !self.waiting.is_empty()
+        self.long_read.is_some() || !self.waiting.is_empty() || !self.told.is_empty()
     }
 }
 

@@ -10,8 +10,8 @@
 //! 3. At most one send is in flight per connection, and nothing is appended to a buffer that the kernel reads.
 //!
 //! Limits: per connection `CONNECTION_REQUESTS_MAX` unanswered requests and `CONNECTION_OUTPUT_BYTES_SOFT` unsent
-//! bytes: above, its socket is not read. `CONNECTION_OUTPUT_BYTES_MAX`, besides one large reply: it is closed. The reads of
-//! all connections share `TURN_BUDGET` a turn; one that needs more is answered in pieces (`long_reads.rs`).
+//! bytes: above, its socket is not read. `CONNECTION_OUTPUT_BYTES_MAX`, besides one large reply: it is closed. The
+//! output of all connections together is bounded as well (`room.rs`). The reads of all connections share `TURN_BUDGET` a turn; one that needs more is answered in pieces (`long_reads.rs`).
 //! Tested: shard_test.rs, tests/sim, tests/conformance.
 
 mod auth;
@@ -23,6 +23,7 @@ mod long_reads;
 mod multi_read;
 mod notices;
 mod reads;
+mod room;
 mod service;
 mod silence;
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod watches;
 
 pub use connection::{Connection, Latency, Phase, Stats};
 pub use contract::{Input, Output};
+pub use room::Bounds;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -57,6 +59,7 @@ pub struct Settings {
     pub super_digest: Option<Arc<str>>,
     /// Units of divisible work in one turn: `limits::TURN_BUDGET`, or less to test what takes turns.
     pub turn_budget: usize,
+    pub bounds: Bounds,
     pub hash_key: HashKey,
     /// Whether clients are served from the start: a member of an ensemble waits for [`Input::Serve`].
     pub is_serving: bool,
@@ -112,11 +115,23 @@ struct State {
     long_read: Option<LongRead>,
     /// Connections whose next read waits for a turn that has something left.
     waiting: VecDeque<ConnectionId>,
+    /// Connections whose next answer waits for room.
+    roomless: VecDeque<ConnectionId>,
+    /// Bytes of output of all connections that are not sent yet.
+    unsent: usize,
     /// These are served just now.
     serves_waiting: bool,
     /// What is left of this turn's budget, for the reads of all connections together.
     left: usize,
     dirty: Vec<ConnectionId>,
+    /// Connections with nothing new but an event that reached many.
+    told: VecDeque<ConnectionId>,
+    /// Numbers turns.
+    turn: u64,
+    /// Requests taken in this turn.
+    taken: usize,
+    /// Unanswered writes of all connections.
+    writes: usize,
     touched: Vec<SessionId>,
     /// Connections whose sockets are not read just now; some may be gone.
     paused: BTreeSet<ConnectionId>,
@@ -154,9 +169,15 @@ impl Shard {
             event: vec![],
             long_read: None,
             waiting: VecDeque::new(),
+            roomless: VecDeque::new(),
+            unsent: 0,
             serves_waiting: false,
             left: settings.turn_budget,
             dirty: vec![],
+            told: VecDeque::new(),
+            turn: 1,
+            taken: 0,
+            writes: 0,
             touched: vec![],
             paused: BTreeSet::new(),
             next_sweep: now.instant + settings.tick / 4,
@@ -189,10 +210,14 @@ impl Shard {
             Input::Sent { connection, buffer } => {
                 let reading = self.reader.enter();
                 self.state.on_sent(&reading, connection, buffer, outputs);
+                self.state.let_in(&reading, outputs);
             }
             // ZooKeeper takes the end of input for the end of the connection. A four-letter word is answered first.
             Input::Ended { connection } => self.state.begin_close(connection),
-            Input::Closed { connection } => self.state.on_closed(connection),
+            Input::Closed { connection } => {
+                self.state.on_closed(connection);
+                self.state.let_in(&self.reader.enter(), outputs);
+            }
             Input::Notice(notice) => self.state.notices.push_back(notice),
             Input::Published { zxid } => {
                 self.state.act_on_notices(&self.reader.enter(), zxid, outputs);
@@ -204,11 +229,14 @@ impl Shard {
                     self.reader.raise(self.state.floor(self.state.version));
                 }
                 self.state.sweep(outputs);
+                self.state.let_in(&self.reader.enter(), outputs);
             }
             Input::Serve(serves) => self.state.serve(serves),
             Input::Deaf => self.state.was_deaf = true,
             Input::TurnEnd => {
                 self.state.left = self.state.settings.turn_budget;
+                self.state.turn += 1;
+                self.state.taken = 0;
                 self.state.flush(outputs);
             }
         }
@@ -365,6 +393,8 @@ impl State {
         }
         let connection = self.connections[id.slot as usize].take().expect("looked at just now");
         self.count -= 1;
+        self.unsent -= connection.weight;
+        self.writes -= connection.writes;
         if let Some(session) = connection.session()
             && self.sessions.get(&session) == Some(&id)
         {
@@ -386,6 +416,8 @@ impl State {
             buffer.clear();
             connection.spare = buffer;
         }
+        self.weigh(id);
+        let Some(connection) = self.connection(id) else { return };
         if !connection.output.is_empty() || connection.is_closing() {
             self.mark_dirty(id);
         }
@@ -393,6 +425,7 @@ impl State {
     }
 
     fn mark_dirty(&mut self, id: ConnectionId) {
+        self.weigh(id);
         if let Some(connection) = self.connection(id)
             && !connection.dirty
         {
@@ -412,44 +445,76 @@ impl State {
         let Some(connection) = self.connection(id) else { return };
         connection.phase = Phase::Closing;
         connection.input = vec![];
+        connection.input_used = 0;
+        let writes = connection.writes;
         while connection.unqueue().is_some() {}
+        self.writes -= writes;
         self.watches.remove_connection(id);
         self.watch_silence(id);
         self.mark_dirty(id);
     }
 
-    /// End of turn: what was collected goes out, one send per connection.
+    /// A wide event reached this connection: it is sent in one of the next turns, unless something else is before.
+    fn mark_told(&mut self, id: ConnectionId) {
+        self.weigh(id);
+        if let Some(connection) = self.connection(id)
+            && !connection.told
+        {
+            connection.told = true;
+            self.told.push_back(id);
+        }
+    }
+
+    /// End of turn: what was collected goes out, one send per connection. Where many were told of one event, a part of them:
+    /// each send costs the kernel more than all of our part in it.
     fn flush(&mut self, outputs: &mut Vec<Output>) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for &id in &dirty {
-            let Some(connection) = self.connection(id) else { continue };
-            connection.dirty = false;
-            if connection.sending > 0 || connection.close_asked || connection.awaits_text {
-                continue;
+            if let Some(connection) = self.connection(id) {
+                connection.dirty = false;
+                self.send_out(id, outputs);
             }
-            let spare = std::mem::take(&mut connection.spare);
-            // With a gap, only what precedes it; what follows waits for the long read.
-            let ready = match &mut connection.gap {
-                None => {
-                    connection.large = 0;
-                    &mut connection.output
-                }
-                Some(before) => before,
-            };
-            if ready.is_empty() {
-                connection.spare = spare;
-                if connection.is_closing() && connection.gap.is_none() {
-                    connection.close_asked = true;
-                    outputs.push(Output::Close { connection: id });
-                }
-                continue;
-            }
-            let bytes = std::mem::replace(ready, spare);
-            connection.sending = bytes.len();
-            outputs.push(Output::Send { connection: id, bytes });
         }
         dirty.clear();
         self.dirty = dirty;
+        let enough = outputs.len() + self.settings.bounds.turn_notices;
+        while outputs.len() < enough
+            && let Some(id) = self.told.pop_front()
+        {
+            if let Some(connection) = self.connection(id) {
+                connection.told = false;
+                self.send_out(id, outputs);
+            }
+        }
+    }
+
+    fn send_out(&mut self, id: ConnectionId, outputs: &mut Vec<Output>) {
+        let now = self.heard_now();
+        let Some(connection) = self.connection(id) else { return };
+        if connection.sending > 0 || connection.close_asked || connection.awaits_text {
+            return;
+        }
+        let spare = std::mem::take(&mut connection.spare);
+        // With a gap, only what precedes it; what follows waits for the long read.
+        let ready = match &mut connection.gap {
+            None => {
+                connection.large = 0;
+                &mut connection.output
+            }
+            Some(before) => before,
+        };
+        if ready.is_empty() {
+            connection.spare = spare;
+            if connection.is_closing() && connection.gap.is_none() {
+                connection.close_asked = true;
+                outputs.push(Output::Close { connection: id });
+            }
+            return;
+        }
+        let bytes = std::mem::replace(ready, spare);
+        connection.sending = bytes.len();
+        connection.sending_since = now;
+        outputs.push(Output::Send { connection: id, bytes });
     }
 }
 

@@ -96,6 +96,8 @@ impl State {
         let Some(Pending::Write { xid, opcode, since }) = connection.unqueue() else {
             panic!("an answer without a request before it: {answer:?}");
         };
+        self.writes -= 1;
+        let Some(connection) = self.connection(id) else { return };
         assert_eq!(xid, answer.xid, "answers come in request order");
         let out = &mut connection.output;
         match &answer.body {
@@ -195,6 +197,7 @@ impl State {
         if receivers.is_empty() {
             return;
         }
+        let is_wide = receivers.len() > self.settings.bounds.turn_notices;
         let skip_acl = self.settings.skip_acl;
         let gate = (!skip_acl && receivers.len() >= MANY_RECEIVERS)
             .then(|| acl::Gate::new(allowed.as_deref(), perms::READ));
@@ -215,12 +218,14 @@ impl State {
             }
             connection.output.extend_from_slice(&event);
             connection.stats.sent += 1;
-            let is_deaf = connection.is_deaf();
             self.sent += 1;
-            if is_deaf {
+            if self.is_overfed(id) {
                 self.drop_deaf(id);
+            } else if is_wide {
+                self.mark_told(id);
+            } else {
+                self.mark_dirty(id);
             }
-            self.mark_dirty(id);
         }
         event.clear();
         self.event = event;

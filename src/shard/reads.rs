@@ -72,6 +72,8 @@ pub enum Answered {
     Whole,
     /// Nothing was done: this turn has nothing left for it.
     NotNow,
+    /// Nothing was done: there is no room for its answer.
+    NoRoom,
     /// Nothing was done: it needs more than its budget, and a turn of its own ([`super::long_reads`]).
     TooLong,
     /// It went through so many paths: to be called again with `done`.

@@ -26,6 +26,7 @@ impl State {
         self.close_clients();
         self.notices.clear();
         self.waiting.clear();
+        self.roomless.clear();
     }
 
     /// All but those that may still send a word, or are answered one.

@@ -55,6 +55,7 @@ impl State {
         }
         self.next_sweep = self.now.instant + quarter;
         self.touch_paused();
+        self.make_room(outputs);
         self.report_touches(outputs);
         let now = self.heard_now().0 / (quarter.as_nanos() as u64).max(1);
         while let Some(entry) = self.silences.first_entry().filter(|entry| *entry.key() <= now) {
@@ -72,7 +73,7 @@ impl State {
             let Some(connection) = self.connection(id).filter(|connection| connection.paused) else {
                 continue;
             };
-            let waits_for_us = !connection.pending.is_empty()
+            let waits_for_us = (!connection.pending.is_empty() || connection.waits)
                 && connection.output.len() <= limits::CONNECTION_OUTPUT_BYTES_SOFT;
             let mut touched = None;
             if waits_for_us {
@@ -115,14 +116,7 @@ impl State {
         }
         // Not filed again: it is over.
         connection.due = 0;
-        self.begin_close(id);
-        // A peer that takes nothing would keep a closing connection open for ever.
-        if let Some(connection) = self.connection(id) {
-            connection.output.clear();
-            connection.gap = None;
-            connection.close_asked = true;
-            outputs.push(Output::Abort { connection: id });
-        }
+        self.cut_off(id, outputs);
     }
 }
 

@@ -48,6 +48,10 @@ pub struct Bench {
 
 impl Bench {
     pub fn new() -> Bench {
+        Bench::within(Bounds::default())
+    }
+
+    pub fn within(bounds: Bounds) -> Bench {
         let mut world = World::new(1);
         let now = Now { instant: Instant(1_000_000_000), wall: crate::base::WallMillis(1) };
         let settings = Settings {
@@ -57,6 +61,7 @@ impl Bench {
             skip_acl: false,
             super_digest: Some(Arc::from(super::auth::digest("super:secret"))),
             turn_budget: limits::TURN_BUDGET,
+            bounds,
             hash_key: KEY,
             is_serving: true,
         };
@@ -116,7 +121,7 @@ impl Bench {
         };
         encode_frame(&mut frame, &request);
         self.receive(client, &frame);
-        assert!(matches!(self.requests.pop_front(), Some(Request::Connect { .. })));
+        assert!(matches!(self.requests.pop_back(), Some(Request::Connect { .. })));
         let session = SessionId(client as i64 + 1);
         let timeout_ms = SESSION_TIMEOUT_MS;
         self.answer(client, 0, AnswerBody::Session { session, password: [0; 16], timeout_ms });

@@ -44,6 +44,7 @@ fn server() -> Server {
         sessionless_timeout: Duration::from_secs(10),
         skip_acl: false,
         turn_budget: limits::TURN_BUDGET,
+        bounds: shard::Bounds::default(),
         hash_key,
         is_serving: true,
     };

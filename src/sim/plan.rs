@@ -266,6 +266,12 @@ pub struct Shape {
     pub outstanding_max: usize,
     /// Units of divisible work in one turn of a loop.
     pub turn_budget: usize,
+    /// Requests taken of one client in a turn.
+    pub turn_requests: usize,
+    /// Unanswered writes, above which a client has its share.
+    pub writes: usize,
+    /// Unsent bytes of all connections of a loop.
+    pub output_bytes: usize,
 }
 
 impl Shape {
@@ -298,6 +304,9 @@ impl Shape {
             never_used: [None, None, Some(tick * 3)][pick(&[0, 1, 2]) as usize],
             turn_budget: pick(&[40, 100, 2048, 2048]) as usize,
             outstanding_max: pick(&[65_536]) as usize,
+            turn_requests: pick(&[2, 16, 128]) as usize,
+            writes: pick(&[2, 8, 2_048]) as usize,
+            output_bytes: pick(&[300, 20_000, 128 << 20, 128 << 20]) as usize,
         }
     }
 }

@@ -239,6 +239,14 @@ impl World {
             sessionless_timeout: Duration::from_secs(10),
             skip_acl: false,
             turn_budget: shape.turn_budget,
+            bounds: shard::Bounds {
+                output_bytes: shape.output_bytes,
+                turn_requests: shape.turn_requests,
+                turn_requests_waiting: 2 * shape.turn_requests,
+                writes: shape.writes,
+                writes_share: 1 + shape.writes / 8,
+                turn_notices: shape.turn_requests / 2,
+            },
             hash_key,
             is_serving: true,
         };

@@ -129,6 +129,7 @@ impl Server {
             skip_acl: false,
             super_digest: None,
             turn_budget: limits::TURN_BUDGET,
+            bounds: shard::Bounds::default(),
             hash_key: HashKey(1, 2),
             is_serving: true,
         };

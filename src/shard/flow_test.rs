@@ -1,0 +1,151 @@
+//! Turns are shared: by those who send much, by their writes, and by the many whom one event reaches.
+
+use crate::base::limits;
+use crate::messages::Request;
+use crate::shard::testing::{Bench, Told};
+use crate::shard::{Bounds, Input};
+use crate::wire::Opcode;
+use crate::wire::client::header::encode_request;
+use crate::wire::client::{GetDataRequest, SetDataRequest};
+
+fn get(watch: bool) -> GetDataRequest<'static> {
+    GetDataRequest { path: "/node".into(), watch }
+}
+
+const SET: SetDataRequest<'static> =
+    SetDataRequest { path: crate::wire::Text::from_bytes(b"/node"), data: None, version: -1 };
+
+fn bench(bounds: Bounds) -> Bench {
+    let mut bench = Bench::within(bounds);
+    bench.write(None, |world| world.create("/node", b"old"));
+    bench
+}
+
+#[test]
+fn who_sends_much_is_served_in_turn_and_who_sends_little_at_once() {
+    const REQUESTS: i32 = 2_000;
+    let mut bench = bench(Bounds::default());
+    let mut flood = vec![];
+    for xid in 0..REQUESTS {
+        encode_request(&mut flood, xid, Opcode::GetData, &get(false));
+    }
+    let greedy: Vec<usize> = (0..20).map(|_| bench.connect()).collect();
+    let other = bench.connect();
+    let mut received = vec![vec![]; greedy.len()];
+    for &client in &greedy {
+        bench.receive(client, &flood);
+    }
+    let mut turns = 0;
+    while received.iter().any(|xids| xids.len() < REQUESTS as usize) {
+        bench.send(other, turns, Opcode::GetData, &get(false));
+        assert_eq!(bench.xids(other), [turns]);
+        let before: usize = received.iter().map(Vec::len).sum();
+        for (&client, received) in greedy.iter().zip(&mut received) {
+            let xids = bench.xids(client);
+            assert!(xids.len() <= limits::TURN_REQUESTS, "{} of one client", xids.len());
+            received.extend(xids);
+        }
+        let now = received.iter().map(Vec::len).sum::<usize>() - before;
+        let most =
+            if turns == 0 { greedy.len() * limits::TURN_REQUESTS } else { limits::TURN_REQUESTS_WAITING };
+        assert!(now <= most + limits::TURN_REQUESTS, "{now} in turn {turns}");
+        let counts = received.iter().map(Vec::len);
+        let (least, most) = (counts.clone().min(), counts.max());
+        assert!(most <= least.map(|least| least + limits::TURN_REQUESTS), "{least:?} to {most:?}");
+        bench.step(Input::Wakeup);
+        turns += 1;
+        assert!(turns < 1_000, "it comes to an end");
+    }
+    for received in received {
+        assert!(received.into_iter().eq(0..REQUESTS), "in order");
+    }
+    assert!(!bench.shard.state.has_long_work());
+}
+
+#[test]
+fn writes_beyond_the_share_wait_for_answers_and_a_newcomers_is_taken() {
+    const WRITES: i32 = 100;
+    let mut bench = bench(Bounds { writes: 20, writes_share: 4, ..Bounds::default() });
+    let greedy: Vec<usize> = (0..10).map(|_| bench.connect()).collect();
+    let mut flood = vec![];
+    for xid in 0..WRITES {
+        encode_request(&mut flood, xid, Opcode::SetData, &SET);
+    }
+    for &client in &greedy {
+        bench.receive(client, &flood);
+    }
+    assert_eq!(bench.requests.len(), 20 + 9 * 4, "the first could have all there was");
+    let other = bench.connect();
+    bench.send(other, 1, Opcode::SetData, &SET);
+    assert_eq!(bench.shard.state.writes, bench.requests.len());
+    let mut of_other = None;
+    let mut answered = 0;
+    while let Some(request) = bench.requests.pop_front() {
+        let Request::Write { from, xid, .. } = request else { panic!("{request:?}") };
+        let client = from.connection.slot as usize;
+        bench.write(Some((client, xid)), |world| world.set_data("/node", b"new"));
+        if client == other {
+            of_other = Some(answered);
+        }
+        answered += 1;
+        assert!(bench.shard.state.writes <= 20 + 10 * 4);
+    }
+    assert_eq!(answered, 10 * WRITES + 1);
+    assert_eq!((of_other, bench.shard.state.writes), (Some(20 + 9 * 4), 0));
+    for client in greedy {
+        assert!(bench.xids(client).into_iter().eq(0..WRITES), "in order");
+    }
+}
+
+/// Counts those who go, too.
+#[test]
+fn the_writes_of_a_connection_that_ends_are_no_longer_counted() {
+    let mut bench = bench(Bounds::default());
+    let (one, two) = (bench.connect(), bench.connect());
+    for client in [one, two] {
+        bench.send(client, 1, Opcode::SetData, &SET);
+    }
+    assert_eq!(bench.shard.state.writes, 2);
+    bench.step(Input::Closed { connection: Bench::id(one) });
+    bench.step(Input::Ended { connection: Bench::id(two) });
+    bench.step(Input::Closed { connection: Bench::id(two) });
+    assert_eq!(bench.shard.state.writes, 0);
+}
+
+/// The kernel's part in a send is what takes time; what is ours is in order for each connection whenever it goes out.
+#[test]
+fn a_wide_event_is_sent_in_turns_and_before_what_follows_it() {
+    const WATCHERS: usize = 1_000;
+    let mut bench = bench(Bounds::default());
+    let watchers: Vec<usize> = (0..WATCHERS).map(|_| bench.connect()).collect();
+    let other = bench.connect();
+    for &client in &watchers {
+        bench.send(client, 1, Opcode::GetData, &get(true));
+        assert_eq!(bench.xids(client), [1]);
+    }
+    bench.send(other, 1, Opcode::SetData, &SET);
+    bench.write(Some((other, 1)), |world| world.set_data("/node", b"new"));
+    // One that would be told among the last asks now.
+    let curious = watchers[WATCHERS - 1];
+    bench.send(curious, 2, Opcode::GetData, &get(false));
+    let mut sent = 0;
+    let mut turns = 0;
+    while sent < WATCHERS {
+        bench.end_turn();
+        let now = watchers.iter().filter(|&&client| bench.is_sent(client)).count();
+        assert!(now - sent <= limits::TURN_NOTICES + 1, "{} in turn {turns}", now - sent);
+        if turns == 0 {
+            assert!(bench.is_sent(other) && bench.is_sent(curious), "replies don't wait for notices");
+        }
+        assert_eq!(bench.shard.state.has_long_work(), now < WATCHERS);
+        bench.step(Input::Wakeup);
+        (sent, turns) = (now, turns + 1);
+        assert!(turns < 100, "it comes to an end");
+    }
+    assert!(turns >= WATCHERS / limits::TURN_NOTICES);
+    for client in watchers {
+        let told = bench.told(client);
+        assert!(matches!(&told[0], Told::Event(3, path) if path == "/node"), "{told:?}");
+        assert_eq!(told.len(), if client == curious { 2 } else { 1 });
+    }
+}
