@@ -18,6 +18,8 @@ pub struct Files {
     pub segments: BTreeMap<SegmentId, Vec<u8>>,
     pub snapshots: BTreeMap<Zxid, Vec<u8>>,
     pub epochs: Option<Epochs>,
+    /// The committed configuration, if it is not the first one.
+    pub members: Option<Arc<Config>>,
     /// A leader's snapshot that the log does not continue yet.
     pub received: Option<Zxid>,
 }
@@ -104,15 +106,18 @@ impl World {
         let (mut replica, reader, history, is_blank) = self.boot(node, None);
         let me = ServerId(node as i64 + 1);
         let mut outputs = vec![];
+        let members = self.nodes[node].files.members.clone().unwrap_or_else(|| self.config.clone());
         let settings = Settings {
             me,
-            members: self.config.clone(),
-            participant: !self.observers.contains(&node),
+            participant: members.member(me).is_none_or(zab::Member::is_voter),
+            members,
             tick: TICK,
             init_limit: 10,
             sync_limit: 4,
             payload_bytes_max: 1 << 20,
-            reconfig_enabled: false,
+            reconfig_enabled: true,
+            standalone_enabled: false,
+            next: None,
             leader_serves: true,
             history: HistoryLimits { count: self.history_count, bytes: 1 << 20 },
             is_blank,

@@ -77,7 +77,6 @@ struct World {
     cuts: BTreeMap<(usize, usize), u64>,
     people: Vec<Person>,
     config: Arc<Config>,
-    observers: BTreeSet<usize>,
     acked: BTreeSet<String>,
     /// What the transaction of each zxid was, and the digest behind it.
     truth: BTreeMap<Zxid, u64>,
@@ -109,7 +108,6 @@ impl World {
             cuts: BTreeMap::new(),
             people: vec![],
             config,
-            observers: (voters..voters + observers).collect(),
             acked: BTreeSet::new(),
             truth: BTreeMap::new(),
             history_count: [3, 500][prng.below(2) as usize],
@@ -292,6 +290,7 @@ impl World {
                 let epochs = (epochs.accepted.0, epochs.current.0);
                 self.at(delay, Event::Epochs { node, life, epochs });
             }
+            PeerOutput::Configured(config) => self.nodes[node].files.members = Some(config),
             PeerOutput::Reload { to } => {
                 let pending = std::mem::take(&mut self.nodes[node].pending);
                 pending.iter().for_each(|command| self.nodes[node].files.carry_out(command));
