@@ -15,6 +15,8 @@ mod bad_input;
 mod faults;
 #[path = "ensemble/history.rs"]
 mod history;
+#[path = "ensemble/reconfig.rs"]
+mod reconfig;
 #[path = "ensemble/service.rs"]
 mod service;
 #[path = "ensemble/sessions.rs"]

@@ -107,6 +107,7 @@ impl Driver {
             init_limit: 20,
             sync_limit: 10,
             payload_bytes_max: 4 << 20,
+            reconfig_enabled: false,
         };
         let configs = Joint::new(Arc::clone(&self.ensemble), None);
         let mut outputs = vec![];

@@ -92,6 +92,7 @@ impl Follower {
             init_limit: 20,
             sync_limit: 10,
             payload_bytes_max: 4 << 20,
+            reconfig_enabled: false,
         };
         let learner = Learner::new(settings, role, ServerId(1), 0, epochs, applied, applied, Instant(0));
         let mut follower = Follower {

@@ -26,6 +26,8 @@ pub struct Config {
     pub client: ClientPort,
     /// `None`: standalone.
     pub ensemble: Option<Ensemble>,
+    /// `reconfigEnabled`; a lone server refuses reconfigurations in other words then.
+    pub reconfig_enabled: bool,
     /// Never above `max_session_timeout`; both fit in 31 bits of milliseconds, as the protocol has them.
     pub min_session_timeout: Duration,
     pub max_session_timeout: Duration,
@@ -157,7 +159,15 @@ fn config(settings: &mut Settings, resolve: Resolve, read: Read<'_>) -> Option<C
     }
     let data_log_dir = settings.path("dataLogDir").or_else(|| data_dir.clone());
     let membership = ensemble::membership(settings, read);
-    let ensemble = ensemble::ensemble(settings, membership.as_ref(), data_dir.as_deref(), tick_time, read);
+    let reconfig_enabled = settings.boolean("reconfigEnabled", false);
+    let ensemble = ensemble::ensemble(
+        settings,
+        membership.as_ref(),
+        data_dir.as_deref(),
+        tick_time,
+        reconfig_enabled,
+        read,
+    );
     let own = match (&membership, &ensemble) {
         (None, _) if settings.servers().is_empty() => Own::Nobody,
         (Some(membership), None) if !membership.is_ensemble => Own::Lone(membership.own_line(None)),
@@ -201,6 +211,7 @@ fn config(settings: &mut Settings, resolve: Resolve, read: Read<'_>) -> Option<C
         data_log_dir: data_log_dir.clone().unwrap_or_default(),
         client: client.clone().unwrap_or(ClientPort { address: None, port: 0, listen_backlog: None }),
         ensemble,
+        reconfig_enabled,
         min_session_timeout,
         max_session_timeout,
         max_client_cnxns: positive(max_client_cnxns).map(|count| count as u32),

@@ -1,7 +1,7 @@
 //! Membership: the server lines, the dynamic file, `myid`, and what only members of an ensemble are asked.
 //!
 //! Called by `checked`. Lines are read by room `zab`, which knows their one form; this file says where they stand.
-//! Not here: writing dynamic files. Tested: ensemble_test.rs.
+//! Not here: writing dynamic files (`rewrite.rs`, `server::members_file`). Tested: ensemble_test.rs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,12 @@ pub struct Ensemble {
     /// `multiAddress.enabled`: servers tell each other all of their addresses.
     pub multi_address: bool,
     pub reconfig_enabled: bool,
+    /// False: one participant is an ensemble, too.
+    pub standalone_enabled: bool,
+    /// A newer configuration, proposed and not known to be committed, if a file `.dynamic.next` tells one.
+    pub next: Option<Arc<zab::Config>>,
+    /// The configuration file, as the operator named it: where a reconfiguration is written.
+    pub file: Option<String>,
     /// False: clients are not served while this server leads.
     pub leader_serves: bool,
 }
@@ -58,6 +64,7 @@ pub struct Membership {
     /// ZooKeeper would run a `QuorumPeer`: more than one participant, or `standaloneEnabled=false`.
     pub is_ensemble: bool,
     multi_address: bool,
+    standalone_enabled: bool,
 }
 
 impl Membership {
@@ -133,7 +140,8 @@ pub fn membership(settings: &mut Settings, read: Read<'_>) -> Option<Membership>
         settings.fault_at("", problem);
         return None;
     }
-    Some(Membership { members, is_ensemble: !standalone || voters > 1, multi_address })
+    let is_ensemble = !standalone || voters > 1;
+    Some(Membership { members, is_ensemble, multi_address, standalone_enabled: standalone })
 }
 
 const DYNAMIC_FILE: &str = "dynamicConfigFile";
@@ -167,18 +175,14 @@ pub fn ensemble(
     membership: Option<&Membership>,
     data_dir: Option<&Path>,
     tick_time: Duration,
+    reconfig_enabled: bool,
     read: Read<'_>,
 ) -> Option<Ensemble> {
-    let reconfig_enabled = settings.boolean("reconfigEnabled", false);
-    if reconfig_enabled {
-        let text = "`reconfigEnabled` is not built yet: every reconfiguration is refused".to_owned();
-        settings.warn_at("reconfigEnabled", Severity::Warning, text);
-    }
     let membership = membership.filter(|membership| membership.is_ensemble)?;
     let members = Arc::clone(&membership.members);
     settings.judge_ensemble_keys();
     warn_of_numbers(settings, &members);
-    refuse_unfinished_reconfiguration(settings, read);
+    let next = unfinished_reconfiguration(settings, reconfig_enabled, read);
     let init_limit =
         ticks(settings, "initLimit", "to connect to the leader and to synchronise", 10, tick_time);
     let sync_limit = ticks(settings, "syncLimit", "without a word between leader and learner", 5, tick_time);
@@ -216,6 +220,9 @@ pub fn ensemble(
         listen_on_all_ips,
         multi_address: membership.multi_address,
         reconfig_enabled,
+        standalone_enabled: membership.standalone_enabled,
+        next,
+        file: settings.file().map(str::to_owned),
         leader_serves,
     })
 }
@@ -246,21 +253,28 @@ fn warn_of_numbers(settings: &mut Settings, members: &zab::Config) {
 
 /// Beside `dynamicConfigFile` a file `.dynamic.next` is the newest configuration proposed: who forgot it might think that
 /// fewer servers are a quorum.
-fn refuse_unfinished_reconfiguration(settings: &mut Settings, read: Read<'_>) {
-    let Some(next) = settings.file().map(|file| PathBuf::from(format!("{file}.dynamic.next"))) else {
-        return;
-    };
+fn unfinished_reconfiguration(
+    settings: &mut Settings,
+    reconfig_enabled: bool,
+    read: Read<'_>,
+) -> Option<Arc<zab::Config>> {
+    let next = PathBuf::from(format!("{}.dynamic.next", settings.file()?));
     if !settings.is_given(DYNAMIC_FILE) {
-        return;
+        return None;
     }
     let problem = match read(&next) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => format!("can't be read: {error}; it may hold an unfinished reconfiguration"),
-        Ok(_) => "an unfinished reconfiguration, which this version can't take up; finish it with the servers that \
-                  began it, or remove the file if it was given up"
+        Ok(content) if reconfig_enabled => match zab::Config::parse(&String::from_utf8_lossy(&content)) {
+            Ok(config) => return Some(Arc::new(config)),
+            Err(fault) => format!("an unfinished reconfiguration that can't be read: {fault}"),
+        },
+        Ok(_) => "an unfinished reconfiguration; set reconfigEnabled=true to take it up, or remove the file if it was \
+                  given up"
             .to_owned(),
     };
     settings.fault_from(Origin::Absent { name: Some(next.to_string_lossy().into_owned()) }, problem);
+    None
 }
 
 /// A required number of ticks. Like ZooKeeper's, their time fits in 31 bits of milliseconds.

@@ -72,6 +72,9 @@ fn defaults_are_zookeepers() {
         listen_on_all_ips: false,
         multi_address: false,
         reconfig_enabled: false,
+        standalone_enabled: true,
+        next: None,
+        file: Some("zoo.cfg".to_owned()),
         leader_serves: true,
     };
     assert_eq!(config.ensemble, Some(expected));
@@ -337,10 +340,7 @@ fn warnings() {
             "leader.nodelay=false",
             &[TWO, "zoo.cfg:7: `leader.nodelay` tunes what this server doesn't have, ignored"],
         ),
-        (
-            "reconfigEnabled=true",
-            &[TWO, "zoo.cfg:7: `reconfigEnabled` is not built yet: every reconfiguration is refused"],
-        ),
+        ("reconfigEnabled=true", &[TWO]),
         ("commitLogCount=9", &[TWO, "zoo.cfg:7: commitLogCount=9 is too small, raised to 500"]),
     ];
     for (lines, expected) in cases {
@@ -423,8 +423,16 @@ fn faults_around_dynamic_files_name_the_file() {
             "",
             &[(FILE, DYNAMIC), FIRST[0], ("zoo.cfg.dynamic.next", DYNAMIC)],
             &[
-                "zoo.cfg.dynamic.next: an unfinished reconfiguration, which this version can't take up; finish it with \
-               the servers that began it, or remove the file if it was given up",
+                "zoo.cfg.dynamic.next: an unfinished reconfiguration; set reconfigEnabled=true to take it up, or remove \
+                 the file if it was given up",
+            ],
+        ),
+        (
+            "reconfigEnabled=true",
+            &[(FILE, DYNAMIC), FIRST[0], ("zoo.cfg.dynamic.next", "server.1=a\nversion=5")],
+            &[
+                "zoo.cfg.dynamic.next: an unfinished reconfiguration that can't be read: server.1=a: the ports are \
+                 missing; allowed: host:quorumPort:electionPort[:participant|:observer][|host:…][;[clientHost:]clientPort]",
             ],
         ),
         (

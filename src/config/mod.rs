@@ -20,6 +20,7 @@ mod environment;
 mod fault;
 mod keys;
 mod raw;
+mod rewrite;
 mod settings;
 mod values;
 
@@ -28,4 +29,5 @@ pub use client_port::{ClientPort, Resolve};
 pub use ensemble::{Ensemble, Read};
 pub use fault::{Fault, Origin, Severity, Warning};
 pub use raw::{Raw, Setting};
+pub use rewrite::{is_dynamic, rewritten};
 pub use values::{SuperDigest, Whitelist};

@@ -101,7 +101,7 @@ impl Raw {
 }
 
 /// UTF-8 where it is, else ISO-8859-1, in which every byte is the character of its number.
-fn decode(content: &[u8]) -> String {
+pub(super) fn decode(content: &[u8]) -> String {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     match std::str::from_utf8(content) {
         Ok(text) => text.to_owned(),

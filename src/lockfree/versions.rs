@@ -206,6 +206,19 @@ impl<T> Arena<T> {
     /// `since` may be 0: the writer builds the state that readers start from.
     pub fn update(&mut self, publisher: &Publisher, slot: u32, since: u64, value: T) {
         let stamp = publisher.stamp(&self.eras, since);
+        self.put(slot, since, stamp, value);
+    }
+
+    /// As [`Self::update`] at the version that is published: readers there see the one or the other. For what is no
+    /// transaction's.
+    pub fn amend(&mut self, publisher: &Publisher, slot: u32, value: T) {
+        let since = publisher.published();
+        let stamp = publisher.stamp(&self.eras, since + 1);
+        self.put(slot, since, stamp, value);
+    }
+
+    /// What is superseded is freed when every reader has begun a turn at `stamp` or above.
+    fn put(&mut self, slot: u32, since: u64, stamp: u64, value: T) {
         let head = self.slots.head(slot).expect("update of a slot that was never inserted");
         let old = head.load(Ordering::Relaxed);
         assert!(!old.is_null(), "update of empty slot {slot}");

@@ -354,6 +354,12 @@ impl Replica {
     ) {
         let (session, origin) = (write.session, Origin { to, opcode: write.opcode });
         let zxid = self.next_zxid();
+        if write.opcode == Opcode::Reconfig && self.ensemble.is_some() {
+            return match self.propose_reconfig(zxid, cxid, origin, write, outputs) {
+                Ok(()) => {}
+                Err(error) => self.refuse(zxid, session, cxid, origin, error, outputs),
+            };
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut view = tree::View {
             store: &self.store,
@@ -368,16 +374,26 @@ impl Replica {
         }
         match decided {
             Ok(txn) => self.append(zxid, session, cxid, &txn, origin),
-            Err(ErrorCode::SessionMoved) if to.is_some() => {
-                if let Some((to, xid)) = to {
-                    self.answer(to, xid, AnswerBody::SessionMoved, outputs);
-                }
-            }
-            Err(error) => {
-                self.append(zxid, session, cxid, &Txn::Error(ErrorTxn { err: error.code() }), origin)
-            }
+            Err(error) => self.refuse(zxid, session, cxid, origin, error, outputs),
         }
         self.scratch = scratch;
+    }
+
+    fn refuse(
+        &mut self,
+        zxid: Zxid,
+        session: SessionId,
+        cxid: i32,
+        origin: Origin,
+        error: ErrorCode,
+        outputs: &mut Vec<Output>,
+    ) {
+        match (error, origin.to) {
+            (ErrorCode::SessionMoved, Some((to, xid))) => {
+                self.answer(to, xid, AnswerBody::SessionMoved, outputs);
+            }
+            _ => self.append(zxid, session, cxid, &Txn::Error(ErrorTxn { err: error.code() }), origin),
+        }
     }
 
     fn append(&mut self, zxid: Zxid, session: SessionId, cxid: i32, txn: &Txn<'_>, origin: Origin) {
@@ -452,6 +468,9 @@ fn answer_body(txn: &Txn<'_>, outcome: Outcome, opcode: Opcode) -> AnswerBody {
         Outcome::Error(code) => AnswerBody::Error(code),
         Outcome::Created { path, .. } if opcode == Opcode::Create => AnswerBody::Created { path },
         Outcome::Created { path, stat } => AnswerBody::CreatedWithStat { path, stat },
+        Outcome::Changed(stat) if opcode == Opcode::Reconfig => {
+            AnswerBody::Raw(ensemble::reconfig_response(txn, stat))
+        }
         Outcome::Changed(stat) => AnswerBody::Stat(stat),
         Outcome::Multi(outcomes) => AnswerBody::Raw(multi::results(txn, &outcomes)),
         Outcome::Deleted | Outcome::SessionCreated { .. } | Outcome::SessionClosed | Outcome::Nothing => {

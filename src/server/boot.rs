@@ -305,6 +305,7 @@ fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) -> replica::S
             extended_types: config.extended_types_enabled,
             skip_acl: config.skip_acl,
             enforce_quota: config.enforce_quota,
+            reconfig: config.reconfig_enabled,
         },
         containers: replica::ContainerSettings {
             check_interval: config.containers.check_interval,

@@ -6,6 +6,7 @@ use crate::config::{Config, Ensemble};
 use crate::replica::ensemble::{EpochRecord, Settings};
 use crate::zab::{Endpoint, HistoryLimits, Role};
 
+use super::members_file::MembersFile;
 use super::{Fatal, peers};
 
 /// Of committed transactions, kept for learners that lag: whichever is reached first. More than `commitLogCount` usually asks
@@ -25,7 +26,8 @@ pub fn peers(config: &Config) -> Result<Option<peers::Settings>, Fatal> {
         quorum.push(address(ensemble, endpoint, endpoint.quorum_port)?);
         election.push(address(ensemble, endpoint, endpoint.election_port)?);
     }
-    Ok(Some(peers::Settings::new(quorum, election, ensemble.connect_timeout)))
+    let members_file = MembersFile::new(ensemble);
+    Ok(Some(peers::Settings::new(quorum, election, ensemble.connect_timeout).remembering(members_file)))
 }
 
 fn address(ensemble: &Ensemble, endpoint: &Endpoint, port: u16) -> Result<SocketAddr, Fatal> {
@@ -73,6 +75,8 @@ pub fn settings(
         sync_limit: ensemble.sync_limit,
         payload_bytes_max: config.jute_max_buffer + PAYLOAD_OVERHEAD,
         reconfig_enabled: ensemble.reconfig_enabled,
+        standalone_enabled: ensemble.standalone_enabled,
+        next: ensemble.next.clone(),
         leader_serves: ensemble.leader_serves,
         history: history_limits(ensemble),
         is_blank,

@@ -12,6 +12,7 @@ mod epochs;
 mod gather;
 mod many_loops;
 mod member;
+mod members_file;
 mod one_loop;
 mod peers;
 mod placement;

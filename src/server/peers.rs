@@ -30,6 +30,7 @@ use crate::io::{AcceptedSocket, CloseReason, Event, ListenerId, Loop};
 use crate::replica::ensemble::{PeerInput, PeerOutput, PeerPort, accepted_link};
 use crate::zab::Link;
 
+use super::members_file::MembersFile;
 use super::resolver::{self, Resolver};
 use super::slots::Slots;
 use super::{Fatal, boot};
@@ -61,6 +62,8 @@ pub struct Settings {
     pub queue_bytes_max: usize,
     /// How long the kernel may take for one send.
     pub stall: Duration,
+    /// Where a configuration that was committed is written.
+    pub members_file: Option<MembersFile>,
 }
 
 impl Settings {
@@ -73,7 +76,12 @@ impl Settings {
             accepted_max: 1000,
             queue_bytes_max: 256 << 20,
             stall: Duration::from_secs(30),
+            members_file: None,
         }
+    }
+
+    pub fn remembering(self, members_file: MembersFile) -> Settings {
+        Settings { members_file: Some(members_file), ..self }
     }
 
     /// Slots of the loop that peers may take: those who came, and those dialled by a large ensemble that keeps trying.
@@ -226,6 +234,9 @@ impl Peers {
             PeerOutput::Dial { link, addresses } => self.dial(io, now, link, addresses),
             PeerOutput::Send { link, bytes } => self.send(io, link, bytes),
             PeerOutput::Close { link } => self.close(io, now, link),
+            PeerOutput::Configured(members) => {
+                self.settings.members_file.iter().for_each(|file| file.write(&members));
+            }
             PeerOutput::PersistEpochs(_) | PeerOutput::Reload { .. } => {
                 unreachable!("carried out by the caller: no link's matter")
             }

@@ -1,5 +1,8 @@
 //! Which paths a write may name (client-protocol.md §13.6).
 
+/// Where an ensemble shows its configuration.
+pub const CONFIG: &[u8] = b"/zookeeper/config";
+
 /// Nodes that can't be deleted.
 pub fn is_special(path: &[u8]) -> bool {
     matches!(path, b"/" | b"/zookeeper" | b"/zookeeper/quota" | b"/zookeeper/config")

@@ -53,6 +53,8 @@ pub struct Rules {
     pub skip_acl: bool,
     /// Hard quotas refuse; else they only warn.
     pub enforce_quota: bool,
+    /// `reconfigEnabled`.
+    pub reconfig: bool,
 }
 
 /// Everything prep looks at.
@@ -130,10 +132,10 @@ impl View<'_> {
             Opcode::SetAcl => self.set_acl(zxid, write, scratch),
             Opcode::CloseSession => self.close_session(zxid, write, scratch),
             Opcode::Multi => self.multi(zxid, write, scratch),
-            // `reconfigEnabled` is false: that is found before everything but a body that can't be read.
+            // An ensemble's is decided by its leader, and ends in `reconfigure`.
             Opcode::Reconfig => {
-                decode::<ReconfigRequest<'_>>(write.body)?;
-                Err(ErrorCode::ReconfigDisabled)
+                self.reconfiguration(write)?;
+                Err(ErrorCode::Unimplemented)
             }
             _ => Err(ErrorCode::Unimplemented),
         }
@@ -345,6 +347,32 @@ impl View<'_> {
         );
         let paths = decode(&scratch.paths)?;
         Ok(Txn::CloseSession(Some(paths)))
+    }
+
+    /// The first checks of a reconfiguration. `reconfigEnabled=false` is found before everything but a body that can't be
+    /// read.
+    pub fn reconfiguration<'a>(&self, write: &Write<'a>) -> Result<ReconfigRequest<'a>, ErrorCode> {
+        let request = decode(write.body)?;
+        if !self.rules.reconfig {
+            return Err(ErrorCode::ReconfigDisabled);
+        }
+        self.check_session(write, false)?;
+        Ok(request)
+    }
+
+    /// The last check of it, and its transaction: `text` becomes the configuration.
+    pub fn reconfigure<'t>(
+        &mut self,
+        zxid: Zxid,
+        write: &Write<'_>,
+        text: &'t str,
+    ) -> Result<Txn<'t>, ErrorCode> {
+        let node = self.overlay.state(self.store, path::CONFIG).ok_or(ErrorCode::NoNode)?;
+        self.check_acl(&node, perms::WRITE, write)?;
+        let data_bytes = text.len() as u32;
+        self.overlay.put(zxid, State { version: -1, data_bytes, ..node });
+        let path = Text::from_bytes(path::CONFIG);
+        Ok(Txn::Reconfig(SetDataTxn { path, data: Some(text.as_bytes()), version: -1 }))
     }
 
     pub(super) fn put_deleted(&mut self, zxid: Zxid, node: State) {

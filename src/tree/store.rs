@@ -14,11 +14,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::base::{HashKey, KeyedHasher, Map, Path, SessionId, Zxid};
+use crate::base::{HashKey, KeyedHasher, Map, Path, SessionId, WallMillis, Zxid};
 use crate::lockfree::{Arena, Bag, IndexWriter, Publisher};
 
 use super::java_snapshot::JavaStreams;
-use super::node::{Birth, Kind, Node};
+use super::node::{Birth, Kind, Node, data_of};
+use super::path::CONFIG;
 use super::quotas::Quotas;
 use super::snapshot::Walk;
 
@@ -237,6 +238,31 @@ impl Store {
         self.newest = self.newest.max(zxid);
         self.arena.update(&self.publisher, slot, zxid.version(), node);
         self.node(slot)
+    }
+
+    /// Shows the configuration of an ensemble at `/zookeeper/config`, where no transaction does: at a start, and where a
+    /// leader or a peer tells a newer one. No part of the digest.
+    pub fn show_config(&mut self, text: &str, version: i64, time: WallMillis) {
+        let Some((slot, node)) = self.find(CONFIG) else { return };
+        let mut node = node.clone();
+        node.data = data_of(Some(text.as_bytes()));
+        node.version = -1;
+        node.mzxid = version;
+        node.mtime = time.0;
+        self.before_change(slot);
+        let old_bytes = self.node(slot).data_bytes();
+        self.data_bytes = self.data_bytes - old_bytes as u64 + node.data_bytes() as u64;
+        if self.newest.version() > self.publisher.published() {
+            self.arena.update(&self.publisher, slot, self.newest.version(), node);
+        } else {
+            self.arena.amend(&self.publisher, slot, node);
+        }
+    }
+
+    /// The configuration that is shown, and its mzxid: what made it.
+    pub fn shown_config(&self) -> Option<(&[u8], Zxid)> {
+        let (_, node) = self.find(CONFIG)?;
+        Some((node.data()?, Zxid(node.mzxid)))
     }
 
     /// Deletes a living node without children.

@@ -32,6 +32,7 @@ impl World {
                 LeaderOutput::PersistEpochs(epochs) => self.members[at].next_epochs = Some(epochs),
                 LeaderOutput::Established { history, .. } => self.commit(at, history, true),
                 LeaderOutput::Committed { zxid } => self.commit(at, zxid, true),
+                LeaderOutput::Activated { .. } => unreachable!("no configuration changes in this world"),
                 LeaderOutput::SendSnapshot { link } => self.send_snapshot(at, link),
                 LeaderOutput::StepDown { .. } => self.look(at),
                 LeaderOutput::Request { .. }
@@ -93,6 +94,7 @@ impl World {
                 LearnerOutput::Established { committed, .. } => self.commit(at, committed, false),
                 LearnerOutput::Committed { zxid } => self.commit(at, zxid, false),
                 LearnerOutput::Config { .. } => {}
+                LearnerOutput::Activated { .. } => unreachable!("no configuration changes in this world"),
                 LearnerOutput::StepDown { .. } => self.look(at),
                 LearnerOutput::Synced | LearnerOutput::Revalidated { .. } => {
                     unreachable!("no client is part of this world")

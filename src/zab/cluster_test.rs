@@ -90,7 +90,8 @@ struct World {
 }
 
 fn settings(id: ServerId) -> Settings {
-    Settings { me: id, tick: TICK, init_limit: 40, sync_limit: 20, payload_bytes_max: 1 << 20 }
+    let (init_limit, sync_limit, payload_bytes_max) = (40, 20, 1 << 20);
+    Settings { me: id, tick: TICK, init_limit, sync_limit, payload_bytes_max, reconfig_enabled: false }
 }
 
 impl Member {

@@ -47,7 +47,8 @@ pub const NOTIFICATION_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// See the module.
 #[derive(Debug)]
 pub struct Election {
-    settings: Settings,
+    /// Changed from outside only where a reconfiguration changes this server's role.
+    pub settings: Settings,
     joint: Joint,
     /// Text of the committed configuration, as sent.
     text: Arc<str>,
@@ -139,9 +140,12 @@ impl Election {
         self.askers = ServerSet::EMPTY;
     }
 
-    /// After a reconfiguration that names another leader: what those are told who ask before the next decision.
+    /// After a reconfiguration that names another leader: he is followed without an election, as those are told who ask.
     pub fn set_designated_leader(&mut self, leader: ServerId) {
-        self.vote = Vote { leader, round: -1, peer_epoch: Epoch(-1), ..self.vote };
+        let vote = self.vote;
+        self.on_withdraw();
+        self.state = self.settings.state_under(leader);
+        self.vote = Vote { leader, round: -1, peer_epoch: Epoch(-1), state: self.state, ..vote };
     }
 
     /// One input; what is to be done is appended to `outputs`.
@@ -408,11 +412,7 @@ impl Election {
 
     fn decide(&mut self, vote: Vote, supporters: ServerSet, outputs: &mut Vec<Output>) {
         assert!(self.looking.take().is_some(), "there is one decision per election");
-        self.state = match (vote.leader == self.settings.me, self.settings.participant) {
-            (true, _) => PeerState::Leading,
-            (false, true) => PeerState::Following,
-            (false, false) => PeerState::Observing,
-        };
+        self.state = self.settings.state_under(vote.leader);
         self.vote = Vote { state: self.state, ..vote };
         let (leader, state, vote) = (vote.leader, self.state, self.vote);
         outputs.push(Output::Decided(Decision { leader, state, vote, supporters }));

@@ -314,10 +314,7 @@ fn the_settled_answer_those_who_look_and_nobody_else() {
     assert_eq!(server.after(100_000), NOTHING);
     // After a reconfiguration that takes the lead away.
     server.election.set_designated_leader(ServerId(1));
-    assert_eq!(
-        server.hears(2, Looking, (2, 5, 4, 1)),
-        ["2 looks", "to 2: LEADING 1 zxid 5 round -1 epoch -1"]
-    );
+    assert_eq!(server.hears(2, Looking, (2, 5, 4, 1)), ["to 2: FOLLOWING 1 zxid 5 round -1 epoch -1"]);
 }
 
 #[test]

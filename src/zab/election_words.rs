@@ -19,6 +19,16 @@ pub struct Settings {
     pub reconfig_enabled: bool,
 }
 
+impl Settings {
+    pub(super) fn state_under(&self, leader: ServerId) -> PeerState {
+        match (leader == self.me, self.participant) {
+            (true, _) => PeerState::Leading,
+            (false, true) => PeerState::Following,
+            (false, false) => PeerState::Observing,
+        }
+    }
+}
+
 /// What this server has when it goes LOOKING.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `quorum.rs`, `member.rs`, `servers.rs` | the configuration of the ensemble and what a quorum of it is |
 //! | `election.rs`, `election_words.rs`, `vote.rs` | fast leader election |
+//! | `reconfig.rs` | what a reconfiguration makes of a configuration |
 //! | `election_links.rs` | who dials whom for it |
 //! | `history.rs` | the newest transactions in memory, and how a learner gets to them |
 //! | `leader.rs` | discovery, synchronisation and broadcast, the leader's side |
@@ -31,6 +32,7 @@ mod link;
 pub mod member;
 mod properties;
 pub mod quorum;
+pub mod reconfig;
 mod servers;
 pub mod vote;
 
@@ -64,6 +66,8 @@ pub struct Settings {
     pub sync_limit: u32,
     /// The largest payload of a packet.
     pub payload_bytes_max: usize,
+    /// `reconfigEnabled`: configurations get versions, and may change.
+    pub reconfig_enabled: bool,
 }
 
 impl Settings {

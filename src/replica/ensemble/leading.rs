@@ -1,13 +1,14 @@
 //! What the leader's machine asks for, and the requests that other members hand on.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::base::{Epoch, Instant, ServerId, SessionId, Zxid};
 use crate::messages::{Identity, Request};
 use crate::tree::{self, Owner, Store};
 use crate::wire::txn::{CreateSessionTxn, ErrorTxn, Txn};
 use crate::wire::{ErrorCode, Opcode};
-use crate::zab::{self, Epochs, Joint, Leader, LeaderInput, LeaderOutput, Link};
+use crate::zab::{self, Config, Epochs, Joint, Leader, LeaderInput, LeaderOutput, Link};
 
 use super::super::proposals::Origin;
 use super::super::{Output, Replica};
@@ -26,6 +27,8 @@ pub struct Leading {
     syncs: VecDeque<(Zxid, Link)>,
     /// Snapshots on their way.
     pub streams: Vec<Stream>,
+    /// In the log's open group.
+    pub reconfiguration: Option<Arc<Config>>,
 }
 
 impl Leading {
@@ -38,11 +41,22 @@ impl Leading {
         said: &mut Vec<LeaderOutput>,
     ) -> Leading {
         let leader = Leader::new(settings, joint, epochs, last_logged, now, said);
-        Leading { leader, writes_epochs: false, syncs: VecDeque::new(), streams: vec![] }
+        Leading {
+            leader,
+            writes_epochs: false,
+            syncs: VecDeque::new(),
+            streams: vec![],
+            reconfiguration: None,
+        }
     }
 
     pub fn epoch(&self) -> Epoch {
         self.leader.epoch()
+    }
+
+    /// Voters that hold this epoch's history, this server excepted.
+    pub fn synced(&self) -> impl Iterator<Item = ServerId> + '_ {
+        self.leader.synced().filter(|(_, is_participant)| *is_participant).map(|(server, _)| server)
     }
 
     pub fn leader_wakeup(&self) -> Instant {
@@ -93,6 +107,10 @@ impl Replica {
                 LeaderOutput::Committed { zxid } => {
                     self.on_committed(zxid);
                     self.release_syncs(zxid, outputs);
+                }
+                LeaderOutput::Activated { config, designated } => {
+                    // Who is not designated goes when the others have gone.
+                    self.activate(config, Some(designated), outputs);
                 }
                 LeaderOutput::SendSnapshot { link } => self.begin_stream(link, outputs),
                 LeaderOutput::Request { server, request, .. } => self.on_forwarded(server, request, outputs),

@@ -1,5 +1,6 @@
 //! What the learner's machine asks for, and what clients of this server ask of the leader.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use crate::messages::{Answer, AnswerBody, Changes, Identity, Notice, Request};
 use crate::tree::{self, Owner};
 use crate::wire::peer::{Address, ForwardedRequest, packet};
 use crate::wire::{Decode, Encode, Opcode, Vector};
-use crate::zab::{Learner, LearnerInput, LearnerOutput, LearnerRole};
+use crate::zab::{Config, Learner, LearnerInput, LearnerOutput, LearnerRole};
 
 use super::super::proposals::Origin;
 use super::super::queries::Query;
@@ -30,6 +31,8 @@ pub struct Learning {
     pub leader: ServerId,
     pub is_observer: bool,
     pub writes_epochs: bool,
+    /// NEWLEADER's, until UPTODATE.
+    pub config: Option<Arc<Config>>,
     /// The log is being cut.
     is_truncating: bool,
     addresses: Vec<Address>,
@@ -63,6 +66,7 @@ impl Learning {
             leader,
             is_observer,
             writes_epochs: false,
+            config: None,
             is_truncating: false,
             addresses,
             since: now,
@@ -147,6 +151,10 @@ impl Replica {
                     self.log.append(zxid, |buffer| buffer.extend_from_slice(&payload));
                     self.proposals.push(zxid, Origin { to: None, opcode: Opcode::Error });
                     self.proposed = zxid;
+                    if let Err(problem) = self.look_for_config(&payload, outputs) {
+                        let reason = format!("the configuration proposed at {zxid} can't be read: {problem}");
+                        return self.leave_role(&reason, outputs);
+                    }
                 }
                 LearnerOutput::Truncate { after } => {
                     tracing::warn!(%after, "the leader's history ends earlier: the log is cut");
@@ -167,9 +175,8 @@ impl Replica {
                     }
                 }
                 LearnerOutput::Revalidated { session, valid } => self.on_revalidated(session, valid, outputs),
-                LearnerOutput::Config { text } => {
-                    tracing::debug!(config = %String::from_utf8_lossy(&text), "the leader's configuration");
-                }
+                LearnerOutput::Config { text } => self.on_leaders_config(&text, outputs),
+                LearnerOutput::Activated { zxid, designated } => self.on_activated(zxid, designated, outputs),
                 LearnerOutput::StepDown { reason } => return self.leave_role(&reason, outputs),
             }
         }
@@ -199,6 +206,9 @@ impl Replica {
 
     fn on_following(&mut self, epoch: Epoch, committed: Zxid, outputs: &mut Vec<Output>) {
         self.on_committed(committed);
+        if !self.activate_leaders(committed, outputs) {
+            return;
+        }
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
         let leader = ensemble.leader_id().map(|leader| leader.0);
         tracing::info!(leader, epoch = epoch.0, zxid = %committed, "synchronised with the leader");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::base::{Instant, ServerId};
 use crate::wire::peer::{Hello, Notification, OwnedNotification, notification};
-use crate::zab::{self, Link, Member, election, election_links};
+use crate::zab::{self, Link, election, election_links};
 
 use super::super::{Output, Replica};
 use super::words::{PeerOutput, PeerPort};
@@ -63,7 +63,7 @@ impl Replica {
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
         let connection = match (port, &ensemble.role) {
             // It is mistaken, or ahead of the news. It asks again.
-            (PeerPort::Quorum, Role::Learning(_)) => {
+            (PeerPort::Quorum, Role::Learning(_)) if !ensemble.may_be_designated() => {
                 outputs.push(Output::Peer(PeerOutput::Close { link }));
                 return;
             }
@@ -121,7 +121,7 @@ impl Replica {
             Some(Connection::Early { bytes: early }) => {
                 early.extend_from_slice(bytes);
                 if early.len() > EARLY_BYTES_MAX {
-                    self.refuse(
+                    self.hang_up(
                         link,
                         "it says more than a learner has to say before there is a leader",
                         outputs,
@@ -153,13 +153,13 @@ impl Replica {
                         self.link(election_links::Input::Accepted { link, hello }, outputs);
                         continue;
                     }
-                    Err(error) => return self.refuse(link, &error.to_string(), outputs),
+                    Err(error) => return self.hang_up(link, &error.to_string(), outputs),
                 }
             };
             let (body, length) = match notification::split(bytes) {
                 Ok(None) => return,
                 Ok(Some((body, length))) => (body.to_vec(), length),
-                Err(error) => return self.refuse(link, &error.to_string(), outputs),
+                Err(error) => return self.hang_up(link, &error.to_string(), outputs),
             };
             bytes.drain(..length);
             match Notification::decode(&body) {
@@ -199,7 +199,7 @@ impl Replica {
     }
 
     /// Closes a connection on which something came that has no meaning there.
-    fn refuse(&mut self, link: Link, reason: &str, outputs: &mut Vec<Output>) {
+    fn hang_up(&mut self, link: Link, reason: &str, outputs: &mut Vec<Output>) {
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
         let Some(connection) = ensemble.connections.remove(&link) else { return };
         tracing::warn!(?link, reason, "a connection between servers is closed");
@@ -217,27 +217,24 @@ impl Replica {
             |connection: &Connection| silent_since(connection).is_some_and(|since| now >= since + HELLO_WAIT);
         let late = ensemble.connections.iter().filter(|(_, connection)| is_late(connection));
         for link in late.map(|(link, _)| *link).collect::<Vec<_>>() {
-            self.refuse(link, "it came to the election port and doesn't say who it is", outputs);
+            self.hang_up(link, "it came to the election port and doesn't say who it is", outputs);
         }
     }
 
     /// Connections of learners, and to our leader: with the role they are over.
     pub(super) fn close_quorum_links(&mut self, outputs: &mut Vec<Output>) {
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
-        ensemble.connections.retain(|link, connection| {
+        let mut connections = std::mem::take(&mut ensemble.connections);
+        connections.retain(|link, connection| {
             let is_over =
-                matches!(connection, Connection::Learner | Connection::ToLeader | Connection::Early { .. });
+                matches!(connection, Connection::Learner | Connection::ToLeader | Connection::Early { .. })
+                    && !ensemble.keeps(connection);
             if is_over {
                 outputs.push(Output::Peer(PeerOutput::Close { link: *link }));
             }
             !is_over
         });
-    }
-
-    pub(super) fn configure_links(&mut self, outputs: &mut Vec<Output>) {
-        let Some(ensemble) = self.ensemble.as_deref() else { return };
-        let members: Vec<Member> = ensemble.joint.committed().members().cloned().collect();
-        self.link(election_links::Input::Configured { members }, outputs);
+        ensemble.connections = connections;
     }
 
     /// Steps the election.
@@ -255,11 +252,9 @@ impl Replica {
                 election::Output::Send { to, notification } => self.notify_peer(to, notification, outputs),
                 election::Output::Decided(decision) => self.on_decided(&decision, outputs),
                 election::Output::ConfigSeen { from, config } => {
-                    tracing::warn!(
-                        from = from.0,
-                        version = config.version(),
-                        "a newer configuration of the ensemble is passed over: reconfiguration is not built yet"
-                    );
+                    tracing::info!(from = from.0, "a peer has a newer configuration");
+                    // There is no role to leave.
+                    self.activate(config, None, outputs);
                 }
                 election::Output::PeerLooking { peer } => {
                     tracing::debug!(peer = peer.0, "a voter looks for a leader");
@@ -324,11 +319,15 @@ impl Replica {
     }
 
     fn on_decided(&mut self, decision: &election::Decision, outputs: &mut Vec<Output>) {
+        tracing::info!(leader = decision.leader.0, state = ?decision.state, zxid = %self.proposed, "elected");
+        self.begin_role(decision.leader, outputs);
+    }
+
+    pub(super) fn begin_role(&mut self, leader: ServerId, outputs: &mut Vec<Output>) {
         let now = self.now.instant;
         let last_logged = self.proposed;
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
-        tracing::info!(leader = decision.leader.0, state = ?decision.state, zxid = %last_logged, "elected");
-        if decision.leader == ensemble.settings.me {
+        if leader == ensemble.settings.me {
             let (settings, joint, epochs) =
                 (ensemble.zab_settings(), ensemble.joint.clone(), ensemble.epochs);
             let mut said = vec![];
@@ -337,12 +336,11 @@ impl Replica {
             self.carry_out_leader(said, outputs);
             self.take_early(outputs);
         } else {
-            let addresses =
-                ensemble.joint.member(decision.leader).map(|member| member.quorum_addresses().collect());
+            let addresses = ensemble.joint.member(leader).map(|member| member.quorum_addresses().collect());
             let Some(addresses) = addresses else {
                 return self.leave_role("the elected leader is in no configuration known here", outputs);
             };
-            let learning = Learning::new(ensemble, decision.leader, addresses, last_logged, now);
+            let learning = Learning::new(ensemble, leader, addresses, last_logged, now);
             ensemble.role = Role::Learning(Box::new(learning));
             self.close_quorum_links(outputs);
             self.dial_leader(outputs);

@@ -25,6 +25,7 @@
 //! | `looking.rs` | the election and its connections |
 //! | `leading.rs` | what the leader's machine asks for |
 //! | `learning.rs` | what the learner's machine asks for |
+//! | `reconfig.rs` | configurations: proposed, activated |
 //! | `clients.rs` | requests that were handed to the leader |
 //! | `snapshot_in.rs`, `snapshot_out.rs` | SNAP, received and sent |
 //!
@@ -34,10 +35,12 @@ mod clients;
 mod leading;
 mod learning;
 mod looking;
+mod reconfig;
 mod snapshot_in;
 mod snapshot_out;
 mod words;
 
+pub(super) use reconfig::response as reconfig_response;
 pub use words::{EpochRecord, Mode, PeerInput, PeerOutput, PeerPort, Settings, accepted_link};
 
 use std::collections::BTreeMap;
@@ -58,6 +61,10 @@ use snapshot_in::Install;
 pub struct Ensemble {
     settings: Settings,
     joint: Joint,
+    /// The next configuration is in our log, and not only told by a leader or a file.
+    is_next_logged: bool,
+    /// Who leads after the reconfiguration for which the role is left.
+    designated: Option<ServerId>,
     election: Election,
     links: Links,
     history: History,
@@ -111,6 +118,7 @@ impl Replica {
             _ => Standing::Sound { current_epoch: epochs.current },
         };
         let joint = Joint::new(settings.members.clone(), None);
+        let next = settings.next.clone();
         let me = settings.me;
         let election = Election::new(
             election::Settings {
@@ -125,6 +133,8 @@ impl Replica {
         let committed = self.snapshots.newest().unwrap_or(Zxid::ZERO);
         self.ensemble = Some(Box::new(Ensemble {
             joint,
+            is_next_logged: false,
+            designated: None,
             election,
             links,
             history,
@@ -145,7 +155,8 @@ impl Replica {
             settings,
         }));
         outputs.push(Output::Serve(false));
-        self.configure_links(outputs);
+        self.take_configs_from_log(next);
+        self.tell_configs(outputs);
         self.settle(outputs);
     }
 
@@ -178,6 +189,8 @@ impl Replica {
         let Some(ensemble) = &mut self.ensemble else { return };
         ensemble.history = history;
         ensemble.durable = self.proposed;
+        self.take_configs_from_log(None);
+        self.tell_configs(outputs);
         self.on_reloaded(outputs);
     }
 
@@ -265,7 +278,11 @@ impl Replica {
         for (entry, range) in sealed.iter().flat_map(|sealed| sealed.entries()) {
             let Some((ensemble, sealed)) = self.ensemble.as_deref_mut().zip(sealed) else { return };
             ensemble.history.push(entry.zxid, sealed.payload(range));
-            if let Role::Leading(_) = ensemble.role {
+            if let Role::Leading(leading) = &mut ensemble.role {
+                let is_its = |config: &mut std::sync::Arc<zab::Config>| Zxid(config.version()) == entry.zxid;
+                if let Some(config) = leading.reconfiguration.take_if(is_its) {
+                    self.lead(zab::LeaderInput::Reconfigure { config }, outputs);
+                }
                 self.lead(zab::LeaderInput::Proposed { zxid: entry.zxid }, outputs);
             }
         }
@@ -379,6 +396,9 @@ impl Replica {
             *current_epoch = ensemble.epochs.current;
         }
         let standing = ensemble.standing;
+        if self.follow_designated(outputs) {
+            return;
+        }
         self.elect(election::Input::Start(election::Start { last_logged, standing }), outputs);
     }
 
@@ -429,6 +449,7 @@ impl Ensemble {
             init_limit: self.settings.init_limit,
             sync_limit: self.settings.sync_limit,
             payload_bytes_max: self.settings.payload_bytes_max,
+            reconfig_enabled: self.settings.reconfig_enabled,
         }
     }
 

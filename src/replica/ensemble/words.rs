@@ -71,6 +71,9 @@ pub enum PeerOutput {
     },
     /// [`PeerInput::EpochsDurable`] comes when it is. One at a time.
     PersistEpochs(Epochs),
+    /// The configuration that counts from now on, to be written to the configuration files before anything that comes
+    /// behind this is sent. A server without any, or which can't write them, goes on.
+    Configured(Arc<Config>),
     /// What the disk holds is not what this member goes on with: stop the disk's threads, cut the log behind `to`,
     /// recover as at a start, and give the new replica the old one's place ([`super::super::Replica::take_over`]). No
     /// client is connected or will be served before.
@@ -108,6 +111,10 @@ pub struct Settings {
     /// Largest payload of a packet: `jute.maxbuffer` and what headers add to it.
     pub payload_bytes_max: usize,
     pub reconfig_enabled: bool,
+    /// False: one voter is enough for a configuration (`standaloneEnabled=false`).
+    pub standalone_enabled: bool,
+    /// A configuration that was proposed, as a file tells.
+    pub next: Option<Arc<Config>>,
     /// False: while this server leads, it serves no clients (`leaderServes=no`).
     pub leader_serves: bool,
     pub history: HistoryLimits,

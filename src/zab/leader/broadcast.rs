@@ -28,23 +28,40 @@ impl Leader {
     }
 
     pub(super) fn commit(&mut self, history: &History, outputs: &mut Vec<Output>) {
-        if self.stage != Stage::Broadcast {
-            return;
+        while self.stage == Stage::Broadcast
+            && self.may_commit
+            && let Some(reached) = self.reached()
+        {
+            let next = self.configs.next().filter(|next| Zxid(next.version()) <= reached).cloned();
+            let Some(next) = next else { return self.commit_to(reached, history, outputs) };
+            // What is behind it needs the quorums of the new one only.
+            let zxid = Zxid(next.version());
+            self.commit_to(Zxid(zxid.0 - 1), history, outputs);
+            self.commit_reconfiguration(zxid, next, history, outputs);
         }
+    }
+
+    /// The highest that quorums hold and is not committed.
+    fn reached(&self) -> Option<Zxid> {
         let following = self.learners.values().filter(|learner| learner.step == Step::Following);
         let mut candidates: Vec<Zxid> = following.map(|learner| learner.acked).collect();
         candidates.push(self.durable);
         candidates.sort_unstable();
         candidates.dedup();
-        let reached = candidates.into_iter().rev().take_while(|zxid| *zxid > self.committed).find(|zxid| {
+        candidates.into_iter().rev().take_while(|zxid| *zxid > self.committed).find(|zxid| {
             let is_durable = |learner: &Learner| learner.step == Step::Following && learner.acked >= *zxid;
             let mut holders = self.participants(is_durable);
             if self.durable >= *zxid {
                 holders.insert(self.settings.me);
             }
             self.configs.has_quorum(&holders)
-        });
-        let Some(reached) = reached else { return };
+        })
+    }
+
+    fn commit_to(&mut self, reached: Zxid, history: &History, outputs: &mut Vec<Output>) {
+        if reached <= self.committed {
+            return;
+        }
         let entries = history.between(self.committed, reached).expect("what is not committed is kept");
         let has_observers =
             self.learners.values().any(|learner| learner.is_forwarded() && !learner.is_participant);
@@ -56,6 +73,55 @@ impl Leader {
         }
         self.committed = reached;
         outputs.push(Output::Committed { zxid: reached });
+    }
+
+    fn commit_reconfiguration(
+        &mut self,
+        zxid: Zxid,
+        next: Arc<Config>,
+        history: &History,
+        outputs: &mut Vec<Output>,
+    ) {
+        let designated = self.activate(next, zxid, outputs);
+        let payload = history
+            .between(Zxid(zxid.0 - 1), zxid)
+            .and_then(|mut entries| entries.next())
+            .map(|entry| &entry.payload)
+            .expect("what is not committed is kept");
+        let activation = Activation { designated_leader: designated };
+        packet::encode_record(Kind::CommitAndActivate, zxid, &activation, &mut self.to_participants);
+        let inform = ActivatedInform { designated_leader: designated, proposal: payload };
+        packet::encode_record(Kind::InformAndActivate, zxid, &inform, &mut self.to_observers);
+        self.committed = zxid;
+        outputs.push(Output::Committed { zxid });
+    }
+
+    /// A quorum of it, and of the one before, has everything up to `zxid`. Who is to lead.
+    pub(super) fn activate(&mut self, next: Arc<Config>, zxid: Zxid, outputs: &mut Vec<Output>) -> ServerId {
+        let designated = self.designated(&next, zxid);
+        self.configs = Joint::new(next.clone(), None);
+        if designated != self.settings.me {
+            self.may_commit = false;
+            self.stage_since = self.now;
+        }
+        outputs.push(Output::Activated { config: next, designated });
+        designated
+    }
+
+    /// This server if it stays where it is, else a voter of the new configuration that has logged most.
+    fn designated(&self, next: &Config, zxid: Zxid) -> ServerId {
+        let me = self.settings.me;
+        let addresses =
+            |config: &Config| config.member(me).map(|member| member.quorum_addresses().collect::<Vec<_>>());
+        if next.is_voter(me) && addresses(next) == addresses(self.configs.committed()) {
+            return me;
+        }
+        let candidates = self.learners.values().filter(|learner| {
+            learner.step == Step::Following && learner.is_participant && learner.acked >= zxid
+        });
+        let candidates = candidates.filter_map(|learner| Some((learner.acked, learner.server?)));
+        let best = candidates.filter(|(_, server)| next.is_voter(*server)).max();
+        best.map_or(me, |(_, server)| server)
     }
 
     pub(super) fn flush(&mut self, outputs: &mut Vec<Output>) {

@@ -91,6 +91,13 @@ impl Leader {
         match self.stage {
             Stage::Accepting => {
                 self.enter(Stage::Promises);
+                // The first version that counts: above that of any server which was only told of some members.
+                let committed = self.configs.committed();
+                if self.settings.reconfig_enabled && committed.version() == 0 && self.configs.next().is_none()
+                {
+                    let first = Arc::new(committed.at_version(beginning(self.epoch).0));
+                    self.configs = Joint::new(committed.clone(), Some(first));
+                }
                 for link in self.links(|step| step == Step::Epoch) {
                     self.tell_epoch(link, outputs);
                 }

@@ -8,6 +8,8 @@
 //! Invariants: nothing is proposed before a quorum has the whole history; a transaction is committed when it and all
 //! before it are durable on a quorum of voters that acknowledged this epoch, this server's own log counted when it is
 //! durable, not before; commits rise.
+//! Reconfiguration: from the proposal of a configuration until it is committed both count (`Joint`); then those who are told
+//! activate it, and if it has another leader this one commits nothing more and goes when its learners have gone.
 //! Limits: `Settings::payload_bytes_max` a packet; a learner that stays silent for initLimit (then syncLimit) ticks is
 //! dropped. Source: quorum-protocol.md §7 to §11.
 //! Tested: cluster_test.rs.
@@ -21,6 +23,7 @@ pub use words::{Forwarded, Input, Output};
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,13 +32,13 @@ use crate::base::{Epoch, Instant, ServerId, Zxid};
 use crate::wire::peer::packet::{self, PacketError};
 use crate::wire::peer::payload::PROTOCOL_VERSION;
 use crate::wire::peer::{
-    AckEpoch, ForwardedRequest, Kind, LeaderInfo, LearnerInfo, QuorumPacket, Revalidation, RevalidationReply,
-    SessionTouches,
+    AckEpoch, ActivatedInform, Activation, ForwardedRequest, Kind, LeaderInfo, LearnerInfo, QuorumPacket,
+    Revalidation, RevalidationReply, SessionTouches,
 };
 
 use super::history::{History, Sync};
 use super::link::{self, Link, Stream};
-use super::quorum::{Acks, Joint};
+use super::quorum::{Acks, Config, Joint};
 use super::servers::ServerSet;
 use super::{Epochs, Settings};
 
@@ -115,6 +118,8 @@ pub struct Leader {
     proposed: Zxid,
     durable: Zxid,
     committed: Zxid,
+    /// False: another server was designated to lead.
+    may_commit: bool,
     promised: Acks,
     learners: BTreeMap<Link, Learner>,
     /// Of this turn: for all participants, for all observers.
@@ -149,6 +154,7 @@ impl Leader {
             proposed: durable,
             durable,
             committed: Zxid::ZERO,
+            may_commit: true,
             promised: Acks::default(),
             learners: BTreeMap::new(),
             to_participants: vec![],
@@ -196,6 +202,9 @@ impl Leader {
             Input::Received { link, bytes } => self.on_received(link, bytes, history, outputs),
             Input::Disconnected { link } => {
                 self.learners.remove(&link);
+                if !self.may_commit && !self.has_quorum_of_followers() {
+                    self.step_down("another server was designated to lead", outputs);
+                }
             }
             Input::EpochsDurable => self.on_epochs_durable(history, outputs),
             Input::Durable { zxid } => {
@@ -204,6 +213,10 @@ impl Leader {
                 self.commit(history, outputs);
             }
             Input::Proposed { zxid } => self.on_proposed(zxid, history),
+            Input::Reconfigure { config } => {
+                assert!(self.configs.next().is_none() && Zxid(config.version()) > self.proposed);
+                self.configs = Joint::new(self.configs.committed().clone(), Some(config));
+            }
             Input::SnapshotSent { link, zxid } => self.on_snapshot_sent(link, zxid, history, outputs),
             Input::Revalidated { link, session, valid } => {
                 let mut bytes = vec![];
@@ -324,6 +337,10 @@ impl Leader {
         found.filter_map(|learner| learner.server).collect()
     }
 
+    fn has_quorum_of_followers(&self) -> bool {
+        self.has_quorum(self.participants(|learner| learner.step == Step::Following))
+    }
+
     /// This server counts itself.
     fn has_quorum(&self, mut servers: ServerSet) -> bool {
         servers.insert(self.settings.me);
@@ -382,10 +399,13 @@ impl Leader {
             self.refuse(link, "nothing was heard of it", outputs);
         }
         let reason = match self.stage {
-            Stage::Broadcast => {
-                let has = self.has_quorum(self.participants(|learner| learner.step == Step::Following));
-                (!has).then_some("no quorum of followers is heard from")
+            Stage::Broadcast if !self.has_quorum_of_followers() => {
+                Some("no quorum of followers is heard from")
             }
+            // Its learners should have left.
+            Stage::Broadcast => (!self.may_commit
+                && self.now.since(self.stage_since) > self.settings.sync_time())
+            .then_some("another server was designated to lead"),
             Stage::Down => None,
             _ => (self.now.since(self.stage_since) > self.limit_of_stage())
                 .then_some("no quorum of followers came in initLimit ticks"),

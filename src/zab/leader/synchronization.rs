@@ -72,7 +72,11 @@ impl Leader {
                 packet::encode_bare(Kind::Commit, entry.zxid, &mut bytes);
             }
         }
-        let newest = self.configs.next().unwrap_or(self.configs.committed());
+        // It counts with UPTODATE. Once there is a quorum, that of a proposal is told by its own commit.
+        let newest = match self.stage {
+            Stage::Broadcast => self.configs.committed(),
+            _ => self.configs.next().unwrap_or(self.configs.committed()),
+        };
         packet::encode_with(
             Kind::NewLeader,
             beginning(self.epoch),
@@ -109,6 +113,9 @@ impl Leader {
         }
         self.enter(Stage::Broadcast);
         self.committed = self.tail;
+        if let Some(next) = self.configs.next().cloned() {
+            self.activate(next, self.tail, outputs);
+        }
         outputs.push(Output::Established { epoch: self.epoch, history: self.tail });
         for link in self.links(|step| step == Step::Following) {
             self.send_up_to_date(link, outputs);

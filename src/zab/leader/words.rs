@@ -1,11 +1,13 @@
 //! What a leader is told and what it asks for.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::base::{Epoch, ServerId, SessionId, Zxid};
 use crate::wire::peer::SessionTouch;
 
-use super::super::{Epochs, Link};
+use super::super::{Config, Epochs, Link};
 
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -31,6 +33,11 @@ pub enum Input<'a> {
     /// A transaction of this server's, appended to its log and pushed to its history.
     Proposed {
         zxid: Zxid,
+    },
+    /// The next [`Input::Proposed`] is the transaction that makes this the configuration; its zxid is the version. The one
+    /// before it is committed.
+    Reconfigure {
+        config: Arc<Config>,
     },
     /// All of the snapshot asked for has been handed to the link; it is the tree as of `zxid`.
     SnapshotSent {
@@ -69,6 +76,12 @@ pub enum Output {
     },
     Committed {
         zxid: Zxid,
+    },
+    /// The configuration is this one from now on, and must be remembered before anything that follows is sent. `designated`:
+    /// who is to lead. If that is another server, nothing more is committed here.
+    Activated {
+        config: Arc<Config>,
+        designated: ServerId,
     },
     /// Send SNAP's stream: the tree, as it is. Then [`Input::SnapshotSent`]. Nothing else goes to the link meanwhile.
     SendSnapshot {

@@ -23,7 +23,8 @@ use bytes::Bytes;
 use crate::base::{Epoch, Instant, ServerId, SessionId, Zxid};
 use crate::wire::peer::packet::{self, PacketError};
 use crate::wire::peer::{
-    AckEpoch, Kind, LearnerInfo, QuorumPacket, Revalidation, RevalidationReply, SessionTouch,
+    AckEpoch, ActivatedInform, Activation, Kind, LearnerInfo, QuorumPacket, Revalidation, RevalidationReply,
+    SessionTouch,
 };
 
 use super::leader::beginning;
@@ -245,11 +246,22 @@ impl Learner {
             (_, Kind::UpToDate) if self.is_following() => {
                 tracing::warn!("a second UPTODATE is passed over");
             }
-            (_, Kind::Proposal) if self.has_way() => self.on_proposal(&packet, bytes, outputs),
+            (_, Kind::Proposal) if self.has_way() => {
+                self.on_proposal(packet.zxid, packet.data, bytes, outputs)
+            }
             (_, Kind::Commit) if self.has_way() => self.on_commit(packet.zxid, outputs),
             (_, Kind::Inform) if self.has_way() => {
-                self.on_proposal(&packet, bytes, outputs);
+                self.on_proposal(packet.zxid, packet.data, bytes, outputs);
                 self.on_commit(packet.zxid, outputs);
+            }
+            (_, Kind::CommitAndActivate) if self.has_way() => {
+                let Activation { designated_leader } = packet.payload()?;
+                self.on_activation(packet.zxid, designated_leader, outputs);
+            }
+            (_, Kind::InformAndActivate) if self.has_way() => {
+                let ActivatedInform { designated_leader, proposal } = packet.payload()?;
+                self.on_proposal(packet.zxid, Some(proposal), bytes, outputs);
+                self.on_activation(packet.zxid, designated_leader, outputs);
             }
             (_, Kind::Ping) if self.has_way() => self.on_ping(&packet),
             (_, Kind::Sync) if self.is_following() => outputs.push(Output::Synced),
@@ -305,9 +317,15 @@ impl Learner {
         outputs.push(Output::Truncate { after: to });
     }
 
-    fn on_proposal(&mut self, packet: &QuorumPacket<'_>, bytes: &Bytes, outputs: &mut Vec<Output>) {
-        let zxid = packet.zxid;
-        let Some(payload) = packet.data else {
+    fn on_activation(&mut self, zxid: Zxid, designated: ServerId, outputs: &mut Vec<Output>) {
+        self.on_commit(zxid, outputs);
+        if self.step != Step::Down {
+            outputs.push(Output::Activated { zxid, designated });
+        }
+    }
+
+    fn on_proposal(&mut self, zxid: Zxid, payload: Option<&[u8]>, bytes: &Bytes, outputs: &mut Vec<Output>) {
+        let Some(payload) = payload else {
             return self.leave("a proposal without a transaction", outputs);
         };
         let follows = zxid == self.logged.next() || zxid.epoch() > self.logged.epoch();

@@ -13,6 +13,7 @@ fn learner() -> Learner {
         init_limit: 10,
         sync_limit: 5,
         payload_bytes_max: 1 << 20,
+        reconfig_enabled: false,
     };
     let epochs = Epochs { accepted: SYNCED, current: SYNCED };
     let (leader, now) = (ServerId(2), Instant(0));

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::{Epochs, Link};
-use crate::base::{Epoch, SessionId, Zxid};
+use crate::base::{Epoch, ServerId, SessionId, Zxid};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -83,13 +83,19 @@ pub enum Output {
     Committed {
         zxid: Zxid,
     },
+    /// What was just committed, or appended for an observer to be committed at once, is a configuration that counts from
+    /// now on. Comes behind its `Append`, and its `Committed` if there is one.
+    Activated {
+        zxid: Zxid,
+        designated: ServerId,
+    },
     /// The oldest sync sent is answered.
     Synced,
     Revalidated {
         session: SessionId,
         valid: bool,
     },
-    /// The text of the leader's configuration.
+    /// The text of the leader's configuration, which counts from `Established` on.
     Config {
         text: Bytes,
     },

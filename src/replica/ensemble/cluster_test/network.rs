@@ -156,7 +156,9 @@ impl World {
                     self.close(wire, end, 0);
                 }
             }
-            PeerOutput::PersistEpochs(_) | PeerOutput::Reload { .. } => unreachable!("carried out before"),
+            PeerOutput::PersistEpochs(_) | PeerOutput::Reload { .. } | PeerOutput::Configured(_) => {
+                unreachable!("carried out before")
+            }
         }
     }
 

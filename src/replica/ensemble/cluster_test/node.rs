@@ -49,6 +49,8 @@ pub struct Node {
     pub durable: Zxid,
     pub epochs: Epochs,
     pub applied: Zxid,
+    /// The committed configuration, if it is not the first one. Written at once, and no crash takes it.
+    members: Option<Arc<Config>>,
     has_turn: bool,
 }
 
@@ -73,6 +75,7 @@ impl Node {
             durable: Zxid::ZERO,
             epochs: Epochs::default(),
             applied: Zxid::ZERO,
+            members: None,
             has_turn: false,
         }
     }
@@ -117,6 +120,7 @@ fn shard_settings() -> shard::Settings {
         sessionless_timeout: Duration::from_secs(10),
         skip_acl: false,
         turn_budget: limits::TURN_BUDGET,
+        bounds: shard::Bounds::default(),
         hash_key: HashKey(1, 2),
         is_serving: false,
     }
@@ -145,13 +149,15 @@ impl World {
         let Booted { mut replica, reader, history, is_blank, epochs } = booted;
         let settings = Settings {
             me: ServerId(node as i64 + 1),
-            members: self.config.clone(),
+            members: self.nodes[node].members.clone().unwrap_or_else(|| self.config.clone()),
             participant: self.plan.is_voter(node),
             tick: TICK,
             init_limit: INIT_LIMIT,
             sync_limit: SYNC_LIMIT,
             payload_bytes_max: 1 << 20,
-            reconfig_enabled: false,
+            reconfig_enabled: true,
+            standalone_enabled: false,
+            next: None,
             leader_serves: true,
             history: HistoryLimits { count: self.plan.history_count, bytes: 1 << 20 },
             is_blank,
@@ -209,6 +215,7 @@ impl World {
         found.log.clear();
         found.coming.clear();
         (found.durable, found.epochs) = (Zxid::ZERO, Epochs::default());
+        found.members = None;
         (found.is_wiped, found.has_history) = (true, false);
     }
 
@@ -364,6 +371,7 @@ impl World {
                 }
                 Output::Peer(PeerOutput::PersistEpochs(epochs)) => self.persist_epochs(node, epochs),
                 Output::Peer(PeerOutput::Reload { to }) => reload = Some(to),
+                Output::Peer(PeerOutput::Configured(config)) => self.nodes[node].members = Some(config),
                 Output::Peer(output) => self.carry_out_peer(node, output),
             }
         }

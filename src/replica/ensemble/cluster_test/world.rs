@@ -260,11 +260,7 @@ impl World {
             }
             Event::Start { node } => self.start(node),
             Event::Crash { node, power } => self.crash(node, power),
-            Event::Wipe { node } => {
-                if self.may_be_wiped(node) {
-                    self.wipe(node);
-                }
-            }
+            Event::Wipe { node } if self.may_be_wiped(node) => self.wipe(node),
             Event::ToServer { node, life, connection, bytes } => {
                 let found = &self.nodes[node];
                 if found.life == life && found.clients.contains_key(&connection) {
