@@ -14,6 +14,7 @@
 //! output of all connections together is bounded as well (`room.rs`). The reads of all connections share `TURN_BUDGET` a turn; one that needs more is answered in pieces (`long_reads.rs`).
 //! Tested: shard_test.rs, tests/sim, tests/conformance.
 
+mod answering;
 mod auth;
 mod connection;
 mod contract;
@@ -24,6 +25,7 @@ mod multi_read;
 mod notices;
 mod reads;
 mod room;
+mod sending;
 mod service;
 mod silence;
 #[cfg(test)]
@@ -452,69 +454,6 @@ impl State {
         self.watches.remove_connection(id);
         self.watch_silence(id);
         self.mark_dirty(id);
-    }
-
-    /// A wide event reached this connection: it is sent in one of the next turns, unless something else is before.
-    fn mark_told(&mut self, id: ConnectionId) {
-        self.weigh(id);
-        if let Some(connection) = self.connection(id)
-            && !connection.told
-        {
-            connection.told = true;
-            self.told.push_back(id);
-        }
-    }
-
-    /// End of turn: what was collected goes out, one send per connection. Where many were told of one event, a part of them:
-    /// each send costs the kernel more than all of our part in it.
-    fn flush(&mut self, outputs: &mut Vec<Output>) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for &id in &dirty {
-            if let Some(connection) = self.connection(id) {
-                connection.dirty = false;
-                self.send_out(id, outputs);
-            }
-        }
-        dirty.clear();
-        self.dirty = dirty;
-        let enough = outputs.len() + self.settings.bounds.turn_notices;
-        while outputs.len() < enough
-            && let Some(id) = self.told.pop_front()
-        {
-            if let Some(connection) = self.connection(id) {
-                connection.told = false;
-                self.send_out(id, outputs);
-            }
-        }
-    }
-
-    fn send_out(&mut self, id: ConnectionId, outputs: &mut Vec<Output>) {
-        let now = self.heard_now();
-        let Some(connection) = self.connection(id) else { return };
-        if connection.sending > 0 || connection.close_asked || connection.awaits_text {
-            return;
-        }
-        let spare = std::mem::take(&mut connection.spare);
-        // With a gap, only what precedes it; what follows waits for the long read.
-        let ready = match &mut connection.gap {
-            None => {
-                connection.large = 0;
-                &mut connection.output
-            }
-            Some(before) => before,
-        };
-        if ready.is_empty() {
-            connection.spare = spare;
-            if connection.is_closing() && connection.gap.is_none() {
-                connection.close_asked = true;
-                outputs.push(Output::Close { connection: id });
-            }
-            return;
-        }
-        let bytes = std::mem::replace(ready, spare);
-        connection.sending = bytes.len();
-        connection.sending_since = now;
-        outputs.push(Output::Send { connection: id, bytes });
     }
 }
 
