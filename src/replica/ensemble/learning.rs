@@ -356,8 +356,9 @@ impl Replica {
         let applied = self.applied;
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
         let Some(to) = ensemble.clients.before_write(session, cxid, applied) else { return };
-        self.answer_ready(session, outputs);
+        // Those that wait already are older.
         self.hurry(to, outputs);
+        self.answer_ready(session, outputs);
     }
 
     pub(in super::super) fn forget_asked(&mut self, session: SessionId) {

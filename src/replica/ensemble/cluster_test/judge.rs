@@ -229,9 +229,23 @@ impl World {
             let holders = self.nodes[..self.plan.voters].iter().filter(|other| holds(other)).count();
             assert!(holders * 2 > self.plan.voters, "{zxid} is applied, and {holders} voters have it");
         }
+        self.bring(node, before);
         let expired = self.judge.on_applied(node + 1, before, zxid, &payload, Some(digest));
         if let Some(Expired(session)) = expired {
             self.on_expired(session, zxid);
+        }
+    }
+
+    /// What it had in its log when it started, and is now known to be committed, is history up to here.
+    fn bring(&mut self, node: usize, to: Zxid) {
+        let last = self.judge.last();
+        let all = self.nodes[node].log.iter().filter(|(zxid, _)| **zxid > last && **zxid <= to);
+        let brought: Vec<(Zxid, Bytes)> = all.map(|(zxid, payload)| (*zxid, payload.clone())).collect();
+        for (zxid, payload) in brought {
+            let expired = self.judge.on_applied(node + 1, self.judge.last(), zxid, &payload, None);
+            if let Some(Expired(session)) = expired {
+                self.on_expired(session, zxid);
+            }
         }
     }
 
@@ -266,16 +280,8 @@ impl World {
                 "server {} leads {epoch:?} from {applied}, and {last} is committed",
                 node + 1
             );
-            // A quorum has all that it had logged: with that it is history.
-            let brought: Vec<(Zxid, Bytes)> =
-                found.log.range(last.next()..).map(|(zxid, payload)| (*zxid, payload.clone())).collect();
-            for (zxid, payload) in brought.into_iter().filter(|(zxid, _)| *zxid <= applied) {
-                let expired = self.judge.on_applied(node + 1, self.judge.last(), zxid, &payload, None);
-                if let Some(Expired(session)) = expired {
-                    self.on_expired(session, zxid);
-                }
-            }
         }
+        self.bring(node, applied);
         let found = &self.nodes[node];
         let Some(replica) = found.replica() else { return };
         if let Some(digest) = self.judge.digest(applied) {
