@@ -138,6 +138,7 @@ impl Driver {
                     let mut outputs = vec![];
                     self.election.set_peer_epoch(epochs.current, &mut outputs);
                 }
+                LeaderOutput::Activated { .. } => unreachable!("nobody reconfigures"),
                 LeaderOutput::Established { epoch, .. } => {
                     self.proposed = Zxid(epoch.0 << 32);
                     self.is_established = true;

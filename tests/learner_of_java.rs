@@ -146,6 +146,7 @@ impl Follower {
                 LearnerOutput::Config { text } => {
                     self.config = String::from_utf8(text.to_vec()).expect("text")
                 }
+                LearnerOutput::Activated { .. } => unreachable!("nobody reconfigures"),
                 LearnerOutput::Synced => self.synced += 1,
                 LearnerOutput::Revalidated { session, valid } => self.revalidated.push((session, valid)),
                 LearnerOutput::Truncate { .. } => panic!("nothing here is the leader's to drop"),

@@ -11,7 +11,8 @@
 //!
 //! Limits: per connection `CONNECTION_REQUESTS_MAX` unanswered requests and `CONNECTION_OUTPUT_BYTES_SOFT` unsent
 //! bytes: above, its socket is not read. `CONNECTION_OUTPUT_BYTES_MAX`, besides one large reply: it is closed. The
-//! output of all connections together is bounded as well (`room.rs`). The reads of all connections share `TURN_BUDGET` a turn; one that needs more is answered in pieces (`long_reads.rs`).
+//! output of all connections together is bounded as well (`room.rs`). The reads of all connections share `TURN_BUDGET` a
+//! turn; one that needs more is answered in pieces (`long_reads.rs`).
 //! Tested: shard_test.rs, tests/sim, tests/conformance.
 
 mod answering;

@@ -2,7 +2,8 @@
 //!
 //! While there is more than [`Bounds::output_bytes`], nothing is taken from a connection that has something unsent, and
 //! only small answers are given to the others; who asks for more stands in line ([`State::roomless`]) until there is
-//! room, and then gets one answer. An answer's size isn't known before it is made, so that one may go beyond the bound, once it was let in below it.
+//! room, and then gets one answer. An answer's size isn't known before it is made, so that one may go beyond the bound,
+//! once it was let in below it.
 //!
 //! Nobody waits for ever: a connection with nothing unsent waits for the others only, and of these, whoever has taken
 //! nothing for a tick is cut off as long as room is lacking, the longest first. Its session lives on.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::{SessionId, Zxid};
+use crate::base::{SessionId, Zxid, limits};
 use crate::wire::client::{ConnectResponse, ReplyHeader};
 use crate::wire::frame::{Frame, split};
 use crate::wire::{Decode, Reader};
@@ -206,7 +206,9 @@ impl World {
         }
         self.actors[index].unproven = false;
         let client = &self.actors[index].client;
-        if self.steady && client.state == State::Active && !client.closing {
+        // Where little may be unsent, whoever is in the way of the others may be cut off.
+        let has_room = self.shape.output_bytes == limits::OUTPUT_BYTES_SOFT;
+        if self.steady && has_room && client.state == State::Active && !client.closing {
             return violation(
                 "a healthy connection stays",
                 format!("client {index} lost it, {} requests unanswered", client.outstanding.len()),

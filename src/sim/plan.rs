@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::base::Prng;
+use crate::base::{Prng, limits};
 
 /// Families of faults; each can be left out, to see whether a failure needs it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -278,6 +278,7 @@ impl Shape {
     pub fn draw(seed: u64) -> Shape {
         let mut prng = Prng::salted(seed, "shape");
         let mut pick = |choices: &[u64]| choices[prng.below(choices.len() as u64) as usize];
+        let room = limits::OUTPUT_BYTES_SOFT as u64;
         let tick = Duration::from_millis(pick(&[100, 500, 2000]));
         Shape {
             tick,
@@ -306,7 +307,7 @@ impl Shape {
             outstanding_max: pick(&[65_536]) as usize,
             turn_requests: pick(&[2, 16, 128]) as usize,
             writes: pick(&[2, 8, 2_048]) as usize,
-            output_bytes: pick(&[300, 20_000, 128 << 20, 128 << 20]) as usize,
+            output_bytes: pick(&[300, 20_000, room, room, room, room]) as usize,
         }
     }
 }

@@ -173,7 +173,11 @@ fn each_observes_the_other() {
         for at in [3, 4] {
             ensemble.servers[at].kill();
             load.go_on(SOME);
-            ensemble.wipe(at);
+            // In the first round the last is Apache's, below Apache's leader: sent a snapshot under load, which is fuzzy, it
+            // goes on with a digest that is not its tree's. That is between the two of them.
+            if (round, at) != (0, 4) {
+                ensemble.wipe(at);
+            }
             ensemble.servers[at].restart();
             load.go_on(SOME);
         }
@@ -181,10 +185,7 @@ fn each_observes_the_other() {
         for at in [3, 4] {
             assert_eq!(ensemble.servers[at].mode().as_deref(), Some("observer"));
         }
-        // In the first round the last is Apache's, wiped, below Apache's leader: it complains for some transactions, as the
-        // snapshot it was sent under load is fuzzy. That is between the two of them.
-        let ours_concern = if round == 0 { 4 } else { 5 };
-        assert_no_mismatch(&ensemble.servers[..ours_concern]);
+        assert_no_mismatch(&ensemble.servers);
     }
 }
 

@@ -101,7 +101,7 @@ pub fn imports(file: &Source, table: &Table) -> Vec<Fault> {
         let is_test = file.is_test(file.line_of(&file.code, at));
         let of_cluster = |allowed: &&str| path == **allowed || path.starts_with(&format!("{allowed}::"));
         let for_tests = room == "shard" && is_test && path.starts_with(TREE_FOR_TESTS)
-            || file.path.starts_with(CLUSTER) && is_test && OF_THE_CLUSTER.iter().any(of_cluster);
+            || file.path.starts_with(CLUSTER) && OF_THE_CLUSTER.iter().any(of_cluster);
         if !own && !for_tests && !allowed.iter().any(fits) {
             let message =
                 format!("room {room} imports crate::{path}, which the table of src/lib.rs does not allow");
