@@ -17,7 +17,7 @@ use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader, java_text};
 use super::answering::ReadRequest;
 use super::connection::{Pending, Phase};
 use super::flow::is_congested;
-use super::reads::{self};
+use super::reads;
 use super::{Output, State, auth};
 
 /// Room for input that a connection keeps when it is empty.

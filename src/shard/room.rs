@@ -11,7 +11,7 @@
 //! Two kinds of output aren't asked for, or asked for long ago: events, and the reads that must be answered before a write's
 //! own answer. From twice the bound on, a connection which these would add much to is closed.
 //!
-//! Tested: room_test.rs, tests/limits/clients.rs, tests/sim.
+//! Tested: room_test.rs, tests/sim.
 
 use crate::base::{ConnectionId, Zxid, limits};
 use crate::tree::Reading;

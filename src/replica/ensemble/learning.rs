@@ -14,7 +14,7 @@ use crate::zab::{Config, Learner, LearnerInput, LearnerOutput, LearnerRole};
 
 use super::super::proposals::Origin;
 use super::super::queries::Query;
-use super::super::{Output, Replica, decode};
+use super::super::{Output, Replica};
 use super::clients::Asked;
 use super::looking::Connection;
 use super::words::PeerOutput;
@@ -138,22 +138,18 @@ impl Replica {
                     self.persist_epochs(epochs, outputs);
                 }
                 LearnerOutput::Append { zxid, payload } => {
-                    // What is logged must be readable ever after.
-                    let problem = match decode(&payload) {
-                        Ok((header, _)) if header.zxid == zxid => None,
-                        Ok((header, _)) => Some(format!("it names itself {}", header.zxid)),
-                        Err(error) => Some(error.to_string()),
+                    let config = match self.read_proposal(zxid, &payload) {
+                        Ok(config) => config,
+                        Err(problem) => {
+                            let reason = format!("the leader's proposal {zxid} can't be read: {problem}");
+                            return self.leave_role(&reason, outputs);
+                        }
                     };
-                    if let Some(problem) = problem {
-                        let reason = format!("the leader's proposal {zxid} can't be read: {problem}");
-                        return self.leave_role(&reason, outputs);
-                    }
                     self.log.append(zxid, |buffer| buffer.extend_from_slice(&payload));
                     self.proposals.push(zxid, Origin { to: None, opcode: Opcode::Error });
                     self.proposed = zxid;
-                    if let Err(problem) = self.look_for_config(&payload, outputs) {
-                        let reason = format!("the configuration proposed at {zxid} can't be read: {problem}");
-                        return self.leave_role(&reason, outputs);
+                    if let Some(config) = config {
+                        self.set_next(config, true, outputs);
                     }
                 }
                 LearnerOutput::Truncate { after } => {
