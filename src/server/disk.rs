@@ -12,22 +12,23 @@
 //! Queues: at most one `Persist` is outstanding, and a snapshot is at most `AHEAD_BYTES_MAX` ahead of its file, so the
 //! channels are bounded by what is sent through them.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
 use crate::base::{Ticket, Zxid};
-use crate::io::{Clock, Directory, Error, FileWriter, SegmentFile, Waker};
-use crate::log::{self, Command, SegmentId};
+use crate::io::{Directory, Error, FileWriter, SegmentFile, Waker};
+use crate::log::{self, Command};
 use crate::replica::{Input, SnapshotCommand};
 use crate::zab::Epochs;
 
 use super::epochs::EpochFile;
+use super::log_thread::{LogThread, Order};
 use super::recovery::note_name;
-use super::segments::{Order, Preparer};
+use super::segments::Preparer;
 use super::sync_times::SyncTimes;
 
 /// What the threads report. A wake-up of the loop follows each.
@@ -91,15 +92,12 @@ pub struct Left {
     pub epochs_durable: bool,
 }
 
-enum ToLog {
-    Commands(Vec<Command>),
-    Epochs(Epochs),
-}
-
 /// The loop's end of the threads.
 pub struct Disk {
     commands: Vec<Command>,
-    to_log: Option<Sender<ToLog>>,
+    to_log: Option<Sender<Order>>,
+    /// Parked when it has nothing to do: it is woken for each order.
+    log_thread: Thread,
     to_snapshots: Option<Sender<SnapshotCommand>>,
     done: Receiver<Done>,
     /// Taken by `wait_done`, not yet handed out.
@@ -127,7 +125,7 @@ impl Disk {
         waker: &Waker,
     ) -> Result<Disk, super::Fatal> {
         let (done_in, done) = unbounded();
-        let (to_log, log_commands) = unbounded();
+        let (to_log, log_orders) = unbounded();
         let (to_snapshots, snapshot_commands) = unbounded();
         let (orders, preparer_orders) = unbounded();
         let (spares_in, spares) = unbounded();
@@ -149,16 +147,16 @@ impl Disk {
             spares: spares_in,
             report: report.clone(),
         };
-        let snapshots =
-            SnapshotThread { directory: settings.snapshot_directory.clone(), writing: None, report };
+        let snapshots = SnapshotThread { directory: settings.snapshot_directory, writing: None, report };
         let threads = vec![
-            super::spawn("log", move || log.run(&log_commands))?,
+            super::spawn("log", move || log.run(&log_orders))?,
             super::spawn("segments", move || preparer.run())?,
             super::spawn("snapshots", move || snapshots.run(&snapshot_commands))?,
         ];
         Ok(Disk {
             commands: vec![],
             to_log: Some(to_log),
+            log_thread: threads[0].thread().clone(),
             to_snapshots: Some(to_snapshots),
             done,
             waited: None,
@@ -173,22 +171,22 @@ impl Disk {
 
     /// Hands the log thread what was collected.
     pub fn submit(&mut self) {
-        if !self.commands.is_empty()
-            && let Some(to_log) = &self.to_log
-        {
+        if !self.commands.is_empty() {
             let commands = std::mem::take(&mut self.commands);
-            let sent = to_log.send(ToLog::Commands(commands));
-            sent.expect("the log thread outlives the loop, or has reported why not");
+            self.order(Order::Commands(commands));
         }
+    }
+
+    fn order(&self, order: Order) {
+        let Some(to_log) = &self.to_log else { return };
+        to_log.send(order).expect("the log thread outlives the loop, or has reported why not");
+        self.log_thread.unpark();
     }
 
     /// Behind what was logged before: `Done::EpochsDurable` follows. One at a time.
     pub fn persist_epochs(&mut self, epochs: Epochs) {
         self.submit();
-        if let Some(to_log) = &self.to_log {
-            let sent = to_log.send(ToLog::Epochs(epochs));
-            sent.expect("the log thread outlives the loop, or has reported why not");
-        }
+        self.order(Order::Epochs(epochs));
     }
 
     pub fn snapshot(&mut self, command: SnapshotCommand) {
@@ -221,8 +219,9 @@ impl Disk {
     pub fn end(&mut self) -> Result<Left, super::Fatal> {
         self.submit();
         self.to_log = None;
+        self.log_thread.unpark();
         self.to_snapshots = None;
-        self.is_ending.store(true, Relaxed);
+        self.is_ending.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             thread.join().expect("panics abort the process");
         }
@@ -268,132 +267,6 @@ impl Report {
             tracing::info!("there is room on the disk again: writes are accepted");
             self.send(Done::SpaceBack);
         }
-    }
-}
-
-struct LogThread {
-    settings: Settings,
-    active: SegmentFile,
-    /// From the first record on.
-    epochs: Option<EpochFile>,
-    orders: Sender<Order>,
-    spares: Receiver<SegmentFile>,
-    report: Report,
-    is_ending: Arc<AtomicBool>,
-}
-
-impl LogThread {
-    fn run(mut self, commands: &Receiver<ToLog>) {
-        while let Ok(batch) = commands.recv() {
-            let carried_out = match batch {
-                ToLog::Commands(batch) => batch.into_iter().try_for_each(|command| self.carry_out(command)),
-                ToLog::Epochs(epochs) => self.persist_epochs(epochs),
-            };
-            if let Err(error) = carried_out {
-                self.report.send(Done::Failed { error });
-                return;
-            }
-        }
-    }
-
-    /// Whatever `forceSync` says: what is promised can't be had back from the other members.
-    fn persist_epochs(&mut self, epochs: Epochs) -> Result<(), Error> {
-        match &mut self.epochs {
-            Some(file) => file.change(epochs)?,
-            None => self.epochs = Some(EpochFile::create(&self.settings.log_directory, epochs)?),
-        }
-        self.report.send(Done::EpochsDurable);
-        Ok(())
-    }
-
-    fn carry_out(&mut self, command: Command) -> Result<(), Error> {
-        match command {
-            Command::Create { segment, header, bytes } => self.create(segment, &header, bytes),
-            Command::Append { offset, bytes, .. } => {
-                self.active.write_at(offset, &bytes);
-                Ok(())
-            }
-            Command::Persist { ticket } => {
-                self.sync_active()?;
-                self.report.send(Done::Durable { ticket });
-                Ok(())
-            }
-            Command::Remove { segment } => {
-                let _ = self.orders.send(Order::Discard(segment));
-                Ok(())
-            }
-        }
-    }
-
-    fn create(&mut self, segment: SegmentId, header: &[u8], bytes: u64) -> Result<(), Error> {
-        let name = segment.file_name();
-        // What was stored in the old segment must be durable by the next persist, which will be the new one's.
-        self.sync_active()?;
-        let mut file = self.prepared(&name, bytes)?;
-        file.write_at(0, header);
-        self.active = file;
-        Ok(())
-    }
-
-    /// The spare, which the replica knew of before it accepted what comes now; or a file for a transaction that is
-    /// larger than a segment, waiting for room if there is none: nothing is acknowledged meanwhile.
-    fn prepared(&mut self, name: &str, bytes: u64) -> Result<SegmentFile, Error> {
-        let directory = &self.settings.log_directory;
-        if bytes == self.settings.segment_bytes {
-            let mut spare = self.spares.recv().expect("the preparer lives until this thread ends");
-            spare.rename(directory, name)?;
-            let _ = self.orders.send(Order::Prepare);
-            return Ok(spare);
-        }
-        let mut low = false;
-        loop {
-            match SegmentFile::create(&directory.path_of(name), bytes) {
-                Ok(file) => {
-                    if low {
-                        self.report.has_room_again();
-                    }
-                    return Ok(file);
-                }
-                Err(error) if error.is_space() && !self.is_ending.load(Relaxed) => {
-                    if !std::mem::replace(&mut low, true) {
-                        tracing::error!(
-                            %error,
-                            bytes,
-                            "the log waits for room on the disk for one large transaction; free space in the log directory"
-                        );
-                        self.report.lacks_room();
-                    }
-                    std::thread::park_timeout(SPACE_RETRY);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn sync_active(&mut self) -> Result<(), Error> {
-        if !self.settings.force_sync {
-            return Ok(());
-        }
-        let started = Clock::instant();
-        self.active.persist()?;
-        let took = Clock::instant().since(started);
-        let micros = took.as_micros() as u64;
-        let times = &self.settings.sync_times;
-        if times.count.fetch_add(1, Relaxed) == 0 {
-            times.micros_min.store(micros, Relaxed);
-        }
-        times.micros_min.fetch_min(micros, Relaxed);
-        times.micros_sum.fetch_add(micros, Relaxed);
-        times.micros_max.fetch_max(micros, Relaxed);
-        if took > self.settings.sync_warning {
-            times.over_threshold.fetch_add(1, Relaxed);
-            tracing::warn!(
-                took_ms = took.as_millis() as u64,
-                file = %self.active.path().display(),
-                "syncing the transaction log took long: write latency and sessions suffer; is the disk shared or failing?"
-            );
-        }
-        Ok(())
     }
 }
 

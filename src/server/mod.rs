@@ -10,6 +10,7 @@ mod census;
 mod disk;
 mod epochs;
 mod gather;
+mod log_thread;
 mod many_loops;
 mod member;
 mod members_file;

@@ -10,6 +10,7 @@ impl Leader {
         assert!(zxid > self.proposed && zxid == history.last());
         self.proposed = zxid;
         let entry = history.newest().expect("a proposal is pushed to the history first");
+        self.hold.on_proposed(self.now);
         packet::encode_proposal(zxid, &entry.payload, &mut self.to_participants);
     }
 
@@ -72,6 +73,7 @@ impl Leader {
             }
         }
         self.committed = reached;
+        self.hold.on_commit(self.now);
         outputs.push(Output::Committed { zxid: reached });
     }
 

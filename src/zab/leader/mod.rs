@@ -16,6 +16,7 @@
 
 mod broadcast;
 mod discovery;
+mod hold;
 mod synchronization;
 mod words;
 
@@ -41,6 +42,7 @@ use super::link::{self, Link, Stream};
 use super::quorum::{Acks, Config, Joint};
 use super::servers::ServerSet;
 use super::{Epochs, Settings};
+use hold::Hold;
 
 /// Of the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +127,7 @@ pub struct Leader {
     /// Of this turn: for all participants, for all observers.
     to_participants: Vec<u8>,
     to_observers: Vec<u8>,
+    hold: Hold,
     next_ping: Instant,
     next_check: Instant,
 }
@@ -159,6 +162,7 @@ impl Leader {
             learners: BTreeMap::new(),
             to_participants: vec![],
             to_observers: vec![],
+            hold: Hold::default(),
             next_ping,
             next_check,
         };
@@ -186,7 +190,8 @@ impl Leader {
     }
 
     pub fn next_wakeup(&self) -> Instant {
-        self.next_ping.min(self.next_check)
+        let at = self.next_ping.min(self.next_check);
+        self.hold.next_wakeup().map_or(at, |until| at.min(until))
     }
 
     /// `history`: the own log's end in memory; every proposal is in it before its [`Input::Proposed`].
@@ -229,7 +234,11 @@ impl Leader {
                 packet::encode_bare(Kind::Sync, Zxid::ZERO, &mut bytes);
                 self.send(link, bytes, outputs);
             }
-            Input::TurnEnd => self.flush(outputs),
+            Input::TurnEnd => {
+                if !self.hold.holds(now) {
+                    self.flush(outputs);
+                }
+            }
         }
         self.assert_invariants(history);
     }
@@ -313,6 +322,7 @@ impl Leader {
                 let ForwardedRequest { session, cxid, opcode, body } = request;
                 let body = bytes.slice_ref(body);
                 let request = Forwarded { session, cxid, opcode, body, identities };
+                self.hold.on_forwarded();
                 // A sync is a request to the learner's side and a packet of its own back.
                 outputs.push(if opcode == SYNC {
                     Output::Sync { link, server }
