@@ -15,6 +15,10 @@ mod bad_input;
 mod faults;
 #[path = "ensemble/history.rs"]
 mod history;
+#[path = "ensemble/namespaces.rs"]
+mod namespaces;
+#[path = "ensemble/network.rs"]
+mod network;
 #[path = "ensemble/reconfig.rs"]
 mod reconfig;
 #[path = "ensemble/service.rs"]

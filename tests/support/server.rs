@@ -33,6 +33,7 @@ pub struct Config {
     data_dir: Option<PathBuf>,
     wrapper: Vec<String>,
     command: Option<Vec<String>>,
+    host: Option<Ipv4Addr>,
 }
 
 impl Config {
@@ -57,6 +58,12 @@ impl Config {
     /// Runs the server under another program: `strace …`.
     pub fn under(mut self, wrapper: &[&str]) -> Config {
         self.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Serves clients at this address, which is that of a network namespace.
+    pub fn host(mut self, host: Ipv4Addr) -> Config {
+        self.host = Some(host);
         self
     }
 
@@ -89,6 +96,7 @@ impl Config {
 
 #[derive(Debug)]
 pub struct Server {
+    host: Ipv4Addr,
     pub port: u16,
     /// Everything of this server; `data` inside it, unless the test brought a directory.
     folder: PathBuf,
@@ -149,11 +157,12 @@ impl Server {
         let java_options = options.join(" ");
         let wrapper = config.wrapper;
         let command = config.command.unwrap_or_else(command);
-        let server = Server { port, folder, data_dir, wrapper, command, java_options, child: None };
+        let host = config.host.unwrap_or(Ipv4Addr::LOCALHOST);
+        let server = Server { host, port, folder, data_dir, wrapper, command, java_options, child: None };
         let mut lines = vec![
             format!("dataDir={}", server.data_dir.display()),
             format!("clientPort={port}"),
-            "clientPortAddress=127.0.0.1".to_owned(),
+            format!("clientPortAddress={host}"),
             "tickTime=2000".to_owned(),
             "4lw.commands.whitelist=*".to_owned(),
             "admin.enableServer=false".to_owned(),
@@ -176,7 +185,7 @@ impl Server {
     }
 
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+        SocketAddr::from((self.host, self.port))
     }
 
     pub fn data_dir(&self) -> &Path {
