@@ -15,6 +15,10 @@ mod bad_input;
 mod faults;
 #[path = "ensemble/history.rs"]
 mod history;
+#[path = "ensemble/local_sessions.rs"]
+mod local_sessions;
+#[path = "ensemble/read_only.rs"]
+mod read_only;
 #[path = "ensemble/reconfig.rs"]
 mod reconfig;
 #[path = "ensemble/service.rs"]
