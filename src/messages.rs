@@ -13,6 +13,16 @@ use crate::wire::{ErrorCode, Opcode, OwnedAcl, Stat};
 /// A shared ACL list. `None` stands for world:anyone with all permissions, which nearly every node has.
 pub type AclRef = Option<Arc<[OwnedAcl]>>;
 
+/// Whom a shard serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Four-letter words only.
+    None,
+    /// Clients that take a read-only server.
+    ReadOnly,
+    All,
+}
+
 /// One of the identities a connection has shown: `ip` from the start, others by auth packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -69,6 +79,13 @@ pub struct Notice {
     pub ended: Option<SessionId>,
     /// A session that now belongs to this client: any other connection of it is closed.
     pub moved: Option<(SessionId, Client)>,
+}
+
+impl Notice {
+    /// Of nothing, before everything.
+    pub fn empty() -> Notice {
+        Notice { zxid: Zxid::ZERO, changes: Changes::None, answer: None, ended: None, moved: None }
+    }
 }
 
 /// What a transaction changed, in the order in which watches fire.

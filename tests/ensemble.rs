@@ -15,10 +15,14 @@ mod bad_input;
 mod faults;
 #[path = "ensemble/history.rs"]
 mod history;
+#[path = "ensemble/local_sessions.rs"]
+mod local_sessions;
 #[path = "ensemble/namespaces.rs"]
 mod namespaces;
 #[path = "ensemble/network.rs"]
 mod network;
+#[path = "ensemble/read_only.rs"]
+mod read_only;
 #[path = "ensemble/reconfig.rs"]
 mod reconfig;
 #[path = "ensemble/service.rs"]

@@ -51,6 +51,8 @@ pub struct ServerFacts {
     /// Bytes of paths and data.
     pub approximate_data_size: u64,
     pub sessions_count: u64,
+    /// Of sessions that this server alone knows.
+    pub local_sessions_count: u64,
     pub uptime: Duration,
     pub open_files_count: u64,
     pub open_files_max: u64,

@@ -348,6 +348,7 @@ fn mntr(server: &ServerFacts, facts: &Facts<'_>) -> String {
     line(&mut out, "ephemerals_count", server.ephemerals_count);
     line(&mut out, "approximate_data_size", server.approximate_data_size);
     line(&mut out, "global_sessions", server.sessions_count);
+    line(&mut out, "local_sessions", server.local_sessions_count);
     line(&mut out, "open_file_descriptor_count", server.open_files_count);
     line(&mut out, "max_file_descriptor_count", server.open_files_max);
     facts.store.print(&mut out);

@@ -57,6 +57,11 @@ pub struct SessionId(pub i64);
 
 impl SessionId {
     pub const NONE: SessionId = SessionId(0);
+
+    /// This server has created it.
+    pub fn is_of(self, server: ServerId) -> bool {
+        (self.0 as u64) >> 56 == server.0 as u64 & 0xff
+    }
 }
 
 impl fmt::Debug for SessionId {

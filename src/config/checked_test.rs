@@ -308,8 +308,8 @@ fn warnings() {
         ),
         ("secureClientPort=2281", &["zoo.cfg:3: `secureClientPort` is not built yet, ignored"]),
         ("ssl.keyStore.location=/k", &["zoo.cfg:3: `ssl.keyStore.location` is not built yet, ignored"]),
-        ("localSessionsEnabled=true", &["zoo.cfg:3: `localSessionsEnabled` is not built yet, ignored"]),
-        ("localSessionsEnabled=false", &[]),
+        // Of members only, as in Apache.
+        ("localSessionsEnabled=true", &[]),
         ("reconfigEnabled=true", &[]),
         ("admin.enableServer=false", &[]),
         ("admin.enableServer=true", &["zoo.cfg:3: `admin.enableServer` is not built yet, ignored"]),

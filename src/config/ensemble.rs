@@ -46,6 +46,10 @@ pub struct Ensemble {
     pub file: Option<String>,
     /// False: clients are not served while this server leads.
     pub leader_serves: bool,
+    /// Sessions begin as their server's own, without a transaction.
+    pub local_sessions: bool,
+    /// They become the ensemble's when they get an ephemeral node; else they get none.
+    pub local_sessions_upgrading: bool,
 }
 
 /// Reads a file that the configuration names. The caller's, since a file is outside; bounded by it.
@@ -192,6 +196,8 @@ pub fn ensemble(
         settings.at_least("commitLogCount", defaults::COMMIT_LOG_COUNT_MIN, defaults::COMMIT_LOG_COUNT);
     let listen_on_all_ips = settings.boolean("quorumListenOnAllIPs", false);
     let leader_serves = settings.value("leaderServes", values::yes_or_no).unwrap_or(true);
+    let local_sessions = settings.boolean("localSessionsEnabled", false);
+    let local_sessions_upgrading = settings.boolean("localSessionsUpgradingEnabled", false);
     let peer_type = settings.value("peerType", role);
     let (me, origin) = my_id(settings, members.members().count(), data_dir?, read)?;
     let Some(own) = members.member(me) else {
@@ -224,6 +230,8 @@ pub fn ensemble(
         next,
         file: settings.file().map(str::to_owned),
         leader_serves,
+        local_sessions,
+        local_sessions_upgrading,
     })
 }
 

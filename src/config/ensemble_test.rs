@@ -76,6 +76,8 @@ fn defaults_are_zookeepers() {
         next: None,
         file: Some("zoo.cfg".to_owned()),
         leader_serves: true,
+        local_sessions: false,
+        local_sessions_upgrading: false,
     };
     assert_eq!(config.ensemble, Some(expected));
     assert_eq!(config.client.socket_address(), "0.0.0.0:2181".parse().unwrap());
@@ -96,10 +98,11 @@ fn every_key_has_its_effect() {
         ("multiAddress.enabled=true", |e| e.multi_address),
         ("reconfigEnabled=true", |e| e.reconfig_enabled),
         ("leaderServes=no", |e| !e.leader_serves),
+        ("localSessionsEnabled=true", |e| e.local_sessions && !e.local_sessions_upgrading),
+        ("localSessionsUpgradingEnabled=true", |e| !e.local_sessions && e.local_sessions_upgrading),
         ("server.3=c:1:2", |e| e.members.voters().len() == 3),
         ("group.1=1:2", |e| e.members.is_hierarchical()),
-        ("group.1=1:2\nweight.2=5", |e| e.members.weight(ServerId(2)) == 5),
-        ("group.1=1:2\nweight.2=5", |e| e.members.weight(ServerId(1)) == 1),
+        ("group.1=1:2\nweight.2=5", |e| [1, 2].map(|id| e.members.weight(ServerId(id))) == [1, 5]),
     ];
     for (lines, holds) in cases {
         let properties: Vec<String> =
@@ -333,7 +336,6 @@ fn warnings() {
         ("server.4=d:1:2", &[]),
         ("sslQuorum=false\nelectionAlg=3\nobserverMasterPort=0\nsyncEnabled=true", &[TWO]),
         ("observerMasterPort=5", &[TWO, "zoo.cfg:7: `observerMasterPort` is not built yet, ignored"]),
-        ("localSessionsEnabled=true", &[TWO, "zoo.cfg:7: `localSessionsEnabled` is not built yet, ignored"]),
         ("portUnification=true", &[TWO, "zoo.cfg:7: `portUnification` is not built yet, ignored"]),
         ("electionPortBindRetry=5", &[TWO, "zoo.cfg:7: `electionPortBindRetry` is not built yet, ignored"]),
         (

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::base::{ShardId, Ticket, Zxid};
 use crate::log;
-use crate::messages::{Notice, Request};
+use crate::messages::{Notice, Request, Service};
 
 use super::ensemble::PeerOutput;
 
@@ -62,9 +62,10 @@ pub enum Output {
     Snapshot(SnapshotCommand),
     /// In an ensemble: to the other members, or of what being one takes.
     Peer(PeerOutput),
-    /// For all shards: whether clients are served from here on. If not, those that are connected are closed (their sessions
-    /// live on), and who asks for a session is closed; four-letter words are answered. A member begins with `false`.
-    Serve(bool),
+    /// For all shards: whom to serve from here on. If nobody, the clients that are connected are closed (their sessions
+    /// live on), and who asks for a session is closed; four-letter words are answered. A member begins with nobody, and
+    /// between any two others it is nobody.
+    Serve(Service),
 }
 
 /// Written under a temporary name; trusted only after `Complete`.

@@ -11,7 +11,9 @@ pub struct Facts {
     pub nodes_count: u64,
     pub data_bytes: u64,
     pub ephemerals_count: u64,
+    /// Local ones excepted.
     pub sessions_count: u64,
+    pub local_sessions_count: u64,
     pub outstanding: u64,
     pub digest: u64,
     pub refuses_writes: bool,
@@ -35,12 +37,14 @@ pub struct Held {
 
 impl Replica {
     pub fn facts(&self) -> Facts {
+        let local_sessions = self.sessions.local_count();
         Facts {
             applied: self.applied,
             nodes_count: self.store.nodes_count(),
             data_bytes: self.store.data_bytes(),
             ephemerals_count: self.store.ephemerals_count() as u64,
-            sessions_count: self.sessions.count() as u64,
+            sessions_count: (self.sessions.count() - local_sessions) as u64,
+            local_sessions_count: local_sessions as u64,
             outstanding: self.proposals.count() as u64,
             digest: self.store.digest(),
             refuses_writes: self.space_low,

@@ -17,6 +17,7 @@
 //! ([`Replica::takes_requests`]).
 //! Tested: replica_test.rs, and the whole of tests/sim.
 
+mod answers;
 mod boot;
 mod containers;
 mod contract;
@@ -48,11 +49,12 @@ use std::time::Duration;
 
 use crate::base::{Instant, Now, SessionId, Zxid, limits};
 use crate::log;
-use crate::messages::{Answer, AnswerBody, Changes, Client, Notice, Request};
+use crate::messages::{Answer, AnswerBody, Client, Notice, Request};
 use crate::tree::{self, Outcome, Overlay, Owner, Scratch, Sessions, Store};
 use crate::wire::txn::{Entry, ErrorTxn, Txn, TxnDigest, TxnHeader};
 use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader};
 
+use answers::answer_body;
 use containers::Reaper;
 use digests::Digests;
 use ensemble::Ensemble;
@@ -127,7 +129,8 @@ impl Replica {
     /// The operator's limit of requests under way, beside our own. While it is reached silence isn't the clients', as their
     /// touches may wait, too: under a load that always reaches it sessions expire late.
     pub fn takes_requests(&self) -> bool {
-        !self.is_full() && self.outstanding() < self.settings.outstanding_max
+        // Read-only nothing waits for what may be undecided for long.
+        self.is_read_only() || !self.is_full() && self.outstanding() < self.settings.outstanding_max
     }
 
     /// No more requests, please, until something was applied.
@@ -152,7 +155,8 @@ impl Replica {
         // Likewise a container that can't be deleted.
         let has_reapable = self.store.reapable_from(0).is_some();
         let due = if has_reapable && self.can_expire() { due.min(self.reaper.next_wakeup()) } else { due };
-        let others = [self.snapshots.next_wakeup(self.now.instant), self.ensemble_wakeup()];
+        let local = self.sessions.next_local_due().filter(|_| self.has_clients());
+        let others = [self.snapshots.next_wakeup(self.now.instant), self.ensemble_wakeup(), local];
         Some(others.into_iter().flatten().fold(due, Instant::min))
     }
 
@@ -196,7 +200,7 @@ impl Replica {
                 false => self.digests.on_mismatch(zxid, theirs.tree_digest, ours),
             }
         }
-        let mut notice = Notice { zxid, changes: applied.changes, answer: None, ended: None, moved: None };
+        let mut notice = Notice { zxid, changes: applied.changes, ..Notice::empty() };
         match applied.outcome {
             Outcome::SessionCreated { timeout_ms } => {
                 self.sessions.add(header.client_id, timeout_ms, self.now.instant);
@@ -218,7 +222,7 @@ impl Replica {
                     notice.moved = Some((session, to));
                     AnswerBody::Session { session, password: tree::password::of(session), timeout_ms }
                 }
-                outcome => answer_body(&txn, outcome, opcode),
+                outcome => answer_body(&txn, self.as_of_session(session, outcome), opcode),
             };
             notice.answer = Some(Answer { to, xid, body });
         }
@@ -303,6 +307,9 @@ impl Replica {
         if self.is_too_early(&request) {
             return;
         }
+        if self.is_read_only() {
+            return self.take_read_only(request, outputs);
+        }
         if let Request::Write { session, .. } = &request {
             self.sessions.touch(*session, self.now.instant);
         }
@@ -312,14 +319,24 @@ impl Replica {
         if self.is_throttled(&request, outputs) || self.hand_on(&request, outputs) {
             return;
         }
+        if let Some((session, timeout_ms)) = self.upgrade_for(&request) {
+            self.propose_upgrade(session, timeout_ms);
+        }
         match request {
             Request::Connect { from, session, password, timeout_ms } => {
                 let timeout_ms = self.negotiate(timeout_ms);
-                if session == SessionId::NONE {
+                if session == SessionId::NONE && self.opens_local_sessions() {
+                    self.open_local_session(from, timeout_ms, outputs);
+                } else if session == SessionId::NONE {
                     self.open_session(from, timeout_ms, outputs);
                 } else {
                     self.resume_session(from, session, password, timeout_ms, outputs);
                 }
+            }
+            Request::Write { from, session, xid, opcode: Opcode::CloseSession, .. }
+                if self.sessions.is_local(session) =>
+            {
+                self.close_local_session(session, Some((from, xid)), outputs);
             }
             Request::Write { from, session, xid, opcode, body, identities } => {
                 let owner = Some(Owner::Client(from));
@@ -429,6 +446,7 @@ impl Replica {
     fn wake_up(&mut self, outputs: &mut Vec<Output>) {
         // What a transaction with many deletions left: without writes nothing else would free it.
         self.store.reclaim(limits::TURN_BUDGET);
+        self.expire_local_sessions(outputs);
         if self.can_expire() {
             self.expire_sessions();
             self.reap_containers();
@@ -446,36 +464,10 @@ impl Replica {
         !self.space_low && !self.is_full() && self.is_deciding()
     }
 
-    /// An answer without a transaction.
-    fn answer(&mut self, to: Client, xid: i32, body: AnswerBody, outputs: &mut Vec<Output>) {
-        let answer = Some(Answer { to, xid, body });
-        let notice = Notice { zxid: Zxid::ZERO, changes: Changes::None, answer, ended: None, moved: None };
-        self.defer(Some(to.shard), notice, outputs);
-    }
-
     fn assert_invariants(&self) {
         assert!(self.store.published() <= self.applied);
         assert!(self.applied <= self.proposed);
         debug_assert!(self.overlay.is_empty() || self.proposals.count() > 0);
-    }
-}
-
-/// What the client that asked is told; how its session came about excepted.
-fn answer_body(txn: &Txn<'_>, outcome: Outcome, opcode: Opcode) -> AnswerBody {
-    match outcome {
-        // The leader's word to a member whose client has gone to another one.
-        Outcome::Error(ErrorCode::SessionMoved) => AnswerBody::SessionMoved,
-        Outcome::Error(code) => AnswerBody::Error(code),
-        Outcome::Created { path, .. } if opcode == Opcode::Create => AnswerBody::Created { path },
-        Outcome::Created { path, stat } => AnswerBody::CreatedWithStat { path, stat },
-        Outcome::Changed(stat) if opcode == Opcode::Reconfig => {
-            AnswerBody::Raw(ensemble::reconfig_response(txn, stat))
-        }
-        Outcome::Changed(stat) => AnswerBody::Stat(stat),
-        Outcome::Multi(outcomes) => AnswerBody::Raw(multi::results(txn, &outcomes)),
-        Outcome::Deleted | Outcome::SessionCreated { .. } | Outcome::SessionClosed | Outcome::Nothing => {
-            AnswerBody::Error(ErrorCode::Ok)
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::base::{SessionId, ShardId, Zxid, limits};
-use crate::messages::{Answer, AnswerBody, Changes, Client, Notice};
+use crate::messages::{Answer, AnswerBody, Client, Notice};
 use crate::tree::Store;
 use crate::wire::Text;
 use crate::wire::jute::VectorWriter;
@@ -79,15 +79,20 @@ impl Replica {
     /// An answer without a transaction, made when its turn comes.
     pub(super) fn ask(&mut self, to: Client, xid: i32, query: Query, outputs: &mut Vec<Output>) {
         let answer = Some(Answer { to, xid, body: AnswerBody::Raw(Bytes::new()) });
-        let notice = Notice { zxid: self.proposed, changes: Changes::None, answer, ended: None, moved: None };
+        let notice = Notice { zxid: self.answers_at(), answer, ..Notice::empty() };
         self.deferred.push_back(Deferred { shard: Some(to.shard), notice, query: Some(query) });
         self.release_deferred(outputs);
     }
 
     pub(super) fn defer(&mut self, shard: Option<ShardId>, mut notice: Notice, outputs: &mut Vec<Output>) {
-        notice.zxid = self.proposed;
+        notice.zxid = self.answers_at();
         self.deferred.push_back(Deferred { shard, notice, query: None });
         self.release_deferred(outputs);
+    }
+
+    /// What an answer waits for: all that is proposed. Without a leader nobody knows when, if ever, that is applied.
+    fn answers_at(&self) -> Zxid {
+        if self.is_read_only() { self.applied } else { self.proposed }
     }
 
     /// An answer for when `at` is applied, before those that wait for more. To be released by the caller.
@@ -100,7 +105,7 @@ impl Replica {
         query: Option<Query>,
     ) {
         let answer = Some(Answer { to, xid, body });
-        let notice = Notice { zxid: at, changes: Changes::None, answer, ended: None, moved: None };
+        let notice = Notice { zxid: at, answer, ..Notice::empty() };
         self.defer_at(Deferred { shard: Some(to.shard), notice, query });
     }
 

@@ -56,14 +56,21 @@ impl Replica {
 
     /// Without space all are taken: what needs room is refused.
     fn may_take(&self, request: &Request) -> bool {
-        self.space_low || self.hands_on() || self.log.has_room_for(self.needed_bytes(request))
+        self.space_low
+            || self.hands_on()
+            || self.is_read_only()
+            || self.log.has_room_for(self.needed_bytes(request))
     }
 
     /// Zero if the request needs no transaction.
     fn needed_bytes(&self, request: &Request) -> usize {
         match request {
             Request::Write { session, opcode: Opcode::CloseSession, .. } => self.close_bytes(*session),
-            Request::Write { opcode, body, identities, .. } => logged_bytes(*opcode, body, identities),
+            Request::Write { session, opcode, body, identities, .. } => {
+                // The session's upgrade goes before it.
+                let upgrade = if self.sessions.is_local(*session) { OVERHEAD_BYTES } else { 0 };
+                logged_bytes(*opcode, body, identities) + upgrade
+            }
             Request::Forwarded { session, opcode, .. } if *opcode == Opcode::CloseSession.code() => {
                 self.close_bytes(*session)
             }

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use crate::base::{SessionId, Zxid};
-use crate::messages::{Answer, AnswerBody, Changes, Client, Notice, Request};
+use crate::base::SessionId;
+use crate::messages::{Answer, AnswerBody, Client, Notice, Request};
 use crate::tree::{self, Owner};
 use crate::wire::txn::{CreateSessionTxn, Txn};
 use crate::wire::{ErrorCode, Opcode};
@@ -57,15 +57,20 @@ impl Replica {
             self.answer(from, 0, AnswerBody::SessionRefused, outputs);
             return;
         }
+        self.tell_session(from, session, timeout_ms, outputs);
+    }
+
+    /// The client has this session from now on.
+    pub(super) fn tell_session(
+        &mut self,
+        from: Client,
+        session: SessionId,
+        timeout_ms: i32,
+        outputs: &mut Vec<Output>,
+    ) {
         let body = AnswerBody::Session { session, password: tree::password::of(session), timeout_ms };
-        let notice = Notice {
-            zxid: Zxid::ZERO,
-            changes: Changes::None,
-            answer: Some(Answer { to: from, xid: 0, body }),
-            ended: None,
-            moved: Some((session, from)),
-        };
-        self.defer(None, notice, outputs);
+        let answer = Some(Answer { to: from, xid: 0, body });
+        self.defer(None, Notice { answer, moved: Some((session, from)), ..Notice::empty() }, outputs);
     }
 
     pub(super) fn expire_sessions(&mut self) {

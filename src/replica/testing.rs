@@ -9,6 +9,9 @@ use crate::base::{ConnectionId, ShardId, Ticket, WallMillis};
 use crate::log::{Command, SegmentId, SegmentImage, SnapshotDecoder};
 use crate::wire::AclList;
 use crate::wire::client::CreateRequest;
+use crate::zab::{Config, History, HistoryLimits};
+
+use super::ensemble::{EpochRecord, PeerInput, PeerOutput};
 
 pub const TICK: Duration = Duration::from_millis(2000);
 
@@ -76,6 +79,10 @@ pub struct Server {
     /// Whether the disk has room for the next segment; segments to be prepared.
     pub prepares: bool,
     pub unprepared: u32,
+    /// A member's, until it joins.
+    history: Option<History>,
+    /// Epoch records that are not reported as durable.
+    epoch_writes: u32,
 }
 
 fn log_settings() -> log::Settings {
@@ -114,9 +121,19 @@ pub fn start_from(disk: Disk, settings: Settings, at: Now, takes: Duration) -> S
     let mut disk = disk;
     commands.iter().for_each(|command| disk.carry_out(command));
     let finished = disk.snapshots.keys().copied().collect();
-    let Start { replica, readers, history: _ } = boot.finish(writer, finished);
+    let Start { replica, readers, history } = boot.finish(writer, finished);
     let now = Now { instant: at.instant + takes, wall: at.wall };
-    let mut server = Server { replica, readers, now, disk, tickets: vec![], prepares: true, unprepared: 0 };
+    let mut server = Server {
+        replica,
+        readers,
+        now,
+        disk,
+        tickets: vec![],
+        prepares: true,
+        unprepared: 0,
+        history,
+        epoch_writes: 0,
+    };
     server.replica.step(at, Input::SegmentReady, &mut vec![]);
     server
 }
@@ -128,6 +145,40 @@ pub fn start() -> Server {
 pub fn start_with(settings: Settings) -> Server {
     let now = Now { instant: Instant(1_000_000_000_000), wall: WallMillis(77) };
     start_from(Disk::default(), settings, now, Duration::ZERO)
+}
+
+/// Server 1 of an ensemble of so many voters; the others are nowhere to be found.
+pub fn start_member(voters: usize, adapt: impl FnOnce(&mut ensemble::Settings)) -> Server {
+    let limits = HistoryLimits { count: 1000, bytes: 1 << 20 };
+    let mut server = start_with(Settings { history: Some(limits), ..settings() });
+    let lines: Vec<String> = (1..=voters).map(|id| format!("server.{id}=127.0.0.1:1{id}:2{id}")).collect();
+    let members = Arc::new(Config::parse(&lines.join("\n")).expect("a configuration"));
+    let mut settings = ensemble::Settings {
+        me: ServerId(1),
+        members,
+        participant: true,
+        tick: TICK,
+        init_limit: 10,
+        sync_limit: 5,
+        payload_bytes_max: 1 << 20,
+        reconfig_enabled: false,
+        standalone_enabled: false,
+        next: None,
+        leader_serves: true,
+        read_only_mode: false,
+        local_sessions: false,
+        local_sessions_upgrading: false,
+        history: limits,
+        is_blank: true,
+        epochs: EpochRecord::None,
+    };
+    adapt(&mut settings);
+    let history = server.history.take().expect("a member has one");
+    let mut outputs = vec![];
+    server.replica.join(server.now, settings, history, &mut outputs);
+    assert_eq!(server.carry_out(outputs), ["serve None"]);
+    server.settle();
+    server
 }
 
 pub fn client(slot: u32) -> Client {
@@ -174,13 +225,32 @@ impl Server {
             said.extend(self.turn_end());
             if !self.tickets.is_empty() {
                 said.extend(self.durable());
+            } else if self.epoch_writes > 0 {
+                self.epoch_writes -= 1;
+                let mut outputs = vec![];
+                self.replica.peer(self.now, PeerInput::EpochsDurable, &mut outputs);
+                said.extend(self.carry_out(outputs));
             } else if !self.replica.has_work() {
                 break;
             }
             said.extend(self.apply());
         }
-        said.retain(|output| output.starts_with("notify"));
+        said.retain(|output| output.starts_with("notify") || output.starts_with("serve"));
         said
+    }
+
+    /// Time passes, at most this much, until somebody else is served. What was said then.
+    pub fn pass_until_served(&mut self, bound: Duration) -> Vec<String> {
+        let end = self.now.instant + bound;
+        while self.now.instant < end {
+            self.pass(self.wakes_in().clamp(Duration::from_millis(1), end.since(self.now.instant)));
+            let mut said = self.wake_up();
+            said.extend(self.settle());
+            if said.iter().any(|output| output.starts_with("serve")) {
+                return said;
+            }
+        }
+        vec![]
     }
 
     pub fn pass(&mut self, time: Duration) {
@@ -217,7 +287,12 @@ impl Server {
                 }
                 Output::Notify { shard, notice } => said.push(say_notice(*shard, notice)),
                 Output::Snapshot(command) => said.push(self.take_snapshot_command(command)),
-                Output::Peer(_) | Output::Serve(_) => panic!("a lone server"),
+                Output::Peer(_) | Output::Serve(_) if self.replica.ensemble.is_none() => {
+                    panic!("a lone server")
+                }
+                Output::Peer(PeerOutput::PersistEpochs(_)) => self.epoch_writes += 1,
+                Output::Peer(_) => {}
+                Output::Serve(service) => said.push(format!("serve {service:?}")),
             }
         }
         said

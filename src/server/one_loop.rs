@@ -338,8 +338,8 @@ impl OneLoop {
                     peers.carry_out(&mut self.io, turn.now.instant, output);
                     continue;
                 }
-                replica::Output::Serve(serves) => {
-                    self.shard.step(turn.now, shard::Input::Serve(serves), &mut turn.from_shard);
+                replica::Output::Serve(service) => {
+                    self.shard.step(turn.now, shard::Input::Serve(service), &mut turn.from_shard);
                 }
                 replica::Output::Notify { notice, .. } => {
                     self.shard.step(turn.now, shard::Input::Notice(notice), &mut turn.from_shard);

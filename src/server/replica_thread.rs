@@ -223,9 +223,9 @@ impl ReplicaThread {
                     let peers = self.peers.as_mut().expect("only a member of an ensemble has peers");
                     peers.carry_out(&mut self.io, turn.now.instant, output);
                 }
-                replica::Output::Serve(serves) => {
+                replica::Output::Serve(service) => {
                     for (to_shard, end) in self.to_shards.iter().zip(&self.shards) {
-                        let _ = to_shard.send(ToShard::Serve(serves));
+                        let _ = to_shard.send(ToShard::Serve(service));
                         end.bell.ring();
                     }
                 }

@@ -55,7 +55,7 @@ pub enum ToShard {
     },
     Census(Ask, Sender<ShardCensus>),
     /// Whether clients are served.
-    Serve(bool),
+    Serve(crate::messages::Service),
     /// The tree was made anew: from here on this reader, and these notices. What the old ring still holds is of the old tree,
     /// as is what the old reader would read: both go.
     Restart(Box<Reader>, Consumer<Arc<Notice>>),

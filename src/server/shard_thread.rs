@@ -116,8 +116,8 @@ impl ShardThread {
                     // Who asked may have given up.
                     let _ = answer.send(ShardCensus::take(&mut self.shard, ask, false));
                 }
-                ToShard::Serve(serves) => {
-                    self.shard.step(turn.now, shard::Input::Serve(serves), &mut turn.outputs);
+                ToShard::Serve(service) => {
+                    self.shard.step(turn.now, shard::Input::Serve(service), &mut turn.outputs);
                     self.carry_out(turn);
                 }
                 ToShard::Restart(reader, notices) => {

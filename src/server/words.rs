@@ -146,6 +146,7 @@ impl Words {
             ephemerals_count: in_replica.ephemerals_count,
             approximate_data_size: in_replica.data_bytes,
             sessions_count: in_replica.sessions_count,
+            local_sessions_count: in_replica.local_sessions_count,
             uptime: Clock::instant().since(self.started.instant),
             open_files_count: process::open_files().unwrap_or(0),
             open_files_max: process::open_files_max().unwrap_or(0),
@@ -181,6 +182,7 @@ fn mode_of(mode: Mode) -> Option<admin::Mode> {
         Mode::Leading => Some(admin::Mode::Leader),
         Mode::Following => Some(admin::Mode::Follower),
         Mode::Observing => Some(admin::Mode::Observer),
+        Mode::ReadOnly => Some(admin::Mode::ReadOnly),
         Mode::Looking => None,
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::base::{ConnectionId, Zxid};
-use crate::messages::{Notice, Request};
+use crate::messages::{Notice, Request, Service};
 
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -40,9 +40,9 @@ pub enum Input<'a> {
         zxid: Zxid,
     },
     Wakeup,
-    /// Whether clients are served from here on; for those that are connected, no means that they are closed. What was asked
-    /// is forgotten here; the replica may still carry it out, as when a connection is lost.
-    Serve(bool),
+    /// Whom to serve from here on; for those that are connected, nobody means that they are closed. What was asked is
+    /// forgotten here; the replica may still carry it out, as when a connection is lost.
+    Serve(Service),
     /// The driver takes nothing from the sockets now, as the replica is full: silence is not the clients'.
     Deaf,
     /// The driver has no more inputs for now: emit what was collected.

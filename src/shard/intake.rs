@@ -200,11 +200,20 @@ impl State {
     fn on_greeting(&mut self, id: ConnectionId, frame: &[u8], outputs: &mut Vec<Output>) {
         let version = self.version;
         let from = Client { shard: self.id, connection: id };
+        let request = ConnectRequest::decode(&mut Reader::new(frame));
+        let is_admitted = request.as_ref().is_ok_and(|request| self.admits(request.read_only));
         let Some(connection) = self.connection(id) else { return };
-        let Ok(request) = ConnectRequest::decode(&mut Reader::new(frame)) else {
+        let Ok(request) = request else {
             tracing::warn!(address = %connection.address, "closing a connection: its first frame is no connect request");
             return self.begin_close(id);
         };
+        if !is_admitted {
+            tracing::info!(
+                address = %connection.address,
+                "closing a connection: the client doesn't take a read-only server, and there is no leader"
+            );
+            return self.begin_close(id);
+        }
         if request.last_zxid_seen > version {
             tracing::info!(
                 address = %connection.address, seen = %request.last_zxid_seen, %version,

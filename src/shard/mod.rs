@@ -44,7 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{ConnectionId, HashKey, Instant, KeyedHasher, Map, Now, SessionId, ShardId, Zxid, limits};
-use crate::messages::Notice;
+use crate::messages::{Notice, Service};
 use crate::tree::Reader;
 use long_reads::LongRead;
 use watch_requests::NULL_PATH;
@@ -147,7 +147,7 @@ struct State {
     was_deaf: bool,
     /// The server stops: who comes now is closed.
     is_stopping: bool,
-    is_serving: bool,
+    service: Service,
     count: usize,
     received: u64,
     sent: u64,
@@ -188,7 +188,7 @@ impl Shard {
             excused: Duration::ZERO,
             was_deaf: false,
             is_stopping: false,
-            is_serving: settings.is_serving,
+            service: if settings.is_serving { Service::All } else { Service::None },
             count: 0,
             received: 0,
             sent: 0,
@@ -234,7 +234,7 @@ impl Shard {
                 self.state.sweep(outputs);
                 self.state.let_in(&self.reader.enter(), outputs);
             }
-            Input::Serve(serves) => self.state.serve(serves),
+            Input::Serve(service) => self.state.serve(service),
             Input::Deaf => self.state.was_deaf = true,
             Input::TurnEnd => {
                 self.state.left = self.state.settings.turn_budget;
@@ -289,7 +289,7 @@ impl Shard {
 
     /// Clients are served; else only four-letter words are answered.
     pub fn is_serving(&self) -> bool {
-        self.state.is_serving
+        self.state.service != Service::None
     }
 
     /// `crst`: the counters of each connection begin anew.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::{ConnectionId, SessionId, Zxid, limits};
-use crate::messages::{AclRef, Answer, AnswerBody, Change, ChangeKind, Client, Notice};
+use crate::messages::{AclRef, Answer, AnswerBody, Change, ChangeKind, Client, Notice, Service};
 use crate::tree::{Reading, acl};
 use crate::wire::acl::perms;
 use crate::wire::client::header::{begin_reply, encode_bare_reply, encode_frame, encode_reply, end_reply};
@@ -133,9 +133,9 @@ impl State {
     fn on_session(&mut self, id: ConnectionId, read_only: Option<bool>, body: &AnswerBody) {
         let since = self.now.instant;
         let version = self.version;
+        // The byte goes to those who sent theirs.
+        let read_only = read_only.map(|_| self.service == Service::ReadOnly);
         let Some(connection) = self.connection(id) else { return };
-        // This server is never the read-only one; the byte goes to those who sent theirs.
-        let read_only = read_only.map(|_| false);
         if let AnswerBody::Session { session, password, timeout_ms } = body {
             let response = ConnectResponse {
                 protocol_version: 0,

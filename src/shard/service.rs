@@ -4,9 +4,13 @@
 //! Who is connected then is closed, as by a server that fell: the session lives on, and what was asked and not answered
 //! may or may not have happened. Connections are accepted all the same, since four-letter words are answered; whoever sends
 //! something else is closed without a word ([`State::is_refused`]), as ZooKeeper does.
+//!
+//! A member that finds no leader may serve reads ([`Service::ReadOnly`]): only clients that say they take a read-only
+//! server, since others would take what they read for the ensemble's newest. Writes are the replica's to refuse.
 //! Tested: service_test.rs.
 
 use crate::base::ConnectionId;
+use crate::messages::Service;
 
 use super::State;
 use super::connection::{Connection, Phase};
@@ -15,9 +19,9 @@ use super::connection::{Connection, Phase};
 const WORD_BYTES: usize = 4;
 
 impl State {
-    pub(super) fn serve(&mut self, serves: bool) {
-        self.is_serving = serves;
-        if !serves {
+    pub(super) fn serve(&mut self, service: Service) {
+        self.service = service;
+        if service == Service::None {
             self.close_clients();
         }
     }
@@ -51,9 +55,14 @@ impl State {
         self.long_read = None;
     }
 
+    /// Whether a client whose connect request says this of read-only servers may have a session.
+    pub(super) fn admits(&self, read_only: Option<bool>) -> bool {
+        self.service != Service::ReadOnly || read_only == Some(true)
+    }
+
     /// What came on a connection that says who it is only now. False while it may become a word.
     pub(super) fn is_refused(&self, greeting: &[u8]) -> bool {
-        !self.is_serving && greeting.len() >= WORD_BYTES
+        self.service == Service::None && greeting.len() >= WORD_BYTES
     }
 }
 

@@ -2,11 +2,15 @@
 
 use super::super::testing::Bench;
 use super::super::{Input, Output};
-use crate::base::Zxid;
-use crate::messages::Request;
+use crate::base::{SessionId, Zxid};
+use crate::messages::{AnswerBody, Request, Service};
 use crate::tree::testing::World;
+use crate::wire::Decode;
 use crate::wire::Opcode;
-use crate::wire::client::{ExistsRequest, GetChildrenRequest, SetDataRequest};
+use crate::wire::client::header::encode_frame;
+use crate::wire::client::{
+    ConnectRequest, ConnectResponse, ExistsRequest, GetChildrenRequest, SetDataRequest,
+};
 
 fn exists(path: &str, watch: bool) -> ExistsRequest<'_> {
     ExistsRequest { path: path.into(), watch }
@@ -37,7 +41,7 @@ fn who_is_connected_is_closed_and_what_was_asked_is_forgotten() {
     bench.send(two, 1, Opcode::SetData, &set("/a"));
     // Four bytes of a length: a client, if not yet a whole one.
     bench.receive(begun, &[0, 0, 0, 45]);
-    bench.step(Input::Serve(false));
+    bench.step(Input::Serve(Service::None));
     bench.end_turn();
     assert!(!bench.shard.is_serving());
     assert!(bench.is_closed(one) && bench.is_closed(two) && bench.is_closed(begun));
@@ -52,7 +56,7 @@ fn who_is_connected_is_closed_and_what_was_asked_is_forgotten() {
 #[test]
 fn who_asks_for_a_session_is_closed_without_a_word_and_later_served() {
     let mut bench = Bench::new();
-    bench.step(Input::Serve(false));
+    bench.step(Input::Serve(Service::None));
     for bytes in [&[0, 0, 0, 45][..], &[0, 0, 0, 45, 0, 0], &[0, 0, 0, 0], &[0xff; 8]] {
         let client = bench.accept();
         bench.receive(client, &bytes[..2]);
@@ -64,7 +68,7 @@ fn who_asks_for_a_session_is_closed_without_a_word_and_later_served() {
         assert_eq!(bench.take(client), [0u8; 0]);
     }
     assert!(bench.requests.is_empty());
-    bench.step(Input::Serve(true));
+    bench.step(Input::Serve(Service::All));
     let client = bench.connect();
     bench.send(client, 1, Opcode::Exists, &exists("/", false));
     assert_eq!(bench.xids(client), [1]);
@@ -77,7 +81,7 @@ fn words_are_answered_all_the_same() {
     assert_eq!(words(&mut bench, asked_before, b"stat"), [*b"stat"]);
     let client = bench.accept();
     assert_eq!(words(&mut bench, client, b"ru"), [[0; 4]; 0]);
-    bench.step(Input::Serve(false));
+    bench.step(Input::Serve(Service::None));
     bench.end_turn();
     assert!(!bench.is_closed(asked_before), "its text is on the way");
     assert_eq!(words(&mut bench, client, b"ok"), [*b"ruok"]);
@@ -100,7 +104,7 @@ fn a_long_read_under_way_is_dropped_and_its_connection_closed() {
     bench.send(client, 1, Opcode::GetChildren, &list);
     bench.send(client, 2, Opcode::Exists, &exists("/", false));
     assert!(bench.shard.state.has_long_work(), "else this test shows nothing");
-    bench.step(Input::Serve(false));
+    bench.step(Input::Serve(Service::None));
     bench.end_turn();
     assert!(bench.is_closed(client));
     assert!(!bench.shard.state.has_long_work());
@@ -116,7 +120,7 @@ fn a_fresh_tree_takes_the_place_of_the_old_one() {
     }
     let client = bench.connect();
     bench.send(client, 1, Opcode::SetData, &set("/a"));
-    bench.step(Input::Serve(false));
+    bench.step(Input::Serve(Service::None));
     let mut world = World::new(1);
     world.create("/other", b"");
     world.publish();
@@ -128,7 +132,7 @@ fn a_fresh_tree_takes_the_place_of_the_old_one() {
     bench.requests.clear();
     bench.end_turn();
     assert!(bench.is_closed(client));
-    bench.step(Input::Serve(true));
+    bench.step(Input::Serve(Service::All));
     let client = bench.connect();
     bench.send(client, 1, Opcode::Exists, &exists("/other", false));
     bench.send(client, 2, Opcode::Exists, &exists("/a", true));
@@ -156,4 +160,48 @@ fn a_restart_closes_whoever_is_served() {
     assert!(bench.is_closed(client));
     assert!(bench.shard.is_serving(), "that is another matter");
     assert!(!bench.requests.iter().any(|request| matches!(request, Request::Write { .. })));
+}
+
+/// The connect request of a client that says this of read-only servers.
+fn greeting(read_only: Option<bool>) -> Vec<u8> {
+    let request = ConnectRequest {
+        protocol_version: 0,
+        last_zxid_seen: Zxid::ZERO,
+        timeout_ms: 4000,
+        session_id: SessionId::NONE,
+        password: None,
+        read_only,
+    };
+    let mut frame = vec![];
+    encode_frame(&mut frame, &request);
+    frame
+}
+
+#[test]
+fn a_read_only_server_admits_who_takes_one_and_says_so() {
+    let mut bench = Bench::new();
+    bench.step(Input::Serve(Service::None));
+    bench.step(Input::Serve(Service::ReadOnly));
+    assert!(bench.shard.is_serving());
+    for refused in [None, Some(false)] {
+        let client = bench.accept();
+        bench.receive(client, &greeting(refused));
+        bench.end_turn();
+        assert!(bench.is_closed(client) && bench.requests.is_empty() && bench.take(client).is_empty());
+    }
+    for (service, told) in [(Service::ReadOnly, true), (Service::All, false)] {
+        bench.step(Input::Serve(service));
+        let client = bench.accept();
+        bench.receive(client, &greeting(Some(true)));
+        assert!(matches!(bench.requests.pop_back(), Some(Request::Connect { .. })));
+        let session = AnswerBody::Session { session: SessionId(9), password: [0; 16], timeout_ms: 4000 };
+        bench.answer(client, 0, session);
+        bench.end_turn();
+        let said = bench.take(client);
+        let response = ConnectResponse::parse(&said[4..]).expect("a connect response");
+        assert_eq!(response.read_only, Some(told));
+        bench.step(Input::Serve(Service::None));
+        bench.end_turn();
+        assert!(bench.is_closed(client));
+    }
 }

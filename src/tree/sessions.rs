@@ -9,6 +9,10 @@
 //! A touch may be under way when its deadline comes: shards report what they heard four times a tick. So a session is
 //! given half a tick beyond its deadline.
 //!
+//! A *local* session is this server's alone: no transaction made it, nobody else knows of it, and it ends with the role in
+//! which it began. When it gets an ephemeral node its createSession is proposed (*upgrading*), and applied it is a session
+//! like any. A leader holds those of others that are proposed and not applied likewise.
+//!
 //! A gap in our own clock (the process was stopped, the host slept), or a time in which we took no requests, is no fault
 //! of the clients: `extend` moves all deadlines by it.
 
@@ -27,8 +31,18 @@ pub enum Owner {
     Server(ServerId),
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Its createSession is applied.
+    Global,
+    /// Its createSession is under way.
+    Upgrading,
+    Local,
+}
+
 #[derive(Clone, Debug)]
 struct Session {
+    kind: Kind,
     /// As its createSession says: replicated, and what a restart goes by.
     timeout_ms: i32,
     /// As agreed with the connection that owns it now.
@@ -40,12 +54,29 @@ struct Session {
     owner: Option<Owner>,
 }
 
+type Due = BTreeMap<u64, BTreeSet<SessionId>>;
+
+/// What a session may be that nobody has told us of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Strangers {
+    /// A server that is alone knows them all.
+    Unknown,
+    /// So does a leader, once it leads.
+    Expired,
+    /// Another member's local one, unless its id is of this server.
+    Local(ServerId),
+}
+
 #[derive(Debug)]
 pub struct Sessions {
     table: Map<SessionId, Session>,
     /// Ids by the tick at which somebody must look at them: one entry per session, plus those of sessions closed
     /// since, which stay until their tick (at most a session timeout).
-    due: BTreeMap<u64, BTreeSet<SessionId>>,
+    due: Due,
+    /// Likewise, of local ones.
+    local_due: Due,
+    /// What is said of a session that isn't known.
+    strangers: Strangers,
     tick_ms: u64,
     next_id: i64,
     /// Length of all gaps in our clock so far: the session clock is the monotone clock less this.
@@ -57,10 +88,17 @@ impl Sessions {
         Sessions {
             table: Map::with_hasher(KeyedHasher(key)),
             due: BTreeMap::new(),
+            local_due: BTreeMap::new(),
+            strangers: Strangers::Unknown,
             tick_ms: u64::try_from(tick.as_millis()).unwrap_or(u64::MAX).max(1),
             next_id: first_id(server, now),
             gaps: Duration::ZERO,
         }
+    }
+
+    /// This server is a member of an ensemble whose servers may have local sessions, or may not.
+    pub fn join(&mut self, me: ServerId, are_local_enabled: bool) {
+        self.strangers = if are_local_enabled { Strangers::Local(me) } else { Strangers::Expired };
     }
 
     /// An id for a new session. The table learns of it when its createSession is applied.
@@ -70,14 +108,52 @@ impl Sessions {
         if self.table.contains_key(&id) { self.allocate() } else { id }
     }
 
-    /// A createSession is applied (or read from a snapshot).
+    /// A createSession is applied (or read from a snapshot). Of a session that is known already only the kind changes.
     pub fn add(&mut self, id: SessionId, timeout_ms: i32, now: Instant) {
-        let deadline_ms = self.deadline(timeout_ms, now);
-        let session =
-            Session { timeout_ms, patience_ms: timeout_ms, deadline_ms, closing: false, owner: None };
-        if self.table.insert(id, session).is_none() {
-            self.due.entry(deadline_ms).or_default().insert(id);
+        let deadline_ms = self.put(Kind::Global, id, timeout_ms, now);
+        self.due.entry(deadline_ms).or_default().insert(id);
+    }
+
+    /// A session of this server alone.
+    pub fn add_local(&mut self, id: SessionId, timeout_ms: i32, now: Instant) {
+        let deadline_ms = self.put(Kind::Local, id, timeout_ms, now);
+        self.local_due.entry(deadline_ms).or_default().insert(id);
+    }
+
+    /// Another member's createSession is proposed: the session's next request may be here before it is applied.
+    pub fn add_proposed(&mut self, id: SessionId, timeout_ms: i32, owner: ServerId, now: Instant) {
+        if !self.table.contains_key(&id) {
+            self.put(Kind::Upgrading, id, timeout_ms, now);
+            self.attach(id, timeout_ms, Owner::Server(owner), now);
         }
+    }
+
+    /// The session's deadline.
+    fn put(&mut self, kind: Kind, id: SessionId, timeout_ms: i32, now: Instant) -> u64 {
+        let deadline_ms = self.deadline(timeout_ms, now);
+        let fresh =
+            Session { kind, timeout_ms, patience_ms: timeout_ms, deadline_ms, closing: false, owner: None };
+        let session = self.table.entry(id).or_insert(fresh);
+        (session.kind, session.timeout_ms) = (kind, timeout_ms);
+        session.deadline_ms = session.deadline_ms.max(deadline_ms);
+        session.deadline_ms
+    }
+
+    /// The local session's createSession is proposed from here, with this timeout. `None` if it isn't local, or closing.
+    pub fn upgrade(&mut self, id: SessionId) -> Option<i32> {
+        let session = self.table.get_mut(&id).filter(|it| it.kind == Kind::Local && !it.closing)?;
+        session.kind = Kind::Upgrading;
+        Some(session.timeout_ms)
+    }
+
+    pub fn is_local(&self, id: SessionId) -> bool {
+        self.table.get(&id).is_some_and(|session| session.kind == Kind::Local)
+    }
+
+    /// The role in which they lived is over.
+    pub fn forget_local(&mut self) {
+        self.table.retain(|_, session| session.kind == Kind::Global);
+        self.local_due.clear();
     }
 
     /// A closeSession is applied.
@@ -105,21 +181,29 @@ impl Sessions {
         Some(())
     }
 
-    /// May this connection's request run? Order and codes: client-protocol.md §5.4 (standalone column).
+    /// May this connection's request run? Order and codes: client-protocol.md §5.4.
     pub fn check(&self, id: SessionId, from: Owner, needs_global: bool) -> Result<(), ErrorCode> {
         match self.table.get(&id) {
             None if needs_global => Err(ErrorCode::SessionExpired),
-            None => Err(ErrorCode::UnknownSession),
+            None => match self.strangers {
+                Strangers::Unknown => Err(ErrorCode::UnknownSession),
+                Strangers::Local(me) if !id.is_of(me) => Ok(()),
+                Strangers::Local(_) | Strangers::Expired => Err(ErrorCode::SessionExpired),
+            },
             Some(session) if session.closing => Err(ErrorCode::SessionExpired),
             Some(session) if session.owner.is_some_and(|owner| owner != from) => Err(ErrorCode::SessionMoved),
+            Some(session) if session.kind == Kind::Local && needs_global => {
+                Err(ErrorCode::EphemeralOnLocalSession)
+            }
             Some(_) => Ok(()),
         }
     }
 
-    /// A new leader is there: who speaks through whom is told anew, what was about to be closed may live on, and nobody's
-    /// silence counts so far.
+    /// A new leader is there: local sessions are over, who speaks through whom is told anew, what was about to be closed may
+    /// live on, and nobody's silence counts so far.
     pub fn begin_anew(&mut self, now: Instant) {
         let clock = self.clock_ms(now);
+        self.forget_local();
         self.due.clear();
         for (id, session) in &mut self.table {
             session.owner = None;
@@ -137,7 +221,8 @@ impl Sessions {
 
     /// A client that speaks through another server has come back to it. False if there is no such session.
     pub fn revalidate(&mut self, id: SessionId, server: ServerId, now: Instant) -> bool {
-        let Some(patience_ms) = self.table.get(&id).map(|session| session.patience_ms) else { return false };
+        let session = self.table.get(&id).filter(|session| session.kind != Kind::Local);
+        let Some(patience_ms) = session.map(|session| session.patience_ms) else { return false };
         self.attach(id, patience_ms, Owner::Server(server), now).is_some()
     }
 
@@ -152,32 +237,60 @@ impl Sessions {
         }
     }
 
-    /// Sessions whose time is over, in id order; each is reported until it is marked closing.
+    /// Sessions of the ensemble whose time is over, in id order; each is reported until it is marked closing.
     pub fn expired(&mut self, now: Instant) -> Vec<SessionId> {
+        let mut due = std::mem::take(&mut self.due);
+        let expired = self.expired_of(Kind::Global, &mut due, now);
+        self.due = due;
+        expired
+    }
+
+    /// Likewise local ones; each until it is removed.
+    pub fn expired_local(&mut self, now: Instant) -> Vec<SessionId> {
+        let mut due = std::mem::take(&mut self.local_due);
+        let expired = self.expired_of(Kind::Local, &mut due, now);
+        self.local_due = due;
+        expired
+    }
+
+    fn expired_of(&self, kind: Kind, due: &mut Due, now: Instant) -> Vec<SessionId> {
         let clock = self.clock_ms(now).saturating_sub(self.grace_ms());
         let mut expired = Vec::new();
-        while let Some(entry) = self.due.first_entry() {
+        while let Some(entry) = due.first_entry() {
             if *entry.key() > clock {
                 break;
             }
             for id in entry.remove() {
-                let Some(session) = self.table.get(&id) else { continue };
+                let Some(session) = self.table.get(&id).filter(|session| session.kind == kind) else {
+                    continue;
+                };
                 if session.deadline_ms > clock {
-                    self.due.entry(session.deadline_ms).or_default().insert(id);
+                    due.entry(session.deadline_ms).or_default().insert(id);
                 } else if !session.closing {
                     expired.push(id);
                     // Reported again a tick later, should nobody be able to close it now (the disk is full).
-                    self.due.entry((clock / self.tick_ms + 1) * self.tick_ms).or_default().insert(id);
+                    due.entry((clock / self.tick_ms + 1) * self.tick_ms).or_default().insert(id);
                 }
             }
         }
         expired.sort_unstable();
+        // Who was told twice of a session may have filed it twice.
+        expired.dedup();
         expired
     }
 
     /// When `expired` has something to look at, on the monotone clock.
     pub fn next_due(&self) -> Option<Instant> {
-        let (&due_ms, _) = self.due.first_key_value()?;
+        self.first_of(&self.due)
+    }
+
+    /// When `expired_local` has.
+    pub fn next_local_due(&self) -> Option<Instant> {
+        self.first_of(&self.local_due)
+    }
+
+    fn first_of(&self, due: &Due) -> Option<Instant> {
+        let (&due_ms, _) = due.first_key_value()?;
         let due_ms = due_ms.saturating_add(self.grace_ms());
         Some(Instant(due_ms.saturating_mul(1_000_000)) + self.gaps)
     }
@@ -207,9 +320,17 @@ impl Sessions {
         self.table.contains_key(&id)
     }
 
-    /// Ids and timeouts in id order: what a snapshot holds.
+    pub fn local_count(&self) -> usize {
+        if self.local_due.is_empty() {
+            return 0;
+        }
+        self.table.values().filter(|session| session.kind == Kind::Local).count()
+    }
+
+    /// Ids and timeouts in id order: what a snapshot holds. Not of local ones.
     pub fn list(&self) -> Vec<(SessionId, i32)> {
-        let mut list: Vec<_> = self.table.iter().map(|(&id, session)| (id, session.timeout_ms)).collect();
+        let global = self.table.iter().filter(|(_, session)| session.kind == Kind::Global);
+        let mut list: Vec<_> = global.map(|(&id, session)| (id, session.timeout_ms)).collect();
         list.sort_unstable();
         list
     }
@@ -235,104 +356,5 @@ fn first_id(server: ServerId, now: Instant) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::{ConnectionId, ShardId};
-
-    const TICK: Duration = Duration::from_millis(2000);
-
-    fn at(ms: u64) -> Instant {
-        Instant(ms * 1_000_000)
-    }
-
-    fn client(slot: u32) -> Owner {
-        Owner::Client(Client { shard: ShardId(0), connection: ConnectionId { slot, generation: 0 } })
-    }
-
-    fn sessions() -> Sessions {
-        Sessions::new(ServerId(1), TICK, HashKey(1, 2), at(1_000))
-    }
-
-    #[test]
-    fn ids_carry_the_server_and_rise() {
-        let mut sessions = sessions();
-        let (a, b) = (sessions.allocate(), sessions.allocate());
-        assert_eq!((a.0 as u64) >> 56, 1);
-        assert_eq!(b.0, a.0 + 1);
-    }
-
-    #[test]
-    fn expires_once_in_the_tick_after_its_timeout() {
-        let mut sessions = sessions();
-        let id = sessions.allocate();
-        sessions.add(id, 4000, at(1_000));
-        // Timeout at 5,000, tick at 6,000, and half a tick for a touch under way.
-        assert_eq!(sessions.next_due(), Some(at(7_000)));
-        assert!(sessions.expired(at(6_999)).is_empty());
-        assert_eq!(sessions.expired(at(7_000)), [id]);
-        assert_eq!(sessions.next_due(), Some(at(9_000)), "reported again, should nobody close it");
-        assert!(sessions.mark_closing(id) && !sessions.mark_closing(id));
-        assert!(sessions.expired(at(60_000)).is_empty());
-    }
-
-    #[test]
-    fn a_touch_moves_the_deadline() {
-        let mut sessions = sessions();
-        let id = sessions.allocate();
-        sessions.add(id, 4000, at(1_000));
-        sessions.touch(id, at(5_000));
-        assert!(sessions.expired(at(7_000)).is_empty());
-        assert_eq!(sessions.next_due(), Some(at(11_000)));
-        assert_eq!(sessions.expired(at(11_000)), [id]);
-    }
-
-    #[test]
-    fn a_gap_in_our_clock_kills_nobody() {
-        let mut sessions = sessions();
-        let id = sessions.allocate();
-        sessions.add(id, 4000, at(1_000));
-        sessions.extend(Duration::from_secs(60));
-        assert!(sessions.expired(at(66_999)).is_empty());
-        assert_eq!(sessions.expired(at(67_000)), [id]);
-    }
-
-    /// It was heard at 5,400, and the report comes with the shard's next batch.
-    #[test]
-    fn a_touch_that_is_under_way_at_the_deadline_counts() {
-        let mut sessions = sessions();
-        let id = sessions.allocate();
-        sessions.add(id, 4000, at(1_999));
-        assert!(sessions.expired(at(6_000)).is_empty());
-        sessions.touch(id, at(6_000));
-        assert!(sessions.expired(at(11_000)).is_empty());
-    }
-
-    #[test]
-    fn a_reconnect_changes_the_patience_and_not_what_is_replicated() {
-        let mut sessions = sessions();
-        let id = sessions.allocate();
-        sessions.add(id, 4000, at(1_000));
-        assert_eq!(sessions.attach(id, 20_000, client(1), at(1_000)), Some(()));
-        assert_eq!(sessions.list(), [(id, 4000)]);
-        assert!(sessions.expired(at(22_999)).is_empty());
-        assert_eq!(sessions.expired(at(23_000)), [id]);
-    }
-
-    #[test]
-    fn only_the_owner_of_a_living_session_is_served() {
-        let mut sessions = sessions();
-        let id = sessions.allocate();
-        assert_eq!(sessions.check(id, client(1), false), Err(ErrorCode::UnknownSession));
-        assert_eq!(sessions.check(id, client(1), true), Err(ErrorCode::SessionExpired));
-        sessions.add(id, 4000, at(1_000));
-        assert_eq!(sessions.attach(id, 4000, client(1), at(1_000)), Some(()));
-        assert_eq!(sessions.check(id, client(1), true), Ok(()));
-        assert_eq!(sessions.check(id, client(2), false), Err(ErrorCode::SessionMoved));
-        sessions.mark_closing(id);
-        assert_eq!(sessions.check(id, client(1), false), Err(ErrorCode::SessionExpired));
-        assert_eq!(sessions.attach(id, 4000, client(1), at(1_000)), None);
-        sessions.remove(id);
-        assert!(!sessions.contains(id));
-        assert!(sessions.expired(at(90_000)).is_empty());
-    }
-}
+#[path = "sessions_test.rs"]
+mod tests;

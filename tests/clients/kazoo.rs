@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::program::{Program, installed, source};
-use crate::support::Server;
+use crate::support::{Client, Ensemble, Server, until};
 
 fn start(server: &Server, script: &str, check: &str) -> Program {
     let mut command = Command::new(installed("venv/bin/python"));
@@ -62,5 +62,22 @@ fn keeps_its_session_over_a_kill_and_a_restart() {
     kazoo.prints("kill");
     server.kill();
     server.restart();
+    kazoo.finish();
+}
+
+/// Apache's needs local sessions for it; ours doesn't mind.
+#[test]
+fn reads_from_a_server_without_a_leader() {
+    let mut ensemble = Ensemble::prepare(2, 0, |_, config| {
+        config.property("readonlymode.enabled", true).set("localSessionsEnabled", true)
+    });
+    ensemble.launch_all();
+    ensemble.settle();
+    Client::connect(&ensemble.servers[0]).create("/before", b"data", 0);
+    ensemble.servers[1].kill();
+    until("the server to be read-only", || (ensemble.servers[0].word("isro") == "ro").then_some(()));
+    let mut kazoo = start(&ensemble.servers[0], "basic.py", "reads_without_a_leader");
+    kazoo.prints("heal");
+    ensemble.servers[1].restart();
     kazoo.finish();
 }

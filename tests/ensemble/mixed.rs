@@ -30,10 +30,20 @@ fn java() -> Vec<String> {
 
 /// `java`: the numbers of the servers that are Apache's.
 fn prepare(voters: usize, observers: usize, java_ids: &[usize]) -> Ensemble {
+    prepare_with(voters, observers, java_ids, |config| config)
+}
+
+fn prepare_with(
+    voters: usize,
+    observers: usize,
+    java_ids: &[usize],
+    settings: impl Fn(Config) -> Config,
+) -> Ensemble {
     let command = java();
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
     let adapt = |id: usize, config: Config| {
         let is_java = java_ids.contains(&id);
+        let config = settings(config);
         if is_java { config.command(&words) } else { config }
     };
     Ensemble::prepare(voters, observers, adapt)
@@ -241,4 +251,52 @@ fn sessions_go_on_under_a_leader_of_the_other_kind() {
         ensemble.assert_equal();
     }
     assert_no_mismatch(&ensemble.servers);
+}
+
+/// Sessions that one server alone knows write through it, and become the ensemble's with their first ephemeral: at either
+/// kind of server, under either kind of leader.
+#[test]
+fn local_sessions_are_upgraded_under_either_kind_of_leader() {
+    for java in [1, 3] {
+        let mut ensemble = prepare_with(3, 0, &[java], |config| {
+            config.set("localSessionsEnabled", true).set("localSessionsUpgradingEnabled", true)
+        });
+        if java == 3 {
+            // Without the second server the third leads the first.
+            ensemble.servers[2].spawn();
+            ensemble.servers[0].spawn();
+            assert_eq!(ensemble.settle(), 2);
+            ensemble.servers[1].spawn();
+        } else {
+            ensemble.servers[1].spawn();
+            ensemble.servers[2].spawn();
+            ensemble.settle();
+            ensemble.servers[0].spawn();
+        }
+        assert_eq!(ensemble.settle() + 1 == java, java == 3);
+        for (at, server) in ensemble.servers.iter().enumerate() {
+            let zxid = server.zxid();
+            let mut client = Client::connect(server);
+            client.ping();
+            assert_eq!(server.zxid(), zxid, "server {} logs nothing of a local session", at + 1);
+            for other in ensemble.servers.iter().filter(|other| other.port != server.port) {
+                assert!(matches!(Connect::again(&client).try_open(other), Err(Refusal::Rejected(_))));
+            }
+            let top = client.create(&format!("/by-{at}"), b"", PERSISTENT);
+            client.set_data(&top, b"data", 0).expect("nobody else writes");
+            let mine = client.create(&format!("{top}/mine"), b"", EPHEMERAL);
+            for other in &ensemble.servers {
+                client = move_to(client, other);
+                assert_eq!(client.stat(&mine).ephemeral_owner.0, client.session);
+            }
+            client.close();
+            for other in &ensemble.servers {
+                let mut witness = Client::connect(other);
+                witness.sync("/");
+                assert_eq!(witness.exists(&mine, false), Err(ErrorCode::NoNode));
+                witness.close();
+            }
+        }
+        assert_no_mismatch(&ensemble.servers);
+    }
 }

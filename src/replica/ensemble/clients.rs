@@ -6,6 +6,9 @@
 //! come behind the commit of a write that was handed on after the sync: that commit says the same, as the leader takes
 //! requests in order ([`Clients::before_write`]).
 //!
+//! A local session's end needs no leader either, and waits for what its client asked before; an upgrade is a write for which
+//! no client waits.
+//!
 //! Limits: `count` is held against `limits::PROPOSALS_MAX` by the replica.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,12 +19,24 @@ use crate::base::{HashKey, KeyedHasher, Map, SessionId, Zxid};
 use crate::messages::Client;
 use crate::wire::Opcode;
 
+/// Which request of its session an upgrade is, in its transaction. Clients may use the number, too: order tells them apart.
+pub const UPGRADE_CXID: i32 = 0;
+
 #[derive(Debug)]
 pub enum Asked {
     Write {
         to: Client,
         xid: i32,
         opcode: Opcode,
+    },
+    /// The createSession of a local session, which goes before its first ephemeral node.
+    Upgrade {
+        to: Client,
+    },
+    /// The end of a local session, which no leader needs to know.
+    Close {
+        to: Client,
+        xid: i32,
     },
     /// `done`: the leader has answered, and everything up to there is to be applied first.
     Sync {
@@ -91,6 +106,12 @@ impl Clients {
     /// The session's transaction `cxid` is applied: who waits for it?
     pub fn take_write(&mut self, session: SessionId, cxid: i32) -> Option<(Client, i32, Opcode)> {
         let queue = self.asked.get_mut(&session)?;
+        if let Some(Asked::Upgrade { .. }) = queue.front()
+            && cxid == UPGRADE_CXID
+        {
+            self.pop(session);
+            return None;
+        }
         let Some(Asked::Write { to, xid, opcode }) = queue.front() else { return None };
         if *xid != cxid {
             return None;
@@ -103,8 +124,8 @@ impl Clients {
     /// What is first of the session and needs nothing more.
     pub fn take_ready(&mut self, session: SessionId) -> Option<Asked> {
         match self.asked.get(&session)?.front()? {
-            Asked::Write { .. } | Asked::Sync { done: None, .. } => None,
-            Asked::Sync { .. } | Asked::Ephemerals { .. } => self.pop(session),
+            Asked::Write { .. } | Asked::Upgrade { .. } | Asked::Sync { done: None, .. } => None,
+            Asked::Sync { .. } | Asked::Ephemerals { .. } | Asked::Close { .. } => self.pop(session),
         }
     }
 
@@ -137,9 +158,14 @@ impl Clients {
     /// Who waits for it?
     pub fn before_write(&mut self, session: SessionId, cxid: i32, applied: Zxid) -> Option<Client> {
         let queue = self.asked.get_mut(&session)?;
-        let first = queue.iter().position(|asked| matches!(asked, Asked::Write { .. }))?;
-        let Some(Asked::Write { to, xid, .. }) = queue.get(first) else { return None };
-        let to = (*xid == cxid).then_some(*to)?;
+        let is_decided = |asked: &Asked| matches!(asked, Asked::Write { .. } | Asked::Upgrade { .. });
+        let first = queue.iter().position(is_decided)?;
+        let (to, xid) = match queue.get(first)? {
+            Asked::Write { to, xid, .. } => (*to, *xid),
+            Asked::Upgrade { to } => (*to, UPGRADE_CXID),
+            Asked::Sync { .. } | Asked::Ephemerals { .. } | Asked::Close { .. } => return None,
+        };
+        let to = (xid == cxid).then_some(to)?;
         for asked in queue.iter_mut().take(first) {
             if let Asked::Sync { done, .. } = asked {
                 *done = Some(applied);
@@ -169,5 +195,67 @@ impl Clients {
             self.coming_back.remove(&session);
         }
         first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{ConnectionId, ShardId};
+
+    const SESSION: SessionId = SessionId(7);
+
+    fn to() -> Client {
+        Client { shard: ShardId(0), connection: ConnectionId { slot: 1, generation: 0 } }
+    }
+
+    fn write(xid: i32) -> Asked {
+        Asked::Write { to: to(), xid, opcode: Opcode::Create }
+    }
+
+    fn xid_of(taken: Option<(Client, i32, Opcode)>) -> Option<i32> {
+        taken.map(|(_, xid, _)| xid)
+    }
+
+    #[test]
+    fn an_upgrade_comes_back_first_and_nobody_waits_for_it() {
+        let mut clients = Clients::new(HashKey(1, 2));
+        // A client may number its requests from zero.
+        clients.push(SESSION, Asked::Upgrade { to: to() });
+        clients.push(SESSION, write(0));
+        clients.push(SESSION, write(1));
+        assert!(clients.take_ready(SESSION).is_none());
+        assert_eq!(clients.before_write(SESSION, UPGRADE_CXID, Zxid(5)), Some(to()));
+        assert_eq!(xid_of(clients.take_write(SESSION, UPGRADE_CXID)), None);
+        assert_eq!(clients.count(), 2);
+        assert_eq!(xid_of(clients.take_write(SESSION, 0)), Some(0));
+        assert_eq!(xid_of(clients.take_write(SESSION, 1)), Some(1));
+        assert!(clients.count() == 0 && !clients.has_asked(SESSION));
+    }
+
+    #[test]
+    fn what_was_asked_before_an_upgrade_is_answered_before_it() {
+        let mut clients = Clients::new(HashKey(1, 2));
+        clients.push_sync(SESSION, to(), 1, Bytes::new());
+        clients.push(SESSION, Asked::Upgrade { to: to() });
+        assert_eq!(clients.before_write(SESSION, 9, Zxid(5)), None, "another one's transaction");
+        assert_eq!(clients.before_write(SESSION, UPGRADE_CXID, Zxid(5)), Some(to()));
+        let Some(Asked::Sync { xid: 1, done, .. }) = clients.take_ready(SESSION) else { panic!("the sync") };
+        assert_eq!(done, Some(Zxid(5)));
+    }
+
+    #[test]
+    fn the_end_of_a_local_session_waits_for_what_was_asked_before() {
+        let mut clients = Clients::new(HashKey(1, 2));
+        clients.push(SESSION, write(1));
+        clients.push_sync(SESSION, to(), 2, Bytes::new());
+        clients.push(SESSION, Asked::Close { to: to(), xid: 3 });
+        assert!(clients.take_ready(SESSION).is_none());
+        assert_eq!(xid_of(clients.take_write(SESSION, 1)), Some(1));
+        assert!(clients.take_ready(SESSION).is_none(), "the leader has not answered the sync");
+        assert_eq!(clients.on_synced(Zxid(5)), Some(SESSION));
+        assert!(matches!(clients.take_ready(SESSION), Some(Asked::Sync { xid: 2, .. })));
+        assert!(matches!(clients.take_ready(SESSION), Some(Asked::Close { xid: 3, .. })));
+        assert_eq!(clients.count(), 0);
     }
 }

@@ -189,7 +189,12 @@ impl Replica {
                 let Some(timeout) = body.first_chunk::<4>() else {
                     return self.propose_error(session, cxid, ErrorCode::MarshallingError);
                 };
-                let txn = Txn::CreateSession(CreateSessionTxn { timeout_ms: i32::from_be_bytes(*timeout) });
+                let timeout_ms = i32::from_be_bytes(*timeout);
+                if self.opens_local_sessions() {
+                    // An upgrade, perhaps: the request for which it is comes at once.
+                    self.sessions.add_proposed(session, timeout_ms, *server, self.now.instant);
+                }
+                let txn = Txn::CreateSession(CreateSessionTxn { timeout_ms });
                 let origin = Origin { to: None, opcode: Opcode::CreateSession };
                 self.append(self.next_zxid(), session, cxid, &txn, origin);
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::{Epoch, Instant, ServerId, SessionId, Zxid};
-use crate::messages::{Answer, AnswerBody, Changes, Identity, Notice, Request};
+use crate::messages::{AnswerBody, Identity, Request};
 use crate::tree::{self, Owner};
 use crate::wire::peer::{Address, ForwardedRequest, packet};
 use crate::wire::{Decode, Encode, Opcode, Vector};
@@ -15,7 +15,7 @@ use crate::zab::{Config, Learner, LearnerInput, LearnerOutput, LearnerRole};
 use super::super::proposals::Origin;
 use super::super::queries::Query;
 use super::super::{Output, Replica};
-use super::clients::Asked;
+use super::clients::{Asked, UPGRADE_CXID};
 use super::looking::Connection;
 use super::words::PeerOutput;
 use super::{Ensemble, Role};
@@ -217,6 +217,12 @@ impl Replica {
 
     /// A client's request that the leader has to see, or that comes behind one. False: it can be served here and now.
     pub(in super::super) fn hand_on(&mut self, request: &Request, outputs: &mut Vec<Output>) -> bool {
+        if !self.hands_on() || self.is_local_matter(request) {
+            return false;
+        }
+        if let Some((session, timeout_ms)) = self.upgrade_for(request) {
+            self.hand_on_upgrade(request, session, timeout_ms, outputs);
+        }
         let server_sessions = self.negotiated(request);
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return false };
         let Ensemble { role: Role::Learning(_), clients, .. } = ensemble else { return false };
@@ -233,6 +239,12 @@ impl Replica {
                 } else {
                     self.answer(*from, 0, AnswerBody::SessionRefused, outputs);
                 }
+                true
+            }
+            Request::Write { from, session, xid, opcode: Opcode::CloseSession, .. }
+                if self.sessions.is_local(*session) =>
+            {
+                clients.push(*session, Asked::Close { to: *from, xid: *xid });
                 true
             }
             Request::Write { from, session, xid, opcode, body, identities } => {
@@ -253,12 +265,44 @@ impl Replica {
             Request::Ephemerals { .. } => false,
             Request::Touch { sessions } => {
                 for session in sessions {
+                    if self.sessions.is_local(*session) {
+                        self.sessions.touch(*session, self.now.instant);
+                    }
                     self.tell_touch(*session, outputs);
                 }
                 true
             }
             Request::Forwarded { .. } => true,
         }
+    }
+
+    /// Of a session which the leader knows nothing of, and nothing is before it.
+    fn is_local_matter(&self, request: &Request) -> bool {
+        match request {
+            Request::Connect { session: SessionId::NONE, .. } => self.opens_local_sessions(),
+            Request::Connect { session, .. } => self.sessions.is_local(*session),
+            Request::Write { session, opcode: Opcode::CloseSession, .. } => {
+                let ensemble = self.ensemble.as_deref();
+                let has_asked = ensemble.is_some_and(|ensemble| ensemble.clients.has_asked(*session));
+                self.sessions.is_local(*session) && !has_asked
+            }
+            _ => false,
+        }
+    }
+
+    /// The session's createSession goes before the request.
+    fn hand_on_upgrade(
+        &mut self,
+        request: &Request,
+        session: SessionId,
+        timeout_ms: i32,
+        outputs: &mut Vec<Output>,
+    ) {
+        let Request::Write { from, .. } = request else { return };
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
+        ensemble.clients.push(session, Asked::Upgrade { to: *from });
+        let body = timeout_ms.to_be_bytes();
+        self.forward(session, UPGRADE_CXID, Opcode::CreateSession, &body, None, outputs);
     }
 
     /// The timeout that a connect request gets.
@@ -294,9 +338,11 @@ impl Replica {
         self.learn(LearnerInput::Forward { bytes: bytes.into() }, outputs);
     }
 
-    /// The leader decides about expiry: it is told whom we have heard.
+    /// The leader decides about expiry: it is told whom we have heard. Not of local sessions.
     fn tell_touch(&mut self, session: SessionId, outputs: &mut Vec<Output>) {
-        if let Some(timeout_ms) = self.sessions.patience_ms(session) {
+        if !self.sessions.is_local(session)
+            && let Some(timeout_ms) = self.sessions.patience_ms(session)
+        {
             self.learn(LearnerInput::Touch { session, timeout_ms }, outputs);
         }
     }
@@ -309,15 +355,7 @@ impl Replica {
         if !attached {
             return self.answer(from, 0, AnswerBody::SessionRefused, outputs);
         }
-        let body = AnswerBody::Session { session, password: tree::password::of(session), timeout_ms };
-        let notice = Notice {
-            zxid: Zxid::ZERO,
-            changes: Changes::None,
-            answer: Some(Answer { to: from, xid: 0, body }),
-            ended: None,
-            moved: Some((session, from)),
-        };
-        self.defer(None, notice, outputs);
+        self.tell_session(from, session, timeout_ms, outputs);
     }
 
     /// What came behind a write of the session and needs nothing more. A later write of the session may be logged and
@@ -336,7 +374,10 @@ impl Replica {
                     let query = Some(Query::ephemerals(session, prefix));
                     self.answer_at(at, to, xid, AnswerBody::Raw(Bytes::new()), query);
                 }
-                Asked::Write { .. } => unreachable!("a write is answered when it is applied"),
+                Asked::Close { to, xid } => self.close_local_session(session, Some((to, xid)), outputs),
+                Asked::Write { .. } | Asked::Upgrade { .. } => {
+                    unreachable!("a write is answered when it is applied")
+                }
             }
         }
         self.release_deferred(outputs);
@@ -371,6 +412,7 @@ impl Replica {
     /// A request of a client that was closed with the last role, or before the first.
     pub(in super::super) fn is_too_early(&self, request: &Request) -> bool {
         let Some(ensemble) = self.ensemble.as_deref() else { return false };
-        !ensemble.is_serving && !matches!(request, Request::Forwarded { .. })
+        let has_clients = ensemble.is_serving || ensemble.is_read_only;
+        !has_clients && !matches!(request, Request::Forwarded { .. })
     }
 }

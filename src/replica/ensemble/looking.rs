@@ -324,6 +324,7 @@ impl Replica {
     }
 
     pub(super) fn begin_role(&mut self, leader: ServerId, outputs: &mut Vec<Output>) {
+        self.stop_looking(outputs);
         let now = self.now.instant;
         let last_logged = self.proposed;
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };

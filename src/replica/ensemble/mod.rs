@@ -15,6 +15,8 @@
 //! start the whole log is applied, committed or not: nobody is served before a quorum has that history. If the new leader
 //! has another one, the tree is made anew from the disk ([`PeerOutput::Reload`]).
 //!
+//! A member that finds no leader may serve reads meanwhile (`read_only.rs`).
+//!
 //! **Clients** are served by a leader from when a quorum has its history and it is applied here, by a learner from
 //! UPTODATE. When the role ends their connections are closed; their sessions live on and their clients come back with
 //! them. A learner hands writes on, and answers when the transaction comes back and is applied (`clients.rs`).
@@ -27,6 +29,8 @@
 //! | `learning.rs` | what the learner's machine asks for |
 //! | `reconfig.rs` | configurations: proposed, activated |
 //! | `clients.rs` | requests that were handed to the leader |
+//! | `local_sessions.rs` | sessions of this server alone |
+//! | `read_only.rs` | clients while there is no leader |
 //! | `snapshot_in.rs`, `snapshot_out.rs` | SNAP, received and sent |
 //!
 //! Tested: cluster_test.rs (virtual network and disks).
@@ -34,7 +38,9 @@
 mod clients;
 mod leading;
 mod learning;
+mod local_sessions;
 mod looking;
+mod read_only;
 mod reconfig;
 mod snapshot_in;
 mod snapshot_out;
@@ -46,7 +52,7 @@ pub use words::{EpochRecord, Mode, PeerInput, PeerOutput, PeerPort, Settings, ac
 use std::collections::BTreeMap;
 
 use crate::base::{Epoch, Instant, Now, ServerId, SessionId, Zxid};
-use crate::messages::Client;
+use crate::messages::{Client, Service};
 use crate::tree::Overlay;
 use crate::wire::Opcode;
 use crate::zab::{self, Election, Epochs, History, Joint, Link, Links, Standing, election};
@@ -82,6 +88,10 @@ pub struct Ensemble {
     /// A quorum has the history up to here: clients are served when it is applied.
     serves_from: Option<Zxid>,
     is_serving: bool,
+    /// Since when there is nothing else to do; `None` in a role.
+    looking_since: Option<Instant>,
+    /// Reads are served meanwhile.
+    is_read_only: bool,
     clients: Clients,
     /// A snapshot of a leader's is on its way, or being stored.
     install: Option<Box<Install>>,
@@ -103,6 +113,7 @@ impl Replica {
     /// log, as recovery has found them. The driver has read the epochs and does not start with a damaged record.
     pub fn join(&mut self, now: Now, settings: Settings, history: History, outputs: &mut Vec<Output>) {
         self.pass_time(now);
+        self.sessions.join(settings.me, settings.local_sessions);
         let epochs = match settings.epochs {
             EpochRecord::Found(epochs) => epochs,
             // Before its first election, or a server that was alone until now.
@@ -148,13 +159,15 @@ impl Replica {
             durable: self.proposed,
             serves_from: None,
             is_serving: false,
+            looking_since: None,
+            is_read_only: false,
             clients: Clients::new(self.settings.hash_key),
             install: None,
             passed_over: 0,
             complains_from: None,
             settings,
         }));
-        outputs.push(Output::Serve(false));
+        outputs.push(Output::Serve(Service::None));
         self.take_configs_from_log(next);
         self.tell_configs(outputs);
         self.settle(outputs);
@@ -189,6 +202,7 @@ impl Replica {
         let Some(ensemble) = &mut self.ensemble else { return };
         ensemble.history = history;
         ensemble.durable = self.proposed;
+        self.sessions.join(ensemble.settings.me, ensemble.settings.local_sessions);
         self.take_configs_from_log(None);
         self.tell_configs(outputs);
         self.on_reloaded(outputs);
@@ -197,6 +211,7 @@ impl Replica {
     pub fn mode(&self) -> Mode {
         let Some(ensemble) = &self.ensemble else { return Mode::Standalone };
         match &ensemble.role {
+            _ if ensemble.is_read_only => Mode::ReadOnly,
             _ if !ensemble.is_serving => Mode::Looking,
             Role::Leading(_) => Mode::Leading,
             Role::Learning(learning) if learning.is_observer => Mode::Observing,
@@ -250,7 +265,7 @@ impl Replica {
         let hellos = ensemble.hello_deadline();
         let install = ensemble.install.as_deref().filter(|install| install.may_go_on());
         let install = install.map(|_| self.now.instant);
-        [role, links, hellos, install].into_iter().flatten().min()
+        [role, links, hellos, install, ensemble.read_only_from()].into_iter().flatten().min()
     }
 
     pub(super) fn wake_ensemble(&mut self, outputs: &mut Vec<Output>) {
@@ -258,7 +273,10 @@ impl Replica {
         let Some(ensemble) = self.ensemble.as_deref() else { return };
         match &ensemble.role {
             Role::Settling => {}
-            Role::Looking => self.elect(election::Input::Wakeup, outputs),
+            Role::Looking => {
+                self.elect(election::Input::Wakeup, outputs);
+                self.open_read_only_if_due(outputs);
+            }
             Role::Leading(leading) if now >= leading.leader_wakeup() => {
                 self.lead(zab::LeaderInput::Wakeup, outputs);
             }
@@ -337,15 +355,16 @@ impl Replica {
         let mode = self.mode();
         tracing::info!(zxid = %applied, serves, "ready as {}", mode.name());
         if serves {
-            outputs.push(Output::Serve(true));
+            outputs.push(Output::Serve(Service::All));
         }
         self.take_waiting(outputs);
     }
 
     /// Everything of the last role is over.
     fn leave_role(&mut self, reason: &str, outputs: &mut Vec<Output>) {
-        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
         tracing::warn!(reason, "looking for a leader");
+        self.stop_looking(outputs);
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
         let role = std::mem::replace(&mut ensemble.role, Role::Settling);
         ensemble.serves_from = None;
         ensemble.clients.clear();
@@ -365,7 +384,7 @@ impl Replica {
         self.waiting.clear();
         self.overlay = Overlay::new(self.settings.hash_key);
         if had_served {
-            outputs.push(Output::Serve(false));
+            outputs.push(Output::Serve(Service::None));
         }
         self.settle(outputs);
     }
@@ -392,6 +411,7 @@ impl Replica {
             return;
         }
         ensemble.role = Role::Looking;
+        ensemble.looking_since = Some(self.now.instant);
         if let Standing::Sound { current_epoch } = &mut ensemble.standing {
             *current_epoch = ensemble.epochs.current;
         }

@@ -117,6 +117,11 @@ pub struct Settings {
     pub next: Option<Arc<Config>>,
     /// False: while this server leads, it serves no clients (`leaderServes=no`).
     pub leader_serves: bool,
+    /// Reads are served while there is no leader, to clients that take that (`readonlymode.enabled`).
+    pub read_only_mode: bool,
+    /// New sessions are this server's alone, and become the ensemble's when they need to, or never.
+    pub local_sessions: bool,
+    pub local_sessions_upgrading: bool,
     pub history: HistoryLimits,
     /// There was nothing in the directories: no snapshot, no log, no epochs.
     pub is_blank: bool,
@@ -128,6 +133,8 @@ pub struct Settings {
 pub enum Mode {
     Standalone,
     Looking,
+    /// Looking, and reads are served meanwhile.
+    ReadOnly,
     Leading,
     Following,
     Observing,
@@ -139,6 +146,7 @@ impl Mode {
         match self {
             Mode::Standalone => "standalone",
             Mode::Looking => "looking",
+            Mode::ReadOnly => "read-only",
             Mode::Leading => "leader",
             Mode::Following => "follower",
             Mode::Observing => "observer",

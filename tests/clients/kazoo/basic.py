@@ -7,6 +7,7 @@ the caller, which answers by what it does to the server.
 import threading
 
 from kazoo.client import KazooState
+from kazoo.protocol.states import KeeperState
 from kazoo.exceptions import (
     AuthFailedError,
     BadVersionError,
@@ -16,6 +17,7 @@ from kazoo.exceptions import (
     NodeExistsError,
     NoNodeError,
     NotEmptyError,
+    NotReadOnlyCallError,
     RolledBackError,
     RuntimeInconsistency,
 )
@@ -242,6 +244,33 @@ def survives_a_restart(port):
     client.stop()
 
 
+def reads_without_a_leader(port):
+    """The server has no leader and is read-only; at `heal` the caller gives it one."""
+    states = []
+    changed = threading.Condition()
+
+    def on_state(state):
+        with changed:
+            states.append(state)
+            changed.notify_all()
+
+    client = connected(port, read_only=True, connection_retry={"max_tries": -1, "max_delay": 0.2})
+    assert client.client_state == KeeperState.CONNECTED_RO, client.client_state
+    assert client.get("/before")[0] == b"data"
+    assert client.get_children("/") == ["before", "zookeeper"] or client.get_children("/") == ["zookeeper", "before"]
+    raises(NotReadOnlyCallError, client.create, "/no")
+    raises(NotReadOnlyCallError, client.set, "/before", b"other")
+    client.add_listener(on_state)
+    print("heal", flush=True)
+    with changed:
+        # Its session was the read-only server's own.
+        assert changed.wait_for(lambda: KazooState.LOST in states, BOUND), states
+        assert changed.wait_for(lambda: states[-1] == KazooState.CONNECTED, BOUND), states
+    assert client.client_state == KeeperState.CONNECTED, client.client_state
+    client.create("/after", b"")
+    client.stop()
+
+
 def commands(port):
     client = connected(port)
     assert client.command(b"ruok") == "imok"
@@ -328,6 +357,7 @@ if __name__ == "__main__":
         locks,
         lock_of_a_lost_session,
         survives_a_restart,
+        reads_without_a_leader,
         commands,
         transactions,
         auth_and_acls,

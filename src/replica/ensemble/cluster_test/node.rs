@@ -159,6 +159,9 @@ impl World {
             standalone_enabled: false,
             next: None,
             leader_serves: true,
+            read_only_mode: false,
+            local_sessions: false,
+            local_sessions_upgrading: false,
             history: HistoryLimits { count: self.plan.history_count, bytes: 1 << 20 },
             is_blank,
             epochs,
@@ -361,8 +364,9 @@ impl World {
                     let digest = replica.store().digest();
                     self.on_applied(node, zxid, digest);
                 }
-                Output::Serve(serves) => {
-                    shard.step(now, shard::Input::Serve(serves), from_shard);
+                Output::Serve(service) => {
+                    let serves = service == crate::messages::Service::All;
+                    shard.step(now, shard::Input::Serve(service), from_shard);
                     self.nodes[node].serves = serves;
                     notices = true;
                     if serves {
