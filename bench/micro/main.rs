@@ -86,9 +86,14 @@ fn lookup(c: &mut Criterion) {
 }
 
 fn prep(c: &mut Criterion) {
+    prep_as(c, "prep setData", false);
+    prep_as(c, "prep setData, digest foretold", true);
+}
+
+fn prep_as(c: &mut Criterion, name: &str, foretells: bool) {
     let (store, _reader, zxid) = tree_of_ten_thousand();
     let now = Now { instant: Instant(1), wall: WallMillis(1) };
-    let mut overlay = Overlay::new(KEY);
+    let mut overlay = Overlay::new(KEY, foretells);
     let mut sessions = Sessions::new(ServerId(1), Duration::from_secs(2), KEY, now.instant);
     let identities = [Identity { scheme: "ip".into(), id: "127.0.0.1".into() }];
     let mut scratch = Scratch::default();
@@ -96,7 +101,7 @@ fn prep(c: &mut Criterion) {
     SetDataRequest { path: Text::from_bytes(path(7).as_bytes()), data: Some(&DATA), version: -1 }
         .encode(&mut body);
     let mut next = zxid;
-    c.bench_function("prep setData", |b| {
+    c.bench_function(name, |b| {
         b.iter(|| {
             next = next.next();
             let mut view = View {
@@ -104,6 +109,7 @@ fn prep(c: &mut Criterion) {
                 overlay: &mut overlay,
                 sessions: &mut sessions,
                 rules: Default::default(),
+                time: now.wall,
                 excess: None,
             };
             let write = Write {

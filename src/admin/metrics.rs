@@ -221,6 +221,7 @@ pub struct StoreMetrics {
     /// Sessions whose clients fell silent.
     pub stale_sessions_expired: u64,
     pub snapshot_errors: u64,
+    pub digest_mismatches: u64,
     /// One sync of the log, and the transactions it made durable.
     pub fsync_time: Summary,
     pub sync_batch_size: Summary,
@@ -238,6 +239,7 @@ impl StoreMetrics {
     pub fn print(&self, out: &mut String) {
         line(out, "stale_sessions_expired", self.stale_sessions_expired);
         line(out, "snapshot_error_count", self.snapshot_errors);
+        line(out, "digest_mismatches_count", self.digest_mismatches);
         times(out, "fsynctime", &self.fsync_time);
         basic(out, "sync_processor_batch_size", &self.sync_batch_size);
         times(out, "snapshottime", &self.snapshot_time);

@@ -144,7 +144,8 @@ fn every_counter_of_clients_is_merged() {
 
 #[test]
 fn lines_of_the_store() {
-    let mut metrics = StoreMetrics { stale_sessions_expired: 3, ..StoreMetrics::default() };
+    let mut metrics =
+        StoreMetrics { stale_sessions_expired: 3, digest_mismatches: 2, ..StoreMetrics::default() };
     metrics.fsync_time.record_time(Duration::from_micros(90));
     metrics.fsync_time.record_time(Duration::from_micros(1500));
     metrics.sync_batch_size.record(12);
@@ -154,6 +155,7 @@ fn lines_of_the_store() {
     for (name, expected) in [
         ("stale_sessions_expired", "3"),
         ("snapshot_error_count", "0"),
+        ("digest_mismatches_count", "2"),
         ("min_fsynctime", "0"),
         ("avg_fsynctime", "0.795"),
         ("max_fsynctime", "1"),

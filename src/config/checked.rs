@@ -47,6 +47,8 @@ pub struct Config {
     /// Nodes with a time to live.
     pub extended_types_enabled: bool,
     /// Hard quotas refuse writes; else they only warn.
+    /// Members of an ensemble compare their trees, transaction by transaction. Of no effect on a lone server.
+    pub digest_enabled: bool,
     pub enforce_quota: bool,
     pub four_letter_words: Whitelist,
     /// False: replies don't wait for the disk, and a power loss loses acknowledged writes.
@@ -226,6 +228,7 @@ fn config(settings: &mut Settings, resolve: Resolve, read: Read<'_>) -> Option<C
         purge: purge(settings),
         jute_max_buffer,
         extended_types_enabled: settings.boolean("extendedTypesEnabled", false),
+        digest_enabled: settings.boolean("digest.enabled", true),
         enforce_quota: settings.boolean("enforceQuota", false),
         four_letter_words: four_letter_words(settings, read_only_mode),
         force_sync: force_sync(settings),

@@ -51,6 +51,7 @@ const NAMES: &[(&str, Standing)] = &[
     ("connection_throttle_tokens", Honoured),
     ("dataDir", Honoured),
     ("dataLogDir", Honoured),
+    ("digest.enabled", Honoured),
     ("enforceQuota", Honoured),
     ("extendedTypesEnabled", Honoured),
     ("forceSync", Honoured),
@@ -150,7 +151,6 @@ const NAMES: &[(&str, Standing)] = &[
     ("closeSessionTxn.enabled", ON),
     ("datadir.autocreate", ON),
     ("db.autocreate", ON),
-    ("digest.enabled", ON),
     (
         "emulate353TTLNodes",
         NoMeaning { harmless: &["false"], why: "TTL nodes as ZooKeeper 3.5.3 marked them are not read" },

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use crate::base::{Now, SessionId, Zxid};
 use crate::log;
 use crate::tree::{self, Head, LoadError, Outcome, Overlay, Reader, Record, Sessions, Store};
+use crate::wire::txn::Entry;
+use crate::wire::{self, Decode};
 use crate::zab::History;
 
 use super::{
@@ -44,6 +46,7 @@ pub struct Boot {
     head: Option<Head>,
     progress: tree::Progress,
     history: Option<History>,
+    digests: Digests,
 }
 
 /// What a finished boot hands over.
@@ -61,6 +64,9 @@ impl Boot {
         let sessions = Sessions::new(settings.server, settings.tick, settings.hash_key, now.instant);
         let progress = tree::Progress::default();
         let history = settings.history.map(|limits| History::new(limits, Zxid::ZERO));
+        // The snapshot may be one of a leader's, and fuzzy.
+        let mut digests = Digests::default();
+        digests.distrust();
         Boot {
             settings,
             now,
@@ -72,6 +78,7 @@ impl Boot {
             head: None,
             progress,
             history,
+            digests,
         }
     }
 
@@ -126,7 +133,7 @@ impl Boot {
         if zxid <= self.applied {
             return Ok(());
         }
-        let (header, txn) = super::decode(payload)
+        let Entry { header, txn, digest } = Entry::decode(&mut wire::Reader::new(payload))
             .map_err(|error| BootError::Transaction { zxid, error: error.to_string() })?;
         if header.zxid != zxid {
             let error = format!("it names itself {}", header.zxid);
@@ -138,6 +145,9 @@ impl Boot {
             }
             Outcome::SessionClosed => self.sessions.remove(header.client_id),
             _ => {}
+        }
+        if self.settings.digests {
+            self.digests.compare(zxid, digest, self.store.digest());
         }
         self.applied = zxid;
         self.replayed += 1;
@@ -170,9 +180,10 @@ impl Boot {
         self.store.take_work();
         let mut snapshots = Snapshots::new(self.settings.snapshots.clone(), snapshots);
         snapshots.on_replayed(self.replayed);
+        self.digests.trust();
         let replica = Replica {
             now: self.now,
-            overlay: Overlay::new(self.settings.hash_key),
+            overlay: Overlay::new(self.settings.hash_key, self.settings.digests),
             sessions: self.sessions,
             log,
             proposals: Proposals::new(self.applied),
@@ -180,7 +191,7 @@ impl Boot {
             proposed: self.applied,
             applied: self.applied,
             snapshots,
-            digests: Digests::default(),
+            digests: self.digests,
             reaper: Reaper::new(
                 &self.settings.containers,
                 self.settings.rules.extended_types,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::base::{Instant, SessionId, limits};
 use crate::tree::{self, Lifetimes};
-use crate::wire::txn::Entry;
+use crate::wire::txn::{Entry, TxnDigest};
 use crate::wire::{Encode, Opcode};
 
 use super::Replica;
@@ -106,7 +106,8 @@ impl Replica {
         let lifetimes = reaper.lifetimes;
         let find = |slot| store.reapable_from(slot);
         reaper.run(now.instant, find, |slot| {
-            let mut view = tree::View { store, overlay, sessions, rules: settings.rules, excess: None };
+            let (rules, time) = (settings.rules, now.wall);
+            let mut view = tree::View { store, overlay, sessions, rules, time, excess: None };
             // Looked at again in the next sweep.
             if !log.has_room_for(store.node(slot).path.bytes().len() + ROOM_BYTES) {
                 return false;
@@ -114,7 +115,8 @@ impl Replica {
             let zxid = proposed.next().max(floor);
             let Some(txn) = view.reap(zxid, slot, now.wall, lifetimes) else { return false };
             tracing::info!(path = %store.node(slot).path, "deleting an unused container or TTL node");
-            let entry = Entry::new(SessionId::NONE, 0, zxid, now.wall, txn, None);
+            let digest = settings.digests.then(|| TxnDigest::of(view.tree_digest()));
+            let entry = Entry::new(SessionId::NONE, 0, zxid, now.wall, txn, digest);
             log.append(zxid, |buffer| entry.encode(buffer));
             proposals.push(zxid, Origin { to: None, opcode: Opcode::DeleteContainer });
             *proposed = zxid;

@@ -16,6 +16,8 @@ pub struct Facts {
     pub local_sessions_count: u64,
     pub outstanding: u64,
     pub digest: u64,
+    /// Transactions behind which the tree was not the one that the leader had told of.
+    pub digest_mismatches: u64,
     pub refuses_writes: bool,
     pub snapshots_written: u64,
     pub snapshots_failed: u64,
@@ -47,6 +49,7 @@ impl Replica {
             local_sessions_count: local_sessions as u64,
             outstanding: self.proposals.count() as u64,
             digest: self.store.digest(),
+            digest_mismatches: self.digests.mismatches(),
             refuses_writes: self.space_low,
             snapshots_written: self.snapshots.written,
             snapshots_failed: self.snapshots.failed,

@@ -51,7 +51,7 @@ use crate::base::{Instant, Now, SessionId, Zxid, limits};
 use crate::log;
 use crate::messages::{Answer, AnswerBody, Client, Notice, Request};
 use crate::tree::{self, Outcome, Overlay, Owner, Scratch, Sessions, Store};
-use crate::wire::txn::{Entry, ErrorTxn, Txn, TxnDigest, TxnHeader};
+use crate::wire::txn::{Entry, ErrorTxn, Txn, TxnHeader};
 use crate::wire::{Decode, Encode, ErrorCode, Opcode, Reader};
 
 use answers::answer_body;
@@ -193,12 +193,8 @@ impl Replica {
         self.overlay.applied(zxid, header.client_id, &txn);
         self.applied = zxid;
         self.digests.on_applied(zxid, self.store.digest());
-        if let Some(theirs) = digest.filter(|digest| digest.version == TxnDigest::VERSION) {
-            let ours = self.store.digest();
-            match theirs.tree_digest as u64 == ours {
-                true => self.digests.on_match(),
-                false => self.digests.on_mismatch(zxid, theirs.tree_digest, ours),
-            }
+        if self.settings.digests {
+            self.digests.compare(zxid, digest, self.store.digest());
         }
         let mut notice = Notice { zxid, changes: applied.changes, ..Notice::empty() };
         match applied.outcome {
@@ -383,6 +379,7 @@ impl Replica {
             overlay: &mut self.overlay,
             sessions: &mut self.sessions,
             rules: self.settings.rules,
+            time: self.now.wall,
             excess: None,
         };
         let decided = view.decide(zxid, write, &mut scratch);
@@ -414,7 +411,8 @@ impl Replica {
     }
 
     fn append(&mut self, zxid: Zxid, session: SessionId, cxid: i32, txn: &Txn<'_>, origin: Origin) {
-        let entry = Entry::new(session, cxid, zxid, self.now.wall, *txn, None);
+        let digest = self.foretold_digest(txn);
+        let entry = Entry::new(session, cxid, zxid, self.now.wall, *txn, digest);
         self.log.append(zxid, |buffer| entry.encode(buffer));
         self.proposals.push(zxid, origin);
         self.proposed = zxid;

@@ -15,7 +15,8 @@ use crate::wire::{ErrorCode, Opcode};
 
 use super::{Output, Replica};
 
-/// What a transaction has beyond its request, lists of ACLs and of ephemerals excepted: header, digits of a sequence.
+/// What a transaction has beyond its request, lists of ACLs and of ephemerals excepted: header, digest, digits of a
+/// sequence.
 const OVERHEAD_BYTES: usize = 256;
 
 /// The most that `body` becomes in the log.

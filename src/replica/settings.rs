@@ -26,6 +26,9 @@ pub struct Settings {
     pub hash_key: HashKey,
     /// A member of an ensemble: how much of its log it keeps in memory for its learners. `None`: a standalone server.
     pub history: Option<HistoryLimits>,
+    /// What is proposed carries the digest of the tree behind it, and where a transaction has one it is compared: each member
+    /// with its leader. A standalone server has nobody to differ from, and saves the work.
+    pub digests: bool,
 }
 
 impl Settings {

@@ -9,6 +9,7 @@ use crate::base::{ConnectionId, ShardId, Ticket, WallMillis};
 use crate::log::{Command, SegmentId, SegmentImage, SnapshotDecoder};
 use crate::wire::AclList;
 use crate::wire::client::CreateRequest;
+use crate::wire::txn::TxnDigest;
 use crate::zab::{Config, History, HistoryLimits};
 
 use super::ensemble::{EpochRecord, PeerInput, PeerOutput};
@@ -35,6 +36,7 @@ pub fn settings() -> Settings {
         turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),
         history: None,
+        digests: false,
     }
 }
 
@@ -356,6 +358,15 @@ impl Server {
         self.settle();
         let (id, _) = *self.replica.sessions.list().last().expect("created just now");
         id
+    }
+
+    /// Of the transactions on the disk.
+    pub fn logged_digests(&self) -> Vec<Option<TxnDigest>> {
+        let segments = self.disk.segments.iter();
+        let images: Vec<_> = segments.map(|(id, bytes)| SegmentImage { id: *id, bytes }).collect();
+        let recovered = log::recover(&log_settings(), &images, Zxid::ZERO).expect("a sound log");
+        let digest = |payload| Entry::decode(&mut Reader::new(payload)).expect("what was logged").digest;
+        recovered.entries.iter().map(|entry| digest(entry.payload)).collect()
     }
 
     pub fn wake_up(&mut self) -> Vec<String> {

@@ -328,5 +328,6 @@ fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) -> replica::S
         turn_budget: limits::TURN_BUDGET,
         hash_key,
         history: config.ensemble.as_ref().map(super::member::history_limits),
+        digests: config.ensemble.is_some() && config.digest_enabled,
     }
 }

@@ -72,6 +72,7 @@ fn recovery(directory: Directory, id: i64, snapshots: u64) -> Recovery {
         turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),
         history: Some(HistoryLimits { count: 3, bytes: 1 << 20 }),
+        digests: true,
     };
     let places = Arc::new(Places::of_one(directory));
     // Salts differ from start to start, as the seed does.

@@ -114,6 +114,7 @@ impl Words {
         let times = &self.sync_times;
         let store = admin::StoreMetrics {
             snapshot_errors: in_replica.snapshots_failed,
+            digest_mismatches: in_replica.digest_mismatches,
             fsync_time: admin::Summary {
                 count: times.count.load(Relaxed),
                 sum: times.micros_sum.load(Relaxed),

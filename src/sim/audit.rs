@@ -58,6 +58,12 @@ impl World {
                 format!("{when}: {:x} at {}, from scratch {expected:x}", facts.digest, facts.applied),
             );
         }
+        if facts.digest_mismatches > 0 {
+            return violation(
+                "prep foretells the digest",
+                format!("{when}: {} transactions up to {} differ", facts.digest_mismatches, facts.applied),
+            );
+        }
         let nodes = model.all(facts.applied).count() as u64;
         let owned =
             model.all(facts.applied).filter(|(_, node)| node.owner() != SessionId::NONE).count() as u64;

@@ -36,6 +36,7 @@ fn server() -> Server {
         turn_budget: limits::TURN_BUDGET,
         hash_key,
         history: None,
+        digests: false,
     };
     let shard_settings = shard::Settings {
         super_digest: None,

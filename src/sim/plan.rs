@@ -272,6 +272,8 @@ pub struct Shape {
     pub writes: usize,
     /// Unsent bytes of all connections of a loop.
     pub output_bytes: usize,
+    /// Transactions carry the tree's digest, as in an ensemble, and it is compared.
+    pub digests: bool,
 }
 
 impl Shape {
@@ -308,6 +310,7 @@ impl Shape {
             turn_requests: pick(&[2, 16, 128]) as usize,
             writes: pick(&[2, 8, 2_048]) as usize,
             output_bytes: pick(&[300, 20_000, room, room, room, room]) as usize,
+            digests: pick(&[0, 1, 1]) == 1,
         }
     }
 }

@@ -231,6 +231,7 @@ impl World {
             turn_budget: shape.turn_budget,
             hash_key,
             history: None,
+            digests: shape.digests,
         };
         let shard_settings = shard::Settings {
             super_digest: None,

@@ -59,7 +59,7 @@ impl<'s> View<'s> {
             return None;
         }
         let node = self.overlay.state(store, path.bytes())?;
-        self.put_deleted(zxid, node);
+        self.overlay.put_deleted(store, zxid, node);
         Some(Txn::DeleteContainer(DeleteTxn { path: Text::from_bytes(path.bytes()) }))
     }
 }

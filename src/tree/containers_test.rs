@@ -91,6 +91,7 @@ fn reap(p: &mut Pipeline, path: &str, now: i64) -> bool {
         overlay: &mut p.overlay,
         sessions: &mut p.sessions,
         rules: p.rules,
+        time: WallMillis(now),
         excess: None,
     };
     let txn = view.reap(zxid, slot, WallMillis(now), NEVER);

@@ -5,6 +5,7 @@
 pub mod acl;
 mod apply;
 mod containers;
+mod digest;
 mod java_snapshot;
 mod multi;
 mod node;

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use crate::base::{Path, SessionId, WallMillis, Zxid};
 use crate::lockfree::{Bag, Blob};
 use crate::messages::AclRef;
-use crate::wire::Stat;
 use crate::wire::acl::perms;
+use crate::wire::{Stat, StatPersisted};
+
+use super::digest;
 
 /// Shared data of a znode. Null and empty data are distinct: null is `None`.
 pub type Data = Blob;
@@ -168,49 +170,39 @@ impl Node {
         }
     }
 
-    /// This node's share of the tree digest, version 2 (file-formats.md §4).
-    pub fn compute_digest(&self) -> u32 {
-        let path = self.path.bytes();
-        if path.starts_with(b"/zookeeper/") {
-            return 0;
+    /// What is kept of it in snapshots, data and ACL apart.
+    pub fn persisted(&self) -> StatPersisted {
+        StatPersisted {
+            czxid: Zxid(self.czxid),
+            mzxid: Zxid(self.mzxid),
+            ctime: WallMillis(self.ctime),
+            mtime: WallMillis(self.mtime),
+            version: self.version,
+            cversion: self.cversion,
+            aversion: self.aversion(),
+            ephemeral_owner: self.owner(),
+            pzxid: Zxid(self.pzxid),
         }
-        let mut crc = crc32fast::Hasher::new();
-        crc.update(if path == b"/" { b"" } else { path });
-        crc.update(self.data().unwrap_or_default());
-        crc.update(&self.digest_tail());
-        crc.finalize()
+    }
+
+    /// This node's share of the tree's digest.
+    pub fn compute_digest(&self) -> u32 {
+        digest::share_of(self.path.bytes(), self.data(), &self.persisted())
     }
 
     /// The same for a node that was `old` before a change, with `old_digest`. Without a new look at data that is still the
-    /// same: a CRC is linear, so those of two messages that begin alike and are of one length differ by what the CRCs of
-    /// their tails differ by.
+    /// same.
     pub fn digest_after(&self, old: &Node, old_digest: u32) -> u32 {
         if !self.shares_data(old) {
             return self.compute_digest();
         }
-        if self.path.bytes().starts_with(b"/zookeeper/") {
-            return 0;
-        }
-        old_digest ^ crc32fast::hash(&old.digest_tail()) ^ crc32fast::hash(&self.digest_tail())
+        digest::share_after(self.path.bytes(), old_digest, &old.persisted(), &self.persisted())
     }
 
     /// Is it the very same data, not only equal?
     pub fn shares_data(&self, other: &Node) -> bool {
         let place = |node: &Node| node.data().map(<[u8]>::as_ptr_range);
         place(self) == place(other)
-    }
-
-    /// What a digest ends with.
-    fn digest_tail(&self) -> [u8; 60] {
-        let mut tail = [0u8; 60];
-        for (at, value) in [self.czxid, self.mzxid, self.pzxid, self.ctime, self.mtime].iter().enumerate() {
-            tail[at * 8..at * 8 + 8].copy_from_slice(&value.to_be_bytes());
-        }
-        for (at, value) in [self.version, self.cversion, self.aversion()].iter().enumerate() {
-            tail[40 + at * 4..44 + at * 4].copy_from_slice(&value.to_be_bytes());
-        }
-        tail[52..60].copy_from_slice(&self.owner().to_be_bytes());
-        tail
     }
 
     pub fn set_acl(&mut self, acl: AclRef) {

@@ -5,7 +5,12 @@
 //!    these is applied.
 //! 2. No entry outlives its transaction: `limits::PROPOSALS_MAX` bounds the table.
 //!
-//! Entries are data, not closures: what prep believes can be printed and compared. Tested: overlay_test.rs, prep_test.rs.
+//! Entries are data, not closures: what prep believes can be printed and compared.
+//!
+//! On a leader it also foretells the tree's digest: the tree's own, and what each change of a node takes from it and adds to
+//! it. Whenever nothing is pending it begins anew with the tree's. No data are kept for that: an entry has its node's
+//! share, and a change of the stat alone needs no more (`digest.rs`).
+//! Tested: overlay_test.rs, prep_test.rs.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +18,11 @@ use hashbrown::HashTable;
 
 use crate::base::{HashKey, KeyedHasher, Map, Path, SessionId, Zxid};
 use crate::messages::AclRef;
-use crate::wire::OwnedAcl;
 use crate::wire::txn::Txn;
+use crate::wire::{OwnedAcl, StatPersisted};
 
 use super::acl;
+use super::digest::{share_after, share_of};
 use super::store::Store;
 
 /// What prep needs to know of one path.
@@ -25,14 +31,13 @@ pub struct State {
     /// The tree's own copy of the path, or the one that will become it.
     pub path: Path,
     pub alive: bool,
-    pub owner: i64,
-    pub version: i32,
-    pub cversion: i32,
-    pub aversion: i32,
+    pub stat: StatPersisted,
     pub children_count: u32,
     /// Length of its data.
     pub data_bytes: u32,
     pub acl: AclRef,
+    /// Of the tree's digest. Kept right by the overlay, where it foretells.
+    pub share: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +60,12 @@ pub struct Overlay {
     journal: Vec<Undo>,
     /// A multi is being decided.
     is_journaling: bool,
+    /// The tree's digest is foretold: it travels with what is proposed here.
+    foretells: bool,
+    /// The tree's, with everything pending applied. Of no meaning while nothing is.
+    digest: u64,
+    /// As it was when the multi began.
+    digest_before: u64,
     pub(super) judged: acl::Judged,
 }
 
@@ -66,7 +77,7 @@ enum Undo {
 }
 
 impl Overlay {
-    pub fn new(key: HashKey) -> Overlay {
+    pub fn new(key: HashKey, foretells: bool) -> Overlay {
         Overlay {
             key,
             table: HashTable::new(),
@@ -74,6 +85,9 @@ impl Overlay {
             closing: Map::with_hasher(KeyedHasher(key)),
             journal: vec![],
             is_journaling: false,
+            foretells,
+            digest: 0,
+            digest_before: 0,
             judged: acl::Judged::default(),
         }
     }
@@ -82,6 +96,7 @@ impl Overlay {
     pub fn begin(&mut self) {
         debug_assert!(!self.is_journaling && self.journal.is_empty(), "one multi at a time");
         self.is_journaling = true;
+        self.digest_before = self.digest;
     }
 
     pub fn keep(&mut self) {
@@ -92,11 +107,12 @@ impl Overlay {
     /// Everything is again as it was at `begin`.
     pub fn roll_back(&mut self) {
         self.is_journaling = false;
+        self.digest = self.digest_before;
         while let Some(undo) = self.journal.pop() {
             match undo {
                 Undo::Entry { path, before: Some(entry), .. } => {
                     debug_assert!(entry.state.path == path);
-                    self.put_hashed(entry.last, entry.hash, entry.state);
+                    self.set(entry.last, entry.hash, entry.state);
                 }
                 Undo::Entry { hash, path, before: None } => {
                     if let Ok(entry) = self.table.find_entry(hash, |entry| entry.state.path == path) {
@@ -130,20 +146,18 @@ impl Overlay {
         {
             return entry.state.alive.then(|| entry.state.clone());
         }
-        let (_, node) = store.find_hashed(hash, path)?;
+        let (slot, node) = store.find_hashed(hash, path)?;
         if node.owner() != 0 && self.closing.contains_key(&SessionId(node.owner())) {
             return None;
         }
         Some(State {
             path: node.path.clone(),
             alive: true,
-            owner: node.owner(),
-            version: node.version,
-            cversion: node.cversion,
-            aversion: node.aversion(),
+            stat: node.persisted(),
             children_count: node.children_count,
             data_bytes: node.data_bytes() as u32,
             acl: node.acl(),
+            share: store.digests[slot as usize],
         })
     }
 
@@ -151,12 +165,73 @@ impl Overlay {
         self.key.hash(path)
     }
 
-    /// A transaction proposed as `zxid` leaves the state's path in this state.
-    pub fn put(&mut self, zxid: Zxid, state: State) {
-        self.put_hashed(zxid, self.key.hash(state.path.bytes()), state);
+    /// The tree's digest once everything that is pending is applied. Of no meaning where it isn't foretold.
+    pub fn tree_digest(&self, store: &Store) -> u64 {
+        if self.table.is_empty() && self.closing.is_empty() { store.digest() } else { self.digest }
     }
 
-    pub fn put_hashed(&mut self, zxid: Zxid, hash: u64, state: State) {
+    /// The transaction proposed as `zxid` creates this node.
+    pub fn put_new(&mut self, store: &Store, zxid: Zxid, mut born: State, data: Option<&[u8]>) {
+        if self.foretells {
+            born.share = share_of(born.path.bytes(), data, &born.stat);
+        }
+        self.exchange(store, 0, born.share);
+        self.set(zxid, self.key.hash(born.path.bytes()), born);
+    }
+
+    /// The transaction proposed as `zxid` alters this node, as it is now, and leaves its data alone.
+    pub fn put_altered(&mut self, store: &Store, zxid: Zxid, node: State, alter: impl FnOnce(&mut State)) {
+        let (was, stat, mut node) = (node.share, node.stat, node);
+        alter(&mut node);
+        if self.foretells {
+            let share = || share_after(node.path.bytes(), was, &stat, &node.stat);
+            node.share = if node.alive { share() } else { 0 };
+        }
+        self.exchange(store, was, node.share);
+        self.set(zxid, self.key.hash(node.path.bytes()), node);
+    }
+
+    /// The transaction proposed as `zxid` deletes this node.
+    pub fn put_deleted(&mut self, store: &Store, zxid: Zxid, node: State) {
+        if let Some(parent) = node.path.parent().and_then(|parent| self.state(store, parent)) {
+            self.put_bereaved(store, zxid, parent, 1);
+        }
+        self.put_altered(store, zxid, node, |node| node.alive = false);
+    }
+
+    /// It takes `gone` children from this node.
+    fn put_bereaved(&mut self, store: &Store, zxid: Zxid, parent: State, gone: u32) {
+        self.put_altered(store, zxid, parent, |parent| {
+            parent.children_count -= gone;
+            parent.stat.pzxid = parent.stat.pzxid.max(zxid);
+        });
+    }
+
+    /// The transaction proposed as `zxid` gives a node other data and this stat. `hash`: of its path.
+    pub fn put_data(
+        &mut self,
+        store: &Store,
+        zxid: Zxid,
+        hash: u64,
+        node: State,
+        stat: StatPersisted,
+        data: Option<&[u8]>,
+    ) {
+        let share = if self.foretells { share_of(node.path.bytes(), data, &stat) } else { 0 };
+        self.exchange(store, node.share, share);
+        let data_bytes = data.map_or(0, <[u8]>::len) as u32;
+        self.set(zxid, hash, State { stat, data_bytes, share, ..node });
+    }
+
+    /// Before the table learns of the change that a node's share makes: then it still tells whether anything is pending.
+    fn exchange(&mut self, store: &Store, was: u32, is: u32) {
+        if self.foretells {
+            let digest = self.tree_digest(store).wrapping_sub(u64::from(was));
+            self.digest = digest.wrapping_add(u64::from(is));
+        }
+    }
+
+    fn set(&mut self, zxid: Zxid, hash: u64, state: State) {
         if self.is_journaling {
             let before = self.table.find(hash, |entry| entry.state.path == state.path).cloned();
             self.journal.push(Undo::Entry { hash, path: state.path.clone(), before });
@@ -195,7 +270,7 @@ impl Overlay {
             // Those that nothing pending touches are in the tree, and theirs: the store has just said so.
             paths.retain(|path| {
                 let found = self.entry(path.bytes());
-                found.is_none_or(|entry| entry.state.alive && entry.state.owner == owner.0)
+                found.is_none_or(|entry| entry.state.alive && entry.state.stat.ephemeral_owner == owner.0)
             });
         }
         paths
@@ -206,13 +281,15 @@ impl Overlay {
         // One change per parent and not per child: in path order most siblings are neighbours.
         for siblings in paths.chunk_by(|a, b| a.parent() == b.parent()) {
             if let Some(parent) = siblings[0].parent().and_then(|parent| self.state(store, parent)) {
-                let children_count = parent.children_count - siblings.len() as u32;
-                self.put(zxid, State { children_count, ..parent });
+                self.put_bereaved(store, zxid, parent, siblings.len() as u32);
             }
             for path in siblings {
                 if let Some(entry) = self.entry(path.bytes()) {
-                    let state = State { alive: false, ..entry.state.clone() };
-                    self.put_hashed(zxid, entry.hash, state);
+                    self.put_altered(store, zxid, entry.state.clone(), |node| node.alive = false);
+                } else if self.foretells
+                    && let Some((slot, _)) = store.find(path.bytes())
+                {
+                    self.exchange(store, store.digests[slot as usize], 0);
                 }
             }
         }

@@ -54,7 +54,7 @@ fn the_empty_path_is_the_root() {
     pipeline.create(1, "/a", 0).expect("free");
     let store = &pipeline.world.store;
     let root = pipeline.overlay.state(store, b"").expect("the root");
-    assert_eq!((root.children_count, root.cversion), (2, 1));
+    assert_eq!((root.children_count, root.stat.cversion), (2, 1));
     assert_eq!(pipeline.overlay.count(), 2);
 }
 

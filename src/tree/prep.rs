@@ -4,7 +4,7 @@
 //! and not yet applied. The order of checks is ZooKeeper's (client-protocol.md §9): the first that fails wins.
 //! Tested: prep_test.rs, tests/model.rs, tests/conformance, the simulator's model.
 
-use crate::base::{Path, SessionId, Zxid, limits, parent as parent_of};
+use crate::base::{Path, SessionId, WallMillis, Zxid, limits};
 use crate::messages::{AclRef, Identity};
 use crate::wire::acl::perms;
 use crate::wire::client::{
@@ -15,7 +15,7 @@ use crate::wire::jute::{DecodeError, Reason};
 use crate::wire::txn::{
     CheckVersionTxn, CreateContainerTxn, CreateTtlTxn, CreateTxn, DeleteTxn, SetAclTxn, SetDataTxn, Txn,
 };
-use crate::wire::{AclList, Decode, ErrorCode, Opcode, OwnedAcl, Reader, Text};
+use crate::wire::{AclList, Decode, ErrorCode, Opcode, OwnedAcl, Reader, StatPersisted, Text};
 
 use super::acl;
 use super::node::{CONTAINER_OWNER, Kind, acl_ref, ttl_owner};
@@ -63,6 +63,8 @@ pub struct View<'s> {
     pub overlay: &'s mut Overlay,
     pub sessions: &'s mut Sessions,
     pub rules: Rules,
+    /// The leader's wall clock: what ctime and mtime will be.
+    pub time: WallMillis,
     /// A quota that a write passed: the caller's to log.
     pub excess: Option<Box<Excess>>,
 }
@@ -115,6 +117,11 @@ impl<'t> Creation<'t> {
 }
 
 impl View<'_> {
+    /// Once everything that is proposed is applied; foretold only where the overlay is made to.
+    pub fn tree_digest(&self) -> u64 {
+        self.overlay.tree_digest(self.store)
+    }
+
     /// Decides the write as the transaction `zxid`.
     pub fn decide<'a>(
         &mut self,
@@ -179,7 +186,7 @@ impl View<'_> {
             path_room.extend_from_slice(path);
             // At least ten characters, the sign among them (client-protocol.md §9.1, "Sequence suffix").
             use std::io::Write as _;
-            write!(path_room, "{:010}", parent.cversion).expect("a Vec takes all that is written to it");
+            write!(path_room, "{:010}", parent.stat.cversion).expect("a Vec takes all that is written to it");
             path_room
         } else {
             path
@@ -190,13 +197,13 @@ impl View<'_> {
         if self.overlay.state(self.store, path).is_some() {
             return Err(ErrorCode::NodeExists);
         }
-        if matches!(Kind::of(parent.owner), Kind::Ephemeral(_)) {
+        if matches!(Kind::of(parent.stat.ephemeral_owner), Kind::Ephemeral(_)) {
             return Err(ErrorCode::NoChildrenForEphemerals);
         }
         let data_bytes = request.data.map_or(0, <[u8]>::len);
         self.check_quota(path, data_bytes as i64, 1)?;
 
-        let parent_cversion = parent.cversion.wrapping_add(1);
+        let parent_cversion = parent.stat.cversion.wrapping_add(1);
         let acl_list = match &acl {
             None => AclList::OPEN,
             Some(entries) => encode_acl(acl_room, entries),
@@ -208,20 +215,20 @@ impl View<'_> {
         let born = State {
             path: Path::new(path),
             alive: true,
-            owner,
-            version: 0,
-            cversion: 0,
-            aversion: 0,
+            stat: StatPersisted::at_birth(zxid, self.time, owner),
             children_count: 0,
             data_bytes: data_bytes as u32,
             acl,
+            share: 0,
         };
-        self.overlay.put(zxid, born);
-        let children_count = parent.children_count + 1;
-        // As apply has it: a cversion never falls, not even where it wraps.
-        let cversion = parent.cversion.max(parent_cversion);
-        let grown = State { cversion, children_count, ..parent };
-        self.overlay.put(zxid, grown);
+        self.overlay.put_new(self.store, zxid, born, request.data);
+        self.overlay.put_altered(self.store, zxid, parent, |parent| {
+            parent.children_count += 1;
+            // As apply has it: a cversion never falls, not even where it wraps.
+            if parent_cversion > parent.stat.cversion {
+                (parent.stat.cversion, parent.stat.pzxid) = (parent_cversion, zxid);
+            }
+        });
         let (path, data, acl) = (Text::from_bytes(path), request.data, Some(acl_list));
         Ok(match opcode {
             Opcode::CreateContainer => {
@@ -249,11 +256,11 @@ impl View<'_> {
         let parent = self.overlay.state(self.store, parent_path).ok_or(ErrorCode::NoNode)?;
         self.check_acl(&parent, perms::DELETE, write)?;
         let node = self.overlay.state(self.store, path).ok_or(ErrorCode::NoNode)?;
-        check_version(request.version, node.version)?;
+        check_version(request.version, node.stat.version)?;
         if node.children_count > 0 {
             return Err(ErrorCode::NotEmpty);
         }
-        self.put_deleted(zxid, node);
+        self.overlay.put_deleted(self.store, zxid, node);
         Ok(Txn::Delete(DeleteTxn { path: text }))
     }
 
@@ -274,9 +281,10 @@ impl View<'_> {
         self.check_acl(&node, perms::WRITE, write)?;
         let data_bytes = request.data.map_or(0, <[u8]>::len) as u32;
         self.check_quota(path, i64::from(data_bytes) - i64::from(node.data_bytes), 0)?;
-        check_version(request.version, node.version)?;
-        let version = node.version.wrapping_add(1);
-        self.overlay.put_hashed(zxid, hash, State { version, data_bytes, ..node });
+        check_version(request.version, node.stat.version)?;
+        let version = node.stat.version.wrapping_add(1);
+        let stat = StatPersisted { version, mzxid: zxid, mtime: self.time, ..node.stat };
+        self.overlay.put_data(self.store, zxid, hash, node, stat, request.data);
         Ok(Txn::SetData(SetDataTxn { path: text, data: request.data, version }))
     }
 
@@ -293,9 +301,9 @@ impl View<'_> {
         }
         let node = self.overlay.state(self.store, path.as_bytes()).ok_or(ErrorCode::NoNode)?;
         self.check_acl(&node, perms::READ, write)?;
-        check_version(request.version, node.version)?;
+        check_version(request.version, node.stat.version)?;
         // As in the other records, the version afterwards; of a check nobody reads it.
-        Ok(Txn::Check(CheckVersionTxn { path, version: node.version.wrapping_add(1) }))
+        Ok(Txn::Check(CheckVersionTxn { path, version: node.stat.version.wrapping_add(1) }))
     }
 
     fn set_acl<'a>(
@@ -314,13 +322,15 @@ impl View<'_> {
         let acl = self.normalise(request.acl, write.identities)?;
         let node = self.overlay.state(self.store, path).ok_or(ErrorCode::NoNode)?;
         self.check_acl(&node, perms::ADMIN, write)?;
-        check_version(request.version, node.aversion)?;
-        let aversion = node.aversion.wrapping_add(1);
+        check_version(request.version, node.stat.aversion)?;
+        let aversion = node.stat.aversion.wrapping_add(1);
         let acl_list = match &acl {
             None => AclList::OPEN,
             Some(entries) => encode_acl(&mut scratch.acl, entries),
         };
-        self.overlay.put(zxid, State { aversion, acl, ..node });
+        self.overlay.put_altered(self.store, zxid, node, |node| {
+            (node.stat.aversion, node.acl) = (aversion, acl);
+        });
         Ok(Txn::SetAcl(SetAclTxn { path: text, acl: Some(acl_list), version: aversion }))
     }
 
@@ -369,20 +379,10 @@ impl View<'_> {
     ) -> Result<Txn<'t>, ErrorCode> {
         let node = self.overlay.state(self.store, path::CONFIG).ok_or(ErrorCode::NoNode)?;
         self.check_acl(&node, perms::WRITE, write)?;
-        let data_bytes = text.len() as u32;
-        self.overlay.put(zxid, State { version: -1, data_bytes, ..node });
-        let path = Text::from_bytes(path::CONFIG);
-        Ok(Txn::Reconfig(SetDataTxn { path, data: Some(text.as_bytes()), version: -1 }))
-    }
-
-    pub(super) fn put_deleted(&mut self, zxid: Zxid, node: State) {
-        if let Some(parent_path) = parent_of(node.path.bytes())
-            && let Some(parent) = self.overlay.state(self.store, parent_path)
-        {
-            let children_count = parent.children_count - 1;
-            self.overlay.put(zxid, State { children_count, ..parent });
-        }
-        self.overlay.put(zxid, State { alive: false, ..node });
+        let (hash, data) = (self.overlay.hash(path::CONFIG), Some(text.as_bytes()));
+        let stat = StatPersisted { version: -1, mzxid: zxid, mtime: self.time, ..node.stat };
+        self.overlay.put_data(self.store, zxid, hash, node, stat, data);
+        Ok(Txn::Reconfig(SetDataTxn { path: Text::from_bytes(path::CONFIG), data, version: -1 }))
     }
 
     fn check_session(&self, write: &Write<'_>, needs_global: bool) -> Result<(), ErrorCode> {

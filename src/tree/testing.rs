@@ -6,12 +6,15 @@ use std::time::Duration;
 use crate::base::{ConnectionId, HashKey, Instant, Prng, ServerId, SessionId, ShardId, WallMillis, Zxid};
 use crate::messages::{Client, Identity};
 use crate::wire::client::{CreateRequest, DeleteRequest, SetAclRequest, SetDataRequest};
-use crate::wire::txn::{CreateTxn, DeleteTxn, Entry, MultiTxn, SetAclTxn, SetDataTxn, SubTxn, Txn};
+use crate::wire::txn::{
+    CreateTxn, DeleteTxn, Entry, MultiTxn, SetAclTxn, SetDataTxn, SubTxn, Txn, TxnDigest,
+};
 use crate::wire::{AclList, Decode, Encode, ErrorCode, Opcode, OwnedAcl, Text, Vector};
 
 use super::Owner;
 use super::{
-    LoadError, Node, Overlay, Progress, Reader, Reading, Record, Rules, Scratch, Sessions, Store, View, Write,
+    Lifetimes, LoadError, Node, Overlay, Progress, Reader, Reading, Record, Rules, Scratch, Sessions, Store,
+    View, Write,
 };
 
 pub use super::Applied;
@@ -146,7 +149,7 @@ pub fn random_transaction(world: &mut World, prng: &mut Prng) {
     };
 }
 
-fn random_path(prng: &mut Prng) -> String {
+pub fn random_path(prng: &mut Prng) -> String {
     (0..=prng.below(3)).map(|_| ["/a", "/b", "/c"][prng.below(3) as usize]).collect()
 }
 
@@ -259,7 +262,7 @@ impl Pipeline {
     pub fn new() -> Pipeline {
         let mut pipeline = Pipeline {
             world: World::new(1),
-            overlay: Overlay::new(KEY),
+            overlay: Overlay::new(KEY, true),
             sessions: Sessions::new(ServerId(1), Duration::from_secs(2), KEY, Instant(0)),
             rules: Rules::default(),
             excess: None,
@@ -284,6 +287,7 @@ impl Pipeline {
         body: &[u8],
     ) -> Result<Vec<u8>, ErrorCode> {
         let zxid = self.proposed.next();
+        let time = WallMillis(1000 + zxid.0);
         let session = SessionId(session);
         let from = from.map(Owner::Client);
         let write = Write { from, session, opcode, body, identities: &self.identities };
@@ -292,18 +296,43 @@ impl Pipeline {
             overlay: &mut self.overlay,
             sessions: &mut self.sessions,
             rules: self.rules,
+            time,
             excess: None,
         };
         let mut scratch = Scratch::default();
         let decided = view.decide(zxid, &write, &mut scratch);
         self.excess = view.excess.take().map(|excess| excess.to_string());
-        let txn = decided?;
-        let entry = Entry::new(session, 0, zxid, WallMillis(1000 + zxid.0), txn, None);
-        let mut bytes = vec![];
-        entry.encode(&mut bytes);
+        let digest = TxnDigest::of(view.tree_digest());
+        let entry = Entry::new(session, 0, zxid, time, decided?, Some(digest));
+        let bytes = encoded(&entry);
         self.pending.push_back(bytes.clone());
         self.proposed = zxid;
         Ok(bytes)
+    }
+
+    /// Proposes to delete one of the containers and TTL nodes, whichever; `None` if it lives on.
+    pub fn reap(&mut self, prng: &mut Prng) -> Option<Vec<u8>> {
+        let store = &self.world.store;
+        let slots: Vec<u32> =
+            std::iter::successors(store.reapable_from(0), |slot| store.reapable_from(slot + 1)).collect();
+        let slot = *slots.get(prng.below(slots.len().max(1) as u64) as usize)?;
+        let zxid = self.proposed.next();
+        let time = WallMillis(1000 + zxid.0);
+        let mut view = View {
+            store,
+            overlay: &mut self.overlay,
+            sessions: &mut self.sessions,
+            rules: self.rules,
+            time,
+            excess: None,
+        };
+        let lifetimes = Lifetimes { never_used: Some(Duration::ZERO), ttl: true };
+        let txn = view.reap(zxid, slot, WallMillis(time.0 + 1_000_000), lifetimes)?;
+        let digest = TxnDigest::of(view.tree_digest());
+        let bytes = encoded(&Entry::new(SessionId::NONE, 0, zxid, time, txn, Some(digest)));
+        self.pending.push_back(bytes.clone());
+        self.proposed = zxid;
+        Some(bytes)
     }
 
     /// Applies the oldest proposal.
@@ -311,6 +340,8 @@ impl Pipeline {
         let bytes = self.pending.pop_front()?;
         let entry = Entry::parse(&bytes).expect("encoded by us");
         let applied = self.world.store.apply(&entry.header, &entry.txn);
+        let digest = TxnDigest::of(self.world.store.digest());
+        assert_eq!(entry.digest, Some(digest), "as prep foretold behind {:?}", entry.txn);
         self.overlay.applied(entry.header.zxid, entry.header.client_id, &entry.txn);
         self.world.zxid = entry.header.zxid;
         self.world.publish();

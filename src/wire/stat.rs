@@ -90,6 +90,23 @@ record! {
     }
 }
 
+impl StatPersisted {
+    /// Of a znode that is made by this transaction.
+    pub fn at_birth(zxid: Zxid, time: WallMillis, ephemeral_owner: i64) -> StatPersisted {
+        StatPersisted {
+            czxid: zxid,
+            mzxid: zxid,
+            ctime: time,
+            mtime: time,
+            version: 0,
+            cversion: 0,
+            aversion: 0,
+            ephemeral_owner,
+            pzxid: zxid,
+        }
+    }
+}
+
 const _: () = assert!(<StatPersisted as Decode<'static>>::BYTES_MIN == 60);
 
 #[cfg(test)]

@@ -45,6 +45,10 @@ impl TxnHeader {
 impl TxnDigest {
     pub const BYTES: usize = 12;
     pub const VERSION: i32 = 2;
+
+    pub fn of(tree_digest: u64) -> TxnDigest {
+        TxnDigest { version: TxnDigest::VERSION, tree_digest: tree_digest as i64 }
+    }
 }
 
 const _: () = assert!(<TxnHeader as Decode<'static>>::BYTES_MIN == TxnHeader::BYTES);

@@ -113,6 +113,7 @@ pub fn replica_settings(prng: &mut Prng) -> replica::Settings {
         turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),
         history: None,
+        digests: true,
     }
 }
 
@@ -441,6 +442,7 @@ impl Server {
         }
         let held = self.replica.held();
         assert!(held.proposals + held.deferred <= limits::PROPOSALS_MAX + 1_000);
+        assert_eq!(self.replica.facts().digest_mismatches, 0, "prep foretells the digest");
     }
 
     /// Everybody goes, and nothing is left.

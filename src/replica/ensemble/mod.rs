@@ -198,6 +198,7 @@ impl Replica {
         self.is_running = old.is_running;
         self.space_low = old.space_low;
         self.snapshots.count_on(&old.snapshots);
+        self.digests.count_on(&old.digests);
         self.ensemble = old.ensemble.take();
         let Some(ensemble) = &mut self.ensemble else { return };
         ensemble.history = history;
@@ -382,7 +383,7 @@ impl Replica {
         self.proposals.forget_origins();
         self.deferred.clear();
         self.waiting.clear();
-        self.overlay = Overlay::new(self.settings.hash_key);
+        self.overlay = Overlay::new(self.settings.hash_key, self.settings.digests);
         if had_served {
             outputs.push(Output::Serve(Service::None));
         }

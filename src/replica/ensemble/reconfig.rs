@@ -133,6 +133,7 @@ impl Replica {
             overlay: &mut self.overlay,
             sessions: &mut self.sessions,
             rules: self.settings.rules,
+            time: self.now.wall,
             excess: None,
         }
     }

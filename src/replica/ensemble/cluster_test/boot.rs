@@ -154,6 +154,7 @@ impl World {
 fn member_settings(node: usize, history_count: usize, seed: u64) -> crate::replica::Settings {
     let mut settings = testing::settings();
     settings.history = Some(HistoryLimits { count: history_count, bytes: 1 << 20 });
+    settings.digests = true;
     settings.server = ServerId(node as i64 + 1);
     settings.tick = TICK;
     settings.session_timeout_min = TICK * 2;

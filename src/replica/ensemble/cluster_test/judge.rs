@@ -1,7 +1,8 @@
 //! What must be true of the whole, seen from outside: one history, written down as it is first applied anywhere.
 //!
 //! * The history only grows at its end, and every server applies it in its order without a gap: what was discarded never
-//!   comes back, prefixes are equal. Equal zxid means equal bytes and an equal digest behind them.
+//!   comes back, prefixes are equal. Equal zxid means equal bytes and an equal digest behind them, the one that the leader
+//!   had foretold.
 //! * What is applied for the first time is durable on a quorum. A leader that serves has all of it. An epoch has one.
 //! * The history makes sense (versions follow each other, parents and sessions exist, a session ends once and takes its
 //!   ephemerals along), by a naive model that keeps every state of every znode.
@@ -217,6 +218,8 @@ impl World {
     pub fn on_applied(&mut self, node: usize, zxid: Zxid, digest: u64) {
         self.hash.add(&[2, node as u64, zxid.0 as u64, digest]);
         let found = &mut self.nodes[node];
+        let mismatches = found.replica().map_or(0, |replica| replica.facts().digest_mismatches);
+        assert!(mismatches == 0, "server {}: its leader's digest is another one behind {zxid}", node + 1);
         let before = std::mem::replace(&mut found.applied, zxid);
         let payload = found.log.get(&zxid).cloned();
         let payload = payload.unwrap_or_else(|| panic!("server {} applies {zxid}, unlogged", node + 1));
