@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use ringkeeper::base::Prng;
+use ringkeeper::base::{Prng, limits};
 use ringkeeper::wire::client::{AuthPacket, CreateRequest, GetDataRequest};
 use ringkeeper::wire::jute::encode_vector;
 use ringkeeper::wire::{AclList, Decode, Encode, ErrorCode, Opcode, OwnedAcl};
@@ -40,6 +40,36 @@ fn a_client_that_never_reads_costs_a_bounded_amount_of_memory() {
     }
     drop(deaf);
     bystander.lives();
+}
+
+/// Each of them is within what one connection may have unsent: it is their number that must not matter.
+#[test]
+fn any_number_of_clients_that_never_read_costs_a_bounded_amount_of_memory() {
+    const CLIENTS: usize = 1_000;
+    let _alone = alone();
+    let server = Config::default().set("maxClientCnxns", 0).start();
+    let mut bystander = Bystander::new(&server);
+    bystander.0.create("/megabyte", &vec![7; 1_000_000], PERSISTENT);
+    let before = anonymous_mb(&server);
+    let deaf: Vec<Client> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = Client::connect(&server);
+            for _ in 0..10 {
+                let request = GetDataRequest { path: "/megabyte".into(), watch: false };
+                client.send(Opcode::GetData, &request);
+            }
+            client
+        })
+        .collect();
+    bystander.lives();
+    // 10 GB are asked for. What is unsent is bounded; a buffer that was grown for the next reply may have twice the room that it
+    // needs, and what was freed isn't given back at once.
+    let grown = anonymous_mb(&server).saturating_sub(before);
+    let allowed = limits::OUTPUT_BYTES_SOFT as u64 / (1 << 20) * 3;
+    assert!(grown < allowed, "{grown} MB for {CLIENTS} clients that don't read");
+    drop(deaf);
+    bystander.lives();
+    assert_eq!(bystander.0.data("/megabyte").len(), 1_000_000);
 }
 
 #[test]
