@@ -61,6 +61,7 @@ impl Learning {
             ensemble.committed.min(last_logged),
             now,
         );
+        let learner = if ensemble.election.has_vote() { learner } else { learner.without_promise() };
         Learning {
             learner,
             leader,

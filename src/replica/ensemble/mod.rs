@@ -51,7 +51,7 @@ pub use words::{EpochRecord, Mode, PeerInput, PeerOutput, PeerPort, Settings, ac
 
 use std::collections::BTreeMap;
 
-use crate::base::{Epoch, Instant, Now, ServerId, SessionId, Zxid};
+use crate::base::{Instant, Now, ServerId, SessionId, Zxid};
 use crate::messages::{Client, Service};
 use crate::tree::Overlay;
 use crate::wire::Opcode;
@@ -121,11 +121,9 @@ impl Replica {
                 Epochs { accepted: self.proposed.epoch(), current: self.proposed.epoch() }
             }
         };
-        let standing = match (settings.epochs, settings.is_blank) {
-            (EpochRecord::Damaged, _) => Standing::Damaged,
-            (_, true) => Standing::Blank,
-            // It has promised an epoch and has nothing of it: no more than a blank one.
-            _ if self.proposed == Zxid::ZERO && epochs.current == Epoch(0) => Standing::Blank,
+        let standing = match settings.epochs {
+            EpochRecord::Damaged => Standing::Damaged,
+            EpochRecord::None if settings.is_blank || self.proposed == Zxid::ZERO => Standing::Blank,
             _ => Standing::Sound { current_epoch: epochs.current },
         };
         let joint = Joint::new(settings.members.clone(), None);
@@ -429,10 +427,8 @@ impl Replica {
             // That was an earlier role's; the one that is waited for comes behind it.
             return;
         }
-        // Synchronised with a leader: whatever was lost before, it has a history now.
-        if ensemble.epochs.current > Epoch(0) {
-            ensemble.standing = Standing::Sound { current_epoch: ensemble.epochs.current };
-        }
+        // A promise that counts, or a leader's history: it is not blank any more.
+        ensemble.standing = Standing::Sound { current_epoch: ensemble.epochs.current };
         match &mut ensemble.role {
             Role::Leading(leading) if leading.writes_epochs => {
                 leading.writes_epochs = false;

@@ -81,6 +81,8 @@ pub struct Learner {
     pending: VecDeque<Zxid>,
     /// Proposals to be acknowledged when they are durable.
     unacked: VecDeque<Zxid>,
+    /// What it says of its memory may count: see [`super::Standing`].
+    may_promise: bool,
     /// Of this turn.
     out: Vec<u8>,
     /// Heard from since the last PING, with their timeouts: one entry each, however many requests they send.
@@ -119,10 +121,16 @@ impl Learner {
             committed,
             pending: VecDeque::new(),
             unacked: VecDeque::new(),
+            may_promise: true,
             out: vec![],
             touches: BTreeMap::new(),
             heard: now,
         }
+    }
+
+    /// Of a server that had no vote: it follows, and its promise does not count.
+    pub fn without_promise(self) -> Learner {
+        Learner { may_promise: false, ..self }
     }
 
     pub fn is_following(&self) -> bool {
@@ -287,6 +295,10 @@ impl Learner {
         }
         if epoch > self.epochs.accepted {
             self.epochs.accepted = epoch;
+            if !self.may_promise {
+                // Written with the history, or not at all.
+                return self.promise(None);
+            }
             self.step = Step::Promising;
             outputs.push(Output::PersistEpochs(self.epochs));
         } else {
@@ -461,3 +473,7 @@ impl Learner {
 #[cfg(test)]
 #[path = "touch_test.rs"]
 mod touch_tests;
+
+#[cfg(test)]
+#[path = "promise_test.rs"]
+mod promise_tests;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::base::{ConnectionId, HashKey, Prng, ShardId, Ticket, WallMillis, limits};
+use crate::base::{ConnectionId, Epoch, HashKey, Prng, ShardId, Ticket, WallMillis, limits};
 use crate::log::{self, Command, SegmentId, SegmentImage, SnapshotDecoder};
 use crate::replica::{Boot, Input, Start, testing};
 use crate::tree::Reader;

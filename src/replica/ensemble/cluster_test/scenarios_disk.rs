@@ -224,3 +224,63 @@ fn no_promise_before_it_is_written() {
     );
     world.end_well();
 }
+
+/// Three that have never had a leader: one has promised itself an epoch that nobody else has adopted, when power goes.
+fn first_leader_lost(count: usize) -> (World, usize) {
+    let mut world = World::new(Plan::quiet(count, 0));
+    let promised = |world: &World| {
+        world.nodes.iter().filter(|node| node.epochs.accepted == Epoch(1)).count() * 2 > world.nodes.len()
+    };
+    world.until("a quorum has promised", promised);
+    let leader = world.nodes.iter().position(Node::leads).expect("it is led");
+    for node in (0..count).filter(|node| *node != leader) {
+        world.nodes[node].disk.holds_syncs = true;
+    }
+    world.until("the epoch is adopted", |world| world.nodes[leader].epochs.current == Epoch(1));
+    for node in 0..count {
+        world.crash(node, true);
+        world.nodes[node].disk.holds_syncs = false;
+        assert!(node == leader || world.nodes[node].epochs.current == Epoch(0));
+    }
+    (world, leader)
+}
+
+/// Not one of theirs: the first leader of all was lost before anybody followed it. It showed an epoch, the others were
+/// blank and gave up their votes, and nobody was elected ever after. (Seed 25.) Those who have promised vote.
+#[test]
+fn a_first_leader_lost_before_anybody_followed() {
+    for count in [3, 5] {
+        let (mut world, leader) = first_leader_lost(count);
+        // With no more than those who had promised.
+        let promised: Vec<usize> =
+            (0..count).filter(|node| world.nodes[*node].epochs.accepted == Epoch(1)).collect();
+        assert!(promised.contains(&leader));
+        promised.iter().for_each(|node| world.start(*node));
+        world.until("a leader", |world| promised.iter().all(|node| world.nodes[*node].serves));
+        world.end_well();
+    }
+}
+
+/// The same, and a voter was wiped since: it was promised, and knows nothing. It neither votes nor promises.
+#[test]
+fn a_wiped_voter_promises_nothing() {
+    let mut world = three(500);
+    let (leader, (wiped, other)) = (world.leader(), world.followers());
+    let client = world.client(leader);
+    world.create(client, "/before");
+    world.wipe(wiped);
+    // Whoever was wiped waits for the other two; it says so, and remembers nothing of it.
+    world.nodes[other].disk.holds_syncs = true;
+    let since = world.packets.len();
+    world.crash(leader, false);
+    world.start(leader);
+    world.start(wiped);
+    world.pass(500);
+    let leads = |world: &World| [leader, other].into_iter().find(|node| world.nodes[*node].leads());
+    assert_eq!(world.nodes[wiped].epochs, Epochs::default());
+    assert!(!world.nodes[wiped].serves && !world.nodes[leader].serves, "{:?}", leads(&world));
+    world.nodes[other].disk.holds_syncs = false;
+    world.serves(wiped);
+    assert!(world.packets.len() > since && world.holds(wiped, "/before"));
+    world.end_well();
+}
