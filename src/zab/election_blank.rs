@@ -2,8 +2,8 @@
 //!
 //! A part of [`super::Election`]. Tested: election_test.rs; `replica/ensemble/cluster_test/scenarios_disk.rs`.
 
-use crate::zab::vote::Standing;
 use super::{Election, Looking, Output};
+use crate::zab::vote::Standing;
 
 impl Election {
     /// At the last decision: whether a promise of this server may count.

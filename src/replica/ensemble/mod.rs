@@ -81,7 +81,8 @@ pub struct Ensemble {
     role: Role,
     connections: BTreeMap<Link, Connection>,
     dialled: u64,
-    /// Everything up to here is known to be committed, and is never cut.
+    /// Everything up to here was said to be committed since the start, and is never cut. The snapshots don't count: one
+    /// that was received may hold what its leader alone had.
     committed: Zxid,
     /// Of the own log.
     durable: Zxid,
@@ -93,6 +94,8 @@ pub struct Ensemble {
     /// Reads are served meanwhile.
     is_read_only: bool,
     clients: Clients,
+    /// The leader wants what is below the newest snapshot dropped: the next connection to it asks for another one.
+    wants_snapshot: bool,
     /// A snapshot of a leader's is on its way, or being stored.
     install: Option<Box<Install>>,
     /// Notifications of no use that the log does not mention yet, and when it may mention the next.
@@ -139,7 +142,6 @@ impl Replica {
         );
         let addresses = settings.members.member(me).map_or(vec![], |me| me.election_addresses().collect());
         let links = Links::new(me, addresses, false);
-        let committed = self.snapshots.newest().unwrap_or(Zxid::ZERO);
         self.ensemble = Some(Box::new(Ensemble {
             joint,
             is_next_logged: false,
@@ -153,13 +155,14 @@ impl Replica {
             role: Role::Settling,
             connections: BTreeMap::new(),
             dialled: 0,
-            committed,
+            committed: Zxid::ZERO,
             durable: self.proposed,
             serves_from: None,
             is_serving: false,
             looking_since: None,
             is_read_only: false,
             clients: Clients::new(self.settings.hash_key),
+            wants_snapshot: false,
             install: None,
             passed_over: 0,
             complains_from: None,
@@ -243,8 +246,8 @@ impl Replica {
         matches!(role, Some(Role::Learning(_)))
     }
 
-    /// What is applied is on the disk and committed, as what is in a snapshot must be: nothing below one is ever cut.
-    /// After a start that isn't known of the log's end.
+    /// What is applied is on the disk and committed, as what is in a snapshot of our own must be: nothing below one is ever
+    /// cut. After a start that isn't known of the log's end.
     pub(super) fn may_snapshot(&self) -> bool {
         let known = |ensemble: &Ensemble| ensemble.durable.min(ensemble.committed);
         let ensemble = self.ensemble.as_deref();

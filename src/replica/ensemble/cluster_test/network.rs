@@ -263,7 +263,13 @@ impl World {
                 let promise = packet.payload::<AckEpoch>().ok().and_then(|ack| ack.current_epoch);
                 self.check_said(node, kind, zxid, promise.is_some());
             }
-            if self.plan.canary == Some(Canary::CommitWithoutQuorum) && kind == Kind::Proposal {
+            let to = self.wires[wire].ends[1 - end].0;
+            let lies = match self.plan.canary {
+                Some(Canary::CommitWithoutQuorum) => true,
+                Some(Canary::NewVotersWithoutQuorum) => !self.plan.is_voter(to),
+                _ => false,
+            };
+            if lies && kind == Kind::Proposal {
                 let mut ack = vec![];
                 packet::encode_ack(zxid, &mut ack);
                 self.at(1, Event::Bytes { wire, end, bytes: ack.into() });
