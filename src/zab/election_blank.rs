@@ -1,6 +1,6 @@
 //! Servers whose memory can't be trusted: what they say, and what of it counts ([`super::Standing`] says why).
 //!
-//! A part of [`super::Election`]. Tested: election_test.rs; `replica/ensemble/cluster_test/scenarios_disk.rs`.
+//! A part of [`super::Election`]. Tested: election_blank_test.rs, election_test.rs; `replica/ensemble/cluster_test/scenarios_disk.rs`.
 
 use super::{Election, Looking, Output};
 use crate::zab::vote::Standing;
@@ -36,3 +36,7 @@ impl Election {
         self.broadcast(outputs);
     }
 }
+
+#[cfg(test)]
+#[path = "election_blank_test.rs"]
+mod tests;

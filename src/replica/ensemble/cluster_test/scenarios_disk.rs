@@ -284,3 +284,57 @@ fn a_wiped_voter_promises_nothing() {
     assert!(world.packets.len() > since && world.holds(wiped, "/before"));
     world.end_well();
 }
+
+/// Not one of theirs: a leader that is not established yet sends a snapshot of all that it has logged, and ends. Who got it
+/// held it for committed; the next leader didn't have its last transaction and wanted it dropped, which was refused from
+/// then on (or done, and what was below the snapshot was gone). It gets another snapshot.
+#[test]
+fn a_snapshot_of_what_was_never_committed_is_replaced() {
+    for restarts in [true, false] {
+        let mut world = three(3);
+        let (first, (late, _)) = (world.leader(), world.followers());
+        let client = world.client(first);
+        world.create(client, "/before");
+        world.crash(late, true);
+        world.crash(first, true);
+        world.start(first);
+        world.serves(first);
+        let leader = world.leader();
+        let other = (0..3).find(|node| ![leader, late].contains(node)).expect("three");
+        let client = world.client(leader);
+        world.create_many(client, "/a", 10);
+        // What nobody else has.
+        world.isolate(leader, 2 * FOREVER);
+        let last = world.judge.last();
+        world.ask(client, Op::create("/tail"));
+        world.until("it is logged", |world| world.nodes[leader].durable > last);
+        let tail = world.nodes[leader].durable;
+        world.crash(leader, false);
+        world.heal();
+        world.isolate(other, 2 * FOREVER);
+        world.start(leader);
+        world.start(late);
+        world.until("the third epoch", |world| world.nodes[late].epochs.accepted == Epoch(3));
+        // NEWLEADER is behind the snapshot, and is not heard when the leader ends before that is stored.
+        world.nodes[late].disk.holds_snapshots = true;
+        world.until("all of a snapshot", |world| {
+            let mut steps = world.nodes[late].disk.steps.iter();
+            steps.any(|step| matches!(step, disk::Step::Finish { is_received: true, .. }))
+        });
+        world.crash(leader, false);
+        world.until("it has noticed", |world| world.nodes[late].is_settling());
+        world.nodes[late].disk.holds_snapshots = false;
+        world.until("it is stored", |world| world.nodes[late].disk.snapshot_names().contains(&tail));
+        assert_eq!(world.nodes[late].epochs.current, Epoch(1), "it was not adopted");
+        if restarts {
+            world.crash(late, true);
+        }
+        world.heal();
+        let since = world.packets.len();
+        world.start(late);
+        world.until("two serve", |world| world.nodes[late].serves && world.nodes[other].leads());
+        assert!(world.kinds(since, other, late).contains(&Kind::Trunc), "it was asked to drop it");
+        assert!(!world.holds(late, "/tail") && world.holds(late, "/a9"));
+        world.end_well();
+    }
+}

@@ -111,3 +111,37 @@ fn a_configuration_survives_the_end_of_all() {
     world.end_well();
     assert_eq!(world.judge.config().voters().len(), 5);
 }
+
+/// A follower left its role for a reconfiguration's new leader, and logged what the old one had said behind that as if the
+/// new one had: the next sync of its disk told of more than it knew of. (Seed 20.)
+#[test]
+fn what_comes_behind_an_activation_is_an_old_role_s() {
+    for seed in 1..=6 {
+        let mut world = world(Plan { seed, ..Plan::quiet(3, 0) });
+        let (leader, (a, b)) = (world.leader(), world.followers());
+        let client = world.client(leader);
+        world.create(client, "/before");
+        let before = world.judge.last();
+        world.nodes[b].disk.holds_syncs = true;
+        world.ask(client, Op::Reconfig { joining: String::new(), leaving: (leader + 1).to_string() });
+        world.until("one of the new ones has it", |world| world.nodes[a].durable > before);
+        world.pass(5);
+        assert_eq!(world.judge.last(), before, "it needs both");
+        world.held.insert((leader, a));
+        world.nodes[b].disk.holds_syncs = false;
+        world.until("it is committed", |world| world.judge.last() > before);
+        if world.people[client].is_on() {
+            world.ask(client, Op::create("/behind"));
+        }
+        world.pass(5);
+        // In one piece.
+        let mut held: BTreeMap<(usize, usize), Vec<u8>> = BTreeMap::new();
+        for (wire, end, bytes) in std::mem::take(&mut world.held_bytes) {
+            held.entry((wire, end)).or_default().extend_from_slice(&bytes);
+        }
+        world.held_bytes = held.into_iter().map(|((wire, end), all)| (wire, end, all.into())).collect();
+        world.release(leader, a);
+        world.until("another leads", |world| [a, b].iter().any(|node| world.nodes[*node].leads()));
+        world.end_well();
+    }
+}
