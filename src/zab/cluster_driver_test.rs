@@ -93,6 +93,7 @@ impl World {
                 LearnerOutput::SnapshotBytes { bytes } => self.on_snapshot_bytes(at, &bytes),
                 LearnerOutput::Established { committed, .. } => self.commit(at, committed, false),
                 LearnerOutput::Committed { zxid } => self.commit(at, zxid, false),
+                LearnerOutput::AskForSnapshot => unreachable!("no snapshot is stored here"),
                 LearnerOutput::Config { .. } => {}
                 LearnerOutput::Activated { .. } => unreachable!("no configuration changes in this world"),
                 LearnerOutput::StepDown { .. } => self.look(at),

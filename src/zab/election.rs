@@ -19,12 +19,15 @@
 //!   them ask again.
 //! * A server whose directory is blank stops voting once a peer shows that the ensemble has a history, and one whose
 //!   epochs are lost never votes (decision 11). "No vote" is a vote with zxid -1, which ZooKeeper passes over. Such a
-//!   server follows an established leader, and is none.
+//!   server follows an established leader, and is none; its promise doesn't count either (`vote::Standing`).
 //! * The timeout runs from broadcast to broadcast, not from the last message.
 //!
 //! Invariants: 1. `Decided` comes only while LOOKING. 2. What we tell of our vote never changes within a round but for
 //! the better. 3. Without a vote nothing is decided by votes of LOOKING peers.
 //! Tested: election_test.rs (each rule), election_random_test.rs (virtual network).
+
+#[path = "election_blank.rs"]
+mod blank;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +36,7 @@ use std::time::Duration;
 pub use super::election_words::{Decision, IgnoreReason, Input, Output, Settings, Start};
 use super::quorum::{Config, Joint};
 use super::servers::ServerSet;
-use super::vote::{NOBODY, Proposal, Standing, Vote};
+use super::vote::{NOBODY, Proposal, Vote};
 use crate::base::{Epoch, Instant, ServerId};
 use crate::wire::peer::{Notification, OwnedNotification, PeerState};
 
@@ -65,6 +68,7 @@ pub struct Election {
     epoch_known: bool,
     /// The newest version reported by `ConfigSeen`.
     config_seen: i64,
+    has_vote: bool,
 }
 
 /// What is known while LOOKING.
@@ -107,6 +111,7 @@ impl Election {
             askers: ServerSet::EMPTY,
             epoch_known: false,
             config_seen,
+            has_vote: true,
         }
     }
 
@@ -144,6 +149,7 @@ impl Election {
     pub fn set_designated_leader(&mut self, leader: ServerId) {
         let vote = self.vote;
         self.on_withdraw();
+        self.has_vote = true;
         self.state = self.settings.state_under(leader);
         self.vote = Vote { leader, round: -1, peer_epoch: Epoch(-1), state: self.state, ..vote };
     }
@@ -310,22 +316,6 @@ impl Election {
         }
     }
 
-    /// The ensemble has had a leader: a blank server was wiped, and its vote could lose what it once had.
-    fn on_history_seen(&mut self, outputs: &mut Vec<Output>) {
-        let Some(looking) = &mut self.looking else { return };
-        if looking.start.standing != Standing::Blank
-            || !looking.initial.is_vote()
-            || !self.settings.participant
-        {
-            return;
-        }
-        looking.initial = looking.initial.without_vote();
-        looking.proposal = looking.initial;
-        looking.received.clear();
-        looking.finalize_at = None;
-        self.broadcast(outputs);
-    }
-
     fn on_looking_vote(&mut self, from: ServerId, n: &Notification<'_>, outputs: &mut Vec<Output>) {
         let Some(looking) = &mut self.looking else { return };
         let theirs = Proposal { leader: n.leader, zxid: n.zxid, peer_epoch: n.peer_epoch };
@@ -411,7 +401,8 @@ impl Election {
     }
 
     fn decide(&mut self, vote: Vote, supporters: ServerSet, outputs: &mut Vec<Output>) {
-        assert!(self.looking.take().is_some(), "there is one decision per election");
+        let looking = self.looking.take().expect("there is one decision per election");
+        self.has_vote = self.has_vote_in(&looking);
         self.state = self.settings.state_under(vote.leader);
         self.vote = Vote { state: self.state, ..vote };
         let (leader, state, vote) = (vote.leader, self.state, self.vote);
@@ -484,6 +475,9 @@ impl Election {
 fn supporters(votes: &BTreeMap<ServerId, Vote>, vote: &Vote) -> ServerSet {
     votes.iter().filter(|(_, other)| other.is_same_as(vote)).map(|(peer, _)| *peer).collect()
 }
+
+#[cfg(test)]
+use super::vote::Standing;
 
 #[cfg(test)]
 #[path = "election_test.rs"]

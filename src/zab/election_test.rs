@@ -403,6 +403,7 @@ fn a_blank_server_votes_until_it_sees_a_history() {
             server.hears(3, Leading, said).last().map(String::as_str),
             Some("decided FOLLOWING 3 round 1 by 2,3")
         );
+        assert!(!server.election.has_vote(), "and its promise counts for nothing");
     }
 }
 

@@ -14,11 +14,23 @@ pub const NOBODY: ServerId = ServerId(i64::MIN);
 const NO_VOTE: Zxid = Zxid(-1);
 
 /// How far this server's memory can be trusted.
+///
+/// A wiped voter must not help to lose what it once had. It can't be told from a new one, so both are *blank* until they
+/// have something: a leader's history, or **a promise that counts**. A blank voter that has heard of an epoch has no vote,
+/// says -1 instead of its current epoch in ACKEPOCH (no leader counts that, ZooKeeper's neither), and writes nothing of
+/// that promise to its disk. So whoever has an epoch record with nothing else was taken for new when it voted, and has not
+/// been wiped since; it is sound, with nothing logged.
+///
+/// That is needed: the first leader of an ensemble may be lost between its currentEpoch and the first follower's. Then it
+/// alone shows an epoch. Those whose promises it had must elect once more, and they are a quorum; were they still blank,
+/// nobody could be elected ever after. Who has promised nothing is not needed, and joins when there is a leader.
+///
+/// What is conceded (decision 11): a quorum of blank voters that hear of nobody with a history begin one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// `current_epoch`: of the last leader with which it was synchronised.
+    /// `current_epoch`: of the last leader with which it was synchronised; 0 if there was none.
     Sound { current_epoch: Epoch },
-    /// An empty directory: a new server, or one that was wiped. Votes until it hears of an epoch above 0.
+    /// No epoch record, and nothing logged: a new server, or one that was wiped. Votes until it hears of an epoch above 0.
     Blank,
     /// Both slots of the epoch record are damaged: no vote.
     Damaged,

@@ -47,6 +47,7 @@ impl Learning {
         leader: ServerId,
         addresses: Vec<Address>,
         last_logged: Zxid,
+        floor: Zxid,
         now: Instant,
     ) -> Learning {
         let is_observer = !ensemble.settings.participant;
@@ -61,6 +62,8 @@ impl Learning {
             ensemble.committed.min(last_logged),
             now,
         );
+        let learner = learner.above(floor, ensemble.wants_snapshot);
+        let learner = if ensemble.election.has_vote() { learner } else { learner.without_promise() };
         Learning {
             learner,
             leader,
@@ -157,10 +160,22 @@ impl Replica {
                     learning.is_truncating = true;
                     self.reload(after, outputs);
                 }
+                LearnerOutput::AskForSnapshot => {
+                    tracing::warn!(
+                        "the leader's history ends below this server's snapshot: another one is asked for"
+                    );
+                    let leader = learning.leader;
+                    if let Some(ensemble) = self.ensemble.as_deref_mut() {
+                        ensemble.wants_snapshot = true;
+                    }
+                    return self.begin_role(leader, outputs);
+                }
                 LearnerOutput::ReceiveSnapshot { zxid } => self.begin_install(zxid, outputs),
                 LearnerOutput::SnapshotBytes { bytes } => self.on_snapshot_bytes(&bytes, outputs),
                 LearnerOutput::Established { epoch, committed } => {
-                    self.on_following(epoch, committed, outputs)
+                    if !self.on_following(epoch, committed, outputs) {
+                        return;
+                    }
                 }
                 LearnerOutput::Committed { zxid } => self.on_committed(zxid),
                 LearnerOutput::Synced => {
@@ -172,7 +187,12 @@ impl Replica {
                 }
                 LearnerOutput::Revalidated { session, valid } => self.on_revalidated(session, valid, outputs),
                 LearnerOutput::Config { text } => self.on_leaders_config(&text, outputs),
-                LearnerOutput::Activated { zxid, designated } => self.on_activated(zxid, designated, outputs),
+                LearnerOutput::Activated { zxid, designated } => {
+                    // What it says behind that is an old role's, and there may be a new one already.
+                    if !self.on_activated(zxid, designated, outputs) {
+                        return;
+                    }
+                }
                 LearnerOutput::StepDown { reason } => return self.leave_role(&reason, outputs),
             }
         }
@@ -200,12 +220,13 @@ impl Replica {
         self.settle(outputs);
     }
 
-    fn on_following(&mut self, epoch: Epoch, committed: Zxid, outputs: &mut Vec<Output>) {
+    /// False if the role is left.
+    fn on_following(&mut self, epoch: Epoch, committed: Zxid, outputs: &mut Vec<Output>) -> bool {
         self.on_committed(committed);
         if !self.activate_leaders(committed, outputs) {
-            return;
+            return false;
         }
-        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return false };
         let leader = ensemble.leader_id().map(|leader| leader.0);
         tracing::info!(leader, epoch = epoch.0, zxid = %committed, "synchronised with the leader");
         ensemble.serves_from = Some(committed);
@@ -213,6 +234,7 @@ impl Replica {
         ensemble.election.set_peer_epoch(epoch, &mut said);
         self.carry_out_election(said, outputs);
         self.serve_if_due(outputs);
+        true
     }
 
     /// A client's request that the leader has to see, or that comes behind one. False: it can be served here and now.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::base::{Instant, ServerId};
+use crate::base::{Instant, ServerId, Zxid};
 use crate::wire::peer::{Hello, Notification, OwnedNotification, notification};
 use crate::zab::{self, Link, election, election_links};
 
@@ -326,7 +326,7 @@ impl Replica {
     pub(super) fn begin_role(&mut self, leader: ServerId, outputs: &mut Vec<Output>) {
         self.stop_looking(outputs);
         let now = self.now.instant;
-        let last_logged = self.proposed;
+        let (last_logged, floor) = (self.proposed, self.snapshots.newest().unwrap_or(Zxid::ZERO));
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
         if leader == ensemble.settings.me {
             let (settings, joint, epochs) =
@@ -341,7 +341,8 @@ impl Replica {
             let Some(addresses) = addresses else {
                 return self.leave_role("the elected leader is in no configuration known here", outputs);
             };
-            let learning = Learning::new(ensemble, leader, addresses, last_logged, now);
+            let learning = Learning::new(ensemble, leader, addresses, last_logged, floor, now);
+            ensemble.wants_snapshot = false;
             ensemble.role = Role::Learning(Box::new(learning));
             self.close_quorum_links(outputs);
             self.dial_leader(outputs);

@@ -51,7 +51,7 @@ pub use words::{EpochRecord, Mode, PeerInput, PeerOutput, PeerPort, Settings, ac
 
 use std::collections::BTreeMap;
 
-use crate::base::{Epoch, Instant, Now, ServerId, SessionId, Zxid};
+use crate::base::{Instant, Now, ServerId, SessionId, Zxid};
 use crate::messages::{Client, Service};
 use crate::tree::Overlay;
 use crate::wire::Opcode;
@@ -81,7 +81,8 @@ pub struct Ensemble {
     role: Role,
     connections: BTreeMap<Link, Connection>,
     dialled: u64,
-    /// Everything up to here is known to be committed, and is never cut.
+    /// Everything up to here was said to be committed since the start, and is never cut. The snapshots don't count: one
+    /// that was received may hold what its leader alone had.
     committed: Zxid,
     /// Of the own log.
     durable: Zxid,
@@ -93,6 +94,8 @@ pub struct Ensemble {
     /// Reads are served meanwhile.
     is_read_only: bool,
     clients: Clients,
+    /// The leader wants what is below the newest snapshot dropped: the next connection to it asks for another one.
+    wants_snapshot: bool,
     /// A snapshot of a leader's is on its way, or being stored.
     install: Option<Box<Install>>,
     /// Notifications of no use that the log does not mention yet, and when it may mention the next.
@@ -121,11 +124,9 @@ impl Replica {
                 Epochs { accepted: self.proposed.epoch(), current: self.proposed.epoch() }
             }
         };
-        let standing = match (settings.epochs, settings.is_blank) {
-            (EpochRecord::Damaged, _) => Standing::Damaged,
-            (_, true) => Standing::Blank,
-            // It has promised an epoch and has nothing of it: no more than a blank one.
-            _ if self.proposed == Zxid::ZERO && epochs.current == Epoch(0) => Standing::Blank,
+        let standing = match settings.epochs {
+            EpochRecord::Damaged => Standing::Damaged,
+            EpochRecord::None if settings.is_blank || self.proposed == Zxid::ZERO => Standing::Blank,
             _ => Standing::Sound { current_epoch: epochs.current },
         };
         let joint = Joint::new(settings.members.clone(), None);
@@ -141,7 +142,6 @@ impl Replica {
         );
         let addresses = settings.members.member(me).map_or(vec![], |me| me.election_addresses().collect());
         let links = Links::new(me, addresses, false);
-        let committed = self.snapshots.newest().unwrap_or(Zxid::ZERO);
         self.ensemble = Some(Box::new(Ensemble {
             joint,
             is_next_logged: false,
@@ -155,13 +155,14 @@ impl Replica {
             role: Role::Settling,
             connections: BTreeMap::new(),
             dialled: 0,
-            committed,
+            committed: Zxid::ZERO,
             durable: self.proposed,
             serves_from: None,
             is_serving: false,
             looking_since: None,
             is_read_only: false,
             clients: Clients::new(self.settings.hash_key),
+            wants_snapshot: false,
             install: None,
             passed_over: 0,
             complains_from: None,
@@ -246,8 +247,8 @@ impl Replica {
         matches!(role, Some(Role::Learning(_)))
     }
 
-    /// What is applied is on the disk and committed, as what is in a snapshot must be: nothing below one is ever cut.
-    /// After a start that isn't known of the log's end.
+    /// What is applied is on the disk and committed, as what is in a snapshot of our own must be: nothing below one is ever
+    /// cut. After a start that isn't known of the log's end.
     pub(super) fn may_snapshot(&self) -> bool {
         let known = |ensemble: &Ensemble| ensemble.durable.min(ensemble.committed);
         let ensemble = self.ensemble.as_deref();
@@ -430,10 +431,8 @@ impl Replica {
             // That was an earlier role's; the one that is waited for comes behind it.
             return;
         }
-        // Synchronised with a leader: whatever was lost before, it has a history now.
-        if ensemble.epochs.current > Epoch(0) {
-            ensemble.standing = Standing::Sound { current_epoch: ensemble.epochs.current };
-        }
+        // A promise that counts, or a leader's history: it is not blank any more.
+        ensemble.standing = Standing::Sound { current_epoch: ensemble.epochs.current };
         match &mut ensemble.role {
             Role::Leading(leading) if leading.writes_epochs => {
                 leading.writes_epochs = false;

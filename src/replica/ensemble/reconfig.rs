@@ -12,8 +12,8 @@
 //!
 //! A member whose role changes, or whose leader does, leaves its role. If a leader was designated it is followed at once,
 //! without an election; whether he can lead is decided as always, by promises of a quorum.
-//! Source: quorum-protocol.md §14. Tested: tests/ensemble/reconfig.rs, zab/reconfig_test.rs. The virtual cluster asks for no
-//! reconfigurations yet.
+//! Source: quorum-protocol.md §14. Tested: tests/ensemble/reconfig.rs, zab/reconfig_test.rs, the virtual cluster
+//! (cluster_test/reconfigs.rs, scenarios_reconfig.rs).
 
 use std::sync::Arc;
 
@@ -199,13 +199,16 @@ impl Replica {
         }
     }
 
-    /// COMMITANDACTIVATE or INFORMANDACTIVATE of `zxid`.
-    pub(super) fn on_activated(&mut self, zxid: Zxid, designated: ServerId, outputs: &mut Vec<Output>) {
-        let Some(ensemble) = self.ensemble.as_deref() else { return };
+    /// COMMITANDACTIVATE or INFORMANDACTIVATE of `zxid`. False if the role is left.
+    pub(super) fn on_activated(
+        &mut self,
+        zxid: Zxid,
+        designated: ServerId,
+        outputs: &mut Vec<Output>,
+    ) -> bool {
+        let Some(ensemble) = self.ensemble.as_deref() else { return false };
         let next = ensemble.joint.next().filter(|next| Zxid(next.version()) == zxid).cloned();
-        if let Some(config) = next {
-            self.activate_or_leave(config, Some(designated), outputs);
-        }
+        next.is_none_or(|config| self.activate_or_leave(config, Some(designated), outputs))
     }
 
     fn activate_or_leave(

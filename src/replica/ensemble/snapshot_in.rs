@@ -2,6 +2,7 @@
 //!
 //! The stream goes into a tree of its own while the old one stays; that tree is written out, a bounded piece per turn; when
 //! the file is synced the driver starts this member anew from it, with nothing in the log behind it.
+//! Its end is not held for committed before UPTODATE (`zab::learner` says why).
 //! The old tree, the new one and what waits for the file are in memory at the same time.
 
 use crate::base::{SessionId, Zxid};
@@ -80,7 +81,6 @@ impl Replica {
         let install = self.ensemble.as_deref_mut()?.install.take()?;
         let zxid = install.zxid;
         self.digests.distrust();
-        self.on_committed(zxid);
         Some((zxid, install.rest))
     }
 

@@ -1,7 +1,13 @@
 //! From the first packet of a learner to an epoch that a quorum has promised and this server has adopted.
 //!
 //! The new epoch is one more than any that was ever promised by those who are here; a quorum of voters is here, so it is
-//! more than that of any leader that ever had a quorum. Source: quorum-protocol.md §7, steps 1 to 6.
+//! more than that of any leader that ever had a quorum.
+//!
+//! That no two leaders have one epoch, and that none lacks what is committed, rests on the promises alone: a server gives
+//! that of an epoch once (-1 instead of its current epoch means "again", and counts for nothing), and shows with it what it
+//! has. A voter that was wiped has forgotten both. Here it may speak in FOLLOWERINFO, where a lower number than it had
+//! only makes an epoch that others refuse; its ACKEPOCH says -1 (`vote::Standing`). So of a quorum's promises each was
+//! remembered since it was given. Source: quorum-protocol.md §7, steps 1 to 6.
 
 use super::*;
 

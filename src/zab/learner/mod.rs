@@ -6,10 +6,13 @@
 //!
 //! Invariants: nothing is committed here before UPTODATE, as the leader may never be established; proposals are appended
 //! in zxid order and, within an epoch, without a gap; commits follow the order of the proposals.
+//! A snapshot that comes before the leader is established has all of its log, so its end is not known to be committed
+//! before UPTODATE, and another leader may want it dropped. No log can be cut below a snapshot (TRUNC): this side connects
+//! anew and asks for another one. Its ACKEPOCH names the beginning of an epoch that nobody has led, which every leader
+//! answers with SNAP. It never names less than it has, and nothing is gone before the new one is stored.
 //! What arrives behind a SNAP waits until the snapshot is durable, so that the log never continues something that is gone.
 //! Limits: `Settings::payload_bytes_max`; a leader that stays silent for initLimit (then syncLimit) ticks is left.
-//! Source: quorum-protocol.md §7 to §11, the learner's side.
-//! Tested: cluster_test.rs.
+//! Source: quorum-protocol.md §7 to §11, the learner's side. Tested: cluster_test.rs, promise_test.rs, touch_test.rs.
 
 mod words;
 
@@ -81,6 +84,11 @@ pub struct Learner {
     pending: VecDeque<Zxid>,
     /// Proposals to be acknowledged when they are durable.
     unacked: VecDeque<Zxid>,
+    /// What it says of its memory may count: see [`super::Standing`].
+    may_promise: bool,
+    /// The newest snapshot: what is below can't be cut.
+    floor: Zxid,
+    wants_snapshot: bool,
     /// Of this turn.
     out: Vec<u8>,
     /// Heard from since the last PING, with their timeouts: one entry each, however many requests they send.
@@ -119,10 +127,23 @@ impl Learner {
             committed,
             pending: VecDeque::new(),
             unacked: VecDeque::new(),
+            may_promise: true,
+            floor: Zxid::ZERO,
+            wants_snapshot: false,
             out: vec![],
             touches: BTreeMap::new(),
             heard: now,
         }
+    }
+
+    /// Of a server that had no vote: it follows, and its promise does not count.
+    pub fn without_promise(self) -> Learner {
+        Learner { may_promise: false, ..self }
+    }
+
+    /// `floor`: of the newest snapshot. `wants_snapshot`: the leader's TRUNC was below it.
+    pub fn above(self, floor: Zxid, wants_snapshot: bool) -> Learner {
+        Learner { floor, wants_snapshot, ..self }
     }
 
     pub fn is_following(&self) -> bool {
@@ -235,6 +256,9 @@ impl Learner {
         let packet = link::decode(bytes)?;
         match (self.step, packet.kind) {
             (Step::Epoch, Kind::LeaderInfo) => self.on_leader_info(packet.zxid.epoch(), outputs),
+            (Step::Way, Kind::Diff | Kind::Trunc) if self.wants_snapshot => {
+                self.leave("it was asked for a snapshot and sends none", outputs);
+            }
             (Step::Way, Kind::Diff) => self.begin_history(),
             (Step::Way, Kind::Trunc) => self.on_trunc(packet.zxid, outputs),
             (Step::Way, Kind::Snap) => {
@@ -287,6 +311,10 @@ impl Learner {
         }
         if epoch > self.epochs.accepted {
             self.epochs.accepted = epoch;
+            if !self.may_promise {
+                // Written with the history, or not at all.
+                return self.promise(None);
+            }
             self.step = Step::Promising;
             outputs.push(Output::PersistEpochs(self.epochs));
         } else {
@@ -296,7 +324,8 @@ impl Learner {
 
     fn promise(&mut self, current_epoch: Option<Epoch>) {
         self.step = Step::Way;
-        packet::encode_record(Kind::AckEpoch, self.logged, &AckEpoch { current_epoch }, &mut self.out);
+        let last = if self.wants_snapshot { beginning(Epoch(self.epoch.0 + 1)) } else { self.logged };
+        packet::encode_record(Kind::AckEpoch, last, &AckEpoch { current_epoch }, &mut self.out);
     }
 
     fn begin_history(&mut self) {
@@ -310,6 +339,10 @@ impl Learner {
             let committed = self.committed;
             return self
                 .leave(&format!("it wants all behind {to} dropped, but {committed} is committed"), outputs);
+        }
+        if to < self.floor {
+            self.step = Step::Down;
+            return outputs.push(Output::AskForSnapshot);
         }
         self.logged = to;
         self.durable = to;
@@ -461,3 +494,7 @@ impl Learner {
 #[cfg(test)]
 #[path = "touch_test.rs"]
 mod touch_tests;
+
+#[cfg(test)]
+#[path = "promise_test.rs"]
+mod promise_tests;

@@ -63,6 +63,8 @@ pub enum Output {
         zxid: Zxid,
         payload: Bytes,
     },
+    /// The log can't be cut as the leader wants it: connect to it anew, by [`super::Learner::above`].
+    AskForSnapshot,
     /// Drop everything behind `after` from the log. Nothing of it is committed. Then [`Input::Truncated`].
     Truncate {
         after: Zxid,

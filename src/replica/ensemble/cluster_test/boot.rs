@@ -153,6 +153,8 @@ impl World {
 
 fn member_settings(node: usize, history_count: usize, seed: u64) -> crate::replica::Settings {
     let mut settings = testing::settings();
+    settings.rules.reconfig = true;
+    settings.rules.skip_acl = true;
     settings.history = Some(HistoryLimits { count: history_count, bytes: 1 << 20 });
     settings.digests = true;
     settings.server = ServerId(node as i64 + 1);

@@ -4,6 +4,7 @@
 //!   comes back, prefixes are equal. Equal zxid means equal bytes and an equal digest behind them, the one that the leader
 //!   had foretold.
 //! * What is applied for the first time is durable on a quorum. A leader that serves has all of it. An epoch has one.
+//!   What is behind a reconfiguration needs a quorum of the new configuration; itself, of both.
 //! * The history makes sense (versions follow each other, parents and sessions exist, a session ends once and takes its
 //!   ephemerals along), by a naive model that keeps every state of every znode.
 
@@ -37,6 +38,8 @@ pub struct Life {
 
 #[derive(Default)]
 pub struct Judge {
+    /// In the order in which they came into force; the first has no transaction.
+    configs: Vec<Arc<Config>>,
     txns: BTreeMap<Zxid, Known>,
     nodes: BTreeMap<String, Vec<(Zxid, Option<State>)>>,
     pub sessions: BTreeMap<SessionId, Life>,
@@ -52,7 +55,33 @@ pub struct Judge {
 /// What the history has begun with: the end of a session that nobody asked for.
 pub struct Expired(pub SessionId);
 
+/// What the transaction makes of the configuration.
+pub fn reconfigured(payload: &[u8]) -> Option<Arc<Config>> {
+    let Entry { txn, .. } = Entry::decode(&mut Reader::new(payload)).expect("it can be read");
+    let Txn::Reconfig(set) = txn else { return None };
+    let text = std::str::from_utf8(set.data.expect("a configuration")).expect("text");
+    Some(Arc::new(Config::parse(text).expect("a configuration")))
+}
+
 impl Judge {
+    pub fn new(first: Arc<Config>) -> Judge {
+        Judge { configs: vec![first], ..Judge::default() }
+    }
+
+    pub fn first_config(&self) -> &Arc<Config> {
+        &self.configs[0]
+    }
+
+    pub fn config(&self) -> &Arc<Config> {
+        self.configs.last().expect("there is a first one")
+    }
+
+    /// In force for the transaction: what is behind a reconfiguration is committed by the new one.
+    fn config_before(&self, zxid: Zxid) -> &Arc<Config> {
+        let mut before = self.configs.iter().rev().filter(|config| Zxid(config.version()) < zxid);
+        before.next().expect("the first one is version 0")
+    }
+
     pub fn last(&self) -> Zxid {
         self.txns.last_key_value().map_or(Zxid::ZERO, |(zxid, _)| *zxid)
     }
@@ -147,6 +176,12 @@ impl Judge {
                     self.advance(header, &sub.0);
                 }
             }
+            Txn::Reconfig(set) => {
+                let text = std::str::from_utf8(set.data.expect("a configuration")).expect("text");
+                let config = Config::parse(text).expect("a configuration");
+                assert!(config.version() == zxid.0, "{zxid} makes version {:x}", config.version());
+                self.configs.push(Arc::new(config));
+            }
             Txn::Error(_) => {}
             other => panic!("nobody asked for {other:?}"),
         }
@@ -229,14 +264,31 @@ impl World {
                 let same = other.log.get(&zxid).is_none_or(|found| *found == payload);
                 other.is_wiped || other.durable >= zxid && same
             };
-            let holders = self.nodes[..self.plan.voters].iter().filter(|other| holds(other)).count();
-            assert!(holders * 2 > self.plan.voters, "{zxid} is applied, and {holders} voters have it");
+            let holders = self.nodes.iter().enumerate().filter(|(_, other)| holds(other));
+            let holders = holders.map(|(at, _)| ServerId(at as i64 + 1)).collect();
+            // Those of the configuration that it ends, and of the one that it begins.
+            let configs = [Some(self.judge.config_before(zxid).clone()), reconfigured(&payload)];
+            for config in configs.iter().flatten() {
+                assert!(
+                    config.has_quorum(&holders),
+                    "{zxid} is applied, {holders} have it, and of {} that is no quorum",
+                    config.voters()
+                );
+            }
         }
         self.bring(node, before);
         let expired = self.judge.on_applied(node + 1, before, zxid, &payload, Some(digest));
         if let Some(Expired(session)) = expired {
             self.on_expired(session, zxid);
         }
+    }
+
+    /// Its end is in somebody's log, and not applied yet. Its leader knows no such session any more.
+    pub fn is_closing(&self, session: SessionId) -> bool {
+        self.logged.range(self.judge.last().next()..).any(|(_, payload)| {
+            let entry = Entry::decode(&mut Reader::new(payload)).expect("it can be read");
+            entry.header.client_id == session && matches!(entry.txn, Txn::CloseSession(_))
+        })
     }
 
     /// What it had in its log when it started, and is now known to be committed, is history up to here.

@@ -7,6 +7,7 @@
 //! | `world.rs` | time, events, what goes wrong |
 //! | `node.rs`, `disk.rs`, `boot.rs`, `network.rs` | a server's loop; its log and snapshots; its start; connections and cuts |
 //! | `people.rs`, `ops.rs` | clients, and what they hold against what they are told |
+//! | `reconfigs.rs` | who is a member, and what clients make of that |
 //! | `judge.rs` | the one history, and what must be true of the whole |
 //! | `scenarios*.rs` | the bugs of others, one test each |
 //!
@@ -19,7 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::base::{ConnectionId, HashKey, Prng, ShardId, Ticket, WallMillis, limits};
+use crate::base::{ConnectionId, Epoch, HashKey, Prng, ShardId, Ticket, WallMillis, limits};
 use crate::log::{self, Command, SegmentId, SegmentImage, SnapshotDecoder};
 use crate::replica::{Boot, Input, Start, testing};
 use crate::tree::Reader;
@@ -35,8 +36,10 @@ mod node;
 mod ops;
 mod people;
 mod plan;
+mod reconfigs;
 mod scenarios;
 mod scenarios_disk;
+mod scenarios_reconfig;
 mod scenarios_sessions;
 mod world;
 
@@ -47,6 +50,7 @@ use node::{Booted, Member, Node};
 use ops::Op;
 use people::Person;
 use plan::{Canary, Plan};
+use reconfigs::member_line;
 use world::{Event, World};
 
 const TICK: Duration = Duration::from_millis(100);
@@ -161,4 +165,9 @@ fn a_wiped_voter_that_votes_is_seen() {
 #[test]
 fn a_forgotten_epoch_is_seen() {
     assert_caught(Canary::EpochForgotten, 20);
+}
+
+#[test]
+fn a_commit_without_a_quorum_of_the_new_configuration_is_seen() {
+    assert_caught(Canary::NewVotersWithoutQuorum, 10);
 }

@@ -4,7 +4,7 @@
 //! The other direction goes on meanwhile.
 
 use super::*;
-use crate::wire::peer::packet;
+use crate::wire::peer::{AckEpoch, packet};
 
 /// Ends a stream of SNAP.
 const SNAPSHOT_END: &[u8] = b"\0\0\0\x0aBenWasHere";
@@ -260,9 +260,16 @@ impl World {
             }
             self.packets.push((node, self.wires[wire].ends[1 - end].0, kind, zxid));
             if self.plan.taps {
-                self.check_said(node, kind, zxid);
+                let promise = packet.payload::<AckEpoch>().ok().and_then(|ack| ack.current_epoch);
+                self.check_said(node, kind, zxid, promise.is_some());
             }
-            if self.plan.canary == Some(Canary::CommitWithoutQuorum) && kind == Kind::Proposal {
+            let to = self.wires[wire].ends[1 - end].0;
+            let lies = match self.plan.canary {
+                Some(Canary::CommitWithoutQuorum) => true,
+                Some(Canary::NewVotersWithoutQuorum) => !self.plan.is_voter(to),
+                _ => false,
+            };
+            if lies && kind == Kind::Proposal {
                 let mut ack = vec![];
                 packet::encode_ack(zxid, &mut ack);
                 self.at(1, Event::Bytes { wire, end, bytes: ack.into() });
@@ -270,12 +277,13 @@ impl World {
         }
     }
 
-    fn check_said(&self, node: usize, kind: Kind, zxid: Zxid) {
+    fn check_said(&self, node: usize, kind: Kind, zxid: Zxid, counts: bool) {
         let (found, id) = (&self.nodes[node], node + 1);
         let counter = zxid.0 & 0xffff_ffff;
         match kind {
+            // A blank one's does not count.
             Kind::AckEpoch => assert!(
-                found.epochs.accepted == found.epoch(),
+                found.epochs.accepted == found.epoch() || !counts && found.epochs == Epochs::default(),
                 "server {id} promises {:?}, and its disk says {:?}",
                 found.epoch(),
                 found.epochs

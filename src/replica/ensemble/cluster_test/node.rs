@@ -50,7 +50,7 @@ pub struct Node {
     pub epochs: Epochs,
     pub applied: Zxid,
     /// The committed configuration, if it is not the first one. Written at once, and no crash takes it.
-    members: Option<Arc<Config>>,
+    pub members: Option<Arc<Config>>,
     has_turn: bool,
 }
 
@@ -147,10 +147,12 @@ impl World {
             return self.at(delay, Event::Start { node });
         };
         let Booted { mut replica, reader, history, is_blank, epochs } = booted;
+        let members = self.members_told(node);
+        let me = ServerId(node as i64 + 1);
         let settings = Settings {
-            me: ServerId(node as i64 + 1),
-            members: self.nodes[node].members.clone().unwrap_or_else(|| self.config.clone()),
-            participant: self.plan.is_voter(node),
+            me,
+            participant: members.member(me).is_some_and(zab::Member::is_voter),
+            members,
             tick: TICK,
             init_limit: INIT_LIMIT,
             sync_limit: SYNC_LIMIT,
@@ -218,7 +220,10 @@ impl World {
         found.log.clear();
         found.coming.clear();
         (found.durable, found.epochs) = (Zxid::ZERO, Epochs::default());
-        found.members = None;
+        // The configuration files are elsewhere; without reconfigurations there is nothing in them that is needed.
+        if !self.plan.faults.reconfigure {
+            found.members = None;
+        }
         (found.is_wiped, found.has_history) = (true, false);
     }
 

@@ -4,8 +4,8 @@ use super::*;
 use crate::wire::client::header::encode_request;
 use crate::wire::client::multi::encode_end;
 use crate::wire::client::{
-    CreateRequest, DeleteRequest, GetDataRequest, GetEphemeralsRequest, MultiOp, SetDataRequest, SetWatches,
-    SyncRequest,
+    CreateRequest, DeleteRequest, GetDataRequest, GetEphemeralsRequest, MultiOp, ReconfigRequest,
+    SetDataRequest, SetWatches, SyncRequest,
 };
 use crate::wire::jute::encode_vector;
 use crate::wire::{Decode, Encode, Text, Vector};
@@ -47,6 +47,11 @@ pub enum Op {
         paths: Vec<String>,
         since: Zxid,
     },
+    /// Lists, as the request has them.
+    Reconfig {
+        joining: String,
+        leaving: String,
+    },
     Ping,
     Close,
 }
@@ -57,7 +62,15 @@ impl Op {
     }
 
     pub fn is_write(&self) -> bool {
-        matches!(self, Op::Create { .. } | Op::Set { .. } | Op::Delete { .. } | Op::Multi { .. } | Op::Close)
+        matches!(
+            self,
+            Op::Create { .. }
+                | Op::Set { .. }
+                | Op::Delete { .. }
+                | Op::Multi { .. }
+                | Op::Reconfig { .. }
+                | Op::Close
+        )
     }
 
     /// Appends the whole request.
@@ -106,6 +119,15 @@ impl Op {
                 let relative_zxid = *since;
                 let body = SetWatches { relative_zxid, data_watches, exist_watches, child_watches };
                 encode_request(out, xid, Opcode::SetWatches, &body);
+            }
+            Op::Reconfig { joining, leaving } => {
+                let body = ReconfigRequest {
+                    joining_servers: Some(joining.as_str().into()),
+                    leaving_servers: Some(leaving.as_str().into()),
+                    new_members: None,
+                    cur_config_id: -1,
+                };
+                encode_request(out, xid, Opcode::Reconfig, &body);
             }
             Op::Ping => encode_request(out, xid, Opcode::Ping, &()),
             Op::Close => encode_request(out, xid, Opcode::CloseSession, &()),

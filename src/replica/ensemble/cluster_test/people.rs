@@ -225,17 +225,21 @@ impl World {
 
     fn on_connected(&mut self, client: usize, frame: &[u8]) {
         let response = ConnectResponse::parse(frame).expect("a connect response");
-        let person = &mut self.people[client];
         if response.timeout_ms <= 0 {
-            let applied = self.nodes[person.node].applied;
-            let life = self.judge.sessions.get(&person.session);
+            let Person { node, session, .. } = self.people[client];
+            let applied = self.nodes[node].applied;
+            let life = self.judge.sessions.get(&session);
             let is_over = life.is_some_and(|life| life.closed.is_some() || life.opened > applied);
-            assert!(is_over, "client {client}: session {} is refused, and is {life:?}", person.session);
+            assert!(
+                is_over || self.is_closing(session),
+                "client {client}: session {session} is refused, and is {life:?}"
+            );
             if life.is_some_and(|life| life.closed.is_some()) {
                 self.forget_session(client);
             }
             return self.leave(client);
         }
+        let person = &mut self.people[client];
         if person.session != SessionId::NONE {
             assert_eq!(person.session, response.session_id, "client {client} comes back with its session");
         }
@@ -343,6 +347,11 @@ impl World {
                 let is_plain = asked.epoch == newest && Some(epoch) == newest;
                 assert!(!is_plain || zxid >= asked.floor, "{asked:?} came to {zxid}");
             }
+            Op::Reconfig { .. } if err == 0 => {
+                let made = GetDataResponse::decode(&mut body).expect("a reply").data.unwrap_or_default();
+                let made = std::str::from_utf8(made).ok().and_then(|text| Config::parse(text).ok());
+                assert_eq!(made.map(|config| config.version()), Some(zxid.0), "{asked:?}");
+            }
             Op::Close if err == 0 => {
                 self.forget_session(client);
                 self.leave(client);
@@ -408,6 +417,8 @@ impl World {
             }
             _ => Op::Ping,
         };
+        let reconfigures = self.has_faults && self.plan.faults.reconfigure && self.prng.chance(1, 60);
+        let op = if reconfigures { self.random_reconfiguration() } else { op };
         self.ask(client, op);
         if self.prng.chance(1, 8) {
             self.act_later(client);

@@ -13,14 +13,17 @@ pub enum Canary {
     WipedVoterVotes,
     /// A crash takes the epochs.
     EpochForgotten,
+    /// Leaders hear acknowledgements of those who were no voters in the beginning before they are sent.
+    NewVotersWithoutQuorum,
 }
 
 impl Canary {
-    pub const ALL: [Canary; 4] = [
+    pub const ALL: [Canary; 5] = [
         Canary::AckBeforeDurable,
         Canary::CommitWithoutQuorum,
         Canary::WipedVoterVotes,
         Canary::EpochForgotten,
+        Canary::NewVotersWithoutQuorum,
     ];
 
     pub fn parse(text: &str) -> Option<Canary> {
@@ -44,6 +47,8 @@ pub struct Faults {
     pub wipe: bool,
     /// Clients leave their sessions alone until they expire, and come back to other servers.
     pub leave: bool,
+    /// Clients ask for reconfigurations.
+    pub reconfigure: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +56,8 @@ pub struct Plan {
     pub seed: u64,
     pub voters: usize,
     pub observers: usize,
+    /// Servers that run and are in no configuration in the beginning.
+    pub joiners: usize,
     pub history_count: usize,
     pub clients: usize,
     pub faults: Faults,
@@ -78,11 +85,13 @@ impl Plan {
             full: draw(),
             wipe: draw(),
             leave: draw(),
+            reconfigure: false,
         };
-        Plan {
+        let mut plan = Plan {
             seed,
             voters,
             observers,
+            joiners: 0,
             history_count: [3, 500][prng.below(2) as usize],
             clients: 3 + prng.below(3) as usize,
             faults,
@@ -90,7 +99,12 @@ impl Plan {
             skewed: prng.chance(1, 2),
             canary: None,
             taps: true,
+        };
+        if prng.chance(1, 2) {
+            plan.faults.reconfigure = true;
+            plan.joiners = [0, 1, 1, 2][prng.below(4) as usize];
         }
+        plan
     }
 
     /// A run in which this bug has every chance to do harm.
@@ -98,6 +112,7 @@ impl Plan {
         let mut plan = Plan::draw(seed);
         plan.voters = 3;
         plan.observers = 0;
+        plan.joiners = 0;
         plan.history_count = 500;
         plan.skewed = false;
         plan.taps = false;
@@ -105,6 +120,12 @@ impl Plan {
         plan.canary = Some(canary);
         let wipe = canary == Canary::WipedVoterVotes;
         plan.faults = Faults { crash: !wipe, cut: !wipe, wipe, ..Faults::default() };
+        if canary == Canary::NewVotersWithoutQuorum {
+            // What is held against the disks is whether the quorums are those of the right configuration.
+            plan.taps = true;
+            plan.joiners = 2;
+            plan.faults = Faults { reconfigure: true, ..Faults::default() };
+        }
         plan
     }
 
@@ -114,6 +135,7 @@ impl Plan {
             seed: 1,
             voters,
             observers,
+            joiners: 0,
             history_count: 500,
             clients: 0,
             faults: Faults::default(),
@@ -130,15 +152,16 @@ impl Plan {
     }
 
     pub fn node_count(&self) -> usize {
-        self.voters + self.observers
+        self.voters + self.observers + self.joiners
     }
 
+    /// In the first configuration.
+    pub fn is_member(&self, node: usize) -> bool {
+        node < self.voters + self.observers
+    }
+
+    /// In the first configuration.
     pub fn is_voter(&self, node: usize) -> bool {
         node < self.voters
-    }
-
-    /// Voters that an ensemble can spare.
-    pub fn spare(&self) -> usize {
-        (self.voters - 1) / 2
     }
 }

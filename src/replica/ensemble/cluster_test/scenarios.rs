@@ -3,7 +3,11 @@
 
 use super::*;
 
+/// CLUSTER_LOG=1: with all that the servers say.
 pub fn world(plan: Plan) -> World {
+    if number("CLUSTER_LOG").is_some() {
+        let _ = tracing_subscriber::fmt().without_time().with_target(false).try_init();
+    }
     let mut world = World::new(plan);
     world.until("all serve", World::all_serve);
     world

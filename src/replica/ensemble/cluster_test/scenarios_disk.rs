@@ -224,3 +224,117 @@ fn no_promise_before_it_is_written() {
     );
     world.end_well();
 }
+
+/// Three that have never had a leader: one has promised itself an epoch that nobody else has adopted, when power goes.
+fn first_leader_lost(count: usize) -> (World, usize) {
+    let mut world = World::new(Plan::quiet(count, 0));
+    let promised = |world: &World| {
+        world.nodes.iter().filter(|node| node.epochs.accepted == Epoch(1)).count() * 2 > world.nodes.len()
+    };
+    world.until("a quorum has promised", promised);
+    let leader = world.nodes.iter().position(Node::leads).expect("it is led");
+    for node in (0..count).filter(|node| *node != leader) {
+        world.nodes[node].disk.holds_syncs = true;
+    }
+    world.until("the epoch is adopted", |world| world.nodes[leader].epochs.current == Epoch(1));
+    for node in 0..count {
+        world.crash(node, true);
+        world.nodes[node].disk.holds_syncs = false;
+        assert!(node == leader || world.nodes[node].epochs.current == Epoch(0));
+    }
+    (world, leader)
+}
+
+/// Not one of theirs: the first leader of all was lost before anybody followed it. It showed an epoch, the others were
+/// blank and gave up their votes, and nobody was elected ever after. (Seed 25.) Those who have promised vote.
+#[test]
+fn a_first_leader_lost_before_anybody_followed() {
+    for count in [3, 5] {
+        let (mut world, leader) = first_leader_lost(count);
+        // With no more than those who had promised.
+        let promised: Vec<usize> =
+            (0..count).filter(|node| world.nodes[*node].epochs.accepted == Epoch(1)).collect();
+        assert!(promised.contains(&leader));
+        promised.iter().for_each(|node| world.start(*node));
+        world.until("a leader", |world| promised.iter().all(|node| world.nodes[*node].serves));
+        world.end_well();
+    }
+}
+
+/// The same, and a voter was wiped since: it was promised, and knows nothing. It neither votes nor promises.
+#[test]
+fn a_wiped_voter_promises_nothing() {
+    let mut world = three(500);
+    let (leader, (wiped, other)) = (world.leader(), world.followers());
+    let client = world.client(leader);
+    world.create(client, "/before");
+    world.wipe(wiped);
+    // Whoever was wiped waits for the other two; it says so, and remembers nothing of it.
+    world.nodes[other].disk.holds_syncs = true;
+    let since = world.packets.len();
+    world.crash(leader, false);
+    world.start(leader);
+    world.start(wiped);
+    world.pass(500);
+    let leads = |world: &World| [leader, other].into_iter().find(|node| world.nodes[*node].leads());
+    assert_eq!(world.nodes[wiped].epochs, Epochs::default());
+    assert!(!world.nodes[wiped].serves && !world.nodes[leader].serves, "{:?}", leads(&world));
+    world.nodes[other].disk.holds_syncs = false;
+    world.serves(wiped);
+    assert!(world.packets.len() > since && world.holds(wiped, "/before"));
+    world.end_well();
+}
+
+/// Not one of theirs: a leader that is not established yet sends a snapshot of all that it has logged, and ends. Who got it
+/// held it for committed; the next leader didn't have its last transaction and wanted it dropped, which was refused from
+/// then on (or done, and what was below the snapshot was gone). It gets another snapshot.
+#[test]
+fn a_snapshot_of_what_was_never_committed_is_replaced() {
+    for restarts in [true, false] {
+        let mut world = three(3);
+        let (first, (late, _)) = (world.leader(), world.followers());
+        let client = world.client(first);
+        world.create(client, "/before");
+        world.crash(late, true);
+        world.crash(first, true);
+        world.start(first);
+        world.serves(first);
+        let leader = world.leader();
+        let other = (0..3).find(|node| ![leader, late].contains(node)).expect("three");
+        let client = world.client(leader);
+        world.create_many(client, "/a", 10);
+        // What nobody else has.
+        world.isolate(leader, 2 * FOREVER);
+        let last = world.judge.last();
+        world.ask(client, Op::create("/tail"));
+        world.until("it is logged", |world| world.nodes[leader].durable > last);
+        let tail = world.nodes[leader].durable;
+        world.crash(leader, false);
+        world.heal();
+        world.isolate(other, 2 * FOREVER);
+        world.start(leader);
+        world.start(late);
+        world.until("the third epoch", |world| world.nodes[late].epochs.accepted == Epoch(3));
+        // NEWLEADER is behind the snapshot, and is not heard when the leader ends before that is stored.
+        world.nodes[late].disk.holds_snapshots = true;
+        world.until("all of a snapshot", |world| {
+            let mut steps = world.nodes[late].disk.steps.iter();
+            steps.any(|step| matches!(step, disk::Step::Finish { is_received: true, .. }))
+        });
+        world.crash(leader, false);
+        world.until("it has noticed", |world| world.nodes[late].is_settling());
+        world.nodes[late].disk.holds_snapshots = false;
+        world.until("it is stored", |world| world.nodes[late].disk.snapshot_names().contains(&tail));
+        assert_eq!(world.nodes[late].epochs.current, Epoch(1), "it was not adopted");
+        if restarts {
+            world.crash(late, true);
+        }
+        world.heal();
+        let since = world.packets.len();
+        world.start(late);
+        world.until("two serve", |world| world.nodes[late].serves && world.nodes[other].leads());
+        assert!(world.kinds(since, other, late).contains(&Kind::Trunc), "it was asked to drop it");
+        assert!(!world.holds(late, "/tail") && world.holds(late, "/a9"));
+        world.end_well();
+    }
+}

@@ -60,7 +60,6 @@ pub struct World {
     /// What was said on quorum ports: from, to, kind, zxid.
     pub packets: Vec<(usize, usize, Kind, Zxid)>,
     pub people: Vec<Person>,
-    pub config: Arc<Config>,
     pub judge: Judge,
     /// Each transaction that anybody ever had in its log.
     pub logged: BTreeMap<Zxid, Bytes>,
@@ -69,7 +68,7 @@ pub struct World {
     pub hash: Hash,
 }
 
-fn port_of(node: usize, is_quorum: bool) -> u16 {
+pub fn port_of(node: usize, is_quorum: bool) -> u16 {
     (if is_quorum { 2000 } else { 3000 }) + node as u16
 }
 
@@ -79,10 +78,8 @@ impl World {
         let mut prng = Prng::salted(plan.seed, "world");
         let mut text = String::new();
         let count = plan.node_count();
-        for node in 0..count {
-            let role = if plan.is_voter(node) { "participant" } else { "observer" };
-            let (quorum, election) = (port_of(node, true), port_of(node, false));
-            text += &format!("server.{}=127.0.0.1:{quorum}:{election}:{role}\n", node + 1);
+        for node in (0..count).filter(|node| plan.is_member(*node)) {
+            text += &(member_line(node, plan.is_voter(node)) + "\n");
         }
         let config = Arc::new(Config::parse(&(text + "version=0")).expect("a configuration"));
         let nodes = (0..count).map(|_| {
@@ -111,8 +108,7 @@ impl World {
             held_bytes: vec![],
             packets: vec![],
             people,
-            config,
-            judge: Judge::default(),
+            judge: Judge::new(config.clone()),
             logged: BTreeMap::new(),
             has_faults: false,
             calm_since: BEGIN,
@@ -203,12 +199,17 @@ impl World {
         }
     }
 
-    /// What was lost must be elsewhere: no more voters than can be spared are without their history.
+    /// What was lost must be elsewhere: no more voters than can be spared are without their history, of the
+    /// configuration in force and of any that is proposed.
     fn may_be_wiped(&self, node: usize) -> bool {
-        let mut wiped: BTreeSet<usize> = BTreeSet::from([node]);
-        wiped.extend((0..self.nodes.len()).filter(|other| !self.nodes[*other].has_history));
-        wiped.retain(|node| self.plan.is_voter(*node));
-        wiped.len() <= self.plan.spare()
+        let is_without = |id: ServerId| {
+            let other = id.0 as usize - 1;
+            other == node || !self.nodes[other].has_history
+        };
+        self.open_configs().iter().all(|config| {
+            let without = config.voters().iter().filter(|id| is_without(*id)).count();
+            without <= (config.voters().len() - 1) / 2
+        })
     }
 
     /// Of the process to which it happens: stopped ones hear later.
