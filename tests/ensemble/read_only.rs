@@ -49,7 +49,7 @@ impl Encode for OneOfAll {
             acl: Some(AclList::OPEN),
             flags: PERSISTENT,
         };
-        encode_list(out, [MultiOp::Create(create)].into_iter());
+        encode_list(out, [MultiOp::Create(create)]);
     }
 }
 
