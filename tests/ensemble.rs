@@ -11,6 +11,8 @@ mod support;
 
 #[path = "ensemble/bad_input.rs"]
 mod bad_input;
+#[path = "ensemble/cluster.rs"]
+mod cluster;
 #[path = "ensemble/faults.rs"]
 mod faults;
 #[path = "ensemble/history.rs"]

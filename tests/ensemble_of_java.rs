@@ -1,4 +1,5 @@
-//! Ensembles of Ringkeeper and Apache ZooKeeper: either leads the other, observes it, and takes its place.
+//! Ensembles of Ringkeeper and Apache ZooKeeper: either leads the other, observes it, takes its place, and
+//! joins and leaves by reconfiguration.
 //!
 //! Real processes on loopback. Needs `tests/run --prepare` and Java.
 #![allow(
@@ -9,7 +10,11 @@
 #[path = "support/mod.rs"]
 mod support;
 
+#[path = "ensemble/cluster.rs"]
+mod cluster;
 #[path = "ensemble/history.rs"]
 mod history;
 #[path = "ensemble/mixed.rs"]
 mod mixed;
+#[path = "ensemble/mixed_reconfig.rs"]
+mod mixed_reconfig;

@@ -148,10 +148,10 @@ impl Driver {
                         let timeout = request.body.first_chunk::<4>().expect("a timeout");
                         let timeout_ms = i32::from_be_bytes(*timeout);
                         let txn = Txn::CreateSession(CreateSessionTxn { timeout_ms });
-                        self.propose(request.session, request.cxid, &txn);
+                        self.propose(request.session, request.cxid, &txn, 0);
                     }
                     Some(Opcode::CloseSession) => {
-                        self.propose(request.session, request.cxid, &Txn::CloseSession(None));
+                        self.propose(request.session, request.cxid, &Txn::CloseSession(None), 0);
                     }
                     other => panic!("{link:?} asks for {other:?}"),
                 },
@@ -166,13 +166,15 @@ impl Driver {
         }
     }
 
-    fn propose(&mut self, session: SessionId, cxid: i32, txn: &Txn<'_>) {
+    /// `error`: in the digest that goes with it.
+    fn propose(&mut self, session: SessionId, cxid: i32, txn: &Txn<'_>, error: i64) {
         let zxid = self.proposed.next();
         let time = WallMillis(1_700_000_000_000);
         let bare = Entry::new(session, cxid, zxid, time, *txn, None);
         self.store.apply(&bare.header, txn);
         self.store.publish(zxid);
-        let digest = TxnDigest { version: TxnDigest::VERSION, tree_digest: self.store.digest() as i64 };
+        let tree_digest = self.store.digest() as i64 + error;
+        let digest = TxnDigest { version: TxnDigest::VERSION, tree_digest };
         let mut payload = vec![];
         Entry::new(session, cxid, zxid, time, *txn, Some(digest)).encode(&mut payload);
         self.proposed = zxid;
@@ -181,8 +183,8 @@ impl Driver {
         self.step(LeaderInput::Durable { zxid });
     }
 
-    /// Until the sender of commands is gone: each is a path to be created.
-    fn run(mut self, commands: &Receiver<String>) {
+    /// Until the sender of commands is gone: each is a path to be created, and by how much the digest is wrong.
+    fn run(mut self, commands: &Receiver<(String, i64)>) {
         loop {
             while let Some(taken) = read(&mut self.votes, &mut self.heard)
                 && taken
@@ -221,7 +223,7 @@ impl Driver {
             }
             if self.is_established {
                 match commands.try_recv() {
-                    Ok(path) => {
+                    Ok((path, error)) => {
                         let txn = Txn::Create(CreateTxn {
                             path: path.as_str().into(),
                             data: Some(b"ours"),
@@ -229,7 +231,7 @@ impl Driver {
                             ephemeral: false,
                             parent_cversion: -1,
                         });
-                        self.propose(SessionId(0), 0, &txn);
+                        self.propose(SessionId(0), 0, &txn, error);
                     }
                     Err(std::sync::mpsc::TryRecvError::Disconnected) => return,
                     Err(std::sync::mpsc::TryRecvError::Empty) => {}
@@ -313,7 +315,7 @@ fn a_java_server_elects_and_follows_ours() {
     let server: Server = config.start();
     let mut client = Client::connect(&server);
     for path in ["/ours", "/ours/a", "/ours/b"] {
-        command.send(path.to_owned()).expect("the leader runs");
+        command.send((path.to_owned(), 0)).expect("the leader runs");
     }
     let began = Clock::now();
     while client.children("/ours", false).map_or(0, |children| children.len()) < 2 {
@@ -322,6 +324,13 @@ fn a_java_server_elects_and_follows_ours() {
     assert_eq!(client.data("/ours/b"), b"ours");
     assert!(server.word("srvr").contains("Mode: follower"));
     assert!(!server.output().contains("Digests are not matching"), "{}", server.output());
+    assert_eq!(server.digest_mismatches(), 0);
+    // It does look at them.
+    command.send(("/ours/c".to_owned(), 1)).expect("the leader runs");
+    while client.children("/ours", false).map_or(0, |children| children.len()) < 3 {
+        assert!(began.elapsed() < PATIENCE, "in vain");
+    }
+    support::until("the wrong digest to be noticed", || (server.digest_mismatches() == 1).then_some(()));
     drop(client);
     drop(command);
     leader.join().expect("the leader is well");

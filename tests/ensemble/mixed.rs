@@ -16,7 +16,7 @@ const THEIRS_COMPLAINT: &str = "Digests are not matching";
 const OURS_COMPLAINT: &str = "this server's tree differs from the leader's";
 
 /// The command of an Apache server.
-fn java() -> Vec<String> {
+pub fn java() -> Vec<String> {
     let version = std::env::var("ZOOKEEPER_VERSION").unwrap_or_else(|_| "3.9.5".to_owned());
     let jars = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/.clients/zookeeper-{version}"));
     let found = jars.join(format!("zookeeper-{version}.jar")).exists();
@@ -85,13 +85,14 @@ fn use_every_server(ensemble: &Ensemble, round: usize) {
     }
 }
 
-/// Neither kind says that a leader's digest differs from its own.
-fn assert_no_mismatch(servers: &[Server]) {
-    for (at, server) in servers.iter().enumerate() {
+/// Neither kind says that a leader's digest differs from its own: in no life of a server, and by no count.
+pub fn assert_no_mismatch<'a>(servers: impl IntoIterator<Item = &'a Server>) {
+    for (at, server) in servers.into_iter().enumerate() {
         let output = server.output();
         for complaint in [THEIRS_COMPLAINT, OURS_COMPLAINT] {
             assert!(!output.contains(complaint), "server {}:\n{output}", at + 1);
         }
+        assert_eq!(server.digest_mismatches(), 0, "server {}:\n{output}", at + 1);
     }
 }
 

@@ -306,6 +306,14 @@ impl Server {
         i64::from_str_radix(zxid, 16).unwrap_or_else(|error| panic!("{zxid}: {error}"))
     }
 
+    /// Transactions behind which its tree was not the one that their digest told of, as `mntr` counts them.
+    pub fn digest_mismatches(&self) -> u64 {
+        let text = self.word("mntr");
+        let count = text.lines().find_map(|line| line.strip_prefix("zk_digest_mismatches_count\t"));
+        let count = count.unwrap_or_else(|| panic!("no count of mismatches in {text:?}"));
+        count.parse().unwrap_or_else(|error| panic!("{count}: {error}"))
+    }
+
     /// A connection of no session yet.
     pub fn socket(&self) -> TcpStream {
         let stream = TcpStream::connect_timeout(&self.address(), Duration::from_secs(5));

@@ -1,0 +1,101 @@
+//! Reconfiguration where both kinds are in one ensemble: either kind decides it, follows it, joins and leaves by it.
+
+use crate::cluster::{Cluster, Load, members, reconfig, version_of};
+use crate::mixed::{assert_no_mismatch, java};
+use crate::support::Client;
+use crate::support::client::PERSISTENT;
+
+const LEADER: usize = 3;
+
+/// Three voters, the third of which leads, and two more to join. `java_ids`: which are Apache's.
+fn start(java_ids: &[usize]) -> Cluster {
+    let command = java();
+    let words: Vec<&str> = command.iter().map(String::as_str).collect();
+    let mut cluster =
+        Cluster::prepare(
+            5,
+            |id, config| {
+                if java_ids.contains(&id) { config.command(&words) } else { config }
+            },
+        );
+    cluster.name_voters(3);
+    // With nothing in any log the larger number decides.
+    for id in [LEADER, 1] {
+        cluster.servers[id - 1].spawn();
+    }
+    assert_eq!(cluster.leader(), LEADER);
+    cluster.servers[1].spawn();
+    cluster.await_mode(2, "follower");
+    cluster
+}
+
+/// All of them show this configuration, and a write through each is seen at each.
+fn assert_agreed(cluster: &Cluster, ids: &[usize], text: &str, round: &str) {
+    for id in ids {
+        assert_eq!(cluster.await_version(*id, version_of(text)), text, "server {id}");
+    }
+    let mut clients: Vec<Client> = ids.iter().map(|id| Client::connect(&cluster.servers[id - 1])).collect();
+    for at in 0..clients.len() {
+        let path = clients[at].create(&format!("/{round}-{at}"), b"x", PERSISTENT);
+        for client in &mut clients {
+            client.sync("/");
+            assert_eq!(client.data(&path), b"x");
+        }
+    }
+}
+
+fn reconfigure(java_ids: &[usize]) {
+    let mut cluster = start(java_ids);
+    let first = cluster.await_version(LEADER, 1);
+    assert_agreed(&cluster, &[1, 2, 3], &first, "first");
+    let load = Load::start(&cluster.servers[LEADER - 1], "load");
+
+    // An observer, which then gets a vote; asked at a follower, of the other kind than the leader.
+    cluster.start_joiner(4, &[1, 2, 3], "observer");
+    let mut root = cluster.root(1);
+    let line = cluster.line(4, "observer");
+    let text = reconfig(&mut root, Some(&line), None, None, version_of(&first)).expect("an observer joins");
+    assert_eq!(members(&text).len(), 4);
+    cluster.await_mode(4, "observer");
+    assert_agreed(&cluster, &[1, 2, 3, 4], &text, "observer");
+    let line = cluster.line(4, "participant");
+    let text = reconfig(&mut root, Some(&line), None, None, version_of(&text)).expect("it gets a vote");
+    cluster.await_mode(4, "follower");
+    assert_agreed(&cluster, &[1, 2, 3, 4], &text, "voter");
+
+    // One of the leader's kind comes, one of the other goes; asked at the leader.
+    cluster.start_joiner(5, &[1, 2, 3, 4], "participant");
+    let mut root = cluster.root(LEADER);
+    let line = cluster.line(5, "participant");
+    let text = reconfig(&mut root, Some(&line), Some("2"), None, version_of(&text)).expect("both");
+    assert_eq!(members(&text).len(), 4);
+    cluster.servers[1].kill();
+    assert_agreed(&cluster, &[1, 3, 4, 5], &text, "replaced");
+
+    assert_eq!(cluster.leader(), LEADER, "nothing of this was the leader's end");
+    let acknowledged = load.stop();
+    assert!(acknowledged.len() > 10, "{}", acknowledged.len());
+    let running = || cluster.servers.iter().filter(|server| server.is_launched());
+    for server in running() {
+        let mut client = Client::connect(server);
+        client.sync("/");
+        for path in &acknowledged {
+            assert!(client.exists(path, false).is_ok(), "{path} is lost");
+        }
+    }
+    assert_no_mismatch(running());
+    // Who leads next has it from its own log.
+    cluster.servers[LEADER - 1].kill();
+    cluster.leader();
+    assert_agreed(&cluster, &[1, 4, 5], &text, "next");
+}
+
+#[test]
+fn ours_leads_and_apaches_join_and_leave() {
+    reconfigure(&[1, 2, 4]);
+}
+
+#[test]
+fn apaches_leads_and_ours_join_and_leave() {
+    reconfigure(&[3, 5]);
+}
