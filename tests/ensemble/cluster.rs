@@ -1,4 +1,5 @@
 //! Servers that can be reconfigured, and what asks them to be.
+#![allow(dead_code, reason = "each test program uses its part")]
 
 use std::fs;
 use std::sync::Arc;
