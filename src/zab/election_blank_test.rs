@@ -1,11 +1,11 @@
 //! Whose promises count.
 
-use super::super::super::quorum::tests::equals;
 use super::super::tests::Server;
 use super::super::*;
 use super::Standing;
 use crate::base::Zxid;
 use crate::wire::peer::PeerState::*;
+use crate::zab::quorum::tests::equals;
 
 #[test]
 fn promises_count_of_those_who_had_a_vote() {

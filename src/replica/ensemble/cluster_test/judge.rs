@@ -9,6 +9,7 @@
 //!   ephemerals along), by a naive model that keeps every state of every znode.
 
 use super::*;
+use crate::tree::Owner;
 use crate::wire::txn::{Entry, Txn, TxnHeader};
 use crate::wire::{Decode, Reader};
 
@@ -283,12 +284,19 @@ impl World {
         }
     }
 
-    /// Its end is in somebody's log, and not applied yet. Its leader knows no such session any more.
+    /// Its end is in somebody's log and not applied yet, or is being proposed: its leader lets nobody have it any more.
     pub fn is_closing(&self, session: SessionId) -> bool {
-        self.logged.range(self.judge.last().next()..).any(|(_, payload)| {
+        let is_logged = self.logged.range(self.judge.last().next()..).any(|(_, payload)| {
             let entry = Entry::decode(&mut Reader::new(payload)).expect("it can be read");
             entry.header.client_id == session && matches!(entry.txn, Txn::CloseSession(_))
-        })
+        });
+        let is_marked = |replica: &Replica| {
+            let sessions = replica.sessions();
+            let nobody = Owner::Server(ServerId(0));
+            sessions.list().iter().any(|(id, _)| *id == session)
+                && sessions.check(session, nobody, false) == Err(ErrorCode::SessionExpired)
+        };
+        is_logged || self.nodes.iter().filter_map(Node::replica).any(is_marked)
     }
 
     /// What it had in its log when it started, and is now known to be committed, is history up to here.
