@@ -192,10 +192,10 @@ impl Replica {
         self.budget = self.budget.saturating_sub(self.store.take_work());
         self.overlay.applied(zxid, header.client_id, &txn);
         self.applied = zxid;
-        self.digests.on_applied(zxid, self.store.digest());
         if self.settings.digests {
             self.digests.compare(zxid, digest, self.store.digest());
         }
+        self.digests.on_applied(zxid, self.store.digest());
         let mut notice = Notice { zxid, changes: applied.changes, ..Notice::empty() };
         match applied.outcome {
             Outcome::SessionCreated { timeout_ms } => {

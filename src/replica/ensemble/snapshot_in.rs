@@ -80,7 +80,9 @@ impl Replica {
     pub(super) fn take_installed(&mut self) -> Option<(Zxid, Vec<u8>)> {
         let install = self.ensemble.as_deref_mut()?.install.take()?;
         let zxid = install.zxid;
-        self.digests.distrust();
+        if self.settings.digests {
+            self.digests.distrust();
+        }
         Some((zxid, install.rest))
     }
 
