@@ -15,6 +15,8 @@ mod bad_input;
 mod cluster;
 #[path = "ensemble/faults.rs"]
 mod faults;
+#[path = "ensemble/full_disk.rs"]
+mod full_disk;
 #[path = "ensemble/history.rs"]
 mod history;
 #[path = "ensemble/local_sessions.rs"]

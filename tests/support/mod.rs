@@ -5,6 +5,7 @@
 #![allow(unused_imports, reason = "each test program uses its part")]
 
 pub mod client;
+pub mod disk;
 pub mod ensemble;
 pub mod server;
 pub mod wait;
