@@ -273,7 +273,7 @@ fn votes_that_cannot_count_are_passed_over() {
 }
 
 #[test]
-fn who_has_no_vote_is_answered_in_every_state_and_told_the_news() {
+fn who_has_no_vote_is_answered_while_it_looks_and_told_the_news() {
     let mut server = Server::of(2, 3);
     assert_eq!(server.hears(9, Looking, (NOBODY.0, 0, 5, 0)), NOTHING, "silent before the first start");
     server.start(5, 1);
@@ -296,7 +296,8 @@ fn who_has_no_vote_is_answered_in_every_state_and_told_the_news() {
         outputs.iter().map(show).collect::<Vec<_>>(),
         ["to 1: FOLLOWING 3 zxid 5 round 1 epoch 2", "to 9: FOLLOWING 3 zxid 5 round 1 epoch 2"]
     );
-    assert_eq!(server.hears(9, Following, asked), ["to 9: FOLLOWING 3 zxid 5 round 1 epoch 2"]);
+    assert_eq!(server.hears(9, Looking, asked), ["to 9: FOLLOWING 3 zxid 5 round 1 epoch 2"]);
+    assert_eq!(server.hears(9, Following, asked), NOTHING, "it has found a leader");
     outputs.clear();
     server.election.set_peer_epoch(Epoch(2), &mut outputs);
     assert!(outputs.is_empty(), "told once");
