@@ -361,7 +361,8 @@ fn who_is_followed_by_a_quorum_leads_only_in_that_round_and_with_a_memory() {
     assert_eq!(server.hears(2, Following, (1, 7, 1, 1)), ["decided LEADING 1 round 1 by 2,3"]);
 
     let mut server = Server::of(1, 3);
-    server.input(Input::Start(Start { last_logged: Zxid(0), standing: Standing::Damaged }));
+    server
+        .input(Input::Start(Start { last_logged: Zxid(0), standing: Standing::Damaged { epoch: Epoch(1) } }));
     server.hears(2, Following, (1, 7, 1, 1));
     assert_eq!(server.hears(3, Following, (1, 7, 1, 1)), NOTHING);
 }
@@ -411,10 +412,11 @@ fn a_blank_server_votes_until_it_sees_a_history() {
 #[test]
 fn damaged_epochs_give_no_vote_at_all() {
     let mut server = Server::of(1, 3);
-    let damaged = Start { last_logged: Zxid(77), standing: Standing::Damaged };
+    let damaged = Start { last_logged: Zxid(77), standing: Standing::Damaged { epoch: Epoch(3) } };
     assert_eq!(
         server.input(Input::Start(damaged)),
-        ["to 2: LOOKING 1 zxid -1 round 1 epoch 0", "to 3: LOOKING 1 zxid -1 round 1 epoch 0"]
+        ["to 2: LOOKING 1 zxid -1 round 1 epoch 3", "to 3: LOOKING 1 zxid -1 round 1 epoch 3"],
+        "but it shows that there is a history"
     );
     assert_eq!(server.hears(2, Looking, (2, 0, 1, 0)), NOTHING);
     assert_eq!(server.hears(3, Looking, (2, 0, 1, 0)), NOTHING);
