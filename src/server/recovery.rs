@@ -85,6 +85,9 @@ impl Recovery {
     /// `to`: what is later is thrown away. `None` at a start. Nobody else touches the directories meanwhile.
     pub fn run(&mut self, to: Option<Zxid>, now: Now) -> Result<Recovered, Fatal> {
         let is_blank = self.places.is_blank()?;
+        if to.is_none() {
+            self.drop_lone_epochs()?;
+        }
         let received = self.received()?;
         let to = [to, received].into_iter().flatten().min();
         let loaded = self.load_snapshot(to, now)?;
@@ -95,6 +98,23 @@ impl Recovery {
             None => (EpochRecord::None, None),
         };
         Ok(Recovered { start, active, is_blank: is_blank && epochs == EpochRecord::None, epochs, epoch_file })
+    }
+
+    /// A member always has a segment, from before its first epoch. Without one its log was lost, and what the record stands
+    /// for with it (`zab::Standing`). It goes before there is a new segment: a start that dies in between says the same.
+    fn drop_lone_epochs(&self) -> Result<(), Fatal> {
+        let directory = &self.places.log;
+        let entries = directory.list().map_err(Fatal::Io)?;
+        let has_log = entries.iter().any(|entry| SegmentId::parse(&entry.name).is_some());
+        if has_log || !entries.iter().any(|entry| entry.name == log::EPOCH_FILE) {
+            return Ok(());
+        }
+        tracing::warn!(
+            directory = %directory.path().display(),
+            "there is a record of epochs and no log beside it: the log was lost. The record is removed; the server has no \
+             vote until a leader has synchronised it"
+        );
+        directory.remove(&[log::EPOCH_FILE]).map_err(Fatal::Io)
     }
 
     fn log_settings(&mut self) -> log::Settings {

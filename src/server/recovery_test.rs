@@ -234,13 +234,13 @@ fn a_start_says_whether_there_was_anything_and_what_the_epochs_were() {
     assert_eq!(kept.map(|entry| entry.zxid.0).collect::<Vec<_>>(), [3, 4, 5]);
     assert!(server.history.between(Zxid(1), Zxid(9)).is_none());
     server.end();
-    // Without anything but the record it is not blank either.
+    // A record without a log says that the log was lost.
     let directory = scratch.directory();
     for name in names(&directory, "segment.") {
         directory.remove(&[&name]).expect("it is there");
     }
     let server = start(&scratch);
-    assert!(!server.is_blank);
+    assert!(server.is_blank && server.epochs == EpochRecord::None);
     server.end();
 }
 

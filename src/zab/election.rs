@@ -15,6 +15,9 @@
 //!   configuration agrees, or refused the connection in this round (design decision 17), or is the established leader
 //!   that we have just left and hasn't been heard since: a silent host refuses nothing, and would cost 200 ms. Waiting is
 //!   for a better candidate, never for safety: a quorum's best vote has all that was committed.
+//! * Words between servers whose states stay as they are come to an end: see election_answers.rs.
+//! * Where a server that has a proposed configuration in its log votes for another one with a later epoch than any it
+//!   knows, a quorum of the committed configuration is enough ([`super::quorum::Joint`]).
 //! * Who asked during an election, or before the new leader's epoch was known, is told when there is news; ZooKeeper lets
 //!   them ask again.
 //! * A server whose directory is blank stops voting once a peer shows that the ensemble has a history, and one whose
@@ -26,6 +29,8 @@
 //! the better. 3. Without a vote nothing is decided by votes of LOOKING peers.
 //! Tested: election_test.rs (each rule), election_random_test.rs (virtual network).
 
+#[path = "election_answers.rs"]
+mod answers;
 #[path = "election_blank.rs"]
 mod blank;
 
@@ -65,6 +70,8 @@ pub struct Election {
     /// Those who asked and would be helped by news: peers without a vote since we are LOOKING, and all who look since the
     /// decision. Forgotten when the leader's epoch is known.
     askers: ServerSet,
+    /// When a server that has no vote has last answered whom, in its present state.
+    answered: BTreeMap<ServerId, Instant>,
     epoch_known: bool,
     /// The newest version reported by `ConfigSeen`.
     config_seen: i64,
@@ -86,12 +93,19 @@ struct Looking {
     dead: ServerSet,
     /// The established leader that this election succeeds, until it is heard; nobody at other elections.
     left: ServerSet,
-    /// Voters that are LOOKING and were sent our present proposal in its round.
+    /// Who is LOOKING and was sent our present proposal in its round; those without a vote, since the last broadcast.
     told: ServerSet,
     interval: Duration,
     broadcast_at: Instant,
     /// A quorum stands behind the proposal; decided then.
     finalize_at: Option<Instant>,
+}
+
+impl Looking {
+    /// The epoch of another server for whom is voted, if it is later than any in which this one has taken part.
+    fn ahead(&self, vote: &Vote, me: ServerId) -> Option<Epoch> {
+        (vote.leader != me && vote.peer_epoch > self.initial.peer_epoch).then_some(vote.peer_epoch)
+    }
 }
 
 impl Election {
@@ -109,6 +123,7 @@ impl Election {
             looking: None,
             state: PeerState::Looking,
             askers: ServerSet::EMPTY,
+            answered: BTreeMap::new(),
             epoch_known: false,
             config_seen,
             has_vote: true,
@@ -216,6 +231,7 @@ impl Election {
         self.vote = Vote::NONE;
         self.looking = None;
         self.askers = ServerSet::EMPTY;
+        self.answered.clear();
         self.epoch_known = false;
     }
 
@@ -245,9 +261,7 @@ impl Election {
             return;
         }
         if !self.joint.is_voter(from) {
-            // Whoever has no vote is answered whatever it says.
-            self.note_asker(from);
-            self.send(from, self.present_vote(self.round), outputs);
+            self.answer_outsider(from, n.state, outputs);
             return;
         }
         if self.looking.is_some() {
@@ -256,8 +270,7 @@ impl Election {
             if self.state == PeerState::Leading {
                 outputs.push(Output::PeerLooking { peer: from });
             }
-            self.note_asker(from);
-            self.send(from, self.present_vote(self.vote.round), outputs);
+            self.answer_settled(from, outputs);
         }
     }
 
@@ -361,15 +374,16 @@ impl Election {
             // ZooKeeper forgets the version here, so that within a round only leaders are compared.
             looking.received.insert(from, Vote { version: 0, ..vote });
             let supporters = supporters(&looking.received, &vote);
-            if self.joint.has_quorum(&supporters) && if mine { may_lead } else { leads(&looking.received) } {
+            let is_enough = self.joint.is_enough(&supporters, looking.ahead(&vote, me));
+            if is_enough && if mine { may_lead } else { leads(&looking.received) } {
                 self.decide(vote, supporters, outputs);
                 return;
             }
         }
         looking.out_of_election.insert(from, vote);
         let supporters = supporters(&looking.out_of_election, &vote);
-        if self.joint.has_quorum(&supporters) && if mine { may_lead } else { leads(&looking.out_of_election) }
-        {
+        let is_enough = self.joint.is_enough(&supporters, looking.ahead(&vote, me));
+        if is_enough && if mine { may_lead } else { leads(&looking.out_of_election) } {
             self.round = n.round;
             self.decide(vote, supporters, outputs);
         }
@@ -377,11 +391,12 @@ impl Election {
 
     /// What is due after any input: the quorum counted, the timers.
     fn maintain(&mut self, outputs: &mut Vec<Output>) {
+        let me = self.settings.me;
         let Some(looking) = &mut self.looking else { return };
         if looking.initial.is_vote() {
             let vote = Vote::of(looking.proposal, self.round, PeerState::Looking, 0);
             let supporters = supporters(&looking.received, &vote);
-            if self.joint.has_quorum(&supporters) {
+            if self.joint.is_enough(&supporters, looking.ahead(&vote, me)) {
                 let at = *looking.finalize_at.get_or_insert(self.now + FINALIZE_WAIT);
                 let others =
                     self.joint.voters().without(&supporters).without(&looking.dead).without(&looking.left);
@@ -403,24 +418,12 @@ impl Election {
     fn decide(&mut self, vote: Vote, supporters: ServerSet, outputs: &mut Vec<Output>) {
         let looking = self.looking.take().expect("there is one decision per election");
         self.has_vote = self.has_vote_in(&looking);
+        self.answered.clear();
         self.state = self.settings.state_under(vote.leader);
         self.vote = Vote { state: self.state, ..vote };
         let (leader, state, vote) = (vote.leader, self.state, self.vote);
         outputs.push(Output::Decided(Decision { leader, state, vote, supporters }));
         self.answer_askers(outputs);
-    }
-
-    fn note_asker(&mut self, peer: ServerId) {
-        if !self.epoch_known {
-            self.askers.insert(peer);
-        }
-    }
-
-    fn answer_askers(&self, outputs: &mut Vec<Output>) {
-        for peer in self.askers.iter() {
-            let round = if self.joint.is_voter(peer) { self.vote.round } else { self.round };
-            self.send(peer, self.present_vote(round), outputs);
-        }
     }
 
     /// Tells all voters what we propose, ourselves first.
@@ -440,14 +443,6 @@ impl Election {
         for peer in self.joint.voters().iter().filter(|peer| *peer != me) {
             self.send(peer, self.present_vote(self.round), outputs);
         }
-    }
-
-    /// Tells one voter, which is LOOKING, what we propose.
-    fn tell(&mut self, peer: ServerId, outputs: &mut Vec<Output>) {
-        if let Some(looking) = &mut self.looking {
-            looking.told.insert(peer);
-        }
-        self.send(peer, self.present_vote(self.round), outputs);
     }
 
     /// Our proposal while LOOKING, else what was decided.

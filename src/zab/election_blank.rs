@@ -16,7 +16,7 @@ impl Election {
         match looking.start.standing {
             Standing::Sound { .. } => true,
             Standing::Blank => is_voter && looking.initial.is_vote(),
-            Standing::Damaged => false,
+            Standing::Damaged { .. } => false,
         }
     }
 

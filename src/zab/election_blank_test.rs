@@ -19,7 +19,7 @@ fn promises_count_of_those_who_had_a_vote() {
         server.election.has_vote()
     };
     assert!(no_history(&mut Server::of(1, 3), Standing::Blank));
-    assert!(!no_history(&mut Server::of(1, 3), Standing::Damaged));
+    assert!(!no_history(&mut Server::of(1, 3), Standing::Damaged { epoch: Epoch(0) }));
     let joint = || Joint::new(Arc::new(equals(2..=4, 0)), None);
     assert!(!no_history(&mut Server::new(1, true, joint()), Standing::Blank), "it is in no configuration");
     assert!(!no_history(&mut Server::new(1, false, joint()), Standing::Blank), "it observes");

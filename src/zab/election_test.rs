@@ -273,7 +273,7 @@ fn votes_that_cannot_count_are_passed_over() {
 }
 
 #[test]
-fn who_has_no_vote_is_answered_in_every_state_and_told_the_news() {
+fn who_has_no_vote_is_answered_while_it_looks_and_told_the_news() {
     let mut server = Server::of(2, 3);
     assert_eq!(server.hears(9, Looking, (NOBODY.0, 0, 5, 0)), NOTHING, "silent before the first start");
     server.start(5, 1);
@@ -296,7 +296,8 @@ fn who_has_no_vote_is_answered_in_every_state_and_told_the_news() {
         outputs.iter().map(show).collect::<Vec<_>>(),
         ["to 1: FOLLOWING 3 zxid 5 round 1 epoch 2", "to 9: FOLLOWING 3 zxid 5 round 1 epoch 2"]
     );
-    assert_eq!(server.hears(9, Following, asked), ["to 9: FOLLOWING 3 zxid 5 round 1 epoch 2"]);
+    assert_eq!(server.hears(9, Looking, asked), ["to 9: FOLLOWING 3 zxid 5 round 1 epoch 2"]);
+    assert_eq!(server.hears(9, Following, asked), NOTHING, "it has found a leader");
     outputs.clear();
     server.election.set_peer_epoch(Epoch(2), &mut outputs);
     assert!(outputs.is_empty(), "told once");
@@ -360,7 +361,8 @@ fn who_is_followed_by_a_quorum_leads_only_in_that_round_and_with_a_memory() {
     assert_eq!(server.hears(2, Following, (1, 7, 1, 1)), ["decided LEADING 1 round 1 by 2,3"]);
 
     let mut server = Server::of(1, 3);
-    server.input(Input::Start(Start { last_logged: Zxid(0), standing: Standing::Damaged }));
+    server
+        .input(Input::Start(Start { last_logged: Zxid(0), standing: Standing::Damaged { epoch: Epoch(1) } }));
     server.hears(2, Following, (1, 7, 1, 1));
     assert_eq!(server.hears(3, Following, (1, 7, 1, 1)), NOTHING);
 }
@@ -410,10 +412,11 @@ fn a_blank_server_votes_until_it_sees_a_history() {
 #[test]
 fn damaged_epochs_give_no_vote_at_all() {
     let mut server = Server::of(1, 3);
-    let damaged = Start { last_logged: Zxid(77), standing: Standing::Damaged };
+    let damaged = Start { last_logged: Zxid(77), standing: Standing::Damaged { epoch: Epoch(3) } };
     assert_eq!(
         server.input(Input::Start(damaged)),
-        ["to 2: LOOKING 1 zxid -1 round 1 epoch 0", "to 3: LOOKING 1 zxid -1 round 1 epoch 0"]
+        ["to 2: LOOKING 1 zxid -1 round 1 epoch 3", "to 3: LOOKING 1 zxid -1 round 1 epoch 3"],
+        "but it shows that there is a history"
     );
     assert_eq!(server.hears(2, Looking, (2, 0, 1, 0)), NOTHING);
     assert_eq!(server.hears(3, Looking, (2, 0, 1, 0)), NOTHING);

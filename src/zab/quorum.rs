@@ -20,8 +20,8 @@ use std::sync::Arc;
 use super::member::{Fault, Member, check_id};
 use super::properties;
 use super::servers::ServerSet;
-use crate::base::ServerId;
 use crate::base::limits::ENSEMBLE_TEXT_BYTES_MAX;
+use crate::base::{Epoch, ServerId, Zxid};
 
 /// The members and their rule, at one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -332,6 +332,20 @@ impl Joint {
     #[inline]
     pub fn has_quorum(&self, servers: &ServerSet) -> bool {
         self.committed.has_quorum(servers) && self.next.as_ref().is_none_or(|next| next.has_quorum(servers))
+    }
+
+    /// Whether so many are enough to end an election. `ahead`: the epoch of the server for which they vote, if that is later
+    /// than any in which this one has taken part.
+    ///
+    /// A quorum of each configuration, but for one case: the other one's epoch is later than that of the proposal. A quorum
+    /// of the committed configuration has agreed to that epoch, so if the proposal was committed he has it, and can't lead
+    /// without its quorum; if he does not have it, it never will be. A server that insisted would wait for the voters of a
+    /// configuration that nobody else knows of: if one of them is blank, all would wait for ever. What was committed is kept
+    /// by the promises that a leader needs of his own configurations; the election only says whom to try.
+    pub fn is_enough(&self, supporters: &ServerSet, ahead: Option<Epoch>) -> bool {
+        let is_past = |next: &Config| ahead.is_some_and(|ahead| ahead > Zxid(next.version()).epoch());
+        let has_next = |next: &Arc<Config>| is_past(next) || next.has_quorum(supporters);
+        self.committed.has_quorum(supporters) && self.next.as_ref().is_none_or(has_next)
     }
 
     /// Those that vote in either.

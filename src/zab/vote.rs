@@ -3,6 +3,7 @@
 //! Used by [`super::election`]. Source: ZooKeeper's `Vote` and `FastLeaderElection.totalOrderPredicate`;
 //! quorum-protocol.md §5.2 to 5.4.
 
+use super::epochs::Epochs;
 use super::quorum::Config;
 use crate::base::{Epoch, ServerId, Zxid};
 use crate::wire::peer::PeerState;
@@ -26,14 +27,44 @@ const NO_VOTE: Zxid = Zxid(-1);
 /// nobody could be elected ever after. Who has promised nothing is not needed, and joins when there is a leader.
 ///
 /// What is conceded (decision 11): a quorum of blank voters that hear of nobody with a history begin one.
+///
+/// **The record of epochs, and what is logged, must fit.** A member writes its promise before it logs anything of that
+/// epoch, so a log or a snapshot with a zxid of epoch 1 or later beside no record, or beside a record that has promised
+/// less, says that the record was lost or is an old copy, that the log is another server's, or that a blank voter
+/// got a part of a history and ended before it had all. In each case what it has promised or once had is unknown: it is
+/// *damaged*. It votes no more than a blank one that has heard of an epoch, and shows the epoch, so that blank ones
+/// don't begin anew beside it. When a leader has synchronised it, it is sound. Alone in its configuration it votes: nobody
+/// else can have been promised anything (and so a backup is put back: on one server that is the only voter).
+///
+/// A record with no log beside it (a member always has a segment) is of no use: it is dropped at the start, and the server
+/// is what its snapshots make of it (`server/recovery.rs`). No record and epoch 0 only is blank: a server that was alone
+/// until now writes such zxids, however many transactions it has (design decision 3), and has promised nothing; so does
+/// one whose log was lost and whose snapshots are of that time. Its history wins over that of other blank ones.
+///
+/// Not to be seen from here: a record put back from a copy that is older than a promise, with a log that was, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// `current_epoch`: of the last leader with which it was synchronised; 0 if there was none.
     Sound { current_epoch: Epoch },
-    /// No epoch record, and nothing logged: a new server, or one that was wiped. Votes until it hears of an epoch above 0.
+    /// No epoch record, and nothing logged of any epoch: a new server, one that was alone, or one that was wiped. Votes
+    /// until it hears of an epoch above 0.
     Blank,
-    /// Both slots of the epoch record are damaged: no vote.
-    Damaged,
+    /// The epoch record is damaged, lost or too old: no vote. `epoch`: the latest of which anything is known.
+    Damaged { epoch: Epoch },
+}
+
+impl Standing {
+    /// At a start. `record`: what the disk says, if it says anything; `last`: the end of the log; `is_alone`: it is the
+    /// only voter.
+    pub fn at_start(record: Option<Epochs>, last: Zxid, is_alone: bool) -> Standing {
+        let epoch = last.epoch();
+        match record {
+            Some(epochs) if epochs.accepted >= epoch => Standing::Sound { current_epoch: epochs.current },
+            None if epoch == Epoch(0) => Standing::Blank,
+            Some(_) | None if is_alone => Standing::Sound { current_epoch: epoch },
+            Some(_) | None => Standing::Damaged { epoch },
+        }
+    }
 }
 
 /// Who should lead, and why.
@@ -62,7 +93,7 @@ impl Proposal {
         let (zxid, peer_epoch) = match standing {
             Standing::Sound { current_epoch } => (last_logged, current_epoch),
             Standing::Blank => (last_logged, Epoch(0)),
-            Standing::Damaged => (NO_VOTE, Epoch(0)),
+            Standing::Damaged { epoch } => (NO_VOTE, epoch),
         };
         Proposal { leader, zxid, peer_epoch }
     }
@@ -125,5 +156,34 @@ impl Vote {
             return (self.zxid, self.round, self.peer_epoch) == (other.zxid, other.round, other.peer_epoch);
         }
         (self.version > 0) != (other.version > 0) || self.peer_epoch == other.peer_epoch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_logged_and_what_was_promised_must_fit() {
+        let record = |accepted, current| Some(Epochs { accepted: Epoch(accepted), current: Epoch(current) });
+        let at = |epoch: i64| Zxid(epoch << 32 | 5);
+        let sound = |current| Standing::Sound { current_epoch: Epoch(current) };
+        let damaged = |epoch| Standing::Damaged { epoch: Epoch(epoch) };
+        for (found, last, expected) in [
+            (None, Zxid(0), Standing::Blank),
+            (None, at(0), Standing::Blank),
+            (None, at(1), damaged(1)),
+            (record(1, 0), Zxid(0), sound(0)),
+            (record(1, 0), at(0), sound(0)),
+            (record(1, 1), at(1), sound(1)),
+            // A part of a later history; not adopted.
+            (record(3, 1), at(3), sound(1)),
+            (record(3, 1), at(2), sound(1)),
+            (record(2, 2), at(3), damaged(3)),
+        ] {
+            assert_eq!(Standing::at_start(found, last, false), expected, "{found:?} {last}");
+        }
+        assert_eq!(Standing::at_start(None, at(4), true), sound(4));
+        assert_eq!(Standing::at_start(record(2, 2), at(3), true), sound(3));
     }
 }

@@ -117,18 +117,7 @@ impl Replica {
     pub fn join(&mut self, now: Now, settings: Settings, history: History, outputs: &mut Vec<Output>) {
         self.pass_time(now);
         self.sessions.join(settings.me, settings.local_sessions);
-        let epochs = match settings.epochs {
-            EpochRecord::Found(epochs) => epochs,
-            // Before its first election, or a server that was alone until now.
-            EpochRecord::None | EpochRecord::Damaged => {
-                Epochs { accepted: self.proposed.epoch(), current: self.proposed.epoch() }
-            }
-        };
-        let standing = match settings.epochs {
-            EpochRecord::Damaged => Standing::Damaged,
-            EpochRecord::None if settings.is_blank || self.proposed == Zxid::ZERO => Standing::Blank,
-            _ => Standing::Sound { current_epoch: epochs.current },
-        };
+        let (standing, epochs) = settings.standing(self.proposed);
         let joint = Joint::new(settings.members.clone(), None);
         let next = settings.next.clone();
         let me = settings.me;

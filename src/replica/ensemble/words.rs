@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::ServerId;
+use crate::base::{ServerId, Zxid};
 use crate::wire::peer::Address;
-use crate::zab::{Config, Epochs, HistoryLimits, Link};
+use crate::zab::{Config, Epochs, HistoryLimits, Link, Standing};
 
 /// Which of our two ports somebody has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub enum PeerOutput {
     /// recover as at a start, and give the new replica the old one's place ([`super::super::Replica::take_over`]). No
     /// client is connected or will be served before.
     Reload {
-        to: crate::base::Zxid,
+        to: Zxid,
     },
 }
 
@@ -151,5 +151,37 @@ impl Mode {
             Mode::Following => "follower",
             Mode::Observing => "observer",
         }
+    }
+}
+
+impl Settings {
+    /// What the start makes of the epochs on the disk. `last`: the end of the log.
+    pub(super) fn standing(&self, last: Zxid) -> (Standing, Epochs) {
+        let record = match self.epochs {
+            EpochRecord::Found(epochs) => Some(epochs),
+            EpochRecord::None | EpochRecord::Damaged => None,
+        };
+        let voters = self.members.voters();
+        let is_alone = self.next.is_none() && voters.len() == 1 && voters.contains(self.me);
+        let standing = match self.epochs {
+            EpochRecord::Damaged => Standing::Damaged { epoch: last.epoch() },
+            _ => Standing::at_start(record, last, is_alone),
+        };
+        let epochs = record.unwrap_or_default();
+        let current = match standing {
+            Standing::Sound { current_epoch } => current_epoch,
+            Standing::Blank => epochs.current,
+            Standing::Damaged { epoch } => {
+                tracing::warn!(
+                    epoch = epoch.0,
+                    %last,
+                    "what this server has promised is not known: its record of epochs is missing, damaged, or older than \
+                     its log. It has no vote until a leader has synchronised it. If its data is a backup and no other \
+                     server has more, start it once as the only voter of its configuration, with standaloneEnabled=false"
+                );
+                epochs.current
+            }
+        };
+        (standing, Epochs { accepted: epochs.accepted.max(last.epoch()), current })
     }
 }

@@ -12,6 +12,9 @@ impl World {
         let is_forgetful = self.plan.canary.is_some();
         let found = &mut self.nodes[node];
         let disk = &mut found.disk;
+        if to.is_none() && !is_forgetful && !disk.log.names().any(|name| SegmentId::parse(name).is_some()) {
+            disk.forget_epochs();
+        }
         let is_blank = disk.log.names().next().is_none() && disk.snapshots.names().next().is_none();
         let received = disk.received();
         let limit = [to, received].into_iter().flatten().min();

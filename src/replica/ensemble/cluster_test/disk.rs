@@ -131,11 +131,20 @@ impl Disk {
         }
     }
 
-    pub fn wipe(&mut self, but_epochs: bool) {
-        let epochs = self.log.read(EPOCH_FILE).map(<[u8]>::to_vec).filter(|_| but_epochs);
-        *self = Disk::default();
-        if let Some(epochs) = epochs {
-            put(&mut self.log, EPOCH_FILE, &epochs);
+    pub fn lose(&mut self, what: Lost) {
+        if what.log {
+            let names: Vec<String> = self.log.names().map(str::to_owned).collect();
+            for name in names.iter().filter(|name| *name != EPOCH_FILE) {
+                self.log.unlink(name);
+            }
+            let sync = self.log.begin_sync_names();
+            self.log.complete(sync);
+        }
+        if what.snapshots {
+            self.snapshots = Directory::default();
+        }
+        if what.epochs {
+            self.forget_epochs();
         }
     }
 

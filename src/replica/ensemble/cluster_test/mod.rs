@@ -39,6 +39,7 @@ mod plan;
 mod reconfigs;
 mod scenarios;
 mod scenarios_disk;
+mod scenarios_lost;
 mod scenarios_reconfig;
 mod scenarios_sessions;
 mod world;
@@ -49,7 +50,7 @@ use network::{FOREVER, Wire};
 use node::{Booted, Member, Node};
 use ops::Op;
 use people::Person;
-use plan::{Canary, Plan};
+use plan::{Canary, Lost, Plan};
 use reconfigs::member_line;
 use world::{Event, World};
 

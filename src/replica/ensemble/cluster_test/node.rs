@@ -214,17 +214,32 @@ impl World {
 
     /// All that was on the disk is gone.
     pub fn wipe(&mut self, node: usize) {
+        self.lose(node, Lost::ALL);
+    }
+
+    /// Of what was on the disk this is gone.
+    pub fn lose(&mut self, node: usize, what: Lost) {
         self.crash(node, true);
         let found = &mut self.nodes[node];
-        found.disk.wipe(self.plan.canary == Some(Canary::WipedVoterVotes));
-        found.log.clear();
-        found.coming.clear();
-        (found.durable, found.epochs) = (Zxid::ZERO, Epochs::default());
+        found.disk.lose(what);
+        if what.log {
+            let kept = found.disk.snapshot_names().last().copied().unwrap_or(Zxid::ZERO);
+            found.log.retain(|zxid, _| *zxid <= kept);
+            found.durable = Zxid::ZERO;
+        }
+        if what.snapshots {
+            found.coming.clear();
+        }
+        // Without a log the record is of no use.
+        if what.epochs || what.log {
+            found.epochs = Epochs::default();
+        }
         // The configuration files are elsewhere; without reconfigurations there is nothing in them that is needed.
         if !self.plan.faults.reconfigure {
             found.members = None;
         }
-        (found.is_wiped, found.has_history) = (true, false);
+        found.is_wiped |= what.log;
+        found.has_history = false;
     }
 
     pub fn peer(&mut self, node: usize, input: PeerInput<'_>) {

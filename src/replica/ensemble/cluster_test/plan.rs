@@ -43,12 +43,36 @@ pub struct Faults {
     /// Syncs fail, snapshots can't be written.
     pub disk: bool,
     pub full: bool,
-    /// A minority of the voters, and observers, lose all that their disks held.
+    /// A minority of the voters, and observers, lose what their disks held, or a part of it.
     pub wipe: bool,
     /// Clients leave their sessions alone until they expire, and come back to other servers.
     pub leave: bool,
     /// Clients ask for reconfigurations.
     pub reconfigure: bool,
+}
+
+/// What of a server's files is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    pub log: bool,
+    pub snapshots: bool,
+    pub epochs: bool,
+}
+
+impl Lost {
+    pub const ALL: Lost = Lost { log: true, snapshots: true, epochs: true };
+    /// And not those without which it does not start: a log without the snapshots below it is refused.
+    pub const SOME: [Lost; 4] = [
+        Lost { epochs: false, ..Lost::ALL },
+        // The disk of the log, with and without its record.
+        Lost { snapshots: false, ..Lost::ALL },
+        Lost { log: true, snapshots: false, epochs: false },
+        Lost { log: false, snapshots: false, epochs: true },
+    ];
+
+    pub fn draw(prng: &mut Prng) -> Lost {
+        if prng.chance(1, 2) { Lost::ALL } else { Lost::SOME[prng.below(4) as usize] }
+    }
 }
 
 #[derive(Clone, Debug)]

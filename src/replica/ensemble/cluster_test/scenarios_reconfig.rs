@@ -145,3 +145,33 @@ fn what_comes_behind_an_activation_is_an_old_role_s() {
         world.end_well();
     }
 }
+
+/// A leader alone had a configuration in its log; the others went on without it, and one of these two was wiped. The old
+/// leader waited for both of them, who are the voters of what it had, the wiped one for a leader, and the third for one of
+/// the two. (Seed 36.)
+#[test]
+fn a_configuration_that_was_passed_over_holds_nobody_up() {
+    let mut world = three_and(0);
+    let (leader, (a, b)) = (world.leader(), world.followers());
+    let client = world.client(leader);
+    world.create(client, "/before");
+    world.isolate(leader, 2 * FOREVER);
+    world.ask(client, Op::Reconfig { joining: String::new(), leaving: (leader + 1).to_string() });
+    world.until("it is logged", |world| {
+        let version = world.open_configs().last().map_or(0, |config| config.version());
+        world.open_configs().len() == 2 && world.nodes[leader].durable >= Zxid(version)
+    });
+    world.crash(leader, true);
+    world.until("another leads", |world| {
+        [a, b].iter().any(|node| world.nodes[*node].leads() && world.nodes[*node].serves)
+    });
+    let other = world.client(a);
+    world.create(other, "/kept");
+    world.wipe(b);
+    world.heal();
+    world.start(leader);
+    world.start(b);
+    world.serves(leader);
+    assert!(world.holds(leader, "/kept") && world.judge.config().voters().len() == 3);
+    world.end_well();
+}

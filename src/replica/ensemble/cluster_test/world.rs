@@ -32,7 +32,7 @@ pub enum Event {
     SegmentReady { node: usize, life: u64 },
     Start { node: usize },
     Crash { node: usize, power: bool },
-    Wipe { node: usize },
+    Lose { node: usize, what: Lost },
     Space { node: usize, life: u64, is_low: bool },
     ToServer { node: usize, life: u64, connection: ConnectionId, bytes: Vec<u8> },
     ClientSent { node: usize, life: u64, connection: ConnectionId, buffer: Vec<u8> },
@@ -187,12 +187,13 @@ impl World {
                 let away = (node + 2) % self.nodes.len();
                 self.isolate(late, 200_000_000);
                 self.at(200_000_000, Event::Crash { node: away, power: false });
-                self.at(200_000_000, Event::Wipe { node });
+                self.at(200_000_000, Event::Lose { node, what: Lost { epochs: false, ..Lost::ALL } });
                 self.at(200_000_001, Event::Start { node });
                 self.at(1_500_000_000, Event::Start { node: away });
             }
             8 if faults.wipe && self.may_be_wiped(node) => {
-                self.at(0, Event::Wipe { node });
+                let what = Lost::draw(&mut self.prng);
+                self.at(0, Event::Lose { node, what });
                 self.at(delay, Event::Start { node });
             }
             _ => {}
@@ -261,7 +262,7 @@ impl World {
             }
             Event::Start { node } => self.start(node),
             Event::Crash { node, power } => self.crash(node, power),
-            Event::Wipe { node } if self.may_be_wiped(node) => self.wipe(node),
+            Event::Lose { node, what } if self.may_be_wiped(node) => self.lose(node, what),
             Event::ToServer { node, life, connection, bytes } => {
                 let found = &self.nodes[node];
                 if found.life == life && found.clients.contains_key(&connection) {
