@@ -43,6 +43,9 @@ pub const URGENT: usize = usize::MAX;
 /// Data copied for one unit of work: into fresh memory, whose pages cost more than the bytes. A large node is a turn of its own.
 pub const DATA_BYTES_A_UNIT: usize = 256;
 
+/// At least what a reply has beside its data: headers, a length, a stat.
+const REPLY_BESIDE_DATA_BYTES: usize = 128;
+
 /// What costs no more than this is answered even in a turn that has nothing left.
 pub const CHEAP: usize = 16;
 
@@ -241,6 +244,8 @@ fn get_data(
     if request.watch {
         watches.add(Table::Data, path, Some(&node.path), read.connection, Modes::STANDARD);
     }
+    // At once: else the data fills a fresh buffer exactly, and the stat after it doubles that (room_test.rs).
+    out.reserve(node.data_bytes() + REPLY_BESIDE_DATA_BYTES);
     encode_reply(out, read.xid, at, &GetDataResponse { data: node.data(), stat: node.stat() });
     Ok(Answered::Whole)
 }

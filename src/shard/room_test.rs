@@ -42,6 +42,17 @@ fn settle(bench: &mut Bench) {
     panic!("it comes to an end");
 }
 
+/// What is bounded is what is unsent, so a buffer must not be much larger than what lies in it.
+#[test]
+fn the_buffer_of_a_large_reply_is_as_large_as_the_reply() {
+    let mut bench = bench();
+    let client = bench.connect();
+    bench.send(client, 1, Opcode::GetData, &get("/large"));
+    settle(&mut bench);
+    let capacity = bench.capacity_in_flight(client);
+    assert!((LARGE..LARGE + REPLY_BYTES).contains(&capacity), "{capacity} bytes");
+}
+
 /// So many clients that ask for much and take nothing.
 fn deaf(bench: &mut Bench, count: usize) -> Vec<usize> {
     let clients: Vec<usize> = (0..count).map(|_| bench.connect()).collect();

@@ -210,6 +210,11 @@ impl Bench {
         self.wires[client].in_flight.is_some()
     }
 
+    /// Room of the buffer on its way to the client.
+    pub fn capacity_in_flight(&self, client: usize) -> usize {
+        self.wires[client].in_flight.as_ref().map_or(0, Vec::capacity)
+    }
+
     pub fn is_paused(&self, client: usize) -> bool {
         self.wires[client].is_paused
     }
