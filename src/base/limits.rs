@@ -36,6 +36,10 @@ pub const CONNECTION_OUTPUT_BYTES_MAX: usize = 64 << 20;
 /// reads that can't wait close the connection they are for.
 pub const OUTPUT_BYTES_SOFT: usize = 128 << 20;
 
+/// Emptied buffers kept for the next replies of their connections, all of an event loop together. Beyond, a connection keeps
+/// a small one.
+pub const SPARE_BYTES_MAX: usize = 16 << 20;
+
 /// One reply. ZooKeeper has no such limit and dies of what doesn't fit in its memory. Reached (a getChildren of some ten
 /// million children, a multiRead of thousands of large znodes): the connection is closed.
 pub const REPLY_BYTES_MAX: usize = 256 << 20;

@@ -45,6 +45,9 @@ pub enum Pending {
 /// A large reply is followed by the next when it is sent: there is one per connection.
 const SENDING_BYTES_SOFT: usize = 4 * limits::CONNECTION_OUTPUT_BYTES_SOFT;
 
+/// Places in the queue that a connection keeps when it is empty: a few kilobytes.
+const PENDING_KEPT: usize = 128;
+
 impl Pending {
     fn is_write(&self) -> bool {
         matches!(self, Pending::Write { .. })
@@ -83,8 +86,9 @@ pub struct Connection {
     pub sending: usize,
     /// Since when, on the clock that stands still while nobody can be heard.
     pub sending_since: Instant,
-    /// What it counts for in `State::unsent`.
+    /// What it counts for in `State::unsent`, `State::spare` and `State::held`.
     pub weight: usize,
+    pub spare_weight: usize,
     /// Listed in `State::roomless`.
     pub lacks_room: bool,
     pub paused: bool,
@@ -189,6 +193,7 @@ impl Connection {
             sending: 0,
             sending_since: now,
             weight: 0,
+            spare_weight: 0,
             lacks_room: false,
             paused: false,
             dirty: false,
@@ -232,6 +237,9 @@ impl Connection {
         let pending = self.pending.pop_front()?;
         self.pending_bytes -= pending.bytes();
         self.writes -= usize::from(pending.is_write());
+        if self.pending.is_empty() && self.pending.capacity() > PENDING_KEPT {
+            self.pending = VecDeque::new();
+        }
         Some(pending)
     }
 

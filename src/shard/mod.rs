@@ -50,6 +50,10 @@ use long_reads::LongRead;
 use watch_requests::NULL_PATH;
 use watches::{Table, Watches};
 
+/// What a connection keeps of an emptied buffer: while few do, and always.
+const SPARE_BYTES_LARGE: usize = 64 << 10;
+const SPARE_BYTES_SMALL: usize = 4 << 10;
+
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub tick: Duration,
@@ -122,6 +126,8 @@ struct State {
     roomless: VecDeque<ConnectionId>,
     /// Bytes of output of all connections that are not sent yet.
     unsent: usize,
+    /// Bytes of all emptied buffers that are kept.
+    spare: usize,
     /// These are served just now.
     serves_waiting: bool,
     /// What is left of this turn's budget, for the reads of all connections together.
@@ -174,6 +180,7 @@ impl Shard {
             waiting: VecDeque::new(),
             roomless: VecDeque::new(),
             unsent: 0,
+            spare: 0,
             serves_waiting: false,
             left: settings.turn_budget,
             dirty: vec![],
@@ -397,6 +404,7 @@ impl State {
         let connection = self.connections[id.slot as usize].take().expect("looked at just now");
         self.count -= 1;
         self.unsent -= connection.weight;
+        self.spare -= connection.spare_weight;
         self.writes -= connection.writes;
         if let Some(session) = connection.session()
             && self.sessions.get(&session) == Some(&id)
@@ -413,9 +421,11 @@ impl State {
         mut buffer: Vec<u8>,
         outputs: &mut Vec<Output>,
     ) {
+        let is_room_for_spare = self.spare < limits::SPARE_BYTES_MAX;
         let Some(connection) = self.connection(id) else { return };
         connection.sending = 0;
-        if buffer.capacity() <= limits::CONNECTION_OUTPUT_BYTES_SOFT / 16 {
+        let kept = if is_room_for_spare { SPARE_BYTES_LARGE } else { SPARE_BYTES_SMALL };
+        if buffer.capacity() <= kept {
             buffer.clear();
             connection.spare = buffer;
         }

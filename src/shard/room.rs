@@ -78,7 +78,11 @@ impl State {
         let Some(connection) = self.connection(id) else { return };
         let unsent = connection.unsent();
         let before = std::mem::replace(&mut connection.weight, unsent);
+        let empty = if connection.output.is_empty() { connection.output.capacity() } else { 0 };
+        let spare = connection.spare.capacity() + empty;
+        let spare_before = std::mem::replace(&mut connection.spare_weight, spare);
         self.unsent = self.unsent + unsent - before;
+        self.spare = self.spare + spare - spare_before;
     }
 
     /// This connection is to be answered when there is room.

@@ -2,7 +2,7 @@
 
 use crate::messages::Request;
 use crate::shard::testing::{Bench, Told};
-use crate::shard::{Bounds, Input};
+use crate::shard::{Bounds, Input, SPARE_BYTES_LARGE, SPARE_BYTES_SMALL};
 use crate::wire::Opcode;
 use crate::wire::client::{GetDataRequest, GetEphemeralsRequest, SetDataRequest};
 
@@ -51,6 +51,30 @@ fn the_buffer_of_a_large_reply_is_as_large_as_the_reply() {
     settle(&mut bench);
     let capacity = bench.capacity_in_flight(client);
     assert!((LARGE..LARGE + REPLY_BYTES).contains(&capacity), "{capacity} bytes");
+}
+
+/// Emptied buffers are no client's fault, and there may be one for each connection.
+#[test]
+fn buffers_kept_for_the_next_replies_are_bounded() {
+    const MIDDLE: usize = 50_000;
+    const CLIENTS: usize = 2 * limits::SPARE_BYTES_MAX / MIDDLE;
+    let mut bench = Bench::new();
+    bench.write(None, |world| world.create("/middle", &vec![7; MIDDLE]));
+    for round in 0..2 {
+        for client in 0..CLIENTS {
+            let client = if round == 0 { bench.connect() } else { client };
+            bench.send(client, 1, Opcode::GetData, &get("/middle"));
+            assert_eq!(bench.xids(client), [1]);
+        }
+    }
+    let kept = |one: &Connection| one.spare.capacity() + one.output.capacity();
+    let spare: usize = bench.shard.connections().map(kept).sum();
+    assert_eq!(spare, bench.shard.state.spare, "the sum is kept");
+    assert!(
+        (limits::SPARE_BYTES_MAX..limits::SPARE_BYTES_MAX + CLIENTS * SPARE_BYTES_SMALL + SPARE_BYTES_LARGE)
+            .contains(&spare),
+        "{spare}"
+    );
 }
 
 /// So many clients that ask for much and take nothing.
