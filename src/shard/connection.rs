@@ -104,6 +104,8 @@ pub struct Connection {
     pub awaits_text: bool,
     /// `Output::Close` is out.
     pub close_asked: bool,
+    /// It was closed because others need the room, and not for anything that it did.
+    pub is_cut_for_room: bool,
     /// The server stops: nothing more is taken, and when all is answered the connection is closed.
     pub is_draining: bool,
     /// Changed by `queue`, `requeue` and `unqueue` alone.
@@ -201,6 +203,7 @@ impl Connection {
             owed: 0,
             awaits_text: false,
             close_asked: false,
+            is_cut_for_room: false,
             is_draining: false,
             pending: VecDeque::new(),
             writes: 0,

@@ -336,6 +336,12 @@ impl Shard {
         Instant(connection.due.saturating_mul(quarter)).since(self.state.heard_now())
     }
 
+    /// Whether a connection that is being closed is so because others need the room.
+    pub fn is_cut_for_room(&self, id: ConnectionId) -> bool {
+        let found = self.state.connections.get(id.slot as usize).and_then(Option::as_ref);
+        found.is_some_and(|connection| connection.id == id && connection.is_cut_for_room)
+    }
+
     pub fn connections_count(&self) -> usize {
         self.state.count
     }

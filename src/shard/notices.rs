@@ -233,7 +233,9 @@ impl State {
 
     /// A client that takes none of its events or replies is closed; its session lives on, and its watches come back with it.
     pub(super) fn drop_deaf(&mut self, id: ConnectionId) {
+        let is_out_of_room = self.is_out_of_room();
         if let Some(connection) = self.connection(id) {
+            connection.is_cut_for_room = is_out_of_room;
             tracing::warn!(address = %connection.address, "closing a connection: the client doesn't read what it is sent");
             connection.output = vec![];
             connection.gap = None;

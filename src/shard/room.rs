@@ -163,6 +163,7 @@ impl State {
             }
             excess = excess.saturating_sub(unsent);
             if let Some(connection) = self.connection(id) {
+                connection.is_cut_for_room = true;
                 tracing::warn!(
                     address = %connection.address, bytes = unsent,
                     "closing a connection: the client takes nothing of what it is sent, and there is no room for more of that"

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::{SessionId, Zxid, limits};
+use crate::base::{SessionId, Zxid};
 use crate::wire::client::{ConnectResponse, ReplyHeader};
 use crate::wire::frame::{Frame, split};
 use crate::wire::{Decode, Reader};
@@ -199,16 +199,14 @@ impl World {
         Ok(())
     }
 
-    /// The client sees the end of its connection.
-    pub(super) fn on_disconnected(&mut self, index: usize, socket: u64) -> Checked {
+    /// The client sees the end of its connection. `for_room`: it was in the way of the others, where little may be unsent.
+    pub(super) fn on_disconnected(&mut self, index: usize, socket: u64, for_room: bool) -> Checked {
         if self.actors[index].socket != Some(socket) {
             return Ok(());
         }
         self.actors[index].unproven = false;
         let client = &self.actors[index].client;
-        // Where little may be unsent, whoever is in the way of the others may be cut off.
-        let has_room = self.shape.output_bytes == limits::OUTPUT_BYTES_SOFT;
-        if self.steady && has_room && client.state == State::Active && !client.closing {
+        if self.steady && !for_room && client.state == State::Active && !client.closing {
             return violation(
                 "a healthy connection stays",
                 format!("client {index} lost it, {} requests unanswered", client.outstanding.len()),

@@ -44,6 +44,8 @@ pub struct Socket {
     /// The client doesn't read before this.
     pub deaf_until_ns: u64,
     pub close_asked: bool,
+    /// The shard closed it since others need the room.
+    pub for_room: bool,
 
     /// Bytes of frames seen by the tap, and whether the connect response has passed.
     pub greeted: bool,
@@ -70,6 +72,7 @@ impl Socket {
             reading: false,
             deaf_until_ns: 0,
             close_asked: false,
+            for_room: false,
             greeted: false,
             watches_max: 0,
         }

@@ -52,6 +52,8 @@ pub enum Effect {
         connection: ConnectionId,
         /// Without waiting for what is being sent.
         at_once: bool,
+        /// Others need the room.
+        for_room: bool,
     },
     /// These bytes were handed to the shard: their session was heard of.
     Heard {
@@ -298,10 +300,12 @@ impl Server {
             shard::Output::Pause { connection } => effects.push(Effect::Pause { shard, connection }),
             shard::Output::Resume { connection } => effects.push(Effect::Resume { shard, connection }),
             shard::Output::Close { connection } => {
-                effects.push(Effect::Close { shard, connection, at_once: false });
+                let for_room = self.lanes[index].shard.is_cut_for_room(connection);
+                effects.push(Effect::Close { shard, connection, at_once: false, for_room });
             }
             shard::Output::Abort { connection } => {
-                effects.push(Effect::Close { shard, connection, at_once: true });
+                let for_room = self.lanes[index].shard.is_cut_for_room(connection);
+                effects.push(Effect::Close { shard, connection, at_once: true, for_room });
             }
             shard::Output::Word { connection, word, .. } => {
                 let text = if &word == b"ruok" { &b"imok"[..] } else { b"" };

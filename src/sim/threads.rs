@@ -109,7 +109,9 @@ impl World {
             Effect::Send { shard, connection, bytes } => self.on_send(shard, connection, bytes)?,
             Effect::Pause { shard, connection } => self.set_paused(shard, connection, true),
             Effect::Resume { shard, connection } => self.set_paused(shard, connection, false),
-            Effect::Close { shard, connection, at_once } => self.on_close(shard, connection, at_once),
+            Effect::Close { shard, connection, at_once, for_room } => {
+                self.on_close(shard, connection, at_once, for_room);
+            }
             Effect::Heard { shard, connection } => {
                 let socket = self.connections.get(&(shard, connection));
                 // A request to resume a session with a wrong password says nothing of its owner.

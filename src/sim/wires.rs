@@ -165,8 +165,9 @@ impl World {
         if found.down.is_empty() {
             if !found.server_open {
                 self.trace.note("end", &[socket]);
+                let for_room = found.for_room;
                 self.sockets.remove(&socket);
-                self.on_disconnected(client, socket)?;
+                self.on_disconnected(client, socket, for_room)?;
             }
             return Ok(());
         }
@@ -179,10 +180,11 @@ impl World {
         self.on_received(client, &bytes)
     }
 
-    pub(super) fn on_close(&mut self, shard: usize, connection: ConnectionId, at_once: bool) {
+    pub(super) fn on_close(&mut self, shard: usize, connection: ConnectionId, at_once: bool, for_room: bool) {
         self.trace.note("close", &[shard as u64, connection.slot.into()]);
         let Some(&socket) = self.connections.get(&(shard, connection)) else { return };
         let Some(found) = self.sockets.get_mut(&socket) else { return };
+        found.for_room = for_room;
         if at_once || found.sending.is_none() {
             return self.end_on_server(socket);
         }
