@@ -36,6 +36,11 @@ pub const CONNECTION_OUTPUT_BYTES_MAX: usize = 64 << 20;
 /// reads that can't wait close the connection they are for.
 pub const OUTPUT_BYTES_SOFT: usize = 128 << 20;
 
+/// What the clients of an event loop have sent and isn't answered yet: parts of frames, requests that wait. Reached: no more
+/// is read of connections that hold more than a little of it, and whose frame has been incomplete for a tick is cut off, the
+/// longest first. From twice as much on, who brings more is cut off. Four of the largest frames if that is more.
+pub const INPUT_BYTES_SOFT: usize = 128 << 20;
+
 /// Emptied buffers kept for the next replies of their connections, all of an event loop together. Beyond, a connection keeps
 /// a small one.
 pub const SPARE_BYTES_MAX: usize = 16 << 20;

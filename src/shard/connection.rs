@@ -35,7 +35,7 @@ pub enum Phase {
 #[derive(Debug)]
 pub enum Pending {
     /// With the replica.
-    Write { xid: i32, opcode: Opcode, since: Instant },
+    Write { xid: i32, opcode: Opcode, since: Instant, bytes: usize },
     /// Waits for its turn.
     Read { xid: i32, opcode: Opcode, body: Box<[u8]>, since: Instant },
     /// An opcode nobody knows: answered in its turn, and then the connection is closed.
@@ -57,6 +57,13 @@ impl Pending {
         match self {
             Pending::Read { body, .. } => body.len(),
             Pending::Write { .. } | Pending::Refused { .. } => 0,
+        }
+    }
+
+    fn write_bytes(&self) -> usize {
+        match self {
+            Pending::Write { bytes, .. } => *bytes,
+            Pending::Read { .. } | Pending::Refused { .. } => 0,
         }
     }
 }
@@ -89,6 +96,11 @@ pub struct Connection {
     /// What it counts for in `State::unsent`, `State::spare` and `State::held`.
     pub weight: usize,
     pub spare_weight: usize,
+    pub held: usize,
+    /// Listed in `State::unheard`.
+    pub is_unheard: bool,
+    /// Since when the first frame of `input` has been incomplete, on the clock that stands still while nobody can be heard.
+    pub incomplete_since: Option<Instant>,
     /// Listed in `State::roomless`.
     pub lacks_room: bool,
     pub paused: bool,
@@ -118,8 +130,9 @@ pub struct Connection {
     pub input_used: usize,
     /// Listed in `State::told`.
     pub told: bool,
-    /// Bodies of the reads among them.
+    /// Bodies of the reads among them, and of the writes.
     pub pending_bytes: usize,
+    pub write_bytes: usize,
     /// On the clock that stands still while nobody can be heard (`silence.rs`).
     pub heard: Instant,
     /// When its silence is looked at next, on the same clock: the number of a quarter of a tick.
@@ -196,6 +209,9 @@ impl Connection {
             sending_since: now,
             weight: 0,
             spare_weight: 0,
+            held: 0,
+            is_unheard: false,
+            incomplete_since: None,
             lacks_room: false,
             paused: false,
             dirty: false,
@@ -211,6 +227,7 @@ impl Connection {
             input_used: 0,
             told: false,
             pending_bytes: 0,
+            write_bytes: 0,
             heard: now,
             due: u64::MAX,
             touched: false,
@@ -225,6 +242,7 @@ impl Connection {
 
     pub fn queue(&mut self, pending: Pending) {
         self.pending_bytes += pending.bytes();
+        self.write_bytes += pending.write_bytes();
         self.writes += usize::from(pending.is_write());
         self.pending.push_back(pending);
     }
@@ -232,6 +250,7 @@ impl Connection {
     /// What was just taken comes first again.
     pub fn requeue(&mut self, pending: Pending) {
         self.pending_bytes += pending.bytes();
+        self.write_bytes += pending.write_bytes();
         self.writes += usize::from(pending.is_write());
         self.pending.push_front(pending);
     }
@@ -239,6 +258,7 @@ impl Connection {
     pub fn unqueue(&mut self) -> Option<Pending> {
         let pending = self.pending.pop_front()?;
         self.pending_bytes -= pending.bytes();
+        self.write_bytes -= pending.write_bytes();
         self.writes -= usize::from(pending.is_write());
         if self.pending.is_empty() && self.pending.capacity() > PENDING_KEPT {
             self.pending = VecDeque::new();

@@ -18,6 +18,7 @@ const HELD_BYTES_MAX: usize = 16 << 10;
 pub struct Gate {
     turn_budget: usize,
     is_room_scarce: bool,
+    has_input_room: bool,
     /// Unanswered writes that one connection may have.
     writes_max: usize,
 }
@@ -31,6 +32,7 @@ impl Gate {
             || connection.owed > self.turn_budget
             || connection.writes >= self.writes_max
             || self.is_room_scarce && connection.unsent() > 0
+            || !self.has_input_room && connection.has_asked_much()
     }
 }
 
@@ -38,11 +40,18 @@ impl State {
     pub(super) fn gate(&self) -> Gate {
         let bounds = self.settings.bounds;
         let writes_max = if self.writes < bounds.writes { usize::MAX } else { bounds.writes_share };
-        Gate { turn_budget: self.settings.turn_budget, is_room_scarce: self.is_room_scarce(), writes_max }
+        Gate {
+            turn_budget: self.settings.turn_budget,
+            is_room_scarce: self.is_room_scarce(),
+            has_input_room: self.has_input_room(),
+            writes_max,
+        }
     }
 
     /// Reads the socket or lets TCP push back, as the queues say.
     pub(super) fn control_flow(&mut self, id: ConnectionId, outputs: &mut Vec<Output>) {
+        self.weigh_input(id);
+        self.wait_for_input_room(id);
         let (limit, gate) = (self.settings.frame_bytes_max, self.gate());
         let Some(connection) = self.connection(id) else { return };
         if connection.is_closing() {
@@ -59,6 +68,7 @@ impl State {
             Phase::Connecting { .. } => connection.untaken() > limit,
             _ => gate.holds(connection) && connection.untaken() > HELD_BYTES_MAX,
         };
+        let holds = holds || connection.waits_for_input_room();
         let wants_pause = is_congested(connection) || holds;
         let may_resume = connection.pending.len() <= limits::CONNECTION_REQUESTS_MAX / 2
             && connection.pending_bytes <= limits::CONNECTION_REQUEST_BYTES_MAX / 2

@@ -66,6 +66,7 @@ impl State {
             self.take_buffered(reading, id, outputs);
         }
         self.control_flow(id, outputs);
+        self.refuse_input(id, outputs);
     }
 
     /// Something moved: queued reads may run, held-back input may be taken, the socket may be read again.
@@ -122,7 +123,7 @@ impl State {
         outputs: &mut Vec<Output>,
     ) -> Taken {
         let (limit, gate, bounds) = (self.settings.frame_bytes_max, self.gate(), self.settings.bounds);
-        let (has_room, turn) = (self.has_room(), self.turn);
+        let (has_room, turn, heard) = (self.has_room(), self.turn, self.heard_now());
         let is_spent = self.left == 0 || !self.waiting.is_empty() && !self.serves_waiting;
         let Some(connection) = self.connection(id) else { return Taken::Wait };
         if connection.pending.is_empty() {
@@ -152,6 +153,7 @@ impl State {
         match frame {
             Frame::Complete { body } => {
                 let end = body.end;
+                connection.incomplete_since = None;
                 match connection.phase {
                     Phase::Greeting => self.on_greeting(id, &bytes[body], outputs),
                     Phase::Active { .. }
@@ -174,7 +176,10 @@ impl State {
                 }
                 Taken::Bytes(end)
             }
-            Frame::NeedMore { .. } => Taken::Wait,
+            Frame::NeedMore { .. } => {
+                connection.incomplete_since.get_or_insert(heard);
+                Taken::Wait
+            }
             Frame::Bad(fault) => {
                 if connection.phase == Phase::Greeting
                     && let Some(&word) = bytes.first_chunk::<4>()
@@ -276,13 +281,13 @@ impl State {
                     self.run_queued_reads(reading, id);
                     return self.count_request(session, newly_touched);
                 };
-                connection.queue(Pending::Write { xid, opcode, since });
+                connection.queue(Pending::Write { xid, opcode, since, bytes: body.len() });
                 connection.asks = opcode == Opcode::GetEphemerals;
                 self.writes += 1;
                 outputs.push(Output::Request(request));
             }
             Some(opcode) if is_write(opcode) => {
-                connection.queue(Pending::Write { xid, opcode, since });
+                connection.queue(Pending::Write { xid, opcode, since, bytes: body.len() });
                 let identities = connection.identities.clone();
                 self.writes += 1;
                 let body = Bytes::copy_from_slice(body);

@@ -11,8 +11,8 @@
 //!
 //! Limits: per connection `CONNECTION_REQUESTS_MAX` unanswered requests and `CONNECTION_OUTPUT_BYTES_SOFT` unsent
 //! bytes: above, its socket is not read. `CONNECTION_OUTPUT_BYTES_MAX`, besides one large reply: it is closed. The
-//! output of all connections together is bounded as well (`room.rs`). The reads of all connections share `TURN_BUDGET` a
-//! turn; one that needs more is answered in pieces (`long_reads.rs`).
+//! output of all connections together is bounded as well (`room.rs`), and so is their input (`input_room.rs`). The reads of
+//! all connections share `TURN_BUDGET` a turn; one that needs more is answered in pieces (`long_reads.rs`).
 //! Tested: shard_test.rs, tests/sim, tests/conformance.
 
 mod answering;
@@ -20,6 +20,7 @@ mod auth;
 mod connection;
 mod contract;
 mod flow;
+mod input_room;
 mod intake;
 mod long_reads;
 mod multi_read;
@@ -128,6 +129,10 @@ struct State {
     unsent: usize,
     /// Bytes of all emptied buffers that are kept.
     spare: usize,
+    /// Bytes that all connections have brought and that aren't answered.
+    held: usize,
+    /// Connections of which nothing is read before there is room for it.
+    unheard: VecDeque<ConnectionId>,
     /// These are served just now.
     serves_waiting: bool,
     /// What is left of this turn's budget, for the reads of all connections together.
@@ -181,6 +186,8 @@ impl Shard {
             roomless: VecDeque::new(),
             unsent: 0,
             spare: 0,
+            held: 0,
+            unheard: VecDeque::new(),
             serves_waiting: false,
             left: settings.turn_budget,
             dirty: vec![],
@@ -247,6 +254,7 @@ impl Shard {
                 self.state.left = self.state.settings.turn_budget;
                 self.state.turn += 1;
                 self.state.taken = 0;
+                self.state.hear_on(outputs);
                 self.state.flush(outputs);
             }
         }
@@ -411,6 +419,7 @@ impl State {
         self.count -= 1;
         self.unsent -= connection.weight;
         self.spare -= connection.spare_weight;
+        self.held -= connection.held;
         self.writes -= connection.writes;
         if let Some(session) = connection.session()
             && self.sessions.get(&session) == Some(&id)
@@ -468,6 +477,7 @@ impl State {
         let writes = connection.writes;
         while connection.unqueue().is_some() {}
         self.writes -= writes;
+        self.weigh_input(id);
         self.watches.remove_connection(id);
         self.watch_silence(id);
         self.mark_dirty(id);

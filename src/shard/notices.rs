@@ -93,7 +93,7 @@ impl State {
             }
             Phase::Active { .. } => {}
         }
-        let Some(Pending::Write { xid, opcode, since }) = connection.unqueue() else {
+        let Some(Pending::Write { xid, opcode, since, .. }) = connection.unqueue() else {
             panic!("an answer without a request before it: {answer:?}");
         };
         self.writes -= 1;

@@ -26,6 +26,8 @@ use super::{Output, State, reads};
 pub struct Bounds {
     /// Unsent bytes of all connections.
     pub output_bytes: usize,
+    /// Bytes that all connections have brought and that aren't answered.
+    pub input_bytes: usize,
     /// Requests taken of one connection in a turn, and of all that wait for theirs.
     pub turn_requests: usize,
     pub turn_requests_waiting: usize,
@@ -39,6 +41,7 @@ pub struct Bounds {
 impl Bounds {
     pub const DEFAULT: Bounds = Bounds {
         output_bytes: limits::OUTPUT_BYTES_SOFT,
+        input_bytes: limits::INPUT_BYTES_SOFT,
         turn_requests: limits::TURN_REQUESTS,
         turn_requests_waiting: limits::TURN_REQUESTS_WAITING,
         writes: limits::WRITES_SOFT,

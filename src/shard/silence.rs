@@ -56,6 +56,7 @@ impl State {
         self.next_sweep = self.now.instant + quarter;
         self.touch_paused();
         self.make_room(outputs);
+        self.make_input_room(outputs);
         self.report_touches(outputs);
         let now = self.heard_now().0 / (quarter.as_nanos() as u64).max(1);
         while let Some(entry) = self.silences.first_entry().filter(|entry| *entry.key() <= now) {
@@ -73,8 +74,9 @@ impl State {
             let Some(connection) = self.connection(id).filter(|connection| connection.paused) else {
                 continue;
             };
-            let waits_for_us = (!connection.pending.is_empty() || connection.waits)
-                && connection.output.len() <= limits::CONNECTION_OUTPUT_BYTES_SOFT;
+            let waits_for_us =
+                (!connection.pending.is_empty() || connection.waits || connection.waits_for_input_room())
+                    && connection.output.len() <= limits::CONNECTION_OUTPUT_BYTES_SOFT;
             let mut touched = None;
             if waits_for_us {
                 connection.heard = heard;

@@ -242,6 +242,7 @@ impl World {
             turn_budget: shape.turn_budget,
             bounds: shard::Bounds {
                 output_bytes: shape.output_bytes,
+                input_bytes: shard::Bounds::DEFAULT.input_bytes,
                 turn_requests: shape.turn_requests,
                 turn_requests_waiting: 2 * shape.turn_requests,
                 writes: shape.writes,
