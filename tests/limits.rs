@@ -60,3 +60,10 @@ fn anonymous_mb(server: &Server) -> u64 {
     let kilobytes: u64 = line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("a number");
     kilobytes / 1024
 }
+
+/// Who asks is one of them.
+fn connections(server: &Server) -> usize {
+    let text = server.word("srvr");
+    let line = text.lines().find_map(|line| line.strip_prefix("Connections: ")).expect("srvr tells");
+    line.parse().expect("a number")
+}

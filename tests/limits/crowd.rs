@@ -8,7 +8,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::support::client::Connect;
 use crate::support::{Config, Server, until};
-use crate::{Bystander, alone, anonymous_mb};
+use crate::{Bystander, alone, anonymous_mb, connections};
 
 const ADDRESSES: u8 = 250;
 /// `maxClientCnxns`' default: what one address may have.
@@ -23,12 +23,6 @@ fn dial(from: Ipv4Addr, server: &Server) -> TcpStream {
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a plain socket");
     stream
-}
-
-fn connections(server: &Server) -> usize {
-    let text = server.word("srvr");
-    let line = text.lines().find_map(|line| line.strip_prefix("Connections: ")).expect("srvr tells");
-    line.parse().expect("a number")
 }
 
 #[test]
