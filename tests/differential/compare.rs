@@ -31,10 +31,10 @@ pub struct Comparer {
 
 impl Comparer {
     /// `ours` and `theirs`: the zxids of both at the beginning. `run`: when it takes place, in milliseconds since 1970.
-    pub fn new(ours: i64, theirs: i64, run: (i64, i64), events_without_zxid: bool) -> Comparer {
+    pub fn new(ours: i64, theirs: i64, run: (i64, i64), before_3_9: bool) -> Comparer {
         let mut normal = Normal::default();
         normal.run = run;
-        normal.events_without_zxid = events_without_zxid;
+        normal.before_3_9 = before_3_9;
         let mut comparer = Comparer { theirs: normal.clone(), ours: normal };
         comparer.ours.zxids = Some(Zxids::starting_at(ours, theirs));
         comparer

@@ -8,17 +8,20 @@
 //! * **sessions and passwords**: become the ordinal of the session. Passwords have to be 16 bytes and not zero.
 //! * **orders** that are a hash table's in Java: the names of getChildren(2), the paths of getEphemerals, the entries of whoAmI are
 //!   sorted, what became of scheme `auth` in an ACL, and the events of one closeSession.
-//! * **3.8**: events carry the zxid −1 (else: that of their transaction).
+//! * **3.8**: events carry the zxid −1 (else: that of their transaction). A multi with a null where a value is needed is
+//!   answered with an empty list of results behind the error (else: the error alone).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringkeeper::base::{SessionId, WallMillis, Zxid};
 use ringkeeper::wire::client::{ReplyHeader, WatcherEvent};
-use ringkeeper::wire::{Decode, Encode, Opcode, Stat};
+use ringkeeper::wire::{Decode, Encode, ErrorCode, Opcode, Stat};
 
 const HEADER_BYTES: usize = 16;
 const STAT_BYTES: usize = 68;
 const PASSWORD_BYTES: usize = 16;
+/// A list of results that ends at once.
+const NO_RESULTS: [u8; 9] = [0xff, 0xff, 0xff, 0xff, 1, 0xff, 0xff, 0xff, 0xff];
 
 /// From the zxids of Ringkeeper to those of ZooKeeper.
 #[derive(Clone, Debug, Default)]
@@ -58,8 +61,8 @@ pub struct Normal {
     pub run: (i64, i64),
     /// The zxids of closeSessions, normal ones.
     closes: BTreeSet<i64>,
-    /// Events of 3.8 have no zxid.
-    pub events_without_zxid: bool,
+    /// The other server is of 3.8.
+    pub before_3_9: bool,
 }
 
 /// A walk over a body that changes it on its way. Stops where the body is not what it should be: the rest stays as it is.
@@ -247,13 +250,21 @@ impl Normal {
         let Ok(header) = ReplyHeader::parse(frame) else { return out };
         let mut zxid = self.zxid(header.zxid.0);
         if header.xid == -1 {
-            if self.events_without_zxid {
+            if self.before_3_9 {
                 zxid = -1;
             }
         } else if opcode == Some(Opcode::CloseSession) && header.err == 0 {
             self.closes.insert(zxid);
         }
         out[4..12].copy_from_slice(&zxid.to_be_bytes());
+        if self.before_3_9
+            && self.zxids.is_none()
+            && opcode == Some(Opcode::Multi)
+            && header.err == ErrorCode::MarshallingError.code()
+            && out[HEADER_BYTES..] == NO_RESULTS
+        {
+            out.truncate(HEADER_BYTES);
+        }
         if let Some(opcode) = opcode
             && header.xid != -1
             // An error has no body; but a multiRead with a null path has one.
@@ -269,7 +280,7 @@ impl Normal {
         let close_of = |frame: &Vec<u8>| {
             let header = ReplyHeader::parse(frame).ok().filter(|header| header.xid == -1)?;
             WatcherEvent::parse(&frame[HEADER_BYTES..]).ok()?;
-            (self.events_without_zxid || self.closes.contains(&header.zxid.0)).then_some(header.zxid)
+            (self.before_3_9 || self.closes.contains(&header.zxid.0)).then_some(header.zxid)
         };
         for run in frames.chunk_by_mut(|a, b| close_of(a).is_some() && close_of(a) == close_of(b)) {
             if run.len() > 1 {

@@ -44,12 +44,15 @@ const OPERATIONS: &[(u64, Option<Group>, Opcode)] = &[
 ];
 
 pub fn draw(values: &mut Values, plan: &Plan) -> Drawn {
-    let enabled = |group: &Option<Group>| group.is_none_or(|group| plan.groups.has(group));
-    let total = OPERATIONS.iter().filter(|(_, group, _)| enabled(group)).map(|(weight, ..)| weight).sum();
+    let enabled = |(_, group, opcode): &&(u64, Option<Group>, Opcode)| {
+        let is_other_in_3_8 = matches!(opcode, Opcode::AddWatch | Opcode::CheckWatches);
+        group.is_none_or(|group| plan.groups.has(group)) && !(plan.before_3_9 && is_other_in_3_8)
+    };
+    let total = OPERATIONS.iter().filter(enabled).map(|(weight, ..)| weight).sum();
     let mut left = values.below(total);
     let (_, _, opcode) = OPERATIONS
         .iter()
-        .filter(|(_, group, _)| enabled(group))
+        .filter(enabled)
         .find(|(weight, ..)| {
             let found = left < *weight;
             left = left.saturating_sub(*weight);

@@ -9,6 +9,8 @@ pub struct Values {
     pub random: Prng,
     /// Whether ACLs may name users.
     pub users: bool,
+    /// Whether they may name addresses of IPv6.
+    pub ip_v6: bool,
     /// How many in a hundred ACL lists close something.
     pub closed_percent: u64,
 }
@@ -186,9 +188,8 @@ impl Values {
                 "ip",
                 self.one(&["127.0.0.1", "127.0.0.1", "127.0.0.0/8", "127.0.0.1/32", "0.0.0.0/0", "10.1.2.3"]),
             ),
-            15..18 => entry(
-                "ip",
-                self.one(&[
+            15..18 => {
+                let id = self.one(&[
                     "127.0.0.1/33",
                     "127.0.0.1/-1",
                     "127.0.0.1/",
@@ -224,8 +225,9 @@ impl Values {
                     "::-1",
                     "fe80::1%lo",
                     "::12345",
-                ]),
-            ),
+                ]);
+                entry("ip", if self.ip_v6 || !id.contains(':') { id } else { "127.0.0.1" })
+            }
             _ => entry("world", "anyone"),
         }
     }
