@@ -15,6 +15,7 @@
 //!   configuration agrees, or refused the connection in this round (design decision 17), or is the established leader
 //!   that we have just left and hasn't been heard since: a silent host refuses nothing, and would cost 200 ms. Waiting is
 //!   for a better candidate, never for safety: a quorum's best vote has all that was committed.
+//! * A voter that proposes nobody yet, because only our configurations name it, raises our round all the same.
 //! * Words between servers whose states stay as they are come to an end: see election_answers.rs.
 //! * Where a server that has a proposed configuration in its log votes for another one with a later epoch than any it
 //!   knows, a quorum of the committed configuration is enough ([`super::quorum::Joint`]).
@@ -319,6 +320,9 @@ impl Election {
             // Nobody's vote is what a server that is in no configuration yet sends: no fault.
             if n.leader != NOBODY {
                 outputs.push(Output::Ignored { from, reason: IgnoreReason::LeaderIsNoVoter(n.leader) });
+            } else if n.state == PeerState::Looking && self.go_to_round(n.round) {
+                // It may become our voter: it takes part only in a round that is not behind its own.
+                self.broadcast(outputs);
             }
             return;
         }
@@ -329,22 +333,31 @@ impl Election {
         }
     }
 
+    /// A later one than ours begins anew. True if it was one.
+    fn go_to_round(&mut self, round: i64) -> bool {
+        let Some(looking) = self.looking.as_mut().filter(|looking| looking.initial.is_vote()) else {
+            return false;
+        };
+        if round <= self.round {
+            return false;
+        }
+        self.round = round;
+        looking.received.clear();
+        looking.dead = ServerSet::EMPTY;
+        looking.finalize_at = None;
+        looking.proposal = looking.initial;
+        true
+    }
+
     fn on_looking_vote(&mut self, from: ServerId, n: &Notification<'_>, outputs: &mut Vec<Output>) {
-        let Some(looking) = &mut self.looking else { return };
+        let Some(looking) = &self.looking else { return };
         let theirs = Proposal { leader: n.leader, zxid: n.zxid, peer_epoch: n.peer_epoch };
         if !looking.initial.is_vote() || !theirs.is_vote() || n.round < self.round {
             return;
         }
+        let mut is_news = self.go_to_round(n.round);
         let config = self.joint.committed();
-        let mut is_news = false;
-        if n.round > self.round {
-            self.round = n.round;
-            looking.received.clear();
-            looking.dead = ServerSet::EMPTY;
-            looking.finalize_at = None;
-            looking.proposal = looking.initial;
-            is_news = true;
-        }
+        let Some(looking) = &mut self.looking else { return };
         if theirs.is_better_than(&looking.proposal, config) {
             looking.proposal = theirs;
             looking.finalize_at = None;

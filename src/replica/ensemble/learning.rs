@@ -373,6 +373,11 @@ impl Replica {
         let now = self.now.instant;
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
         let Some((from, timeout_ms)) = ensemble.clients.on_revalidated(session) else { return };
+        if valid && self.sessions.patience_ms(session).is_none() {
+            // Its beginning is not applied here yet, or its end is, and the leader did not know: the client asks again.
+            tracing::info!(%session, "closing a connection: its session is not known here yet");
+            return self.answer(from, 0, AnswerBody::SessionMoved, outputs);
+        }
         let attached = valid && self.sessions.attach(session, timeout_ms, Owner::Client(from), now).is_some();
         if !attached {
             return self.answer(from, 0, AnswerBody::SessionRefused, outputs);

@@ -126,7 +126,7 @@ impl Leader {
     /// Goes on with the epoch if a quorum allows it.
     pub(super) fn advance(&mut self, outputs: &mut Vec<Output>) {
         match self.stage {
-            Stage::Discovery if self.has_quorum(self.participants(|_| true)) => {
+            Stage::Discovery if self.has_quorum(self.members(|_| true)) => {
                 self.epoch = Epoch(self.highest.0 + 1);
                 self.epochs.accepted = self.epoch;
                 self.enter(Stage::Accepting);

@@ -347,6 +347,13 @@ impl Leader {
         found.filter_map(|learner| learner.server).collect()
     }
 
+    /// In whichever role they have come: who is to get a vote by what this leader has logged may not know of that yet, and
+    /// holds the history like any other when it has acknowledged NEWLEADER.
+    fn members(&self, wanted: impl Fn(&Learner) -> bool) -> ServerSet {
+        let found = self.learners.values().filter(|learner| wanted(learner));
+        found.filter_map(|learner| learner.server).collect()
+    }
+
     fn has_quorum_of_followers(&self) -> bool {
         self.has_quorum(self.participants(|learner| learner.step == Step::Following))
     }

@@ -107,7 +107,7 @@ impl Leader {
     }
 
     pub(super) fn establish(&mut self, history: &History, outputs: &mut Vec<Output>) {
-        let following = self.participants(|learner| learner.step == Step::Following);
+        let following = self.members(|learner| learner.step == Step::Following);
         if self.stage != Stage::Synchronization || !self.has_quorum(following) {
             return;
         }

@@ -189,18 +189,22 @@ impl Disk {
 
 impl World {
     pub fn log_command(&mut self, node: usize, command: Command) {
-        let found = &mut self.nodes[node];
         match &command {
             Command::Append { bytes, .. } => {
                 for (zxid, payload) in entries_of(bytes) {
                     self.hash.add(&[node as u64, zxid.0 as u64]);
+                    if !self.logged.contains_key(&zxid)
+                        && judge::reconfigured(&payload).is_some_and(|config| !self.can_spare(&config, None))
+                    {
+                        self.is_past_promise = true;
+                    }
                     let first = self.logged.entry(zxid).or_insert_with(|| payload.clone());
                     assert!(*first == payload, "server {} logs another transaction as {zxid}", node + 1);
-                    found.log.insert(zxid, payload);
+                    self.nodes[node].log.insert(zxid, payload);
                 }
             }
             Command::Create { bytes, .. } if *bytes == SEGMENT_BYTES => {
-                let life = found.disk_life;
+                let life = self.nodes[node].disk_life;
                 self.at(500_000, Event::SegmentReady { node, life });
             }
             _ => {}

@@ -175,3 +175,36 @@ fn a_configuration_that_was_passed_over_holds_nobody_up() {
     assert!(world.holds(leader, "/kept") && world.judge.config().voters().len() == 3);
     world.end_well();
 }
+
+/// The only voter had logged that another server gets a vote, and nobody else had: that one did not help it to lead. It was
+/// a follower of no configuration, in a later round of the election (seed 309), or an observer (seed 370).
+#[test]
+fn who_gets_a_vote_helps_before_it_knows() {
+    for observes in [false, true] {
+        let mut world = world(Plan { joiners: 2, ..Plan::quiet(1, 0) });
+        let (leader, next) = (0, 2);
+        let client = world.client(leader);
+        world.create(client, "/before");
+        world.cut(leader, next, 2 * FOREVER);
+        world.ask(client, Op::Reconfig { joining: member_line(next, true), leaving: String::new() });
+        world.until("it is logged", |world| {
+            let version = world.open_configs().last().map_or(0, |config| config.version());
+            world.open_configs().len() == 2 && world.nodes[leader].durable >= Zxid(version)
+        });
+        world.crash(leader, true);
+        if observes {
+            let members = [member_line(leader, true), member_line(next, false), "version=0".to_owned()];
+            let told = Config::parse(&members.join("\n")).expect("a configuration");
+            world.crash(next, true);
+            world.nodes[next].members = Some(Arc::new(told));
+            world.start(next);
+        }
+        // Some rounds of its own.
+        world.pass(3_000);
+        world.heal();
+        world.start(leader);
+        world.serves(leader);
+        world.end_well();
+        assert_eq!(world.judge.config().voters().len(), 2);
+    }
+}

@@ -64,6 +64,9 @@ pub struct World {
     /// Each transaction that anybody ever had in its log.
     pub logged: BTreeMap<Zxid, Bytes>,
     pub has_faults: bool,
+    /// A reconfiguration needs more of those who are without their history than can be spared: nobody promises that it
+    /// ever comes to an end.
+    pub is_past_promise: bool,
     pub calm_since: u64,
     pub hash: Hash,
 }
@@ -111,6 +114,7 @@ impl World {
             judge: Judge::new(config.clone()),
             logged: BTreeMap::new(),
             has_faults: false,
+            is_past_promise: false,
             calm_since: BEGIN,
             hash: Hash::default(),
             plan,
@@ -180,7 +184,10 @@ impl World {
                 self.at(0, Event::Space { node, life, is_low: true });
                 self.at(delay, Event::Space { node, life, is_low: false });
             }
-            7 if faults.slow => self.nodes[node].stalled_until = self.now + delay * 2,
+            // One after the other: what waits for the end of one must not be overtaken by what waits for the next.
+            7 if faults.slow && self.nodes[node].stalled_until < self.now => {
+                self.nodes[node].stalled_until = self.now + delay * 2;
+            }
             _ if self.plan.canary == Some(Canary::WipedVoterVotes) && self.may_be_wiped(node) => {
                 // One has missed something, one has lost it, and who has it is away.
                 let late = (node + 1) % self.nodes.len();
@@ -203,14 +210,17 @@ impl World {
     /// What was lost must be elsewhere: no more voters than can be spared are without their history, of the
     /// configuration in force and of any that is proposed.
     fn may_be_wiped(&self, node: usize) -> bool {
+        self.open_configs().iter().all(|config| self.can_spare(config, Some(node)))
+    }
+
+    /// Those of its voters who are without their history, with this one.
+    pub fn can_spare(&self, config: &Config, node: Option<usize>) -> bool {
         let is_without = |id: ServerId| {
             let other = id.0 as usize - 1;
-            other == node || !self.nodes[other].has_history
+            Some(other) == node || !self.nodes[other].has_history
         };
-        self.open_configs().iter().all(|config| {
-            let without = config.voters().iter().filter(|id| is_without(*id)).count();
-            without <= (config.voters().len() - 1) / 2
-        })
+        let without = config.voters().iter().filter(|id| is_without(*id)).count();
+        without <= (config.voters().len() - 1) / 2
     }
 
     /// Of the process to which it happens: stopped ones hear later.
@@ -291,7 +301,8 @@ impl World {
         self.has_faults = false;
         self.heal();
         for node in 0..self.nodes.len() {
-            (self.nodes[node].stalled_until, self.nodes[node].slow) = (0, 1);
+            // Who stands still goes on when its time has come: what waits for that would be overtaken.
+            self.nodes[node].slow = 1;
             self.nodes[node].disk.holds_syncs = false;
             self.nodes[node].disk.holds_snapshots = false;
             self.at(0, Event::Start { node });
