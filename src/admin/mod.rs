@@ -19,7 +19,7 @@ pub use facts::{
 };
 pub use four_letter_words::{Command, Effect, Needs, TRACE_MASK_DEFAULT, answer, recognise};
 pub use metrics::{ClientMetrics, Distribution, ResponseSize, StoreMetrics, Summary};
-pub use text::build_date;
+pub use text::{build_date, date_time};
 
 /// We are 3.9: clients and scripts read the numbers before the first dash.
 pub const VERSION: &str = concat!("3.9.5-ringkeeper-", env!("CARGO_PKG_VERSION"));

@@ -68,6 +68,14 @@ pub fn build_date(at: WallMillis) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
 }
 
+/// `2026-07-17 17:37:03.250 UTC`
+pub fn date_time(at: WallMillis) -> String {
+    let (year, month, day) = civil(at);
+    let (hour, minute, second) = time_of_day(at);
+    let millis = at.0.rem_euclid(1000);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millis:03} UTC")
+}
+
 fn days(at: WallMillis) -> i64 {
     at.0.div_euclid(86_400_000)
 }

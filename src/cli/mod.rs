@@ -1,8 +1,9 @@
 //! Subcommands of the `ringkeeper` binary.
 //!
 //! Called by `main`. Reads what the pure rooms may not: the command line, the environment, the configuration file.
-//! Exit codes: 0 done, 2 a command line or configuration that can't be carried out; others are room `server`'s.
-//! Tested: server_test.rs.
+//! Exit codes: 0 done, 2 a command line or configuration that can't be carried out; others are room `server`'s: 3 what the
+//! operator can mend, 4 damaged data.
+//! Tested: the `*_test.rs` beside the files.
 
 /// What `main` must name, which sees nothing but this room.
 pub use crate::io::Allocator;
@@ -17,7 +18,10 @@ use crate::admin::About;
 use crate::config::Config;
 
 mod about;
+mod apache;
+mod log_dump;
 mod server;
+mod snapshot;
 
 /// The variable that says which log lines are written, as `RINGKEEPER_LOG=debug` or `info,ringkeeper::io=trace`.
 const LOG_VARIABLE: &str = "RINGKEEPER_LOG";
@@ -37,6 +41,12 @@ struct Arguments {
 #[derive(clap::Subcommand)]
 enum Subcommand {
     Server(server::Arguments),
+    /// Takes over data of Apache ZooKeeper, and gives it back.
+    #[command(subcommand)]
+    Snapshot(snapshot::Command),
+    /// Shows what a log holds.
+    #[command(subcommand)]
+    Log(log_dump::Command),
 }
 
 /// Runs the program as the command line says.
@@ -55,6 +65,8 @@ fn run_with(arguments: Vec<OsString>, start: Start) -> ExitCode {
     };
     match arguments.subcommand.unwrap_or_else(|| Subcommand::Server(server::Arguments::default())) {
         Subcommand::Server(arguments) => server::run(&arguments, start),
+        Subcommand::Snapshot(command) => snapshot::run(&command),
+        Subcommand::Log(command) => log_dump::run(&command),
     }
 }
 

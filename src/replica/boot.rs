@@ -174,6 +174,13 @@ impl Boot {
         self.store.orphans(|session| self.sessions.contains(session))
     }
 
+    /// The tree and its sessions alone, where no server is to be made of them.
+    pub fn into_tree(mut self) -> (Store, Vec<(SessionId, i32)>) {
+        self.store.publish(self.applied);
+        self.store.reclaim(usize::MAX);
+        (self.store, self.sessions.list())
+    }
+
     pub fn finish(mut self, log: log::Writer, snapshots: Vec<Zxid>) -> Start {
         self.store.publish(self.applied);
         self.store.reclaim(usize::MAX);

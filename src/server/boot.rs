@@ -25,7 +25,7 @@ use super::sync_times::SyncTimes;
 use super::words::Words;
 
 /// Our files lie in a directory of their own below `dataDir` and `dataLogDir`, beside Apache's `version-2`.
-const SUBDIRECTORY: &str = "ringkeeper-1";
+pub const SUBDIRECTORY: &str = "ringkeeper-1";
 
 /// What every placement is made of.
 pub struct Booted {
@@ -262,6 +262,30 @@ impl Places {
         Ok(Places { snapshots, log, _locks: locks })
     }
 
+    /// Directories that are there, and stay as they are but for the lock's file. For reading what they hold.
+    pub fn existing(data_dir: &Path, data_log_dir: &Path) -> Result<Places, Fatal> {
+        let open = |path: &Path| {
+            let path = path.join(SUBDIRECTORY);
+            let directory = Directory::open(&path);
+            directory.map_err(|error| match error.kind() {
+                ErrorKind::Missing => {
+                    Fatal::Foreign(format!("{} isn't there: no data of ringkeeper", path.display()))
+                }
+                _ => Fatal::Io(error),
+            })
+        };
+        let snapshots = Arc::new(open(data_dir)?);
+        let mut locks = vec![snapshots.lock(LOCK).map_err(Fatal::Io)?];
+        let log = if data_dir == data_log_dir {
+            snapshots.clone()
+        } else {
+            let log = open(data_log_dir)?;
+            locks.push(log.lock(LOCK).map_err(Fatal::Io)?);
+            Arc::new(log)
+        };
+        Ok(Places { snapshots, log, _locks: locks })
+    }
+
     /// One directory for both, which nobody else has.
     #[cfg(test)]
     pub fn of_one(directory: Arc<Directory>) -> Places {
@@ -286,15 +310,17 @@ fn refuse_foreign(data: &Path, ours: &Path) -> Result<(), Fatal> {
         .is_ok_and(|entries| entries.iter().any(|entry| of_apache(&entry.name)));
     if holds && Directory::open(ours).is_err() {
         return Err(Fatal::Foreign(format!(
-            "{} holds an Apache ZooKeeper server's data, which this version can't import yet. Name an empty dataDir \
-             (and dataLogDir) to start with an empty tree; nothing there was touched.",
-            apache.display()
+            "{} holds an Apache ZooKeeper server's data; nothing there was touched. To take it over: ringkeeper snapshot \
+             import {} --to NEWDIR (behind the first directory its dataLogDir, if it has one), and dataDir=NEWDIR. To start \
+             with an empty tree: name an empty dataDir (and dataLogDir).",
+            apache.display(),
+            data.display(),
         )));
     }
     Ok(())
 }
 
-fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) -> replica::Settings {
+pub(super) fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) -> replica::Settings {
     let throttle = &config.connection_throttle;
     replica::Settings {
         server: config.ensemble.as_ref().map_or(ServerId(1), |ensemble| ensemble.me),

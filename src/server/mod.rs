@@ -10,6 +10,7 @@ mod census;
 mod disk;
 mod epochs;
 mod gather;
+mod image;
 mod log_thread;
 mod many_loops;
 mod member;
@@ -38,6 +39,9 @@ use crate::config::Config;
 use crate::io::{Clock, Error, Waker};
 use crate::log;
 use crate::replica::BootError;
+
+pub use boot::SUBDIRECTORY;
+pub use image::Image;
 
 use one_loop::OneLoop;
 use placement::Placement;

@@ -81,6 +81,17 @@ struct Loaded {
     above: Vec<String>,
 }
 
+/// The same with the log's transactions, and what is left to be done on the disk.
+struct Replayed {
+    boot: Boot,
+    snapshots: Vec<Zxid>,
+    above: Vec<String>,
+    settings: log::Settings,
+    repair: Vec<Command>,
+    cleanup: Vec<Command>,
+    resume: log::Resume,
+}
+
 impl Recovery {
     /// `to`: what is later is thrown away. `None` at a start. Nobody else touches the directories meanwhile.
     pub fn run(&mut self, to: Option<Zxid>, now: Now) -> Result<Recovered, Fatal> {
@@ -131,13 +142,9 @@ impl Recovery {
     /// The snapshot from a leader behind which the log is still to begin anew.
     fn received(&self) -> Result<Option<Zxid>, Fatal> {
         let directory = &self.places.snapshots;
-        let mut newest = None;
-        for note in notes(directory)? {
-            if directory.path_of(&log::snapshot_file_name(note)).exists() {
-                newest = newest.max(Some(note));
-            } else {
-                directory.remove(&[&note_name(note)]).map_err(Fatal::Io)?;
-            }
+        let (newest, unfounded) = newest_received(directory)?;
+        for note in unfounded {
+            directory.remove(&[&note_name(note)]).map_err(Fatal::Io)?;
         }
         Ok(newest)
     }
@@ -171,13 +178,21 @@ impl Recovery {
         Ok(Loaded { boot, snapshots: vec![], newest, above })
     }
 
-    /// Replays the log behind the snapshot and carries out its repair, before anything is acknowledged.
-    fn recover_log(
+    /// What a start would begin with. Nothing is changed, so the directory may be anybody's.
+    pub fn look(&mut self, now: Now) -> Result<Boot, Fatal> {
+        let received = newest_received(&self.places.snapshots)?.0;
+        let loaded = self.load_snapshot(received, now)?;
+        let is_behind_received = received.is_some() && loaded.snapshots.last().copied() == received;
+        Ok(self.replay_log(loaded, received, is_behind_received)?.boot)
+    }
+
+    /// Replays the log behind the snapshot. Nothing is changed.
+    fn replay_log(
         &mut self,
         loaded: Loaded,
         to: Option<Zxid>,
         is_behind_received: bool,
-    ) -> Result<(Start, SegmentFile), Fatal> {
+    ) -> Result<Replayed, Fatal> {
         let Loaded { mut boot, snapshots, newest, above } = loaded;
         let settings = self.log_settings();
         let places = &*self.places;
@@ -213,23 +228,44 @@ impl Recovery {
             boot.replay(entry.zxid, entry.payload)
                 .map_err(|error| Fatal::Boot { directory: directory_name(), error })?;
         }
+        let log::Recovered { repair, cleanup, resume, .. } = recovered;
+        Ok(Replayed { boot, snapshots, above, settings, repair, cleanup, resume })
+    }
+
+    /// Replays the log behind the snapshot and carries out its repair, before anything is acknowledged.
+    fn recover_log(
+        &mut self,
+        loaded: Loaded,
+        to: Option<Zxid>,
+        is_behind_received: bool,
+    ) -> Result<(Start, SegmentFile), Fatal> {
+        let Replayed { boot, snapshots, above, settings, repair, cleanup, resume } =
+            self.replay_log(loaded, to, is_behind_received)?;
+        let places = &*self.places;
         // The order is the header's.
         if !above.is_empty() {
             let names: Vec<&str> = above.iter().map(String::as_str).collect();
             places.snapshots.remove(&names).map_err(Fatal::Io)?;
         }
-        let repair = log_files(places, recovered.repair).map_err(Fatal::of_log)?;
+        let active = log_files(places, repair).map_err(Fatal::of_log)?;
         for note in notes(&places.snapshots)? {
             places.snapshots.remove(&[&note_name(note)]).map_err(Fatal::Io)?;
         }
-        log_files(places, recovered.cleanup).map_err(Fatal::of_log)?;
-        let active = repair.expect("the repair makes the segment in which the log goes on");
+        log_files(places, cleanup).map_err(Fatal::of_log)?;
+        let active = active.expect("the repair makes the segment in which the log goes on");
         for orphan in boot.orphans() {
             tracing::warn!(session = %orphan, "ephemeral znodes without their session were found");
         }
-        let writer = log::Writer::new(settings, recovered.resume);
+        let writer = log::Writer::new(settings, resume);
         Ok((boot.finish(writer, snapshots), active))
     }
+}
+
+/// The newest snapshot with a note, and the notes that have none.
+fn newest_received(directory: &Directory) -> Result<(Option<Zxid>, Vec<Zxid>), Fatal> {
+    let is_there = |note: &Zxid| directory.path_of(&log::snapshot_file_name(*note)).exists();
+    let (founded, unfounded): (Vec<Zxid>, Vec<Zxid>) = notes(directory)?.into_iter().partition(is_there);
+    Ok((founded.into_iter().max(), unfounded))
 }
 
 fn notes(directory: &Directory) -> Result<Vec<Zxid>, Fatal> {

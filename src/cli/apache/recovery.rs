@@ -1,0 +1,396 @@
+//! A data directory of Apache ZooKeeper to a tree, as a server would recover it; stricter where a server looks away.
+//!
+//! The newest snapshot that is whole, then all logs that may hold later transactions. A snapshot is fuzzy: it may hold what
+//! the log behind it says once more, which `Store::apply` takes in its stride. As ZooKeeper does at a start without an
+//! ensemble, ephemeral nodes without a session are deleted last.
+//!
+//! What ZooKeeper passes over and this doesn't: a log that can't be read on and isn't a torn tail (`log_reader.rs`), zxids
+//! that are missing, a tree whose digest is not the one that was logged, a snapshot that can't be used and whose
+//! transactions the logs don't have either.
+//!
+//! A torn tail may be in any log: a server that was killed goes on in a new one. That nothing is missing shows in the name
+//! of the next, which is the zxid it begins with.
+//!
+//! Nothing is written. Tested: recovery_test.rs, tests/java_files.rs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::log_reader::{LogReader, Step};
+use super::snapshot_reader::{self, Digest, Packing, Snapshot};
+use super::{Fault, SUBDIRECTORY};
+use crate::base::{Epoch, HashKey, SessionId, WallMillis, Zxid, limits};
+use crate::io::MappedFile;
+use crate::tree::{Outcome, Store};
+use crate::wire::txn::{Entry, Txn, TxnDigest, TxnHeader};
+use crate::wire::{Decode, Opcode, Reader};
+use crate::zab::Epochs;
+
+/// A request, and what a transaction has beyond it: a closeSession names all ephemeral nodes of the session.
+pub const ENTRY_BYTES_MAX: usize = limits::FRAME_BYTES_MAX + (64 << 20);
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Missing zxids and digests that differ are told, and don't refuse.
+    pub lenient: bool,
+    /// Ephemeral nodes without a session stay: an ensemble's members have to agree on them.
+    pub keeps_orphans: bool,
+}
+
+/// What a directory holds.
+pub struct Recovered {
+    /// Its newest zxid is that of the last transaction.
+    pub store: Store,
+    pub sessions: Vec<(SessionId, i32)>,
+}
+
+/// `data`, `log`: `dataDir` and `dataLogDir`. `tell` takes what an operator should know, a line each.
+pub fn recover(
+    data: &Path,
+    log: &Path,
+    options: Options,
+    key: HashKey,
+    tell: &mut dyn FnMut(String),
+) -> Result<Recovered, Fault> {
+    let (data, log) = (data.join(SUBDIRECTORY), log.join(SUBDIRECTORY));
+    let snapshots = files(&data, snapshot_reader::parse_name)?;
+    let logs = files(&log, |name| parse_zxid(name.strip_prefix("log.")?).map(|zxid| (zxid, ())))?;
+    let Some(((newest, _), newest_file)) = snapshots.last().cloned() else {
+        return Err(Fault::Refused(format!(
+            "{} holds no snapshot of Apache ZooKeeper: name its dataDir, and behind that its dataLogDir if it has one",
+            data.display()
+        )));
+    };
+    let mut why = None;
+    for ((zxid, packing), file) in snapshots.into_iter().rev() {
+        let read = snapshot_reader::read_file(&file, zxid, packing, key);
+        match read.map_err(|error| Fault::Unreadable { file: file.clone(), error })? {
+            Ok(Snapshot { store, sessions, digest }) => {
+                tell(format!(
+                    "{}: {} znodes, {} sessions, zxid {zxid}",
+                    file.display(),
+                    store.nodes_count(),
+                    sessions.len()
+                ));
+                let mut replay = Replay {
+                    store,
+                    sessions: sessions.into_iter().collect(),
+                    applied: zxid,
+                    count: 0,
+                    digests: Digests::behind(zxid, digest),
+                    options,
+                    tell,
+                };
+                replay.check_digest(&file, 0, None)?;
+                replay.logs(&logs)?;
+                if replay.applied < newest {
+                    let what = why.unwrap_or_default();
+                    return Err(Fault::Refused(format!(
+                        "{what}; with the snapshot {zxid} and the logs behind it only zxid {} is reached, and {} says \
+                         {newest}: transactions would be missing. Put the file back from a copy, or take it away if it \
+                         doesn't belong here.",
+                        replay.applied,
+                        newest_file.display(),
+                    )));
+                }
+                return Ok(replay.finish());
+            }
+            Err(bad) => {
+                let text = format!("{}: at byte {}: {}", file.display(), bad.offset, bad.what);
+                tell(format!("{text}; trying the snapshot before it"));
+                let packed = packing != Packing::None;
+                why.get_or_insert(
+                    Fault::damaged(&file, bad.offset, bad.what + in_content(packed)).to_string(),
+                );
+            }
+        }
+    }
+    Err(Fault::Refused(format!(
+        "{}. There is no snapshot in {} that is whole.",
+        why.unwrap_or_default(),
+        data.display()
+    )))
+}
+
+fn in_content(packed: bool) -> &'static str {
+    if packed { " (a byte of the unpacked content)" } else { "" }
+}
+
+/// Of a file's name: hexadecimal, as Java writes a long.
+pub fn parse_zxid(digits: &str) -> Option<Zxid> {
+    let is_hex = (1..=16).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let zxid = i64::from_str_radix(digits, 16).ok().map(Zxid);
+    zxid.filter(|_| is_hex)
+}
+
+/// Those files whose names are understood, sorted.
+fn files<T: Ord>(folder: &Path, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<(T, PathBuf)>, Fault> {
+    let unreadable = |error| Fault::Unreadable { file: folder.to_owned(), error };
+    let mut found = vec![];
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if let Some(name) = path.file_name().and_then(|name| name.to_str()).and_then(&parse) {
+            found.push((name, path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// When digests can be compared: not while the tree is fuzzy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Digests {
+    /// With the snapshot's own, once this zxid is applied.
+    At(Digest),
+    /// With each transaction's.
+    Each,
+    /// Nobody knows how fuzzy the snapshot is.
+    Never,
+}
+
+impl Digests {
+    fn behind(zxid: Zxid, digest: Option<Digest>) -> Digests {
+        match digest {
+            Some(digest) if digest.version == TxnDigest::VERSION => Digests::At(digest),
+            // Written before there was anything to change meanwhile.
+            None if zxid == Zxid::ZERO => Digests::Each,
+            _ => Digests::Never,
+        }
+    }
+}
+
+struct Replay<'a> {
+    store: Store,
+    sessions: BTreeMap<SessionId, i32>,
+    applied: Zxid,
+    count: u64,
+    digests: Digests,
+    options: Options,
+    tell: &'a mut dyn FnMut(String),
+}
+
+impl Replay<'_> {
+    /// `logs`: all there are, oldest first.
+    fn logs(&mut self, logs: &[((Zxid, ()), PathBuf)]) -> Result<(), Fault> {
+        let behind = logs.partition_point(|((zxid, ()), _)| *zxid <= self.applied);
+        // The one before may go on behind the snapshot.
+        for index in behind.saturating_sub(1)..logs.len() {
+            let next = logs.get(index + 1).map(|((zxid, ()), _)| *zxid);
+            let (from, before) = (self.applied, self.count);
+            self.log(&logs[index].1, next)?;
+            if self.count > before {
+                (self.tell)(format!(
+                    "{}: {} transactions behind {from}, up to {}",
+                    logs[index].1.display(),
+                    self.count - before,
+                    self.applied
+                ));
+            }
+        }
+        if let Digests::At(digest) = self.digests {
+            let what = format!(
+                "the snapshot was still being written at zxid {}, and the logs end at {}: transactions are missing",
+                digest.zxid, self.applied
+            );
+            return self.refuse_unless_lenient(Fault::Refused(what));
+        }
+        Ok(())
+    }
+
+    /// `next`: what the log behind it begins with.
+    fn log(&mut self, file: &Path, next: Option<Zxid>) -> Result<(), Fault> {
+        let map = MappedFile::open(file).map_err(Fault::Io)?;
+        let mut reader = LogReader::new(map.bytes());
+        // Also of what the snapshot holds already: that is checked as well.
+        let mut last = None;
+        loop {
+            match reader.step() {
+                Step::Entry { offset, zxid, entry } => {
+                    if last.is_some_and(|last| zxid <= last) {
+                        return Err(Fault::damaged(
+                            file,
+                            offset,
+                            format!("zxid {zxid} comes behind a later one"),
+                        ));
+                    }
+                    last = Some(zxid);
+                    if zxid > self.applied {
+                        self.apply(file, offset, zxid, entry)?;
+                    }
+                }
+                Step::End => return Ok(()),
+                Step::Torn { offset, why } => {
+                    let end = last.unwrap_or(self.applied).max(self.applied);
+                    if let Some(next) = next.filter(|&next| !follows(next, end)) {
+                        let what =
+                            format!("{why}, and the next log begins with zxid {next}, not behind {end}");
+                        return Err(Fault::damaged(file, offset, what));
+                    }
+                    (self.tell)(format!(
+                        "{}: torn at byte {offset}, as after a crash ({why}): cut there, behind zxid {end}",
+                        file.display()
+                    ));
+                    return Ok(());
+                }
+                Step::Damaged { offset, what } => return Err(Fault::damaged(file, offset, what)),
+            }
+        }
+    }
+
+    fn apply(&mut self, file: &Path, offset: u64, zxid: Zxid, bytes: &[u8]) -> Result<(), Fault> {
+        let entry = Entry::decode(&mut Reader::new(bytes));
+        let Entry { header, txn, digest } = entry.map_err(|error| {
+            let what = format!("transaction {zxid} can't be read: {error}");
+            Fault::damaged(file, offset + error.offset as u64, what)
+        })?;
+        if !follows(zxid, self.applied) {
+            let what = format!("zxid {zxid} comes behind {}: transactions are missing", self.applied);
+            self.refuse_unless_lenient(Fault::damaged(file, offset, what))?;
+        }
+        match self.store.apply(&header, &txn).outcome {
+            Outcome::SessionCreated { timeout_ms } => {
+                self.sessions.insert(header.client_id, timeout_ms);
+            }
+            Outcome::SessionClosed => {
+                self.sessions.remove(&header.client_id);
+            }
+            _ => {}
+        }
+        self.applied = zxid;
+        self.count += 1;
+        self.settle();
+        self.check_digest(file, offset, digest)
+    }
+
+    /// Nobody reads: what is superseded can go at once.
+    fn settle(&mut self) {
+        self.store.publish(self.applied);
+        self.store.reclaim(usize::MAX);
+        self.store.take_work();
+    }
+
+    /// Behind the transaction at `offset`, or the snapshot.
+    fn check_digest(&mut self, file: &Path, offset: u64, logged: Option<TxnDigest>) -> Result<(), Fault> {
+        let expected = match self.digests {
+            Digests::At(digest) if digest.zxid > self.applied => return Ok(()),
+            Digests::At(digest) => {
+                self.digests = Digests::Each;
+                // Passed without being reached: a transaction of that zxid isn't there.
+                (digest.zxid == self.applied).then_some(digest.digest)
+            }
+            Digests::Each => {
+                logged.filter(|it| it.version == TxnDigest::VERSION).map(|it| it.tree_digest as u64)
+            }
+            Digests::Never => None,
+        };
+        let found = self.store.digest();
+        match expected {
+            Some(expected) if expected != found => {
+                let what = format!(
+                    "at zxid {} the tree's digest was {expected:#x}, and here it is {found:#x}: the server that wrote this \
+                     had another tree than its snapshot and logs make",
+                    self.applied
+                );
+                // Once is enough.
+                self.digests = Digests::Never;
+                self.refuse_unless_lenient(Fault::damaged(file, offset, what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse_unless_lenient(&mut self, fault: Fault) -> Result<(), Fault> {
+        if !self.options.lenient {
+            return Err(match fault {
+                Fault::Damaged { file, offset, what } => Fault::Damaged {
+                    file,
+                    offset,
+                    what: what + ". With --lenient it is taken over as it is.",
+                },
+                Fault::Refused(what) => Fault::Refused(what + ". With --lenient it is taken over as it is."),
+                other => other,
+            });
+        }
+        (self.tell)(fault.to_string());
+        Ok(())
+    }
+
+    fn finish(mut self) -> Recovered {
+        for owner in self.store.orphans(|session| self.sessions.contains_key(&session)) {
+            let count = self.store.ephemerals_of(owner).len();
+            if self.options.keeps_orphans {
+                (self.tell)(format!(
+                    "{count} ephemeral znodes belong to session {owner}, which is over: they are kept"
+                ));
+                continue;
+            }
+            (self.tell)(format!(
+                "{count} ephemeral znodes belong to session {owner}, which is over: deleted"
+            ));
+            let kind = Opcode::CloseSession.code();
+            let header =
+                TxnHeader { client_id: owner, cxid: 0, zxid: self.applied, time: WallMillis(0), kind };
+            self.store.apply(&header, &Txn::CloseSession(None));
+        }
+        self.settle();
+        Recovered { store: self.store, sessions: self.sessions.into_iter().collect() }
+    }
+}
+
+/// Nothing lies between: the next of its epoch, or the first of a later one.
+fn follows(next: Zxid, last: Zxid) -> bool {
+    next == Zxid(last.0.wrapping_add(1)) || (next.epoch() > last.epoch() && next.0 & 0xffff_ffff <= 1)
+}
+
+/// `acceptedEpoch` and `currentEpoch`, if a member of an ensemble wrote here. `zxid`: of the last transaction.
+pub fn read_epochs(data: &Path, zxid: Zxid) -> Result<Option<Epochs>, Fault> {
+    let folder = data.join(SUBDIRECTORY);
+    let current = read_epoch(&folder.join("currentEpoch"))?;
+    let accepted = read_epoch(&folder.join("acceptedEpoch"))?;
+    if current.is_none() && accepted.is_none() {
+        return Ok(None);
+    }
+    // As QuorumPeer.loadDataBase: what is missing is the last transaction's.
+    let mut current = current.unwrap_or(zxid.epoch());
+    let accepted = accepted.unwrap_or(zxid.epoch());
+    if zxid.epoch() > current {
+        match read_epoch(&folder.join("currentEpoch.tmp"))? {
+            Some(later) => current = later,
+            None => {
+                return Err(Fault::Refused(format!(
+                    "{}: currentEpoch is {}, but the last transaction is of epoch {}",
+                    folder.display(),
+                    current.0,
+                    zxid.epoch().0
+                )));
+            }
+        }
+    }
+    if accepted < current {
+        return Err(Fault::Refused(format!(
+            "{}: acceptedEpoch is {}, less than the current epoch {}",
+            folder.display(),
+            accepted.0,
+            current.0
+        )));
+    }
+    Ok(Some(Epochs { accepted, current }))
+}
+
+fn read_epoch(file: &Path) -> Result<Option<Epoch>, Fault> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Fault::Unreadable { file: file.to_owned(), error }),
+    };
+    match text.trim().parse() {
+        Ok(epoch) if epoch >= 0 => Ok(Some(Epoch(epoch))),
+        _ => Err(Fault::damaged(file, 0, format!("not an epoch: `{}`", text.trim().escape_debug()))),
+    }
+}
+
+#[cfg(test)]
+#[path = "recovery_test.rs"]
+mod tests;

@@ -1,0 +1,213 @@
+//! Directories as crashes, lost files and damage leave them.
+
+use super::super::testing::{KEY, SESSION, Scratch, World};
+use super::*;
+
+fn try_recover(scratch: &Scratch, options: Options) -> (Result<Recovered, String>, Vec<String>) {
+    let mut lines = vec![];
+    let found = recover(scratch.path(), scratch.path(), options, KEY, &mut |line| lines.push(line));
+    (found.map_err(|fault| fault.to_string()), lines)
+}
+
+fn refused(scratch: &Scratch) -> String {
+    try_recover(scratch, Options::default()).0.err().expect("refused")
+}
+
+fn assert_recovers(scratch: &Scratch, world: &World) -> Vec<String> {
+    let (found, lines) = try_recover(scratch, Options::default());
+    let found = found.expect("recovers");
+    assert_eq!(found.store.newest(), world.store.newest());
+    assert_eq!(found.store.digest(), world.store.digest());
+    assert_eq!(found.store.nodes_count(), world.store.nodes_count());
+    assert_eq!(found.sessions, world.sessions);
+    lines
+}
+
+/// The first transactions of the same world.
+fn earlier(count: usize) -> World {
+    let mut world = World::new();
+    for entry in &World::small().entries[..count] {
+        let entry = Entry::decode(&mut Reader::new(entry)).expect("ours");
+        world.apply(&entry.txn);
+    }
+    world
+}
+
+#[test]
+fn the_newest_snapshot_and_the_logs_behind_it_make_the_tree() {
+    let mut world = World::small();
+    let scratch = Scratch::new();
+    scratch.put("snapshot.0", &World::new().snapshot());
+    scratch.put("log.1", &world.log(1, 5));
+    scratch.put("log.6", &world.log(6, 8));
+    assert_recovers(&scratch, &world);
+    scratch.put("snapshot.3", &earlier(3).snapshot());
+    let lines = assert_recovers(&scratch, &world);
+    assert!(lines[0].contains("snapshot.3") && lines.len() == 3, "{lines:?}");
+    // Alone.
+    let scratch = Scratch::new();
+    scratch.put("snapshot.8", &world.snapshot());
+    assert_recovers(&scratch, &world);
+}
+
+#[test]
+fn a_fuzzy_snapshot_is_repaired_by_the_log() {
+    let world = World::small();
+    for (named, held) in [(0, 8), (2, 5), (3, 8), (4, 5), (7, 8)] {
+        let scratch = Scratch::new();
+        scratch.put(&format!("snapshot.{named}"), &earlier(held).snapshot());
+        scratch.put("log.1", &world.log(1, 8));
+        let (found, _) = try_recover(&scratch, Options::default());
+        let found = found.expect("recovers");
+        assert_eq!(found.store.digest(), world.store.digest(), "{named}, {held}");
+        // Cut before what the snapshot holds: it was never whole.
+        scratch.put("log.1", &world.log(1, held - 1));
+        if held - 1 > named {
+            assert!(refused(&scratch).contains("still being written"), "{named}, {held}");
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_that_cant_be_used_is_passed_over_if_the_logs_have_all_of_it() {
+    let world = World::small();
+    let scratch = Scratch::new();
+    scratch.put("snapshot.0", &World::new().snapshot());
+    let whole = earlier(3).snapshot();
+    scratch.put("snapshot.3", &whole[..whole.len() - 70]);
+    scratch.put("log.1", &world.log(1, 8));
+    let lines = assert_recovers(&scratch, &world);
+    assert!(lines[0].contains("snapshot.3: at byte") && lines[0].contains("trying"), "{lines:?}");
+    scratch.put("log.1", &world.log(1, 2));
+    let refusal = refused(&scratch);
+    assert!(refusal.contains("snapshot.3: damaged at byte") && refusal.contains("0x2"), "{refusal}");
+    scratch.put("snapshot.0", b"");
+    assert!(refused(&scratch).contains("no snapshot"));
+}
+
+#[test]
+fn a_torn_tail_is_cut_where_nothing_is_missing() {
+    let world = World::small();
+    let first = world.log(1, 5);
+    let torn = &first[..first.len() - 64 - 3];
+    let scratch = Scratch::new();
+    scratch.put("snapshot.0", &World::new().snapshot());
+    scratch.put("log.1", torn);
+    let lines = assert_recovers(&scratch, &earlier(4));
+    assert!(lines[1].contains("torn at byte") && lines[1].contains("0x4"), "{lines:?}");
+    // A server that was killed there went on in a new file.
+    scratch.put("log.5", &world.log(5, 8));
+    assert_recovers(&scratch, &world);
+    fs::remove_file(scratch.path().join("version-2/log.5")).expect("there");
+    scratch.put("log.6", &world.log(6, 8));
+    let refusal = refused(&scratch);
+    assert!(refusal.contains("log.1: damaged at byte") && refusal.contains("0x6"), "{refusal}");
+}
+
+#[test]
+fn missing_transactions_and_other_digests_are_refused() {
+    let mut world = World::small();
+    let scratch = Scratch::new();
+    scratch.put("snapshot.0", &World::new().snapshot());
+    scratch.put("log.1", &world.log(1, 3));
+    scratch.put("log.5", &world.log(5, 8));
+    let refusal = refused(&scratch);
+    assert!(refusal.contains("log.5: damaged at byte 28") && refusal.contains("missing"), "{refusal}");
+    let lenient = Options { lenient: true, ..Options::default() };
+    let (found, lines) = try_recover(&scratch, lenient);
+    assert_eq!(found.expect("as it is").store.newest(), Zxid(8));
+    let told = |what: &str| lines.iter().any(|line| line.contains(what));
+    assert!(told("missing") && told("digest"), "{lines:?}");
+    // A tree that isn't the one that was logged.
+    let mut other = World::new();
+    other.create("/other", b"", false);
+    let scratch = Scratch::new();
+    scratch.put("snapshot.1", &other.snapshot());
+    scratch.put("log.1", &world.log(1, 8));
+    let refusal = refused(&scratch);
+    assert!(refusal.contains("log.1: damaged at byte") && refusal.contains("digest"), "{refusal}");
+    // A digest that isn't the snapshot's tree's, with good seals.
+    let mut snapshot = world.snapshot();
+    let at = snapshot.len() - 54;
+    snapshot.truncate(at);
+    for section in [&[&8i64.to_be_bytes()[..], &2i32.to_be_bytes(), &77i64.to_be_bytes()].concat()[..]] {
+        snapshot.extend(section);
+        let sum = i64::from(adler2::adler32_slice(&snapshot));
+        snapshot.extend(sum.to_be_bytes());
+        snapshot.extend(snapshot_reader::SEAL_PATH);
+    }
+    let scratch = Scratch::new();
+    scratch.put("snapshot.8", &snapshot);
+    assert!(
+        refused(&scratch).contains("snapshot.8: damaged at byte 0: at zxid 0x8 the tree's digest was 0x4d")
+    );
+}
+
+#[test]
+fn damage_in_a_log_is_told_with_file_and_offset() {
+    let world = World::small();
+    let scratch = Scratch::new();
+    scratch.put("snapshot.0", &World::new().snapshot());
+    for at in [20, 28, 100] {
+        let mut log = world.log(1, 8);
+        log[at] ^= 0x10;
+        scratch.put("log.1", &log);
+        let refusal = refused(&scratch);
+        assert!(refusal.contains("log.1: damaged at byte"), "{at}: {refusal}");
+    }
+    // Whole, and no transaction.
+    let mut unknown = world.entries[0].clone();
+    unknown[31] = 99;
+    scratch.put("log.1", &super::super::testing::log_of(&[unknown], 0));
+    let refusal = refused(&scratch);
+    assert!(refusal.contains("log.1: damaged at byte") && refusal.contains("can't be read"), "{refusal}");
+}
+
+#[test]
+fn ephemerals_without_a_session_go_unless_an_ensemble_has_to_agree() {
+    let mut world = World::small();
+    world.sessions.clear();
+    let scratch = Scratch::new();
+    scratch.put("snapshot.8", &world.snapshot());
+    let (found, lines) = try_recover(&scratch, Options::default());
+    let found = found.expect("recovers");
+    assert!(found.store.find(b"/a/e").is_none() && found.store.find(b"/a").is_some());
+    assert!(lines.iter().any(|line| line.contains("1 ephemeral") && line.contains("deleted")), "{lines:?}");
+    let keeping = Options { keeps_orphans: true, ..Options::default() };
+    let found = try_recover(&scratch, keeping).0.expect("recovers");
+    assert_eq!(found.store.ephemerals_of(SESSION).len(), 1);
+}
+
+#[test]
+fn directories_without_anything_are_named() {
+    let scratch = Scratch::new();
+    assert!(refused(&scratch).contains("version-2"));
+    scratch.put("log.1", &World::small().log(1, 8));
+    assert!(refused(&scratch).contains("holds no snapshot"));
+}
+
+#[test]
+fn epochs_are_read_as_a_member_would() {
+    let epochs = |zxid: i64, files: &[(&str, &str)]| {
+        let scratch = Scratch::new();
+        fs::create_dir(scratch.path().join("version-2")).expect("room");
+        for (name, text) in files {
+            scratch.put(name, text.as_bytes());
+        }
+        let found = read_epochs(scratch.path(), Zxid(zxid << 32 | 9));
+        found
+            .map(|found| found.map(|epochs| (epochs.accepted.0, epochs.current.0)))
+            .map_err(|f| f.to_string())
+    };
+    assert_eq!(epochs(0, &[]), Ok(None));
+    assert_eq!(epochs(4, &[("acceptedEpoch", "5"), ("currentEpoch", "4\n")]), Ok(Some((5, 4))));
+    assert_eq!(epochs(4, &[("acceptedEpoch", "5")]), Ok(Some((5, 4))));
+    let left = [("acceptedEpoch", "5"), ("currentEpoch", "4"), ("currentEpoch.tmp", "5")];
+    assert_eq!(epochs(5, &left), Ok(Some((5, 5))));
+    assert!(epochs(5, &left[..2]).is_err_and(|text| text.contains("of epoch 5")));
+    assert!(epochs(4, &[("acceptedEpoch", "3"), ("currentEpoch", "4")]).is_err());
+    for wrong in ["", "-1", "4x", "99999999999999999999"] {
+        let found = epochs(4, &[("acceptedEpoch", wrong), ("currentEpoch", "4")]);
+        assert!(found.is_err_and(|text| text.contains("acceptedEpoch: damaged")), "{wrong}");
+    }
+}

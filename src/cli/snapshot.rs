@@ -1,0 +1,235 @@
+//! `ringkeeper snapshot import | export`: data directories of Apache ZooKeeper to ours and back.
+//!
+//! What is written comes into being under another name, whole and durable, before it gets its own: a target that was left
+//! half made is never taken for data. The source is read only. Results go to standard output, warnings to standard error.
+//! Tested: snapshot_test.rs, and tests/java_files.rs with Apache's servers.
+
+use std::fmt::Display;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::apache::{self, Fault};
+use crate::base::{Epoch, Zxid};
+use crate::config::{Config, Raw};
+use crate::io::{Clock, Directory, Error, entropy};
+use crate::server::{self, Image};
+use crate::zab::Epochs;
+
+#[derive(clap::Subcommand, Debug)]
+pub enum Command {
+    Import(Import),
+    Export(Export),
+}
+
+/// Takes over a data directory of Apache ZooKeeper 3.5 to 3.9, whose server is stopped.
+///
+/// The newest whole snapshot (plain, gzip or snappy) and the logs behind it become a directory on which `ringkeeper server`
+/// starts, with sessions, epochs and myid. Checksums and digests are verified. What is read is never changed.
+#[derive(clap::Args, Debug)]
+pub struct Import {
+    /// The dataDir of Apache's server
+    #[arg(value_name = "DATADIR")]
+    from: PathBuf,
+
+    /// Its dataLogDir, if that is another directory
+    #[arg(value_name = "DATALOGDIR")]
+    from_log: Option<PathBuf>,
+
+    /// The dataDir of the new server: empty, or made now
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+
+    /// Takes over what is there although zxids are missing or the tree's digest differs; says so
+    #[arg(long)]
+    lenient: bool,
+}
+
+/// Writes a data directory on which Apache ZooKeeper 3.8 or 3.9 starts, from that of a stopped ringkeeper server.
+#[derive(clap::Args, Debug)]
+pub struct Export {
+    /// The dataDir of the ringkeeper server
+    #[arg(value_name = "DATADIR")]
+    from: PathBuf,
+
+    /// Its dataLogDir, if that is another directory
+    #[arg(value_name = "DATALOGDIR")]
+    from_log: Option<PathBuf>,
+
+    /// The dataDir of the new server: empty, or made now
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+}
+
+const MYID: &str = "myid";
+/// Behind the name of what is being written.
+const UNFINISHED: &str = ".unfinished";
+
+/// Why nothing was written.
+struct Refused {
+    code: u8,
+    text: String,
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Refused {
+        Refused { code: fault.exit_code(), text: fault.to_string() }
+    }
+}
+
+impl From<server::Fatal> for Refused {
+    fn from(fatal: server::Fatal) -> Refused {
+        Refused { code: fatal.exit_code(), text: fatal.to_string() }
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Refused {
+        refused(error)
+    }
+}
+
+fn refused(text: impl Display) -> Refused {
+    Refused { code: 3, text: text.to_string() }
+}
+
+pub fn run(command: &Command) -> ExitCode {
+    super::log_to_stderr();
+    let (what, done) = match command {
+        Command::Import(arguments) => ("import", import(arguments, &mut |line| println!("{line}"))),
+        Command::Export(arguments) => ("export", export(arguments)),
+    };
+    match done {
+        Ok(line) => {
+            println!("{line}");
+            ExitCode::SUCCESS
+        }
+        Err(refused) => {
+            eprintln!("ringkeeper snapshot {what}: {}", refused.text);
+            ExitCode::from(refused.code)
+        }
+    }
+}
+
+fn import(arguments: &Import, tell: &mut dyn FnMut(String)) -> Result<String, Refused> {
+    crate::io::install_sigbus_handler()?;
+    let Import { from, from_log, to, lenient } = arguments;
+    let from_log = from_log.as_ref().unwrap_or(from);
+    check_places(&[from, from_log], to)?;
+    let keeps_orphans = apache::read_epochs(from, Zxid::ZERO)?.is_some();
+    let options = apache::Options { lenient: *lenient, keeps_orphans };
+    let recovered = apache::recover(from, from_log, options, entropy::hash_key()?, tell)?;
+    let epochs = apache::read_epochs(from, recovered.store.newest())?;
+    let mut image = Image { store: recovered.store, sessions: recovered.sessions, epochs };
+    let seed = entropy::seed()?;
+    let place = make(from, to, server::SUBDIRECTORY, |directory| image.write(directory, seed))?;
+    Ok(done(&image, &place))
+}
+
+fn export(arguments: &Export) -> Result<String, Refused> {
+    crate::io::install_sigbus_handler()?;
+    let Export { from, from_log, to } = arguments;
+    let from_log = from_log.as_ref().unwrap_or(from);
+    check_places(&[from, from_log], to)?;
+    let mut config = defaults();
+    config.data_dir = from.clone();
+    config.data_log_dir = from_log.clone();
+    let mut image = Image::read(&config, entropy::seed()?, Clock::now())?;
+    let sessions = image.sessions.clone();
+    let place = make(from, to, apache::SUBDIRECTORY, |directory| {
+        if let Some(Epochs { accepted, current }) = image.epochs {
+            for (name, Epoch(epoch)) in [("acceptedEpoch", accepted), ("currentEpoch", current)] {
+                directory.write_atomically(name, epoch.to_string().as_bytes())?;
+            }
+        }
+        apache::write_snapshot(directory, &mut image.store, sessions).map(|_| ())
+    })?;
+    Ok(done(&image, &place))
+}
+
+/// A configuration that names nothing: the directories are set by hand.
+fn defaults() -> Config {
+    let nothing_to_read = |_: &Path| Err(ErrorKind::NotFound.into());
+    let checked = Raw::built_in().check(|name| name.parse().ok(), &nothing_to_read);
+    checked.expect("the built-in configuration has no faults").0
+}
+
+fn done(image: &Image, place: &Path) -> String {
+    let epochs = image.epochs.map_or(String::new(), |Epochs { accepted, current }| {
+        format!(", accepted epoch {}, current epoch {}", accepted.0, current.0)
+    });
+    format!(
+        "{}: {} znodes, {} of them ephemeral, {} sessions, zxid {}, digest {:#x}{epochs}",
+        place.display(),
+        image.store.nodes_count(),
+        image.store.ephemerals_count(),
+        image.sessions.len(),
+        image.store.newest(),
+        image.store.digest(),
+    )
+}
+
+/// The target has nothing, and isn't in a source.
+fn check_places(from: &[&PathBuf], to: &Path) -> Result<(), Refused> {
+    for source in from {
+        let found = fs::canonicalize(source)
+            .map_err(|error| refused(format_args!("cannot open {}: {error}", source.display())))?;
+        // What isn't there yet is where its nearest ancestor is.
+        let nearest = to.ancestors().find_map(|path| {
+            fs::canonicalize(if path.as_os_str().is_empty() { Path::new(".") } else { path }).ok()
+        });
+        if nearest.is_some_and(|nearest| nearest.starts_with(&found)) {
+            let (to, source) = (to.display(), source.display());
+            return Err(refused(format_args!(
+                "{to} is in {source}, which is only read: name another directory"
+            )));
+        }
+    }
+    match fs::read_dir(to) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(refused(format_args!("cannot open {}: {error}", to.display()))),
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(refused(format_args!(
+                "{} isn't empty: nothing is written there. Name an empty directory, or one that isn't there yet",
+                to.display()
+            ))),
+        },
+    }
+}
+
+/// Makes `to/name` and all that is in it, and `to/myid` if the source has one.
+fn make(
+    from: &Path,
+    to: &Path,
+    name: &str,
+    fill: impl FnOnce(&Directory) -> Result<(), Error>,
+) -> Result<PathBuf, Refused> {
+    let target = Directory::create(to)?;
+    let unfinished = format!("{name}{UNFINISHED}");
+    let directory = Directory::create(&target.path_of(&unfinished))?;
+    let made = fill(&directory).and_then(|()| {
+        copy_id(from, &target)?;
+        target.rename(&unfinished, name)
+    });
+    if let Err(error) = made {
+        // Best effort: so that the next try finds it empty.
+        let _ = fs::remove_dir_all(directory.path());
+        let _ = fs::remove_file(target.path_of(MYID));
+        return Err(error.into());
+    }
+    Ok(target.path_of(name))
+}
+
+fn copy_id(from: &Path, target: &Directory) -> Result<(), Error> {
+    match Directory::open(from)?.read(MYID) {
+        Ok(bytes) => target.write_atomically(MYID, &bytes),
+        Err(error) if error.kind() == crate::io::ErrorKind::Missing => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+#[path = "snapshot_test.rs"]
+mod tests;

@@ -1,0 +1,96 @@
+//! Import, export and import again; and where nothing is written.
+
+use super::*;
+use crate::cli::apache::testing::{Scratch, World};
+
+fn arguments(from: &Path, to: &Path) -> Import {
+    Import { from: from.to_owned(), from_log: None, to: to.to_owned(), lenient: false }
+}
+
+fn try_import(from: &Path, to: &Path) -> Result<String, String> {
+    import(&arguments(from, to), &mut |_| {}).map_err(|refused| refused.text)
+}
+
+fn try_export(from: &Path, to: &Path) -> Result<String, String> {
+    let arguments = Export { from: from.to_owned(), from_log: None, to: to.to_owned() };
+    export(&arguments).map_err(|refused| refused.text)
+}
+
+/// Of the line that says what was done.
+fn facts(line: &str) -> &str {
+    line.split_once(": ").expect("place: facts").1
+}
+
+fn source(world: &World) -> Scratch {
+    let scratch = Scratch::new();
+    scratch.put("snapshot.0", &World::new().snapshot());
+    scratch.put("log.1", &world.log(1, 8));
+    scratch
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("there");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("readable").file_name().into_string().expect("ASCII")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn there_and_back_the_tree_is_the_same() {
+    let world = World::small();
+    let (source, ours, back, again) = (source(&world), Scratch::new(), Scratch::new(), Scratch::new());
+    fs::write(source.path().join("myid"), "3\n").expect("room");
+    source.put("acceptedEpoch", b"2");
+    source.put("currentEpoch", b"1");
+    let imported = try_import(source.path(), ours.path()).expect("whole");
+    assert!(imported.ends_with("accepted epoch 2, current epoch 1"), "{imported}");
+    assert!(imported.contains(&format!("zxid 0x8, digest {:#x}", world.store.digest())), "{imported}");
+    assert_eq!(names(ours.path()), ["myid", "ringkeeper-1"]);
+    let exported = try_export(ours.path(), back.path()).expect("whole");
+    assert_eq!(facts(&exported), facts(&imported));
+    assert_eq!(names(back.path()), ["myid", "version-2"]);
+    assert_eq!(names(&back.path().join("version-2")), ["acceptedEpoch", "currentEpoch", "snapshot.8"]);
+    let imported_again = try_import(back.path(), again.path()).expect("whole");
+    assert_eq!(facts(&imported_again), facts(&imported));
+    assert_eq!(fs::read_to_string(again.path().join("myid")).expect("copied"), "3\n");
+    assert_eq!(
+        names(&source.path().join("version-2")),
+        ["acceptedEpoch", "currentEpoch", "log.1", "snapshot.0"]
+    );
+}
+
+#[test]
+fn nothing_is_written_where_something_is_or_into_the_source() {
+    let world = World::small();
+    let (source, target) = (source(&world), Scratch::new());
+    fs::write(target.path().join("mine"), "").expect("room");
+    assert!(try_import(source.path(), target.path()).is_err_and(|text| text.contains("isn't empty")));
+    assert_eq!(names(target.path()), ["mine"]);
+    for inside in ["", "new", "version-2", "new/deeper"] {
+        let to = source.path().join(inside);
+        assert!(try_import(source.path(), &to).is_err_and(|text| text.contains("only read")), "{inside}");
+    }
+    assert!(
+        try_import(&source.path().join("gone"), target.path())
+            .is_err_and(|text| text.contains("cannot open"))
+    );
+    assert_eq!(names(source.path()), ["version-2"]);
+}
+
+#[test]
+fn a_source_that_is_refused_leaves_the_target_empty() {
+    let world = World::small();
+    let (source, target) = (source(&world), Scratch::new());
+    let mut log = world.log(1, 8);
+    log[100] ^= 1;
+    source.put("log.1", &log);
+    let refused = import(&arguments(source.path(), target.path()), &mut |_| {}).err().expect("refused");
+    assert_eq!(refused.code, 4);
+    assert!(refused.text.contains("log.1: damaged at byte"), "{}", refused.text);
+    assert_eq!(names(target.path()), Vec::<String>::new());
+    assert!(
+        try_export(source.path(), target.path()).is_err_and(|text| text.contains("no data of ringkeeper"))
+    );
+    assert_eq!(names(target.path()), Vec::<String>::new());
+}

@@ -1,0 +1,105 @@
+//! What a data directory holds, without a server: read for export, written by an import.
+//!
+//! Called by `cli`. Reading goes the way of a start up to the point where the log would be repaired, and changes nothing.
+//! Tested: image_test.rs, and tests/java_files.rs.
+
+use std::sync::Arc;
+
+use super::Fatal;
+use super::boot::{self, Places};
+use super::epochs::EpochFile;
+use super::recovery::Recovery;
+use crate::base::{HashKey, Now, Prng, SessionId};
+use crate::config::Config;
+use crate::io::{Directory, Error, ErrorKind};
+use crate::log::{self, EPOCH_FILE, EpochsFound, SnapshotEncoder, decode_epochs};
+use crate::tree::Store;
+use crate::zab::Epochs;
+
+/// A snapshot's pieces.
+const CHUNK_NODES: usize = 4096;
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// A tree at its newest zxid, and what else a server must remember.
+pub struct Image {
+    pub store: Store,
+    /// With their timeouts in ms.
+    pub sessions: Vec<(SessionId, i32)>,
+    /// A member's.
+    pub epochs: Option<Epochs>,
+}
+
+impl Image {
+    /// What a server with this configuration would start with. Fails while one runs. Changes nothing but the lock's file.
+    pub fn read(config: &Config, seed: u64, now: Now) -> Result<Image, Fatal> {
+        let places = Arc::new(Places::existing(&config.data_dir, &config.data_log_dir)?);
+        let epochs = read_epochs(&places.log)?;
+        let mut prng = Prng::salted(seed, "image");
+        let hash_key = HashKey(prng.next(), prng.next());
+        let settings = boot::replica_settings(config, hash_key, prng.next());
+        let segment_bytes = config.pre_alloc_size;
+        let mut recovery = Recovery { places, settings, segment_bytes, shards: 0, prng };
+        if recovery.places.is_blank()? {
+            let place = recovery.places.snapshots.path().display();
+            return Err(Fatal::Foreign(format!("{place} holds neither a snapshot nor a log")));
+        }
+        let (store, sessions) = recovery.look(now)?.into_tree();
+        Ok(Image { store, sessions, epochs })
+    }
+
+    /// Puts it into a directory that has nothing yet: a server's [`super::SUBDIRECTORY`]. Durable on return.
+    pub fn write(&mut self, directory: &Directory, salt: u64) -> Result<(), Error> {
+        if let Some(epochs) = self.epochs {
+            EpochFile::create(directory, epochs)?;
+        }
+        let mut file = directory.writer(&log::snapshot_file_name(self.store.newest()))?;
+        match self.encode(salt, |piece| file.append(piece)) {
+            Ok(()) => file.finish(),
+            Err(error) => {
+                file.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    fn encode(&mut self, salt: u64, mut write: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+        let (mut encoder, header) = SnapshotEncoder::new(self.store.newest(), salt);
+        write(&header)?;
+        let head = self.store.begin_snapshot(&self.sessions);
+        write(&encoder.chunk(1, |chunk| chunk.extend_from_slice(&head)))?;
+        let mut more = true;
+        while more {
+            let store = &mut self.store;
+            let piece =
+                encoder.chunk(1, |chunk| more = store.continue_snapshot(CHUNK_NODES, CHUNK_BYTES, chunk));
+            write(&piece).inspect_err(|_| self.store.abandon_snapshot())?;
+        }
+        write(&encoder.finish())
+    }
+}
+
+/// As a start reads them, but the file stays as it is.
+fn read_epochs(directory: &Directory) -> Result<Option<Epochs>, Fatal> {
+    let bytes = match directory.read(EPOCH_FILE) {
+        Ok(bytes) => Some(bytes),
+        Err(error) if error.kind() == ErrorKind::Missing => None,
+        Err(error) => return Err(Fatal::Io(error)),
+    };
+    let path = directory.path_of(EPOCH_FILE);
+    match decode_epochs(bytes.as_deref()) {
+        EpochsFound::None => Ok(None),
+        EpochsFound::Found { accepted, current } => Ok(Some(Epochs { accepted, current })),
+        EpochsFound::Damaged => Err(Fatal::Damaged(format!(
+            "{} is damaged: what this server has promised to leaders is not known. Another member's directory can be exported.",
+            path.display()
+        ))),
+        EpochsFound::Newer { version } => Err(Fatal::Foreign(format!(
+            "{}: format {version} of a later version of ringkeeper",
+            path.display()
+        ))),
+    }
+}
+
+#[cfg(test)]
+#[path = "image_test.rs"]
+mod tests;

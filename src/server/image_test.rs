@@ -1,0 +1,86 @@
+//! An image written and read again, and what is refused.
+
+use super::super::epochs::tests::Scratch;
+use super::*;
+use crate::base::{Epoch, Instant, WallMillis, Zxid};
+use crate::config::Raw;
+use crate::server::SUBDIRECTORY;
+use crate::wire::Text;
+use crate::wire::txn::{CreateTxn, Txn, TxnHeader};
+
+const NOW: Now = Now { instant: Instant(1_000_000_000), wall: WallMillis(1) };
+
+fn config(scratch: &Scratch) -> Config {
+    let nothing_to_read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+    let checked = Raw::built_in().check(|name| name.parse().ok(), &nothing_to_read);
+    let mut config = checked.expect("no faults").0;
+    config.data_dir = scratch.directory().path().to_owned();
+    config.data_log_dir = config.data_dir.clone();
+    config
+}
+
+fn image() -> Image {
+    let (mut store, _) = crate::tree::tree(HashKey(1, 2), 0);
+    store.plant();
+    for number in 1..=100 {
+        let path = format!("/n{number}");
+        let create = CreateTxn {
+            path: Text::from(path.as_str()),
+            data: Some(&[7; 3000]),
+            acl: None,
+            ephemeral: number % 2 == 0,
+            parent_cversion: number,
+        };
+        let txn = Txn::Create(create);
+        let zxid = Zxid(3 << 32 | i64::from(number));
+        let header = TxnHeader {
+            client_id: SessionId(9),
+            cxid: 1,
+            zxid,
+            time: WallMillis(5),
+            kind: txn.kind().code(),
+        };
+        store.apply(&header, &txn);
+        store.publish(zxid);
+    }
+    let epochs = Some(Epochs { accepted: Epoch(4), current: Epoch(3) });
+    Image { store, sessions: vec![(SessionId(9), 4000)], epochs }
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let scratch = Scratch::new();
+    let config = config(&scratch);
+    let directory = Directory::create(&config.data_dir.join(SUBDIRECTORY)).expect("room");
+    let mut written = image();
+    written.write(&directory, 5).expect("room");
+    let read = Image::read(&config, 6, NOW).expect("whole");
+    assert_eq!(read.store.newest(), written.store.newest());
+    assert_eq!(read.store.digest(), written.store.digest());
+    assert_eq!(read.store.nodes_count(), 104);
+    assert_eq!(read.store.ephemerals_of(SessionId(9)).len(), 50);
+    assert_eq!((read.sessions, read.epochs), (written.sessions, written.epochs));
+}
+
+#[test]
+fn reading_changes_nothing_and_needs_the_server_stopped() {
+    let scratch = Scratch::new();
+    let config = config(&scratch);
+    let refusal = |config: &Config| Image::read(config, 6, NOW).err().expect("refused").to_string();
+    assert!(refusal(&config).contains("isn't there"));
+    let directory = Directory::create(&config.data_dir.join(SUBDIRECTORY)).expect("room");
+    assert!(refusal(&config).contains("neither a snapshot nor a log"));
+    image().write(&directory, 5).expect("room");
+    let list = || directory.list().expect("readable").into_iter().filter(|entry| entry.name != "lock");
+    let before: Vec<_> = list().collect();
+    Image::read(&config, 6, NOW).expect("whole");
+    assert_eq!(list().collect::<Vec<_>>(), before);
+    let lock = directory.lock("lock").expect("free");
+    assert!(refusal(&config).contains("another process"));
+    drop(lock);
+    let name = log::snapshot_file_name(image().store.newest());
+    let mut bytes = directory.read(&name).expect("there");
+    bytes.truncate(5000);
+    directory.write_atomically(&name, &bytes).expect("room");
+    assert!(refusal(&config).contains("can't be used"));
+}
