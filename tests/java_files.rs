@@ -1,0 +1,214 @@
+//! Data directories of Apache ZooKeeper taken over by `ringkeeper snapshot import` and given back by `export`: real
+//! servers start on what was written, and the trees are equal. Needs `tests/run --prepare` and Java.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ringkeeper::base::Zxid;
+use ringkeeper::wire::client::multi::encode_list;
+use ringkeeper::wire::client::{CreateRequest, GetAclRequest, GetAclResponse, MultiOp, SetAclRequest};
+use ringkeeper::wire::vector::encode_vector;
+use ringkeeper::wire::{AclList, Decode, Encode, ErrorCode, Opcode, OwnedAcl, Reader, Stat};
+use support::client::{Connect, EPHEMERAL, EPHEMERAL_SEQUENTIAL, PERSISTENT};
+use support::{Client, Config, Server, until};
+
+const CONTAINER: i32 = 4;
+
+fn apache(data_dir: &Path, options: &[&str]) -> Server {
+    let version = std::env::var("ZOOKEEPER_VERSION").unwrap_or_else(|_| "3.9.5".to_owned());
+    let jars = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/.clients/zookeeper-{version}"));
+    let found = jars.join(format!("zookeeper-{version}.jar")).exists();
+    assert!(found, "Apache ZooKeeper isn't in {}: `tests/run --prepare` puts it there", jars.display());
+    let jars = format!("{}/*", jars.display());
+    let class = "org.apache.zookeeper.server.quorum.QuorumPeerMain";
+    let command = [&["java", "-Xmx256m"], options, &["-cp", &jars, class]].concat();
+    Config::default().data_dir(data_dir).command(&command).start()
+}
+
+fn ours(data_dir: &Path) -> Server {
+    let command = [env!("CARGO_BIN_EXE_ringkeeper"), "server"];
+    Config::default().data_dir(data_dir).command(&command).start()
+}
+
+/// What a subcommand prints, if it is content.
+fn ringkeeper(words: &[&str]) -> Result<String, String> {
+    let out = Command::new(env!("CARGO_BIN_EXE_ringkeeper")).args(words).output().expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    if out.status.success() { Ok(text(out.stdout)) } else { Err(text(out.stderr)) }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+fn import(from: &Path) -> (PathBuf, String) {
+    let to = support::server::folder("imported");
+    let said = ringkeeper(&["snapshot", "import", text(from), "--to", text(&to)]);
+    (to, said.expect("taken over"))
+}
+
+fn export(from: &Path) -> PathBuf {
+    let to = support::server::folder("exported");
+    let said = ringkeeper(&["snapshot", "export", text(from), "--to", text(&to)]);
+    said.expect("given back");
+    to
+}
+
+type Tree = BTreeMap<String, (Option<Vec<u8>>, Vec<OwnedAcl>, Stat)>;
+
+/// All that clients can see.
+fn tree(client: &mut Client) -> Tree {
+    let mut tree = Tree::new();
+    let mut ahead = vec!["/".to_owned()];
+    while let Some(path) = ahead.pop() {
+        let (data, stat) = client.get_data(&path, false).expect("readable");
+        let reply = client.call(Opcode::GetAcl, &GetAclRequest { path: path.as_str().into() });
+        let acl = reply.record::<GetAclResponse<'_>>().acl;
+        let acl = acl.iter().map(|entry| entry.to_owned().expect("text")).collect();
+        for child in client.children(&path, false).expect("there") {
+            ahead.push(format!("{}/{child}", path.trim_end_matches('/')));
+        }
+        tree.insert(path, (data, acl, stat));
+    }
+    tree
+}
+
+struct Raw(Vec<u8>);
+
+impl Encode for Raw {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+}
+
+fn multi_of_two(client: &mut Client) {
+    let create = |path: &'static str| {
+        let request =
+            CreateRequest { path: path.into(), data: Some(b"both"), acl: Some(AclList::OPEN), flags: 0 };
+        MultiOp::Create(request)
+    };
+    let mut body = vec![];
+    encode_list(&mut body, ["/multi", "/multi/below"].map(create));
+    assert_eq!(client.call(Opcode::Multi, &Raw(body)).code(), ErrorCode::Ok);
+}
+
+/// Kinds of nodes, ACLs, a deleted one, a failed write, a session that is over.
+fn load(client: &mut Client, other: Client, prefix: &str) {
+    let path = |name: &str| format!("{prefix}{name}");
+    client.create(&path("/a"), b"some data", PERSISTENT);
+    client.create(&path("/a/empty"), b"", PERSISTENT);
+    client.create(&path("/a/e"), b"mine", EPHEMERAL);
+    client.create(&path("/a/s-"), b"", EPHEMERAL_SEQUENTIAL);
+    let container = path("/container");
+    let container = CreateRequest {
+        path: container.as_str().into(),
+        data: Some(b""),
+        acl: Some(AclList::OPEN),
+        flags: CONTAINER,
+    };
+    assert_eq!(client.call(Opcode::CreateContainer, &container).code(), ErrorCode::Ok);
+    for number in 0..60 {
+        client.create(&path(&format!("/a/empty/n{number}")), &[7; 300], PERSISTENT);
+    }
+    for number in 0..9 {
+        client.delete(&path(&format!("/a/empty/n{number}")), -1).expect("there");
+    }
+    client.set_data(&path("/a"), b"later", -1).expect("there");
+    let mut list = vec![];
+    encode_vector(&mut list, [OwnedAcl::new(31, "world", "anyone"), OwnedAcl::new(1, "ip", "10.0.0.0/8")]);
+    let acl = AclList::decode(&mut Reader::new(&list)).expect("encoded above");
+    let name = path("/a/empty");
+    let request = SetAclRequest { path: name.as_str().into(), acl: Some(acl), version: -1 };
+    assert_eq!(client.call(Opcode::SetAcl, &request).code(), ErrorCode::Ok);
+    assert!(client.try_create(&path("/nobody/there"), b"", PERSISTENT).is_err());
+    let mut other = other;
+    other.create(&path("/gone"), b"", EPHEMERAL);
+    other.close();
+}
+
+fn newest(folder: &Path, prefix: &str, suffix: &str) -> Option<Zxid> {
+    let names = fs::read_dir(folder.join("version-2")).expect("there").map(|entry| entry.expect("readable"));
+    let zxid = |name: &str| i64::from_str_radix(name.strip_prefix(prefix)?.strip_suffix(suffix)?, 16).ok();
+    names.filter_map(|entry| zxid(entry.file_name().to_str()?)).max().map(Zxid)
+}
+
+#[test]
+fn a_directory_goes_over_and_back_and_the_trees_are_equal() {
+    let folder = support::server::folder("apache");
+    let mut server = apache(&folder, &[]);
+    let mut client = Client::connect(&server);
+    load(&mut client, Client::connect(&server), "");
+    multi_of_two(&mut client);
+    let before = tree(&mut client);
+    assert_eq!(before["/multi/below"].0.as_deref(), Some(&b"both"[..]));
+    server.kill();
+    let dumped = ringkeeper(&["log", "dump", text(&folder.join("version-2/log.1"))]).expect("a log");
+    assert!(dumped.lines().any(|line| line.ends_with("create /a/e ephemeral")), "{dumped}");
+    assert!(
+        dumped.lines().any(|line| line.ends_with("multi create /multi; create /multi/below")),
+        "{dumped}"
+    );
+    assert!(dumped.lines().any(|line| line.ends_with("error -101")), "{dumped}");
+    // From the log alone.
+    let (imported, said) = import(&folder);
+    assert!(said.contains("snapshot.0: 4 znodes") && said.contains("1 sessions"), "{said}");
+    let mut server = ours(&imported);
+    let mut back = Connect::again(&client).open(&server);
+    assert_eq!(tree(&mut back), before, "the session goes on, and sees the same");
+    back.create("/ours", b"of ringkeeper", PERSISTENT);
+    back.set_data("/a/e", b"still mine", -1).expect("there");
+    let ours_now = tree(&mut back);
+    server.kill();
+    // Back: to the same server, its session still alive.
+    let exported = export(&imported);
+    let mut server = apache(&exported, &[]);
+    let mut there = Connect::again(&back).open(&server);
+    assert_eq!(tree(&mut there), ours_now);
+    load(&mut there, Client::connect(&server), "/ours");
+    let before = tree(&mut there);
+    server.kill();
+    // Once more, with a snapshot that isn't empty.
+    server.restart();
+    until("the snapshot of the start", || {
+        (newest(&exported, "snapshot.", "")? > newest(&exported, "log.", "")?).then_some(())
+    });
+    server.kill();
+    let (imported, _) = import(&exported);
+    let mut server = ours(&imported);
+    assert_eq!(tree(&mut Connect::again(&there).open(&server)), before);
+    server.kill();
+}
+
+#[test]
+fn packed_snapshots_are_taken_over() {
+    for (method, suffix) in [("gz", ".gz"), ("snappy", ".snappy")] {
+        let folder = support::server::folder("apache");
+        let option = format!("-Dzookeeper.snapshot.compression.method={method}");
+        let mut server = apache(&folder, &[&option]);
+        let mut client = Client::connect(&server);
+        load(&mut client, Client::connect(&server), "");
+        let before = tree(&mut client);
+        server.kill();
+        server.restart();
+        until("the snapshot of the start", || {
+            (newest(&folder, "snapshot.", suffix)? > newest(&folder, "log.", "")?).then_some(())
+        });
+        server.kill();
+        // Without the logs: only the snapshot can have it.
+        for entry in fs::read_dir(folder.join("version-2")).expect("there") {
+            let path = entry.expect("readable").path();
+            if !text(&path).ends_with(suffix) || text(&path).ends_with(&format!("snapshot.0{suffix}")) {
+                fs::remove_file(path).expect("there");
+            }
+        }
+        let (imported, said) = import(&folder);
+        assert!(said.contains(suffix), "{said}");
+        let mut server = ours(&imported);
+        assert_eq!(tree(&mut Connect::again(&client).open(&server)), before, "{method}");
+        server.kill();
+    }
+}
