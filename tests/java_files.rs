@@ -163,6 +163,14 @@ fn a_directory_goes_over_and_back_and_the_trees_are_equal() {
     back.set_data("/a/e", b"still mine", -1).expect("there");
     let ours_now = tree(&mut back);
     server.kill();
+    let segments = fs::read_dir(imported.join("ringkeeper-1")).expect("there");
+    let paths = segments.map(|entry| entry.expect("readable").path());
+    let dumped: Vec<String> = paths
+        .filter(|path| text(path).contains("/segment.0"))
+        .map(|path| ringkeeper(&["log", "dump", text(&path)]).expect("a log"))
+        .collect();
+    let has = |end: &str| dumped.iter().flat_map(|text| text.lines()).any(|line| line.ends_with(end));
+    assert!(has(" create /ours") && has(" setData /a/e version 1"), "{dumped:?}");
     // Back: to the same server, its session still alive.
     let exported = export(&imported);
     let mut server = apache(&exported, &[]);

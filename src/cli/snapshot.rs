@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::apache::{self, Fault};
-use crate::base::{Epoch, Zxid};
+use crate::base::Epoch;
 use crate::config::{Config, Raw};
 use crate::io::{Clock, Directory, Error, entropy};
 use crate::server::{self, Image};
@@ -67,6 +67,7 @@ const MYID: &str = "myid";
 const UNFINISHED: &str = ".unfinished";
 
 /// Why nothing was written.
+#[derive(Debug)]
 struct Refused {
     code: u8,
     text: String,
@@ -117,8 +118,7 @@ fn import(arguments: &Import, tell: &mut dyn FnMut(String)) -> Result<String, Re
     let Import { from, from_log, to, lenient } = arguments;
     let from_log = from_log.as_ref().unwrap_or(from);
     check_places(&[from, from_log], to)?;
-    let keeps_orphans = apache::read_epochs(from, Zxid::ZERO)?.is_some();
-    let options = apache::Options { lenient: *lenient, keeps_orphans };
+    let options = apache::Options { lenient: *lenient, keeps_orphans: apache::is_member(from) };
     let recovered = apache::recover(from, from_log, options, entropy::hash_key()?, tell)?;
     let epochs = apache::read_epochs(from, recovered.store.newest())?;
     let mut image = Image { store: recovered.store, sessions: recovered.sessions, epochs };

@@ -85,7 +85,7 @@ fn a_source_that_is_refused_leaves_the_target_empty() {
     let mut log = world.log(1, 8);
     log[100] ^= 1;
     source.put("log.1", &log);
-    let refused = import(&arguments(source.path(), target.path()), &mut |_| {}).err().expect("refused");
+    let refused = import(&arguments(source.path(), target.path()), &mut |_| {}).expect_err("refused");
     assert_eq!(refused.code, 4);
     assert!(refused.text.contains("log.1: damaged at byte"), "{}", refused.text);
     assert_eq!(names(target.path()), Vec::<String>::new());

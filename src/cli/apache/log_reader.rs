@@ -67,7 +67,7 @@ impl<'a> LogReader<'a> {
         let checksum = i64::from_be_bytes(head[..8].try_into().expect("eight bytes"));
         let length = i32::from_be_bytes(head[8..].try_into().expect("four bytes"));
         let Ok(length) = usize::try_from(length) else { return self.broken("no record begins here") };
-        if length < TxnHeader::BYTES || length > ENTRY_BYTES_MAX {
+        if !(TxnHeader::BYTES..=ENTRY_BYTES_MAX).contains(&length) {
             return self.broken("no record begins here");
         }
         let Some((entry, behind)) = rest[RECORD_HEADER_BYTES..].split_at_checked(length) else {

@@ -22,7 +22,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use log_reader::{LogReader, MAGIC as LOG_MAGIC, Step};
-pub use recovery::{Options, read_epochs, recover};
+pub use recovery::{Options, is_member, read_epochs, recover};
 pub use snapshot_writer::write_snapshot;
 
 /// Below `dataDir` and `dataLogDir`.

@@ -344,6 +344,11 @@ fn follows(next: Zxid, last: Zxid) -> bool {
     next == Zxid(last.0.wrapping_add(1)) || (next.epoch() > last.epoch() && next.0 & 0xffff_ffff <= 1)
 }
 
+/// Whether a member of an ensemble wrote here.
+pub fn is_member(data: &Path) -> bool {
+    ["currentEpoch", "acceptedEpoch"].iter().any(|name| data.join(SUBDIRECTORY).join(name).exists())
+}
+
 /// `acceptedEpoch` and `currentEpoch`, if a member of an ensemble wrote here. `zxid`: of the last transaction.
 pub fn read_epochs(data: &Path, zxid: Zxid) -> Result<Option<Epochs>, Fault> {
     let folder = data.join(SUBDIRECTORY);
