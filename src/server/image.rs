@@ -11,14 +11,16 @@ use super::epochs::EpochFile;
 use super::recovery::Recovery;
 use crate::base::{HashKey, Now, Prng, SessionId};
 use crate::config::Config;
-use crate::io::{Directory, Error, ErrorKind};
-use crate::log::{self, EPOCH_FILE, EpochsFound, SnapshotEncoder, decode_epochs};
+use crate::io::{Directory, Error, ErrorKind, SegmentFile};
+use crate::log::{self, EPOCH_FILE, EpochsFound, Position, SegmentId, SnapshotEncoder, decode_epochs};
 use crate::tree::Store;
 use crate::zab::Epochs;
 
 /// A snapshot's pieces.
 const CHUNK_NODES: usize = 4096;
 const CHUNK_BYTES: usize = 256 << 10;
+/// Of a segment in which there is nothing.
+const SEGMENT_BYTES: u64 = 64 << 10;
 
 /// A tree at its newest zxid, and what else a server must remember.
 pub struct Image {
@@ -49,6 +51,7 @@ impl Image {
 
     /// Puts it into a directory that has nothing yet: a server's [`super::SUBDIRECTORY`]. Durable on return.
     pub fn write(&mut self, directory: &Directory, salt: u64) -> Result<(), Error> {
+        self.begin_log(directory, salt)?;
         if let Some(epochs) = self.epochs {
             EpochFile::create(directory, epochs)?;
         }
@@ -60,6 +63,26 @@ impl Image {
                 Err(error)
             }
         }
+    }
+
+    /// An empty log behind the snapshot: a record of epochs without any says that the log was lost (`recovery.rs`).
+    fn begin_log(&self, directory: &Directory, salt: u64) -> Result<(), Error> {
+        let id = SegmentId(1);
+        let header = log::Header {
+            id,
+            salt,
+            after: self.store.newest(),
+            continues: Position::NONE,
+            mark: Position::NONE,
+            checksum: 0,
+            seed: salt as u32,
+            copied: 0,
+            bytes: SEGMENT_BYTES,
+        };
+        let mut file = SegmentFile::create(&directory.path_of(&id.file_name()), SEGMENT_BYTES)?;
+        file.write_at(0, &header.encode());
+        file.persist()?;
+        directory.sync()
     }
 
     fn encode(&mut self, salt: u64, mut write: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
