@@ -1,4 +1,4 @@
-//! Servers whose memory can't be trusted: what they say, and what of it counts ([`super::Standing`] says why).
+//! Servers whose memory can't be trusted: what they say, and what of it counts ([`crate::zab::Standing`] says why).
 //!
 //! A part of [`super::Election`]. Tested: election_blank_test.rs, election_test.rs; `replica/ensemble/cluster_test/scenarios_disk.rs`.
 
