@@ -149,7 +149,9 @@ impl Follower {
                 LearnerOutput::Activated { .. } => unreachable!("nobody reconfigures"),
                 LearnerOutput::Synced => self.synced += 1,
                 LearnerOutput::Revalidated { session, valid } => self.revalidated.push((session, valid)),
-                LearnerOutput::Truncate { .. } => panic!("nothing here is the leader's to drop"),
+                LearnerOutput::Truncate { .. } | LearnerOutput::AskForSnapshot => {
+                    panic!("nothing here is the leader's to drop")
+                }
                 LearnerOutput::StepDown { reason } => panic!("{reason}"),
             }
         }
