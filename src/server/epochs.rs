@@ -11,6 +11,10 @@ use crate::zab::Epochs;
 
 use super::Fatal;
 
+/// The record of a server whose log was lost: it had promised something, and nobody knows any more what it had logged. Until
+/// there is a record again.
+pub(super) const LOST_EPOCHS: &str = "epochs.lost";
+
 /// The file, open: each change is one sync.
 pub struct EpochFile {
     file: SegmentFile,
@@ -27,6 +31,7 @@ impl EpochFile {
             Err(error) => return Err(Fatal::Io(error)),
         };
         match decode_epochs(bytes.as_deref()) {
+            EpochsFound::None if directory.path_of(LOST_EPOCHS).exists() => Ok((EpochRecord::Damaged, None)),
             EpochsFound::None => Ok((EpochRecord::None, None)),
             EpochsFound::Damaged => Ok((EpochRecord::Damaged, None)),
             EpochsFound::Newer { version } => Err(Fatal::Foreign(format!(
@@ -37,6 +42,7 @@ impl EpochFile {
             EpochsFound::Found { accepted, current } => {
                 let epochs = Epochs { accepted, current };
                 let file = EpochFile::create(directory, epochs).map_err(Fatal::of_log)?;
+                directory.remove(&[LOST_EPOCHS]).map_err(Fatal::Io)?;
                 Ok((EpochRecord::Found(epochs), Some(file)))
             }
         }

@@ -45,6 +45,13 @@ impl Image {
             let place = recovery.places.snapshots.path().display();
             return Err(Fatal::Foreign(format!("{place} holds neither a snapshot nor a log")));
         }
+        if !recovery.has_log()? {
+            return Err(Fatal::Foreign(format!(
+                "{} holds no log, so what was written behind the newest snapshot is not there. If the server has a dataLogDir, \
+                 name it, too",
+                recovery.places.log.path().display()
+            )));
+        }
         let (store, sessions) = recovery.look(now)?.into_tree();
         Ok(Image { store, sessions, epochs })
     }

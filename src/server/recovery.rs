@@ -31,7 +31,7 @@ use crate::replica::{self, Boot, Start};
 
 use super::Fatal;
 use super::boot::Places;
-use super::epochs::EpochFile;
+use super::epochs::{EpochFile, LOST_EPOCHS};
 
 /// A start makes a segment while clients wait: it is small, the next ones are made ahead.
 const FIRST_SEGMENT_BYTES: u64 = 4 << 20;
@@ -97,7 +97,7 @@ impl Recovery {
     pub fn run(&mut self, to: Option<Zxid>, now: Now) -> Result<Recovered, Fatal> {
         let is_blank = self.places.is_blank()?;
         if to.is_none() {
-            self.drop_lone_epochs()?;
+            self.set_lone_epochs_aside()?;
         }
         let received = self.received()?;
         let to = [to, received].into_iter().flatten().min();
@@ -111,21 +111,25 @@ impl Recovery {
         Ok(Recovered { start, active, is_blank: is_blank && epochs == EpochRecord::None, epochs, epoch_file })
     }
 
-    /// A member always has a segment, from before its first epoch. Without one its log was lost, and what the record stands
-    /// for with it (`zab::Standing`). It goes before there is a new segment: a start that dies in between says the same.
-    fn drop_lone_epochs(&self) -> Result<(), Fatal> {
+    /// A server always has a segment, from its first start on.
+    pub(super) fn has_log(&self) -> Result<bool, Fatal> {
+        let entries = self.places.log.list().map_err(Fatal::Io)?;
+        Ok(entries.iter().any(|entry| SegmentId::parse(&entry.name).is_some()))
+    }
+
+    /// Without a segment the log was lost, and what the record stands for with it (`zab::Standing`). It gets another name
+    /// before there is a new segment, and under that name it says the same at later starts (`epochs.rs`).
+    fn set_lone_epochs_aside(&self) -> Result<(), Fatal> {
         let directory = &self.places.log;
-        let entries = directory.list().map_err(Fatal::Io)?;
-        let has_log = entries.iter().any(|entry| SegmentId::parse(&entry.name).is_some());
-        if has_log || !entries.iter().any(|entry| entry.name == log::EPOCH_FILE) {
+        if self.has_log()? || !directory.path_of(log::EPOCH_FILE).exists() {
             return Ok(());
         }
         tracing::warn!(
             directory = %directory.path().display(),
-            "there is a record of epochs and no log beside it: the log was lost. The record is removed; the server has no \
-             vote until a leader has synchronised it"
+            "there is a record of epochs and no log beside it: the log was lost. The server has no vote until a leader has \
+             synchronised it"
         );
-        directory.remove(&[log::EPOCH_FILE]).map_err(Fatal::Io)
+        directory.rename(log::EPOCH_FILE, LOST_EPOCHS).map_err(Fatal::Io)
     }
 
     fn log_settings(&mut self) -> log::Settings {

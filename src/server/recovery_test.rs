@@ -240,7 +240,10 @@ fn a_start_says_whether_there_was_anything_and_what_the_epochs_were() {
         directory.remove(&[&name]).expect("it is there");
     }
     let server = start(&scratch);
-    assert!(server.is_blank && server.epochs == EpochRecord::None);
+    assert!(!server.is_blank && server.epochs == EpochRecord::Damaged);
+    server.end();
+    let server = start(&scratch);
+    assert!(server.epochs == EpochRecord::Damaged, "nor later, when there is a new log");
     server.end();
 }
 

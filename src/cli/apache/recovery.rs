@@ -84,6 +84,13 @@ pub fn recover(
                     tell,
                 };
                 replay.check_digest(&file, 0, None)?;
+                if logs.is_empty() {
+                    (replay.tell)(format!(
+                        "{} holds no log: what was written behind the snapshot is not taken over. If the server has a \
+                         dataLogDir, name it, too",
+                        log.display()
+                    ));
+                }
                 replay.logs(&logs)?;
                 if replay.applied < newest {
                     let what = why.unwrap_or_default();
@@ -354,7 +361,8 @@ pub fn read_epochs(data: &Path, zxid: Zxid) -> Result<Option<Epochs>, Fault> {
     let folder = data.join(SUBDIRECTORY);
     let current = read_epoch(&folder.join("currentEpoch"))?;
     let accepted = read_epoch(&folder.join("acceptedEpoch"))?;
-    if current.is_none() && accepted.is_none() {
+    // A standalone server's: it stays in epoch 0.
+    if current.is_none() && accepted.is_none() && zxid.epoch() == Epoch(0) {
         return Ok(None);
     }
     // As QuorumPeer.loadDataBase: what is missing is the last transaction's.

@@ -81,7 +81,10 @@ impl Replica {
                 }
             }
             Request::Write { from, session, xid, opcode: Opcode::CloseSession, .. } => {
-                self.close_local_session(session, Some((from, xid)), outputs);
+                // One of the ensemble's was asked for before this mode, by a connection that is gone: only a transaction may end it.
+                if self.sessions.is_local(session) {
+                    self.close_local_session(session, Some((from, xid)), outputs);
+                }
             }
             Request::Write { from, session, xid, .. } | Request::Sync { from, session, xid, .. } => {
                 self.sessions.touch(session, now);
