@@ -200,6 +200,7 @@ fn epochs_are_read_as_a_member_would() {
             .map_err(|f| f.to_string())
     };
     assert_eq!(epochs(0, &[]), Ok(None));
+    assert_eq!(epochs(4, &[]), Ok(Some((4, 4))), "a member's, restored without these files");
     assert_eq!(epochs(4, &[("acceptedEpoch", "5"), ("currentEpoch", "4\n")]), Ok(Some((5, 4))));
     assert_eq!(epochs(4, &[("acceptedEpoch", "5")]), Ok(Some((5, 4))));
     let left = [("acceptedEpoch", "5"), ("currentEpoch", "4"), ("currentEpoch.tmp", "5")];

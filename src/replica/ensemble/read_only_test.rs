@@ -97,6 +97,8 @@ fn a_session_of_the_ensemble_is_turned_away() {
     let known = server.replica.sessions.allocate();
     server.replica.sessions.add(known, 5000, now);
     assert_eq!(server.connect(known, 1, Some(password::of(known))), closed);
+    // Asked for when there was a leader, and still on its way: only a transaction may end it.
+    assert_eq!(server.write(known, 1, 9, Opcode::CloseSession, vec![]), NOTHING);
     assert!(server.replica.sessions().contains(known));
 }
 
