@@ -185,6 +185,11 @@ impl Boot {
         self.store.publish(self.applied);
         self.store.reclaim(usize::MAX);
         self.store.take_work();
+        // Announced here and not by the threads that read: when they take over, more may be published, and notices of it wait
+        // for them.
+        for reader in &mut self.readers {
+            reader.enter();
+        }
         let mut snapshots = Snapshots::new(self.settings.snapshots.clone(), snapshots);
         snapshots.on_replayed(self.replayed);
         self.digests.trust();

@@ -73,7 +73,8 @@ impl Disk {
 
 pub struct Server {
     pub replica: Replica,
-    readers: Vec<tree::Reader>,
+    /// None, if the test took it.
+    pub readers: Vec<tree::Reader>,
     pub now: Now,
     pub disk: Disk,
     /// Of persists that are not reported as durable.
@@ -283,8 +284,10 @@ impl Server {
                 }
                 Output::Publish { zxid } => {
                     self.replica.publish(*zxid);
-                    let published = self.readers[0].enter().published();
-                    self.readers[0].raise(published);
+                    if let Some(reader) = self.readers.first_mut() {
+                        let published = reader.enter().published();
+                        reader.raise(published);
+                    }
                     said.push(format!("publish {}", zxid.0));
                 }
                 Output::Notify { shard, notice } => said.push(say_notice(*shard, notice)),
