@@ -44,15 +44,13 @@ fn a_write_is_answered_when_it_is_durable_and_applied() {
     assert!(server.replica.is_idle());
 }
 
-/// Regression: a shard's thread that took over a tree made anew when more was published already took the notices of that for
-/// a fault.
+/// Regression: a shard that took over a tree when more was published already took the notices of that for a fault.
 #[test]
 fn a_reader_that_is_taken_late_begins_where_the_tree_did() {
     let mut server = start();
     let mut late = server.readers.remove(0);
     let begin = late.published();
-    let session = server.open(1);
-    server.create(session, 1, 1, "/a", 0);
+    server.open(1);
     server.settle();
     assert!(late.published() > begin);
     assert_eq!(late.enter().floor(), begin);
