@@ -126,6 +126,7 @@ mod tests {
         assert_eq!(list[0], (Zxid(3 * INTERVAL), 3 * INTERVAL));
         assert_eq!(list[COUNT_MAX - 1], (Zxid(last), last));
     }
+
     #[test]
     fn a_mismatch_is_counted_unless_the_tree_is_distrusted() {
         let mut digests = Digests::default();

@@ -73,18 +73,20 @@ impl Replica {
         self.defer(None, Notice { answer, moved: Some((session, from)), ..Notice::empty() }, outputs);
     }
 
+    /// Of sessions whose time is over. Whoever came back and waits for our word of it, as the disk is slow, isn't silent: we are.
+    pub(super) fn silent(&mut self, mut expired: Vec<SessionId>) -> Vec<SessionId> {
+        if !expired.is_empty() {
+            let coming_back = self.coming_back();
+            for session in expired.extract_if(.., |session| coming_back.contains(session)) {
+                self.sessions.touch(session, self.now.instant);
+            }
+        }
+        expired
+    }
+
     pub(super) fn expire_sessions(&mut self) {
         let expired = self.sessions.expired(self.now.instant);
-        if expired.is_empty() {
-            return;
-        }
-        // Whoever came back and waits for our word of it, as the disk is slow, isn't silent: we are.
-        let coming_back = self.coming_back();
-        for session in expired {
-            if coming_back.contains(&session) {
-                self.sessions.touch(session, self.now.instant);
-                continue;
-            }
+        for session in self.silent(expired) {
             if self.is_full() || !self.log.has_room_for(self.close_bytes(session)) {
                 // The rest is reported again a tick later.
                 break;

@@ -172,7 +172,6 @@ pub fn start_member(voters: usize, adapt: impl FnOnce(&mut ensemble::Settings)) 
         local_sessions: false,
         local_sessions_upgrading: false,
         history: limits,
-        is_blank: true,
         epochs: EpochRecord::None,
     };
     adapt(&mut settings);

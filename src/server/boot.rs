@@ -60,12 +60,12 @@ pub fn boot(
     settings.check().map_err(Fatal::Foreign)?;
     let mut recovery =
         Recovery { places: Arc::new(places), settings, segment_bytes: config.pre_alloc_size, shards, prng };
-    let Recovered { start, active, epochs, epoch_file, is_blank } = recovery.run(None, started)?;
+    let Recovered { start, active, epochs, epoch_file } = recovery.run(None, started)?;
     let Start { replica, readers, history } = start;
     let member = match (&config.ensemble, history) {
         (Some(ensemble), Some(history)) => {
             let directory = recovery.places.log.path().display().to_string();
-            let settings = super::member::settings(&config, ensemble, epochs, is_blank, &directory)?;
+            let settings = super::member::settings(&config, ensemble, epochs, &directory)?;
             Some(Member { settings, history })
         }
         _ => None,

@@ -31,7 +31,7 @@ impl EpochFile {
             Err(error) => return Err(Fatal::Io(error)),
         };
         match decode_epochs(bytes.as_deref()) {
-            EpochsFound::None if directory.path_of(LOST_EPOCHS).exists() => Ok((EpochRecord::Damaged, None)),
+            EpochsFound::None if directory.path_of(LOST_EPOCHS).exists() => Ok((EpochRecord::Lost, None)),
             EpochsFound::None => Ok((EpochRecord::None, None)),
             EpochsFound::Damaged => Ok((EpochRecord::Damaged, None)),
             EpochsFound::Newer { version } => Err(Fatal::Foreign(format!(

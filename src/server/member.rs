@@ -56,7 +56,6 @@ pub fn settings(
     config: &Config,
     ensemble: &Ensemble,
     epochs: EpochRecord,
-    is_blank: bool,
     directory: &str,
 ) -> Result<Settings, Fatal> {
     if epochs == EpochRecord::Damaged {
@@ -82,7 +81,6 @@ pub fn settings(
         local_sessions: ensemble.local_sessions,
         local_sessions_upgrading: ensemble.local_sessions_upgrading,
         history: history_limits(ensemble),
-        is_blank,
         epochs,
     })
 }

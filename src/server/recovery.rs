@@ -66,8 +66,6 @@ pub struct Recovered {
     /// A member's.
     pub epochs: EpochRecord,
     pub epoch_file: Option<EpochFile>,
-    /// There was nothing in the directories: no snapshot, no log, no epochs.
-    pub is_blank: bool,
 }
 
 /// A boot with the newest snapshot that can be trusted, or with a fresh tree.
@@ -95,7 +93,6 @@ struct Replayed {
 impl Recovery {
     /// `to`: what is later is thrown away. `None` at a start. Nobody else touches the directories meanwhile.
     pub fn run(&mut self, to: Option<Zxid>, now: Now) -> Result<Recovered, Fatal> {
-        let is_blank = self.places.is_blank()?;
         if to.is_none() {
             self.set_lone_epochs_aside()?;
         }
@@ -108,7 +105,7 @@ impl Recovery {
             Some(_) => EpochFile::read(&self.places.log)?,
             None => (EpochRecord::None, None),
         };
-        Ok(Recovered { start, active, is_blank: is_blank && epochs == EpochRecord::None, epochs, epoch_file })
+        Ok(Recovered { start, active, epochs, epoch_file })
     }
 
     /// A server always has a segment, from its first start on.

@@ -44,7 +44,6 @@ struct Server {
     reloader: Reloader,
     history: History,
     epochs: EpochRecord,
-    is_blank: bool,
     /// Snapshots asked for and not written.
     snapshots: usize,
     _io: Loop,
@@ -85,7 +84,7 @@ impl Server {
     fn start(directory: Directory, id: i64, snapshots: u64) -> Result<Server, Fatal> {
         let io = Loop::new(Backend::Epoll, 1).expect("a loop");
         let mut recovery = recovery(directory, id, snapshots);
-        let Recovered { start, active, epochs, epoch_file, is_blank } = recovery.run(None, now())?;
+        let Recovered { start, active, epochs, epoch_file } = recovery.run(None, now())?;
         let Start { replica, history, .. } = start;
         let settings = disk::Settings {
             log_directory: recovery.places.log.clone(),
@@ -99,7 +98,7 @@ impl Server {
         let disk = Disk::start(settings.clone(), active, epoch_file, &bell)?;
         let reloader = Reloader { recovery, disk: settings, bell };
         let history = history.expect("a member's");
-        Ok(Server { replica, disk, reloader, history, epochs, is_blank, snapshots: 0, _io: io })
+        Ok(Server { replica, disk, reloader, history, epochs, snapshots: 0, _io: io })
     }
 
     /// What the threads report until `done` says that it is what was waited for.
@@ -215,10 +214,9 @@ fn put(scratch: &Scratch, files: &BTreeMap<String, Vec<u8>>) {
 }
 
 #[test]
-fn a_start_says_whether_there_was_anything_and_what_the_epochs_were() {
+fn a_start_says_what_the_epochs_were() {
     let scratch = Scratch::new();
     let mut server = start(&scratch);
-    assert!(server.is_blank);
     assert_eq!((server.epochs, server.history.last()), (EpochRecord::None, Zxid::ZERO));
     server = server.write(5);
     for accepted in 1..4 {
@@ -227,7 +225,6 @@ fn a_start_says_whether_there_was_anything_and_what_the_epochs_were() {
     }
     server.end();
     let server = start(&scratch);
-    assert!(!server.is_blank);
     assert_eq!(server.epochs, EpochRecord::Found(Epochs { accepted: Epoch(3), current: Epoch(0) }));
     // Its limit is three.
     let kept = server.history.between(Zxid(2), Zxid(9)).expect("the newest three");
@@ -240,10 +237,17 @@ fn a_start_says_whether_there_was_anything_and_what_the_epochs_were() {
         directory.remove(&[&name]).expect("it is there");
     }
     let server = start(&scratch);
-    assert!(!server.is_blank && server.epochs == EpochRecord::Damaged);
+    assert_eq!(server.epochs, EpochRecord::Lost);
     server.end();
     let server = start(&scratch);
-    assert!(server.epochs == EpochRecord::Damaged, "nor later, when there is a new log");
+    assert_eq!(server.epochs, EpochRecord::Lost, "and later, when there is a new log");
+    let epochs = Epochs { accepted: Epoch(4), current: Epoch(4) };
+    let mut server = server;
+    server.disk.persist_epochs(epochs);
+    server.wait(|done| matches!(done, Done::EpochsDurable));
+    server.end();
+    let server = start(&scratch);
+    assert_eq!(server.epochs, EpochRecord::Found(epochs), "until there is a record again");
     server.end();
 }
 

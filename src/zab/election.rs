@@ -485,9 +485,6 @@ fn supporters(votes: &BTreeMap<ServerId, Vote>, vote: &Vote) -> ServerSet {
 }
 
 #[cfg(test)]
-use super::vote::Standing;
-
-#[cfg(test)]
 #[path = "election_test.rs"]
 mod tests;
 

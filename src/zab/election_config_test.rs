@@ -5,6 +5,7 @@ use super::tests::{NOTHING, Server};
 use super::*;
 use crate::base::Zxid;
 use crate::wire::peer::PeerState::*;
+use crate::zab::Standing;
 
 #[test]
 fn two_configurations_must_both_be_satisfied() {

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::super::quorum::tests::equals;
 use super::*;
 use crate::base::{Prng, Zxid};
+use crate::zab::Standing;
 
 const MS: u64 = 1_000_000;
 /// Virtual time that faults last.

@@ -4,6 +4,7 @@ use super::super::quorum::tests::equals;
 use super::*;
 use crate::base::Zxid;
 use crate::wire::peer::PeerState::*;
+use crate::zab::Standing;
 
 const MS: u64 = 1_000_000;
 pub(super) const NOTHING: [String; 0] = [];

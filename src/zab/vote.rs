@@ -36,10 +36,10 @@ const NO_VOTE: Zxid = Zxid(-1);
 /// don't begin anew beside it. When a leader has synchronised it, it is sound. Alone in its configuration it votes: nobody
 /// else can have been promised anything (and so a backup is put back: on one server that is the only voter).
 ///
-/// A record with no log beside it (a member always has a segment) is of no use: it is dropped at the start, and the server
-/// is what its snapshots make of it (`server/recovery.rs`). No record and epoch 0 only is blank: a server that was alone
-/// until now writes such zxids, however many transactions it has (design decision 3), and has promised nothing; so does
-/// one whose log was lost and whose snapshots are of that time. Its history wins over that of other blank ones.
+/// A record with no log beside it (a member always has a segment) is of no use: what it had logged is not known. It is put
+/// aside at the start, and the server is damaged until there is a record again (`server/recovery.rs`). No record and epoch 0
+/// only is blank: a server that was alone until now writes such zxids, however many transactions it has (design decision 3),
+/// and has promised nothing. Its history wins over that of other blank ones.
 ///
 /// Not to be seen from here: a record put back from a copy that is older than a promise, with a log that was, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

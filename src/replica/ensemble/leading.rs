@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::base::{Epoch, Instant, ServerId, SessionId, Zxid};
 use crate::messages::{Identity, Request};
 use crate::tree::{self, Owner, Store};
-use crate::wire::txn::{CreateSessionTxn, ErrorTxn, Txn};
+use crate::wire::txn::{ErrorTxn, Txn};
 use crate::wire::{ErrorCode, Opcode};
 use crate::zab::{self, Config, Epochs, Joint, Leader, LeaderInput, LeaderOutput, Link};
 
@@ -194,9 +194,7 @@ impl Replica {
                     // An upgrade, perhaps: the request for which it is comes at once.
                     self.sessions.add_proposed(session, timeout_ms, *server, self.now.instant);
                 }
-                let txn = Txn::CreateSession(CreateSessionTxn { timeout_ms });
-                let origin = Origin { to: None, opcode: Opcode::CreateSession };
-                self.append(self.next_zxid(), session, cxid, &txn, origin);
+                self.propose_session(session, cxid, timeout_ms);
             }
             Some(opcode) => {
                 let from = Some(Owner::Server(*server));

@@ -438,8 +438,6 @@ impl Replica {
 
     /// A request of a client that was closed with the last role, or before the first.
     pub(in super::super) fn is_too_early(&self, request: &Request) -> bool {
-        let Some(ensemble) = self.ensemble.as_deref() else { return false };
-        let has_clients = ensemble.is_serving || ensemble.is_read_only;
-        !has_clients && !matches!(request, Request::Forwarded { .. })
+        self.ensemble.is_some() && !self.has_clients() && !matches!(request, Request::Forwarded { .. })
     }
 }

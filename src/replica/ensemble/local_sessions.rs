@@ -19,6 +19,7 @@ use crate::wire::{Decode, ErrorCode, Opcode, Reader};
 
 use super::super::proposals::Origin;
 use super::super::{Output, Replica};
+use super::clients::UPGRADE_CXID;
 
 impl Replica {
     /// New sessions are local ones.
@@ -61,15 +62,7 @@ impl Replica {
             return;
         }
         let expired = self.sessions.expired_local(self.now.instant);
-        if expired.is_empty() {
-            return;
-        }
-        let coming_back = self.coming_back();
-        for session in expired {
-            if coming_back.contains(&session) {
-                self.sessions.touch(session, self.now.instant);
-                continue;
-            }
+        for session in self.silent(expired) {
             tracing::info!(%session, "local session expired");
             self.forget_asked(session);
             self.close_local_session(session, None, outputs);
@@ -95,9 +88,14 @@ impl Replica {
 
     /// As a leader: proposes it.
     pub(in super::super) fn propose_upgrade(&mut self, session: SessionId, timeout_ms: i32) {
+        self.propose_session(session, UPGRADE_CXID, timeout_ms);
+    }
+
+    /// A createSession for which no client waits.
+    pub(super) fn propose_session(&mut self, session: SessionId, cxid: i32, timeout_ms: i32) {
         let origin = Origin { to: None, opcode: Opcode::CreateSession };
         let txn = Txn::CreateSession(CreateSessionTxn { timeout_ms });
-        self.append(self.next_zxid(), session, 0, &txn, origin);
+        self.append(self.next_zxid(), session, cxid, &txn, origin);
     }
 
     /// What a transaction of the session came to, as its client is told. A leader knows a local session of ours not at all.

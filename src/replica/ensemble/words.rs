@@ -95,6 +95,8 @@ pub enum EpochRecord {
     Found(Epochs),
     /// Both slots of it are damaged.
     Damaged,
+    /// There was one, and no log beside it: what the server had logged is not known.
+    Lost,
 }
 
 /// What a member is told once.
@@ -123,8 +125,6 @@ pub struct Settings {
     pub local_sessions: bool,
     pub local_sessions_upgrading: bool,
     pub history: HistoryLimits,
-    /// There was nothing in the directories: no snapshot, no log, no epochs.
-    pub is_blank: bool,
     pub epochs: EpochRecord,
 }
 
@@ -159,12 +159,13 @@ impl Settings {
     pub(super) fn standing(&self, last: Zxid) -> (Standing, Epochs) {
         let record = match self.epochs {
             EpochRecord::Found(epochs) => Some(epochs),
-            EpochRecord::None | EpochRecord::Damaged => None,
+            EpochRecord::None | EpochRecord::Damaged | EpochRecord::Lost => None,
         };
         let voters = self.members.voters();
         let is_alone = self.next.is_none() && voters.len() == 1 && voters.contains(self.me);
         let standing = match self.epochs {
             EpochRecord::Damaged => Standing::Damaged { epoch: last.epoch() },
+            EpochRecord::Lost if !is_alone => Standing::Damaged { epoch: last.epoch() },
             _ => Standing::at_start(record, last, is_alone),
         };
         let epochs = record.unwrap_or_default();
@@ -177,7 +178,8 @@ impl Settings {
                     %last,
                     "what this server has promised is not known: its record of epochs is missing, damaged, or older than \
                      its log. It has no vote until a leader has synchronised it. If its data is a backup and no other \
-                     server has more, start it once as the only voter of its configuration, with standaloneEnabled=false"
+                     server has more: start it once as the only voter of its configuration, with standaloneEnabled=false \
+                     and reconfigEnabled=false, stop it, and copy its data to every other voter before that one starts"
                 );
                 epochs.current
             }

@@ -13,9 +13,8 @@ impl World {
         let found = &mut self.nodes[node];
         let disk = &mut found.disk;
         if to.is_none() && !is_forgetful && !disk.log.names().any(|name| SegmentId::parse(name).is_some()) {
-            disk.forget_epochs();
+            disk.set_epochs_aside();
         }
-        let is_blank = disk.log.names().next().is_none() && disk.snapshots.names().next().is_none();
         let received = disk.received();
         let limit = [to, received].into_iter().flatten().min();
         let (usable, above): (Vec<Zxid>, Vec<Zxid>) =
@@ -80,6 +79,7 @@ impl World {
         cleanup.iter().for_each(|command| disk.carry_out(command));
         let mut found_epochs = Epochs::default();
         let epochs = match log::decode_epochs(disk.log.read(EPOCH_FILE)) {
+            EpochsFound::None if disk.epochs_aside => EpochRecord::Lost,
             EpochsFound::None => EpochRecord::None,
             EpochsFound::Found { accepted, current } => {
                 let epochs = Epochs { accepted, current };
@@ -108,7 +108,7 @@ impl World {
         let Start { mut replica, mut readers, history } = boot.finish(writer, usable);
         replica.step(now, Input::SegmentReady, &mut vec![]);
         let (reader, history) = (readers.pop().expect("one shard"), history.expect("a member has one"));
-        Some(Booted { replica, reader, history, is_blank, epochs })
+        Some(Booted { replica, reader, history, epochs })
     }
 
     /// The member goes on from what its disk holds up to `to`.

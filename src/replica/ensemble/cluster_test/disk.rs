@@ -42,6 +42,8 @@ pub struct Disk {
     queue: VecDeque<Work>,
     pub running: Option<(Finish, Sync)>,
     slots: Option<EpochSlots>,
+    /// There was a record of epochs with no log beside it.
+    pub epochs_aside: bool,
     pub steps: VecDeque<Step>,
     pub is_stepping: bool,
     writing: Option<Zxid>,
@@ -91,6 +93,7 @@ impl Disk {
         let (slots, image) = EpochSlots::create(epochs.accepted, epochs.current);
         put(&mut self.log, EPOCH_FILE, &image);
         self.slots = Some(slots);
+        self.epochs_aside = false;
     }
 
     /// Begins what can be begun. True if a sync runs now that did not before.
@@ -145,7 +148,14 @@ impl Disk {
         }
         if what.epochs {
             self.forget_epochs();
+            self.epochs_aside = false;
         }
+    }
+
+    /// As `server/recovery.rs` does where there is no log beside them.
+    pub fn set_epochs_aside(&mut self) {
+        self.epochs_aside |= self.log.read(EPOCH_FILE).is_some();
+        self.forget_epochs();
     }
 
     pub fn forget_epochs(&mut self) {

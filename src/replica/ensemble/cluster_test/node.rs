@@ -17,7 +17,6 @@ pub struct Booted {
     pub replica: Replica,
     pub reader: Reader,
     pub history: History,
-    pub is_blank: bool,
     pub epochs: EpochRecord,
 }
 
@@ -146,7 +145,7 @@ impl World {
             let delay = self.prng.below(100_000_000);
             return self.at(delay, Event::Start { node });
         };
-        let Booted { mut replica, reader, history, is_blank, epochs } = booted;
+        let Booted { mut replica, reader, history, epochs } = booted;
         let members = self.members_told(node);
         let me = ServerId(node as i64 + 1);
         let settings = Settings {
@@ -165,7 +164,6 @@ impl World {
             local_sessions: false,
             local_sessions_upgrading: false,
             history: HistoryLimits { count: self.plan.history_count, bytes: 1 << 20 },
-            is_blank,
             epochs,
         };
         let now = self.instant(node);
