@@ -5,6 +5,9 @@ use std::path::Path;
 
 use super::*;
 
+#[path = "protects_test.rs"]
+mod protects;
+
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
 
 /// The only name there is.
@@ -92,6 +95,7 @@ fn defaults_are_zookeepers() {
         shards: None,
         look: Some(Duration::from_micros(30)),
         io: Io::Auto,
+        log_write: LogWrite::Direct,
         snapshot_rate: Some(64 << 20),
     };
     assert_eq!(config, expected);
@@ -167,6 +171,7 @@ fn every_key_has_its_effect() {
         ("ringkeeper.lookMicros=0", |c| c.look.is_none()),
         ("ringkeeper.io=epoll", |c| c.io == Io::Epoll),
         ("ringkeeper.io=uring", |c| c.io == Io::Uring),
+        ("ringkeeper.logWrite=mmap", |c| c.log_write == LogWrite::Mmap),
         ("ringkeeper.snapshotRate=1", |c| c.snapshot_rate == Some(1 << 20)),
         ("ringkeeper.snapshotRate=0", |c| c.snapshot_rate.is_none()),
     ];

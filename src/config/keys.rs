@@ -67,6 +67,7 @@ const NAMES: &[(&str, Standing)] = &[
     ("request_throttle_max_requests", Honoured),
     ("ringkeeper.cores", Honoured),
     ("ringkeeper.io", Honoured),
+    ("ringkeeper.logWrite", Honoured),
     ("ringkeeper.lookMicros", Honoured),
     ("ringkeeper.shards", Honoured),
     ("ringkeeper.snapshotRate", Honoured),
@@ -126,8 +127,8 @@ const NAMES: &[(&str, Standing)] = &[
     ("syncLimit", Ensemble),
     ("tcpKeepAlive", EnsembleNotBuilt { harmless: &["false"] }),
     // Clients and security.
-    ("DigestAuthenticationProvider.digestAlg", NotBuilt { harmless: &["sha1"] }),
-    ("DigestAuthenticationProvider.enabled", ON),
+    ("DigestAuthenticationProvider.digestAlg", Protects { harmless: &["sha1", "sha-1"] }),
+    ("DigestAuthenticationProvider.enabled", Protects { harmless: &["true"] }),
     ("IPAuthenticationProvider.usexforwardedfor", OFF),
     ("SASLAuthenticationProvider.superPassword", ANY),
     ("X509AuthenticationProvider.superUser", ANY),

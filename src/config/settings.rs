@@ -93,10 +93,12 @@ impl Settings {
                 self.warn(Severity::Warning, origin, format!("`{written}` is not built yet, ignored"));
             }
             Standing::Protects { harmless } if is_harmless(harmless) => {}
-            Standing::Protects { .. } => {
-                let problem = "not built yet, and to ignore it would admit clients that it is to keep out; \
-                               allowed: false";
-                self.fault(setting, problem.to_owned());
+            Standing::Protects { harmless } => {
+                let problem = format!(
+                    "not built yet, and to ignore it would admit clients that it is to keep out; allowed: {}",
+                    harmless[0]
+                );
+                self.fault(setting, problem);
             }
             Standing::NoMeaning { harmless, .. } if is_harmless(harmless) => {}
             Standing::NoMeaning { why, .. } => {

@@ -42,11 +42,12 @@ pub fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// `yes` or `no`: the older properties. ZooKeeper takes anything else silently as the default; we don't guess.
+/// `yes` or `no`: the older properties. ZooKeeper takes anything else, `Yes` and `true` too, silently as the default; we don't
+/// guess.
 pub fn yes_or_no(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "yes" | "true" => Ok(true),
-        "no" | "false" => Ok(false),
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
         _ => Err("neither yes nor no; allowed: yes, no".to_owned()),
     }
 }

@@ -37,7 +37,7 @@ fn booleans() {
         assert_eq!(boolean(text).ok(), expected, "{text:?}");
     }
     for (text, expected) in
-        [("yes", Some(true)), ("No", Some(false)), ("true", Some(true)), ("on", None), ("", None)]
+        [("yes", Some(true)), ("no", Some(false)), ("No", None), ("true", None), ("on", None), ("", None)]
     {
         assert_eq!(yes_or_no(text).ok(), expected, "{text:?}");
     }

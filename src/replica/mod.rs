@@ -254,11 +254,10 @@ impl Replica {
 
     /// To be called when an `Output::Publish` is carried out.
     pub fn publish(&mut self, zxid: Zxid) {
-        // Twice what the transactions since the last time can have superseded: it catches up without a long pause.
         let transactions =
             zxid.0.saturating_sub(self.store.published().0).unsigned_abs().min(1 << 16) as usize;
         self.store.publish(zxid);
-        self.store.reclaim(64 + 8 * transactions);
+        self.store.reclaim_behind(transactions);
     }
 
     pub fn applied(&self) -> Zxid {
@@ -443,7 +442,7 @@ impl Replica {
 
     fn wake_up(&mut self, outputs: &mut Vec<Output>) {
         // What a transaction with many deletions left: without writes nothing else would free it.
-        self.store.reclaim(limits::TURN_BUDGET);
+        self.store.reclaim(limits::TURN_BUDGET.max(self.store.retired() / 4));
         self.expire_local_sessions(outputs);
         if self.can_expire() {
             self.expire_sessions();

@@ -4,7 +4,7 @@ use super::testing::{NOTHING, TICK, client, settings, start_with};
 use super::*;
 use crate::base::ServerId;
 use crate::wire::client::multi::encode_list;
-use crate::wire::client::{CheckVersionRequest, MultiOp};
+use crate::wire::client::{CheckVersionRequest, MultiOp, SetDataRequest};
 
 /// A list of many ephemerals takes turns. It is of its version: what is committed meanwhile is applied behind it.
 #[test]
@@ -98,4 +98,22 @@ fn ttl_nodes_and_server_255_do_not_go_together() {
     assert_eq!((with(254, true), with(255, false)), (Ok(()), Ok(())));
     let refusal = with(255, true).expect_err("its sessions would be TTL nodes");
     assert!(refusal.contains("server id 255") && refusal.contains("at most 254"), "{refusal}");
+}
+
+/// What a multi has superseded is freed behind it, and not only a few versions for each transaction.
+#[test]
+fn the_versions_that_large_multis_leave_are_freed() {
+    let mut server = start_with(settings());
+    let session = server.open(1);
+    server.create(session, 1, 1, "/n", 0);
+    server.settle();
+    let set = SetDataRequest { path: "/n".into(), data: Some(b"x"), version: -1 };
+    let mut body = vec![];
+    encode_list(&mut body, (0..500).map(|_| MultiOp::SetData(set)));
+    for xid in 2..30 {
+        server.write(session, 1, xid, Opcode::Multi, body.clone());
+        server.settle();
+    }
+    let left = server.replica.store().retired();
+    assert!(left < 1000, "{left} versions of one node are kept");
 }

@@ -14,7 +14,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::base::{HashKey, KeyedHasher, Map, Path, SessionId, WallMillis, Zxid};
+use crate::base::{HashKey, KeyedHasher, Map, Path, SessionId, WallMillis, Zxid, limits};
 use crate::lockfree::{Arena, Bag, IndexWriter, Publisher};
 
 use super::java_snapshot::JavaStreams;
@@ -48,6 +48,8 @@ pub struct Store {
     pub(super) work: usize,
     pub(super) walk: Option<Walk>,
     pub(super) java_streams: JavaStreams,
+    /// Versions that the last reclaim left.
+    left: usize,
 }
 
 /// Holes that a bag may always have.
@@ -79,6 +81,7 @@ impl Store {
             work: 0,
             walk: None,
             java_streams: JavaStreams::default(),
+            left: 0,
         }
     }
 
@@ -294,6 +297,14 @@ impl Store {
         Zxid::of_version(self.publisher.published())
     }
 
+    /// After so many transactions are published. Twice what they superseded, which one multi or a session's end makes much of;
+    /// and a little of what slow readers have left, so that it comes to an end without a long pause.
+    pub fn reclaim_behind(&mut self, transactions: usize) {
+        let superseded = self.retired() - self.left;
+        let old = (self.left / 32).min(limits::TURN_BUDGET);
+        self.reclaim(64 + 8 * transactions + 2 * superseded + old);
+    }
+
     /// Frees versions that nobody may read any more, oldest first and about `budget` of them, and the slots of nodes
     /// long deleted.
     pub fn reclaim(&mut self, budget: usize) {
@@ -315,6 +326,7 @@ impl Store {
             freed += batch;
         }
         self.index.reclaim(&self.publisher);
+        self.left = self.arena.retired();
     }
 
     /// Takes a deleted node that nobody may see any more out of index and bag; and with the last of its children a
