@@ -4,7 +4,7 @@
 //! kernel; `server` wires them for real and `sim` wires them for tests.
 //!
 //! ```text
-//!  client ──► io ──► shard ──ring──► replica: prep ► log ──► io: fdatasync ─┐
+//!  client ──► io ──► shard ──ring──► replica: prep ► log ──► io: synced ────┐
 //!                                        │                                  │
 //!  client ◄── io ◄── shard ◄──ring── replica: apply ◄── committed ◄── Durable
 //! ```

@@ -20,7 +20,7 @@ use rules::Fault;
 use source::Source;
 
 /// Files above 500 lines, with their length. Numbers go down, names go away; nothing is added.
-const LONG_FILES: &[(&str, usize)] = &[("src/io/event_loop_test.rs", 720), ("src/io/table.rs", 564)];
+const LONG_FILES: &[(&str, usize)] = &[("src/io/event_loop_test.rs", 714), ("src/io/table.rs", 551)];
 
 /// Files that may sleep, and how often: the pauses between looks at a condition, with a bound.
 const SLEEPS: &[(&str, usize)] = &[("tests/support/wait.rs", 1)];

@@ -72,6 +72,7 @@ pub struct Config {
     /// How long a loop may look for the next event before it sleeps; `None`: it sleeps at once.
     pub look: Option<Duration>,
     pub io: Io,
+    pub log_write: LogWrite,
     /// Bytes per second that a snapshot may write; `None`: no limit.
     pub snapshot_rate: Option<u64>,
 }
@@ -111,6 +112,15 @@ pub enum Io {
     Auto,
     Uring,
     Epoll,
+}
+
+/// `ringkeeper.logWrite`: how the transaction log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogWrite {
+    /// Past the page cache by the loop's ring, where there is one and the file system can.
+    Direct,
+    /// Through memory maps, synced by a thread of its own.
+    Mmap,
 }
 
 /// Why there is no [`Config`]. The warnings often say what the faults come from.
@@ -248,6 +258,7 @@ fn config(settings: &mut Settings, resolve: Resolve, read: Read<'_>) -> Option<C
         shards: positive(shards).map(|count| count as usize),
         look: positive(look).map(Duration::from_micros),
         io: settings.value("ringkeeper.io", io).unwrap_or(Io::Auto),
+        log_write: settings.value("ringkeeper.logWrite", log_write).unwrap_or(LogWrite::Direct),
         snapshot_rate: positive(snapshot_rate).map(|mib| mib * KIB * KIB),
     };
     (data_dir.is_some() && client.is_some()).then_some(config)
@@ -412,6 +423,14 @@ fn io(text: &str) -> Result<Io, String> {
         "uring" => Ok(Io::Uring),
         "epoll" => Ok(Io::Epoll),
         _ => Err("no such backend; allowed: auto, uring, epoll".to_owned()),
+    }
+}
+
+fn log_write(text: &str) -> Result<LogWrite, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "direct" => Ok(LogWrite::Direct),
+        "mmap" => Ok(LogWrite::Mmap),
+        _ => Err("no such way to write the log; allowed: direct, mmap".to_owned()),
     }
 }
 

@@ -24,7 +24,7 @@ mod rewrite;
 mod settings;
 mod values;
 
-pub use checked::{Config, ConnectionThrottle, Containers, Io, Purge, Refusal};
+pub use checked::{Config, ConnectionThrottle, Containers, Io, LogWrite, Purge, Refusal};
 pub use client_port::{ClientPort, Resolve};
 pub use ensemble::{Ensemble, Read};
 pub use fault::{Fault, Origin, Severity, Warning};

@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use super::error::Error;
-use super::operation::{BufferId, Completion, Submission, Token};
+use super::operation::{BufferId, Completion, Kind, Submission, Token};
 use super::socket;
 
 const EVENTS: usize = 1024;
@@ -90,6 +90,12 @@ impl Epoll {
                 self.continue_send(fd);
             }
             Submission::Connect { token, fd, address, length } => self.connect(token, fd, address, length),
+            Submission::Persist { token, fd, bytes, length, offset } => {
+                // SAFETY: the table keeps the bytes until this token completes.
+                let count = unsafe { libc::pwrite(fd, bytes.cast(), length, offset as i64) };
+                let result = if count < 0 { -errno() } else { count as i32 };
+                self.completions.push_back(Completion { token, result, more: false, buffer: None });
+            }
             Submission::Cancel { token, target, fd } => self.cancel(token, target, fd),
         }
     }
@@ -118,6 +124,12 @@ impl Epoll {
 
     pub(super) fn has_completions(&self) -> bool {
         !self.completions.is_empty() || self.next_event < self.events.len()
+    }
+
+    /// Out of order.
+    pub(super) fn next_persist(&mut self) -> Option<Completion> {
+        let at = self.completions.iter().position(|completion| completion.token.kind() == Kind::Persist)?;
+        self.completions.remove(at)
     }
 
     pub(super) fn next(&mut self) -> Option<Completion> {

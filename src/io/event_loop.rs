@@ -4,9 +4,14 @@
 //! loop { io.wait(timeout)?;  while let Some(event) = io.next_event() { … }  calls: send, adopt, close, … }
 //! ```
 //!
+//! The log's file is persisted by the same ring: [`Loop::persist`], [`Loop::take_persisted`]. That is asked for by itself and not
+//! among the events, so that it is known before events that came earlier are acted on: what a group made durable is
+//! applied first, and where no request can be taken in, only that makes room.
+//!
 //! Called by `server`. Belongs to the thread that made it. A call never runs a completion and never blocks.
 //! Limits: connections as given; a receive buffer ring per loop (`buffers.rs`).
 
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,9 +19,10 @@ use std::time::Duration;
 use crate::base::{ConnectionId, Instant, limits};
 
 use super::clock::Clock;
+use super::direct_file::DirectFile;
 use super::epoll::Epoll;
 use super::error::{Error, ErrorKind};
-use super::operation::{BufferId, Completion, Submission};
+use super::operation::{BufferId, Completion, Kind, Submission};
 use super::socket::{self, AcceptedSocket};
 use super::table::{CloseReason, ListenerId, Outcome, Table};
 use super::uring::Uring;
@@ -68,6 +74,8 @@ pub struct Loop {
     /// None only while it is being dropped.
     ring: Option<Ring>,
     table: Table,
+    /// Taken from the ring while a persist was looked for; before what the ring holds.
+    held: VecDeque<Completion>,
     waker: Waker,
     note: String,
     /// The receive buffer in the hands of the last event.
@@ -98,6 +106,7 @@ impl Loop {
         Ok(Loop {
             ring: Some(ring),
             table,
+            held: VecDeque::new(),
             waker,
             note,
             lent: None,
@@ -188,12 +197,64 @@ impl Loop {
     /// epoll, and when events are there already, it is the same as `wait`.
     pub fn wait_for(&mut self, events: usize, timeout: Option<Duration>) -> Result<(), Error> {
         // What is submitted now, mostly sends, is done at once, and isn't what is waited for.
-        self.enter(events + self.table.submissions.len(), timeout)
+        let at_once = |submission: &&Submission| !matches!(submission, Submission::Persist { .. });
+        let submitted = self.table.submissions.iter().filter(at_once).count();
+        self.enter(events + submitted, timeout)
+    }
+
+    /// What was written to the file is made durable; [`Loop::take_persisted`] gives it back. One at a time: two at once are the
+    /// caller's bug and panic. With epoll it is done at the next `wait`, which then takes as long.
+    pub fn persist(&mut self, file: Box<DirectFile>) {
+        self.table.persist(file);
+    }
+
+    /// Given to `persist` and not taken back.
+    pub fn is_persisting(&self) -> bool {
+        self.table.is_persisting()
+    }
+
+    /// The file, when all that was written to it is durable or can't be made so: that is fatal. Asks the kernel for nothing.
+    pub fn take_persisted(&mut self) -> Option<(Box<DirectFile>, Result<(), Error>)> {
+        if self.table.is_persisting() && !self.table.has_persisted() {
+            self.hold_completions();
+        }
+        self.table.take_persisted()
+    }
+
+    /// Waits until `take_persisted` has something, for so long. Events are left for later.
+    pub fn wait_persisted(&mut self, patience: Duration) -> Result<(), Error> {
+        let until = Clock::instant() + patience;
+        while self.table.is_persisting() {
+            self.hold_completions();
+            let now = Clock::instant();
+            if self.table.has_persisted() || now >= until {
+                break;
+            }
+            self.submit();
+            let ring = self.ring.as_mut().expect("present until drop");
+            ring.enter(1, Some(until.since(now)))?;
+        }
+        Ok(())
+    }
+
+    fn hold_completions(&mut self) {
+        let ring = self.ring.as_mut().expect("present until drop");
+        if let Some(completion) = ring.next_persist(&mut self.held) {
+            self.table.complete(completion);
+        }
     }
 
     fn enter(&mut self, events: usize, timeout: Option<Duration>) -> Result<(), Error> {
         self.take_back();
         let timeout = self.retry_accepts(timeout);
+        self.submit();
+        let due = self.has_events() || !self.table.submissions.is_empty();
+        let ring = self.ring.as_mut().expect("present until drop");
+        ring.enter(events, if due { Some(Duration::ZERO) } else { timeout })
+    }
+
+    /// As much as the ring takes.
+    fn submit(&mut self) {
         let ring = self.ring.as_mut().expect("present until drop");
         while let Some(submission) = self.table.submissions.front() {
             if !ring.submit(*submission) {
@@ -201,20 +262,21 @@ impl Loop {
             }
             self.table.submissions.pop_front();
         }
-        let due = self.table.has_outcomes() || ring.has_completions() || !self.table.submissions.is_empty();
-        ring.enter(events, if due { Some(Duration::ZERO) } else { timeout })
     }
 
-    /// `next_event` has one.
+    /// `next_event` or `take_persisted` has one.
     pub fn has_events(&mut self) -> bool {
-        self.table.has_outcomes() || self.ring.as_mut().is_some_and(Ring::has_completions)
+        self.table.has_outcomes()
+            || self.table.has_persisted()
+            || !self.held.is_empty()
+            || self.ring.as_mut().is_some_and(Ring::has_completions)
     }
 
     /// The next thing that has happened, without asking the kernel for more: that is what `wait` does.
     pub fn next_event(&mut self) -> Option<Event<'_>> {
         self.take_back();
         let ring = self.ring.as_mut().expect("present until drop");
-        let outcome = next_outcome(&mut self.table, ring)?;
+        let outcome = next_outcome(&mut self.table, &mut self.held, ring)?;
         Some(match outcome {
             Outcome::Received(connection, buffer, count) => {
                 self.lent = Some(buffer);
@@ -286,12 +348,12 @@ impl Drop for Loop {
     }
 }
 
-fn next_outcome(table: &mut Table, ring: &mut Ring) -> Option<Outcome> {
+fn next_outcome(table: &mut Table, held: &mut VecDeque<Completion>, ring: &mut Ring) -> Option<Outcome> {
     loop {
         if let Some(outcome) = table.next_outcome() {
             return Some(outcome);
         }
-        let completion = ring.next()?;
+        let completion = held.pop_front().or_else(|| ring.next())?;
         let outcome = table.complete(completion);
         if let (Some(buffer), false) = (completion.buffer, matches!(outcome, Some(Outcome::Received(..)))) {
             ring.give_back(buffer);
@@ -343,6 +405,21 @@ impl Ring {
         match self {
             Ring::Uring(uring) => uring.next(),
             Ring::Epoll(epoll) => epoll.next(),
+        }
+    }
+
+    /// A persist's completion; others before it are to be taken from `held` first.
+    fn next_persist(&mut self, held: &mut VecDeque<Completion>) -> Option<Completion> {
+        match self {
+            Ring::Uring(uring) => loop {
+                let completion = uring.next()?;
+                if completion.token.kind() == Kind::Persist {
+                    return Some(completion);
+                }
+                held.push_back(completion);
+            },
+            // Its next completion would receive into the one buffer that there is.
+            Ring::Epoll(epoll) => epoll.next_persist(),
         }
     }
 

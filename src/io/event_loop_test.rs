@@ -101,6 +101,9 @@ macro_rules! on_both_backends {
     };
 }
 
+#[path = "event_loop_persist_test.rs"]
+mod persist;
+
 on_both_backends! {
     fn a_reply_comes_back(backend: Backend) {
         let (mut io, address) = serve(backend);
@@ -656,15 +659,6 @@ on_both_backends! {
             );
         }
     }
-}
-
-#[test]
-#[should_panic(expected = "one send per connection")]
-fn two_sends_at_once_are_a_bug() {
-    let (mut io, address) = serve(Backend::Epoll);
-    let (connection, _client) = pair(&mut io, address);
-    io.send(connection, b"a".to_vec());
-    io.send(connection, b"b".to_vec());
 }
 
 /// A seccomp filter of this thread only, as container runtimes install: io_uring_setup answers EPERM.

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::{Advice, Mmap, MmapMut};
 
+use super::direct_file::BLOCK_BYTES;
 use super::directory;
 use super::directory::Directory;
 use super::error::Error;
@@ -22,8 +23,6 @@ use super::sigbus::Registration;
 
 /// Zeroes are written in pieces of this size.
 const ZEROES_BYTES: usize = 256 << 10;
-/// What direct I/O wants offsets, lengths and memory to be multiples of: no device's block is larger.
-const DIRECT_ALIGN: u64 = 4 << 10;
 
 /// How much is asked for at once when a segment is read back: the usual `read_ahead_kb`, above which the kernel ignores
 /// the rest. Left to the populating faults, each page would be a read of its own: 16 MiB took 1.3 s, so they take 25 ms.
@@ -48,25 +47,7 @@ impl SegmentFile {
     /// `path`; a leftover under the temporary name goes with [`super::Directory::remove_leftovers`].
     /// Errors: `Exists`; `Space`, and then nothing is left behind.
     pub fn create(path: &Path, bytes: u64) -> Result<SegmentFile, Error> {
-        assert!(bytes > 0, "an empty segment holds nothing");
-        if path.exists() {
-            let exists = io::Error::from_raw_os_error(libc::EEXIST);
-            return Err(Error::of_file("create", path, exists));
-        }
-        let temporary = directory::temporary_name(path);
-        let made = write_zeroes(&temporary, bytes).and_then(|file| {
-            fs::rename(&temporary, path).map_err(|e| Error::of_file("rename to", path, e))?;
-            directory::sync_parent(path)?;
-            Ok(file)
-        });
-        match made {
-            Ok(file) => SegmentFile::map(file, path),
-            Err(error) => {
-                // Best effort: the first error is the one to tell.
-                let _ = fs::remove_file(&temporary);
-                Err(error)
-            }
-        }
+        SegmentFile::map(make_zeroes(path, bytes)?, path)
     }
 
     /// An existing segment, to go on writing to it. Whatever folios its pages have in the cache are made small.
@@ -161,6 +142,25 @@ impl MappedFile {
     }
 }
 
+/// As [`SegmentFile::create`] says.
+pub(super) fn make_zeroes(path: &Path, bytes: u64) -> Result<File, Error> {
+    assert!(bytes > 0, "an empty segment holds nothing");
+    if path.exists() {
+        let exists = io::Error::from_raw_os_error(libc::EEXIST);
+        return Err(Error::of_file("create", path, exists));
+    }
+    let temporary = directory::temporary_name(path);
+    let made = write_zeroes(&temporary, bytes).and_then(|file| {
+        fs::rename(&temporary, path).map_err(|e| Error::of_file("rename to", path, e))?;
+        directory::sync_parent(path)?;
+        Ok(file)
+    });
+    made.inspect_err(|_| {
+        // Best effort: the first error is the one to tell.
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
 /// Writes past the page cache where the file system can: there the zeroes cost no copying, and leave no large folios
 /// behind. A piece at a time, so that a log that is being synced meanwhile waits for one piece at the most.
 fn write_zeroes(path: &Path, bytes: u64) -> Result<File, Error> {
@@ -170,7 +170,7 @@ fn write_zeroes(path: &Path, bytes: u64) -> Result<File, Error> {
     reserve(&file, path, bytes)?;
     let zeroes = Zeroes([0; ZEROES_BYTES]);
     let direct = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path);
-    let direct = direct.ok().filter(|_| bytes.is_multiple_of(DIRECT_ALIGN));
+    let direct = direct.ok().filter(|_| bytes.is_multiple_of(BLOCK_BYTES));
     let is_direct = direct.is_some();
     let writer = direct.as_ref().unwrap_or(&file);
     for start in (0..bytes).step_by(ZEROES_BYTES) {
@@ -206,7 +206,7 @@ fn reserve(file: &File, path: &Path, bytes: u64) -> Result<(), Error> {
 
 /// Takes the large folios that writing or reading ahead left out of the page cache; [`populate`] reads small ones back.
 /// The file must be clean. Only advice: where a file system takes none, persisting is slower and `doctor` tells.
-fn drop_folios(file: &File) {
+pub(super) fn drop_folios(file: &File) {
     advise(file, 0, 0, libc::POSIX_FADV_DONTNEED);
 }
 

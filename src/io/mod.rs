@@ -1,7 +1,7 @@
 //! The only room that makes system calls. It moves bytes and knows no ZooKeeper word.
 //!
-//! Called by `server` (one [`Loop`] per event-loop thread, one [`SegmentFile`] per log thread) and by `cli`. Nothing above
-//! sees a file descriptor, a pointer, a completion entry or an errno: only ids, byte slices and typed errors.
+//! Called by `server` (one [`Loop`] per event-loop thread, one [`DirectFile`] or [`SegmentFile`] per log) and by `cli`. Nothing
+//! above sees a file descriptor, a pointer, a completion entry or an errno: only ids, byte slices and typed errors.
 //!
 //! ```text
 //!  Loop ── table (who waits for what; owns every byte the kernel may touch) ── operation: Submission ▼  Completion ▲
@@ -20,6 +20,7 @@ mod allocator;
 mod buffers;
 mod clock;
 pub mod cpu;
+mod direct_file;
 mod directory;
 pub mod entropy;
 mod epoll;
@@ -37,6 +38,7 @@ mod waker;
 
 pub use allocator::Allocator;
 pub use clock::Clock;
+pub use direct_file::DirectFile;
 pub use directory::{Directory, Entry, FileWriter, Lock, Space};
 pub use error::{Error, ErrorKind};
 pub use event_loop::{Backend, Event, Loop};

@@ -20,6 +20,7 @@ pub(super) enum Kind {
     Send = 3,
     Wake = 4,
     Connect = 5,
+    Persist = 6,
     CancelAccept = 0x11,
     CancelReceive = 0x12,
     CancelSend = 0x13,
@@ -45,6 +46,7 @@ impl Token {
             3 => Kind::Send,
             4 => Kind::Wake,
             5 => Kind::Connect,
+            6 => Kind::Persist,
             0x11 => Kind::CancelAccept,
             0x12 => Kind::CancelReceive,
             0x13 => Kind::CancelSend,
@@ -76,6 +78,8 @@ pub(super) enum Submission {
     Wake { token: Token, fd: RawFd },
     /// `address..address + length` is a socket address that belongs to the table's slot until the completion.
     Connect { token: Token, fd: RawFd, address: *const libc::sockaddr_storage, length: u32 },
+    /// `bytes..bytes + length` belongs to the table's file until the completion; they are durable then.
+    Persist { token: Token, fd: RawFd, bytes: *const u8, length: usize, offset: u64 },
     /// Ends `target`, which completes for itself; this one's completion tells nothing but that it is over.
     Cancel { token: Token, target: Token, fd: RawFd },
 }

@@ -3,7 +3,8 @@
 //! Driven by the loop's calls and by completions; emits submissions and outcomes. Makes no system call but closing what
 //! it owns, so tests drive it with synthetic completions.
 //! Invariants: 1. a slot keeps its descriptor and its bytes until nothing of it is in flight, queued submissions
-//! included. 2. at most one receive, one send and one connect are in flight per slot, and each is cancelled at most once.
+//! included; so does the file that is persisted. 2. at most one receive, one send and one connect are in flight per slot,
+//! and each is cancelled at most once; one persist per table, and it is never cancelled.
 //! 3. a slot is free again only after its `Closed` was delivered. 4. after `Closed` is due, nothing else of that
 //! connection is delivered.
 
@@ -18,9 +19,12 @@ use super::operation::{BufferId, Completion, GENERATION_MASK, Kind, Submission, 
 use super::socket::{self, AcceptedSocket};
 
 mod listeners;
+mod persisting;
+mod waking;
 
 use listeners::Listener;
 pub use listeners::ListenerId;
+use persisting::Persisting;
 
 /// Why a connection ended.
 #[derive(Debug)]
@@ -105,6 +109,7 @@ pub(super) struct Table {
     wake_fd: RawFd,
     wake: Flight,
     wake_cancels: u8,
+    persisting: Persisting,
     /// For the ring, in order.
     pub(super) submissions: VecDeque<Submission>,
     /// For the driver, before any further completion.
@@ -125,6 +130,7 @@ impl Table {
             wake_fd,
             wake: Flight::Idle,
             wake_cancels: 0,
+            persisting: Persisting::Nothing,
             submissions: VecDeque::new(),
             outcomes: VecDeque::new(),
             in_flight: 0,
@@ -238,11 +244,7 @@ impl Table {
         for index in 0..self.listeners.len() as u32 {
             self.close_listener(self.listener_id(index));
         }
-        if self.wake == Flight::Armed {
-            self.wake = Flight::Cancelling;
-            self.wake_cancels += 1;
-            self.cancel(Kind::CancelWake, Kind::Wake, 0, 0, self.wake_fd);
-        }
+        self.cancel_wake();
     }
 
     /// Takes one completion. The buffer it may carry goes on to the driver in `Received`; otherwise it is the caller's to
@@ -259,6 +261,10 @@ impl Table {
             Kind::Accept => self.on_accepted(completion),
             Kind::Connect => self.on_connected(completion),
             Kind::Wake => self.on_wake(completion),
+            Kind::Persist => {
+                self.on_persisted(completion);
+                None
+            }
             Kind::CancelReceive | Kind::CancelSend | Kind::CancelConnect => {
                 self.on_cancelled(completion);
                 None
@@ -268,8 +274,7 @@ impl Table {
                 None
             }
             Kind::CancelWake => {
-                assert!(self.wake_cancels > 0);
-                self.wake_cancels -= 1;
+                self.on_wake_cancelled();
                 None
             }
         }
@@ -366,17 +371,6 @@ impl Table {
         }
         self.settle(connection.slot);
         outcome
-    }
-
-    fn on_wake(&mut self, completion: Completion) -> Option<Outcome> {
-        assert!(self.wake != Flight::Idle);
-        if !completion.more {
-            self.wake = Flight::Idle;
-            if !self.stopping {
-                self.arm_wake();
-            }
-        }
-        (completion.result > 0).then_some(Outcome::Woken)
     }
 
     fn on_cancelled(&mut self, completion: Completion) {
@@ -485,13 +479,6 @@ impl Table {
         let submission =
             Submission::Send { token, fd: slot.raw_fd(), bytes: rest.as_ptr(), length: rest.len() };
         self.submissions.push_back(submission);
-    }
-
-    fn arm_wake(&mut self) {
-        self.wake = Flight::Armed;
-        self.in_flight += 1;
-        self.submissions
-            .push_back(Submission::Wake { token: Token::new(Kind::Wake, 0, 0), fd: self.wake_fd });
     }
 
     fn cancel_receive(&mut self, index: u32) {

@@ -51,6 +51,7 @@ impl FakeRing {
             | Submission::Send { token, .. }
             | Submission::Wake { token, .. }
             | Submission::Connect { token, .. }
+            | Submission::Persist { token, .. }
             | Submission::Cancel { token, .. }) = submission;
             let twin = self.pending.iter().any(|p| p.token == token);
             assert!(!twin || matches!(submission, Submission::Cancel { .. }), "{token:?} is in flight twice");
@@ -144,7 +145,7 @@ impl FakeRing {
                 let refused = self.prng.chance(1, 4);
                 Some(done(if refused { -libc::ECONNREFUSED } else { 0 }))
             }
-            Submission::Accept { .. } | Submission::Wake { .. } => None,
+            Submission::Accept { .. } | Submission::Wake { .. } | Submission::Persist { .. } => None,
         }
     }
 }
@@ -371,6 +372,15 @@ fn a_stale_completion_is_a_bug() {
     assert!(matches!(table.next_outcome(), Some(Outcome::Closed(..))));
     table.adopt(socket_to_nowhere()).unwrap();
     table.complete(Completion { token, result: 0, more: false, buffer: None });
+}
+
+#[test]
+#[should_panic(expected = "one send per connection")]
+fn two_sends_at_once_are_a_bug() {
+    let mut table = Table::new(1, 1000);
+    let connection = table.adopt(socket_to_nowhere()).unwrap();
+    table.send(connection, b"a".to_vec());
+    table.send(connection, b"b".to_vec());
 }
 
 #[test]

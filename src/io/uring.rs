@@ -48,8 +48,8 @@ impl Uring {
     pub(super) fn submit(&mut self, submission: Submission) -> bool {
         let entry = entry(submission);
         for _ in 0..2 {
-            // SAFETY: the memory an entry names (bytes of a send, address of a connect) belongs to a slot of the table,
-            // which keeps it until the completion with this token. Other operations name only the provided buffers.
+            // SAFETY: the memory an entry names (bytes of a send, address of a connect, buffer of a file) belongs to
+            // the table, which keeps it until the completion with this token. Other operations name only the provided buffers.
             if unsafe { self.ring.submission().push(&entry) }.is_ok() {
                 return true;
             }
@@ -130,6 +130,10 @@ fn entry(submission: Submission) -> squeue::Entry {
         }
         Submission::Connect { token, fd, address, length } => {
             (token, opcode::Connect::new(Fd(fd), address.cast(), length).build())
+        }
+        Submission::Persist { token, fd, bytes, length, offset } => {
+            let length = u32::try_from(length).expect("a piece of a log segment");
+            (token, opcode::Write::new(Fd(fd), bytes, length).offset(offset).build())
         }
         Submission::Cancel { token, target, .. } => (token, opcode::AsyncCancel::new(target.0).build()),
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::admin::About;
 use crate::base::{HashKey, Now, ServerId, ShardId, limits};
-use crate::config::Config;
+use crate::config::{Config, LogWrite};
 use crate::io::{Backend, Clock, Directory, ErrorKind, ListenerId, Lock, Loop, SegmentFile};
 use crate::log::{SegmentId, SnapshotName};
 use crate::replica::{self, Replica, SnapshotSettings, Start, ensemble};
@@ -178,8 +178,8 @@ impl Booted {
         }
     }
 
-    /// Starts the disk threads, which ring `bell`.
-    pub fn into_parts(self, bell: &crate::io::Waker) -> Result<Parts, Fatal> {
+    /// Starts the disk threads. `io` is the loop that owns them.
+    pub fn into_parts(self, io: &Loop) -> Result<Parts, Fatal> {
         let Booted { config, about, started, recovery, replica, readers, member, active, epoch_file } = self;
         let places = recovery.places.clone();
         let sync_times = Arc::new(SyncTimes::default());
@@ -188,13 +188,15 @@ impl Booted {
             snapshot_directory: places.snapshots.clone(),
             segment_bytes: config.pre_alloc_size,
             force_sync: config.force_sync,
+            is_direct: config.log_write == LogWrite::Direct && config.force_sync && io.is_uring(),
             sync_warning: config.fsync_warning_threshold,
             sync_times: sync_times.clone(),
         };
-        let disk = Disk::start(disk_settings.clone(), active, epoch_file, bell)?;
+        let bell = io.doorbell();
+        let disk = Disk::start(disk_settings.clone(), active, epoch_file, &bell)?;
         let hash_key = recovery.settings.hash_key;
         let is_serving = recovery.settings.history.is_none();
-        let reloader = Reloader { recovery, disk: disk_settings, bell: bell.clone() };
+        let reloader = Reloader { recovery, disk: disk_settings, bell };
         let settings = shard::Settings {
             tick: config.tick_time,
             frame_bytes_max: config.jute_max_buffer,

@@ -1,9 +1,9 @@
 //! The threads that own files: one for the log, one for snapshots, one that prepares the next segment.
 //!
-//! The loop hands commands over and never waits. The log thread carries them out in order: stores into the mapped
-//! segment, one `fdatasync` per `Persist`, one answer. Making a segment (zeroing, syncing, mapping) takes long and
-//! is done ahead, by the preparer; a segment that is no longer needed becomes the next spare instead of being zeroed
-//! again. Snapshots are synced piece by piece, so that a big one doesn't stand between the log and the disk at its end.
+//! The loop hands commands over and never waits. Its own ring writes the log (`ring_log.rs`), or the log thread carries the
+//! commands out in order: stores into the mapped segment, one `fdatasync` per `Persist`, one answer. Making a segment
+//! (zeroing, syncing, mapping) takes long and is done ahead, by the preparer; a segment that is no longer needed becomes the
+//! next spare instead of being zeroed again. Snapshots are synced piece by piece, so that a big one doesn't stand between the log and the disk at its end.
 //!
 //! The spare is the log's reserve: the replica is told of each one (`SegmentReady`) and decides no write that neither the
 //! active segment nor a spare has room for. When the disk is full no spare can be made, and it is told so (`SpaceLow`):
@@ -12,6 +12,7 @@
 //! Queues: at most one `Persist` is outstanding, and a snapshot is at most `AHEAD_BYTES_MAX` ahead of its file, so the
 //! channels are bounded by what is sent through them.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
@@ -20,7 +21,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
 use crate::base::{Ticket, Zxid};
-use crate::io::{Directory, Error, FileWriter, SegmentFile, Waker};
+use crate::io::{DirectFile, Directory, Error, ErrorKind, FileWriter, Loop, SegmentFile, Waker};
 use crate::log::{self, Command};
 use crate::replica::{Input, SnapshotCommand};
 use crate::zab::Epochs;
@@ -28,7 +29,8 @@ use crate::zab::Epochs;
 use super::epochs::EpochFile;
 use super::log_thread::{LogThread, Order};
 use super::recovery::note_name;
-use super::segments::Preparer;
+use super::ring_log::RingLog;
+use super::segments::{Preparer, Segment};
 use super::sync_times::SyncTimes;
 
 /// What the threads report. A wake-up of the loop follows each.
@@ -36,6 +38,10 @@ use super::sync_times::SyncTimes;
 pub enum Done {
     Durable {
         ticket: Ticket,
+    },
+    /// The active segment that the loop had lent. Not told.
+    GivenBack {
+        file: Box<DirectFile>,
     },
     /// The last change of the epoch record: for the member, not an [`Input`].
     EpochsDurable,
@@ -70,6 +76,7 @@ impl Done {
             Done::SnapshotWritten { zxid } => Input::SnapshotDone { zxid },
             Done::SnapshotFailed { zxid, reason } => Input::SnapshotFailed { zxid, reason },
             Done::EpochsDurable => unreachable!("the drivers tell the member"),
+            Done::GivenBack { .. } => unreachable!("the disk keeps it"),
             Done::Failed { .. } => unreachable!("the drivers end the server first"),
         }
     }
@@ -82,6 +89,8 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// False: `forceSync=no`, replies don't wait for the disk.
     pub force_sync: bool,
+    /// The loop's ring writes the log, past the page cache. Not without `force_sync`.
+    pub is_direct: bool,
     pub sync_warning: Duration,
     pub sync_times: Arc<SyncTimes>,
 }
@@ -94,14 +103,17 @@ pub struct Left {
 
 /// The loop's end of the threads.
 pub struct Disk {
+    pub(super) settings: Settings,
     commands: Vec<Command>,
+    /// None: the log thread writes.
+    pub(super) ring: Option<RingLog>,
     to_log: Option<Sender<Order>>,
     /// Parked when it has nothing to do: it is woken for each order.
     log_thread: Thread,
     to_snapshots: Option<Sender<SnapshotCommand>>,
     done: Receiver<Done>,
-    /// Taken by `wait_done`, not yet handed out.
-    waited: Option<Done>,
+    /// Not yet handed out.
+    pub(super) waited: VecDeque<Done>,
     threads: Vec<JoinHandle<()>>,
     /// Nobody waits for room any more.
     is_ending: Arc<AtomicBool>,
@@ -119,11 +131,12 @@ const SNAPSHOT_SYNC_BYTES: u64 = 2 << 20;
 impl Disk {
     /// Starts the threads. `active` is the segment that the repair made; `epochs` the record, if there is a good one.
     pub fn start(
-        settings: Settings,
+        mut settings: Settings,
         active: SegmentFile,
         epochs: Option<EpochFile>,
         waker: &Waker,
     ) -> Result<Disk, super::Fatal> {
+        let (ring, active) = place(&mut settings, active)?;
         let (done_in, done) = unbounded();
         let (to_log, log_orders) = unbounded();
         let (to_snapshots, snapshot_commands) = unbounded();
@@ -147,19 +160,22 @@ impl Disk {
             spares: spares_in,
             report: report.clone(),
         };
-        let snapshots = SnapshotThread { directory: settings.snapshot_directory, writing: None, report };
+        let snapshots =
+            SnapshotThread { directory: settings.snapshot_directory.clone(), writing: None, report };
         let threads = vec![
             super::spawn("log", move || log.run(&log_orders))?,
             super::spawn("segments", move || preparer.run())?,
             super::spawn("snapshots", move || snapshots.run(&snapshot_commands))?,
         ];
         Ok(Disk {
+            settings,
             commands: vec![],
+            ring,
             to_log: Some(to_log),
             log_thread: threads[0].thread().clone(),
             to_snapshots: Some(to_snapshots),
             done,
-            waited: None,
+            waited: VecDeque::new(),
             threads,
             is_ending,
         })
@@ -169,24 +185,35 @@ impl Disk {
         self.commands.push(command);
     }
 
-    /// Hands the log thread what was collected.
-    pub fn submit(&mut self) {
-        if !self.commands.is_empty() {
+    /// Hands over what was collected. `io` is the loop that owns this disk, here and below.
+    pub fn submit(&mut self, io: &mut Loop) {
+        if self.commands.is_empty() {
+            return;
+        }
+        if let Some(ring) = &mut self.ring {
+            ring.log(&mut self.commands);
+            self.advance(io);
+        } else {
             let commands = std::mem::take(&mut self.commands);
-            self.order(Order::Commands(commands));
+            self.order(Order::Commands { lent: None, commands });
         }
     }
 
-    fn order(&self, order: Order) {
+    pub(super) fn order(&self, order: Order) {
         let Some(to_log) = &self.to_log else { return };
         to_log.send(order).expect("the log thread outlives the loop, or has reported why not");
         self.log_thread.unpark();
     }
 
     /// Behind what was logged before: `Done::EpochsDurable` follows. One at a time.
-    pub fn persist_epochs(&mut self, epochs: Epochs) {
-        self.submit();
-        self.order(Order::Epochs(epochs));
+    pub fn persist_epochs(&mut self, io: &mut Loop, epochs: Epochs) {
+        self.submit(io);
+        if let Some(ring) = &mut self.ring {
+            ring.persist_epochs(epochs);
+            self.advance(io);
+        } else {
+            self.order(Order::Epochs(epochs));
+        }
     }
 
     pub fn snapshot(&mut self, command: SnapshotCommand) {
@@ -195,29 +222,58 @@ impl Disk {
         }
     }
 
-    pub fn next_done(&mut self) -> Option<Done> {
-        self.waited.take().or_else(|| self.done.try_recv().ok())
-    }
-
-    /// Blocks until a thread reports, or for `patience`.
-    pub fn wait_done(&mut self, patience: Duration) {
-        if self.waited.is_none() {
-            self.waited = self.done.recv_timeout(patience).ok();
+    pub fn next_done(&mut self, io: &mut Loop) -> Option<Done> {
+        if let Some(done) = self.waited.pop_front() {
+            return Some(done);
+        }
+        if self.ring.is_some()
+            && let Some(done) = self.next_persisted(io)
+        {
+            return Some(done);
+        }
+        loop {
+            let done = self.done.try_recv().ok()?;
+            if self.ring.is_none() {
+                return Some(done);
+            }
+            if let Some(done) = self.on_done(io, done) {
+                return Some(done);
+            }
         }
     }
 
+    /// Blocks until there is something to tell, or for `patience`.
+    pub fn wait_done(&mut self, io: &mut Loop, patience: Duration) -> Result<(), super::Fatal> {
+        if !self.waited.is_empty() {
+            return Ok(());
+        }
+        if io.is_persisting() {
+            return io.wait_persisted(patience).map_err(super::Fatal::Io);
+        }
+        if let Ok(done) = self.done.recv_timeout(patience) {
+            let told = if self.ring.is_some() { self.on_done(io, done) } else { Some(done) };
+            self.waited.extend(told);
+        }
+        Ok(())
+    }
+
     /// The last mark, then the threads end. Whatever was handed over is carried out.
-    pub fn finish(mut self, replica: &mut crate::replica::Replica) -> Result<(), super::Fatal> {
+    pub fn finish(
+        mut self,
+        io: &mut Loop,
+        replica: &mut crate::replica::Replica,
+    ) -> Result<(), super::Fatal> {
         let mut commands = vec![];
         replica.finish(&mut commands);
         self.commands.extend(commands);
-        self.end().map(|_| ())
+        self.end(io).map(|_| ())
     }
 
     /// The threads end. Whatever was handed over is carried out, but for a snapshot that is not complete. What they
     /// reported of the log is dropped with the log.
-    pub fn end(&mut self) -> Result<Left, super::Fatal> {
-        self.submit();
+    pub fn end(&mut self, io: &mut Loop) -> Result<Left, super::Fatal> {
+        self.submit(io);
+        self.drain(io)?;
         self.to_log = None;
         self.log_thread.unpark();
         self.to_snapshots = None;
@@ -226,7 +282,7 @@ impl Disk {
             thread.join().expect("panics abort the process");
         }
         let mut left = Left::default();
-        while let Some(done) = self.next_done() {
+        while let Some(done) = self.next_done(io) {
             match done {
                 Done::Failed { error } => return Err(super::Fatal::of_log(error)),
                 Done::EpochsDurable => left.epochs_durable = true,
@@ -234,6 +290,29 @@ impl Disk {
             }
         }
         Ok(left)
+    }
+}
+
+/// Who writes to the active segment: the loop, or the log thread (whose it is then).
+fn place(
+    settings: &mut Settings,
+    active: SegmentFile,
+) -> Result<(Option<RingLog>, Option<Segment>), super::Fatal> {
+    if !settings.is_direct {
+        return Ok((None, Some(Segment::Mapped(active))));
+    }
+    match DirectFile::open(active.path()) {
+        Ok(file) => Ok((Some(RingLog::new(file)), None)),
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            tracing::warn!(
+                %error,
+                "the log is written through memory maps, which takes longer: its file system takes no direct writes, or \
+                 preAllocSize is no multiple of 4"
+            );
+            settings.is_direct = false;
+            Ok((None, Some(Segment::Mapped(active))))
+        }
+        Err(error) => Err(super::Fatal::of_log(error)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The thread that writes the log: stores into the mapped segment, one `fdatasync` per group, one answer.
 //!
-//! A loop that syncs by itself while nobody else is there was tried: it saves two wake-ups a write and gained nothing that
-//! could be measured, alone or in an ensemble.
+//! Where the loop's ring writes the log (`ring_log.rs`), it makes the segments and the epoch record only: the loop lends it the
+//! active segment where a new one begins.
 //! Started by `disk.rs`. Tested: tests/crash, and with it by every test that writes.
 
 use std::sync::Arc;
@@ -9,27 +9,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel::{Receiver, Sender, TryRecvError};
 
-use crate::io::{Clock, Error, SegmentFile};
+use crate::io::{Clock, DirectFile, Error};
 use crate::log::{Command, SegmentId};
 use crate::zab::Epochs;
 
 use super::disk::{Done, Report, SPACE_RETRY, Settings};
 use super::epochs::EpochFile;
-use super::segments;
+use super::segments::{self, Segment};
 
 /// In the order in which they are to be carried out.
 pub(super) enum Order {
-    Commands(Vec<Command>),
+    /// `lent`: the active segment of a loop that writes by itself; the one that is active then goes back.
+    Commands {
+        lent: Option<Box<DirectFile>>,
+        commands: Vec<Command>,
+    },
     Epochs(Epochs),
 }
 
 pub(super) struct LogThread {
     pub settings: Settings,
-    pub active: SegmentFile,
+    /// None while the loop has it.
+    pub active: Option<Segment>,
     /// From the first record on.
     pub epochs: Option<EpochFile>,
     pub orders: Sender<segments::Order>,
-    pub spares: Receiver<SegmentFile>,
+    pub spares: Receiver<Segment>,
     pub report: Report,
     pub is_ending: Arc<AtomicBool>,
 }
@@ -48,7 +53,7 @@ impl LogThread {
                 Err(TryRecvError::Disconnected) => return,
             };
             let carried_out = match order {
-                Order::Commands(batch) => batch.into_iter().try_for_each(|command| self.carry_out(command)),
+                Order::Commands { lent, commands } => self.carry_out_all(lent, commands),
                 Order::Epochs(epochs) => self.persist_epochs(epochs),
             };
             if let Err(error) = carried_out {
@@ -68,12 +73,25 @@ impl LogThread {
         Ok(())
     }
 
+    fn carry_out_all(&mut self, lent: Option<Box<DirectFile>>, commands: Vec<Command>) -> Result<(), Error> {
+        let is_lent = lent.is_some();
+        if let Some(file) = lent {
+            self.active = Some(Segment::Direct(file));
+        }
+        commands.into_iter().try_for_each(|command| self.carry_out(command))?;
+        if is_lent && let Some(Segment::Direct(file)) = self.active.take() {
+            self.report.send(Done::GivenBack { file });
+        }
+        Ok(())
+    }
+
     fn carry_out(&mut self, command: Command) -> Result<(), Error> {
         match command {
             Command::Create { segment, header, bytes } => self.create(segment, &header, bytes),
             Command::Append { offset, bytes, .. } => {
-                self.active.write_at(offset, &bytes);
-                Ok(())
+                let active =
+                    self.active.as_mut().expect("the loop lends it with what is to be written to it");
+                active.write_at(offset, &bytes)
             }
             Command::Persist { ticket } => {
                 self.sync_active()?;
@@ -92,14 +110,14 @@ impl LogThread {
         // What was stored in the old segment must be durable by the next persist, which will be the new one's.
         self.sync_active()?;
         let mut file = self.prepared(&name, bytes)?;
-        file.write_at(0, header);
-        self.active = file;
+        file.write_at(0, header)?;
+        self.active = Some(file);
         Ok(())
     }
 
     /// The spare, which the replica knew of before it accepted what comes now; or a file for a transaction that is
     /// larger than a segment, waiting for room if there is none: nothing is acknowledged meanwhile.
-    fn prepared(&mut self, name: &str, bytes: u64) -> Result<SegmentFile, Error> {
+    fn prepared(&mut self, name: &str, bytes: u64) -> Result<Segment, Error> {
         let directory = &self.settings.log_directory;
         if bytes == self.settings.segment_bytes {
             let mut spare = self.spares.recv().expect("the preparer lives until this thread ends");
@@ -109,7 +127,7 @@ impl LogThread {
         }
         let mut low = false;
         loop {
-            match SegmentFile::create(&directory.path_of(name), bytes) {
+            match Segment::create(&self.settings, &directory.path_of(name), bytes) {
                 Ok(file) => {
                     if low {
                         self.report.has_room_again();
@@ -133,28 +151,15 @@ impl LogThread {
     }
 
     fn sync_active(&mut self) -> Result<(), Error> {
-        if !self.settings.force_sync {
+        let settings = &self.settings;
+        if !settings.force_sync {
             return Ok(());
         }
+        let active = self.active.as_mut().expect("as for an append");
         let started = Clock::instant();
-        self.active.persist()?;
+        active.persist()?;
         let took = Clock::instant().since(started);
-        let micros = took.as_micros() as u64;
-        let times = &self.settings.sync_times;
-        if times.count.fetch_add(1, Ordering::Relaxed) == 0 {
-            times.micros_min.store(micros, Ordering::Relaxed);
-        }
-        times.micros_min.fetch_min(micros, Ordering::Relaxed);
-        times.micros_sum.fetch_add(micros, Ordering::Relaxed);
-        times.micros_max.fetch_max(micros, Ordering::Relaxed);
-        if took > self.settings.sync_warning {
-            times.over_threshold.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(
-                took_ms = took.as_millis() as u64,
-                file = %self.active.path().display(),
-                "syncing the transaction log took long: write latency and sessions suffer; is the disk shared or failing?"
-            );
-        }
+        settings.sync_times.note(took, settings.sync_warning, active.path());
         Ok(())
     }
 }

@@ -60,7 +60,7 @@ pub fn run(booted: Booted, placement: &Placement, peers: Option<peers::Settings>
         shards.push((to_shard, shard_bell));
     }
     let ready = booted.ready_line();
-    let unfinished = booted.into_parts(&io.doorbell())?;
+    let unfinished = booted.into_parts(&io)?;
     let Parts { replica, disk, reloader, admission, words, shards: states, member } = unfinished;
     let mut bound = None;
     for (at, (state, end)) in states.into_iter().zip(shard_ends).enumerate() {

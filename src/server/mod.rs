@@ -22,6 +22,7 @@ mod recovery;
 mod reload;
 mod replica_thread;
 mod resolver;
+mod ring_log;
 mod rings;
 mod segments;
 mod shard_thread;

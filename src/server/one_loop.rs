@@ -2,7 +2,7 @@
 //!
 //! A turn: wait for the kernel; take what the disk finished and apply it, one transaction at a time, each published and
 //! its waiting reads served before the next; take what clients sent; seal the log's group; send the replies. The log
-//! and snapshot threads stand beside it.
+//! is written by the loop's own ring (`ring_log.rs`); the threads for files stand beside it.
 //!
 //! A member of an ensemble has its peers' sockets on the same loop. While the replica takes no requests, clients' events
 //! stay in the ring of a standalone server; a member takes them all, keeps those (`stash.rs`) and hears its peers.
@@ -59,7 +59,7 @@ impl OneLoop {
         let bound = boot::listen(&booted.config, &mut io)?;
         let peers = peers.map(|settings| Peers::listen(settings, &mut io)).transpose()?;
         booted.ready_line().tell(bound);
-        let parts = booted.into_parts(&io.doorbell())?;
+        let parts = booted.into_parts(&io)?;
         let Parts { replica, disk, reloader, admission, words, mut shards, member } = parts;
         let shard = shards.pop().expect("this placement has one shard");
         let words = words.at_port(bound.port());
@@ -83,7 +83,7 @@ impl OneLoop {
         let timeout = if is_due { Some(Duration::ZERO) } else { self.timeout() };
         if self.peers.is_none() && !self.replica.takes_requests() && !self.replica.has_work() {
             // Events wait, so the ring would not: only the disk can make room.
-            self.disk.wait_done(DISK_PATIENCE);
+            self.disk.wait_done(&mut self.io, DISK_PATIENCE)?;
         }
         self.flush_peers(turn);
         self.wait(timeout)?;
@@ -151,7 +151,7 @@ impl OneLoop {
 
     /// What the disk threads have finished; then whatever that committed is applied.
     fn take_done(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
-        while let Some(done) = self.disk.next_done() {
+        while let Some(done) = self.disk.next_done(&mut self.io) {
             let input = match done {
                 Done::Failed { error } => return Err(Fatal::Log(error)),
                 Done::EpochsDurable => {
@@ -331,7 +331,9 @@ impl OneLoop {
                     self.disk.log(command);
                 }
                 replica::Output::Snapshot(command) => self.disk.snapshot(command),
-                replica::Output::Peer(PeerOutput::PersistEpochs(epochs)) => self.disk.persist_epochs(epochs),
+                replica::Output::Peer(PeerOutput::PersistEpochs(epochs)) => {
+                    self.disk.persist_epochs(&mut self.io, epochs);
+                }
                 replica::Output::Peer(PeerOutput::Reload { to }) => reload = Some(to),
                 replica::Output::Peer(output) => {
                     let peers = self.peers.as_mut().expect("only a member of an ensemble has peers");
@@ -351,7 +353,7 @@ impl OneLoop {
             turn.notices = true;
         }
         turn.from_replica = outputs;
-        self.disk.submit();
+        self.disk.submit(&mut self.io);
         if let Some(to) = reload {
             self.reload(to, turn);
         }
@@ -363,7 +365,7 @@ impl OneLoop {
 
     /// The old tree goes with the old replica, once the member has moved.
     fn reload(&mut self, to: Zxid, turn: &mut Turn) {
-        let (start, left) = match self.reloader.reload(&mut self.disk, to, turn.now) {
+        let (start, left) = match self.reloader.reload(&mut self.disk, &mut self.io, to, turn.now) {
             Ok(reloaded) => reloaded,
             Err(fatal) => return turn.failed = Some(fatal),
         };
@@ -428,7 +430,7 @@ impl OneLoop {
                 break;
             }
         }
-        self.disk.finish(&mut self.replica)
+        self.disk.finish(&mut self.io, &mut self.replica)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Which threads there are, and which core each is pinned to (design decision 4).
 //!
 //! One or two cores: one event loop with replica and shard together. Three or more: the replica on a core of its own, a
-//! shard on each other. The log thread comes beside and is never pinned: it sleeps in the disk. `ringkeeper.shards`
-//! overrides the count. Threads are pinned only if `ringkeeper.cores` says so or the cpuset is exclusively ours: several
-//! servers on one host must not all pin core 0. The container's CPU quota counts; how long a loop may look before it
-//! sleeps is in `attention.rs`.
+//! shard on each other. The replica's ring writes the log; the threads for files come beside and are never pinned: they
+//! sleep in the disk. `ringkeeper.shards` overrides the count. Threads are pinned only if `ringkeeper.cores` says so or the
+//! cpuset is exclusively ours: several servers on one host must not all pin core 0. The container's CPU quota counts; how
+//! long a loop may look before it sleeps is in `attention.rs`.
 
 use crate::base::limits;
 use crate::config::Config;

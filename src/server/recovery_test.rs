@@ -22,13 +22,13 @@ const EACH: u64 = 1;
 const NEVER: u64 = u64::MAX / 2;
 
 /// What the disk's threads report next. Panics if they say nothing for long.
-fn next_done(disk: &mut Disk) -> Done {
+fn next_done(disk: &mut Disk, io: &mut Loop) -> Done {
     const WAIT: Duration = Duration::from_millis(50);
     for _ in 0..PATIENCE.as_millis() / WAIT.as_millis() {
-        if let Some(done) = disk.next_done() {
+        if let Some(done) = disk.next_done(io) {
             return done;
         }
-        disk.wait_done(WAIT);
+        disk.wait_done(io, WAIT).expect("a loop");
     }
     panic!("the disk's threads say nothing more")
 }
@@ -46,7 +46,7 @@ struct Server {
     epochs: EpochRecord,
     /// Snapshots asked for and not written.
     snapshots: usize,
-    _io: Loop,
+    io: Loop,
 }
 
 /// `id` is in the server's session ids, so that two servers' histories differ.
@@ -82,7 +82,7 @@ fn recovery(directory: Directory, id: i64, snapshots: u64) -> Recovery {
 
 impl Server {
     fn start(directory: Directory, id: i64, snapshots: u64) -> Result<Server, Fatal> {
-        let io = Loop::new(Backend::Epoll, 1).expect("a loop");
+        let io = Loop::new(Backend::Auto, 1).expect("a loop");
         let mut recovery = recovery(directory, id, snapshots);
         let Recovered { start, active, epochs, epoch_file } = recovery.run(None, now())?;
         let Start { replica, history, .. } = start;
@@ -91,6 +91,7 @@ impl Server {
             snapshot_directory: recovery.places.snapshots.clone(),
             segment_bytes: SEGMENT_BYTES,
             force_sync: true,
+            is_direct: true,
             sync_warning: PATIENCE,
             sync_times: Arc::default(),
         };
@@ -98,13 +99,13 @@ impl Server {
         let disk = Disk::start(settings.clone(), active, epoch_file, &bell)?;
         let reloader = Reloader { recovery, disk: settings, bell };
         let history = history.expect("a member's");
-        Ok(Server { replica, disk, reloader, history, epochs, snapshots: 0, _io: io })
+        Ok(Server { replica, disk, reloader, history, epochs, snapshots: 0, io })
     }
 
     /// What the threads report until `done` says that it is what was waited for.
     fn wait(&mut self, mut done: impl FnMut(&Done) -> bool) {
         loop {
-            let next = next_done(&mut self.disk);
+            let next = next_done(&mut self.disk, &mut self.io);
             let is_it = done(&next);
             match next {
                 Done::Failed { error } => panic!("{error}"),
@@ -133,7 +134,7 @@ impl Server {
                 Output::Peer(_) | Output::Serve(_) => panic!("nobody has joined"),
             }
         }
-        self.disk.submit();
+        self.disk.submit(&mut self.io);
     }
 
     /// So many transactions, each durable and applied; and the snapshot that follows it, if there is one.
@@ -161,14 +162,14 @@ impl Server {
     }
 
     fn reload(mut self, to: i64) -> Result<Server, Fatal> {
-        let (start, _) = self.reloader.reload(&mut self.disk, Zxid(to), now())?;
+        let (start, _) = self.reloader.reload(&mut self.disk, &mut self.io, Zxid(to), now())?;
         self.replica = start.replica;
         self.history = start.history.expect("a member's");
         Ok(self)
     }
 
     fn end(mut self) {
-        self.disk.finish(&mut self.replica).expect("room");
+        self.disk.finish(&mut self.io, &mut self.replica).expect("room");
     }
 
     fn sessions(&self) -> BTreeSet<i64> {
@@ -220,7 +221,7 @@ fn a_start_says_what_the_epochs_were() {
     assert_eq!((server.epochs, server.history.last()), (EpochRecord::None, Zxid::ZERO));
     server = server.write(5);
     for accepted in 1..4 {
-        server.disk.persist_epochs(Epochs { accepted: Epoch(accepted), current: Epoch(0) });
+        server.disk.persist_epochs(&mut server.io, Epochs { accepted: Epoch(accepted), current: Epoch(0) });
         server.wait(|done| matches!(done, Done::EpochsDurable));
     }
     server.end();
@@ -243,7 +244,7 @@ fn a_start_says_what_the_epochs_were() {
     assert_eq!(server.epochs, EpochRecord::Lost, "and later, when there is a new log");
     let epochs = Epochs { accepted: Epoch(4), current: Epoch(4) };
     let mut server = server;
-    server.disk.persist_epochs(epochs);
+    server.disk.persist_epochs(&mut server.io, epochs);
     server.wait(|done| matches!(done, Done::EpochsDurable));
     server.end();
     let server = start(&scratch);
@@ -280,8 +281,9 @@ fn a_reload_carries_out_what_was_handed_over() {
     let scratch = Scratch::new();
     let mut server = start(&scratch).write(2);
     let epochs = Epochs { accepted: Epoch(9), current: Epoch(2) };
-    server.disk.persist_epochs(epochs);
-    let (started, left) = server.reloader.reload(&mut server.disk, Zxid(2), now()).expect("nothing to cut");
+    server.disk.persist_epochs(&mut server.io, epochs);
+    let (started, left) =
+        server.reloader.reload(&mut server.disk, &mut server.io, Zxid(2), now()).expect("nothing to cut");
     assert!(left.epochs_durable);
     server.replica = started.replica;
     // Not by `EpochFile::read`, which would put another file in its place.
@@ -290,7 +292,7 @@ fn a_reload_carries_out_what_was_handed_over() {
     assert_eq!(log::decode_epochs(Some(&bytes)), expected);
     // The new log thread goes on with the record.
     let epochs = Epochs { accepted: Epoch(9), current: Epoch(9) };
-    server.disk.persist_epochs(epochs);
+    server.disk.persist_epochs(&mut server.io, epochs);
     server.wait(|done| matches!(done, Done::EpochsDurable));
     server.end();
     assert_eq!(start(&scratch).epochs, EpochRecord::Found(epochs));
@@ -370,7 +372,7 @@ fn install(mut server: Server, zxid: i64, bytes: &[u8]) -> Server {
     server.disk.snapshot(SnapshotCommand::Append { bytes: bytes.to_vec().into() });
     server.disk.snapshot(SnapshotCommand::Install { zxid });
     loop {
-        match next_done(&mut server.disk) {
+        match next_done(&mut server.disk, &mut server.io) {
             Done::SnapshotWritten { zxid: written } => {
                 assert_eq!(written, zxid);
                 return server;

@@ -5,7 +5,7 @@
 //! Until the old replica and the last old reader are gone, both trees are in memory.
 
 use crate::base::{Now, Zxid};
-use crate::io::Waker;
+use crate::io::{Loop, Waker};
 use crate::replica::Start;
 
 use super::Fatal;
@@ -23,8 +23,14 @@ pub struct Reloader {
 impl Reloader {
     /// Throws away what is later than `to`. `disk` is then the new one; after an error it is good for nothing.
     /// Besides the new replica: what the old threads had still to say that concerns the member, not its log.
-    pub fn reload(&mut self, disk: &mut Disk, to: Zxid, now: Now) -> Result<(Start, Left), Fatal> {
-        let left = disk.end()?;
+    pub fn reload(
+        &mut self,
+        disk: &mut Disk,
+        io: &mut Loop,
+        to: Zxid,
+        now: Now,
+    ) -> Result<(Start, Left), Fatal> {
+        let left = disk.end(io)?;
         let Recovered { start, active, epoch_file, .. } = self.recovery.run(Some(to), now)?;
         *disk = Disk::start(self.disk.clone(), active, epoch_file, &self.bell)?;
         tracing::info!(%to, last = %start.replica.applied(), "the log was cut and the tree made anew, as the leader asked");

@@ -76,7 +76,7 @@ impl ReplicaThread {
         {
             self.turn(&mut turn)?;
         }
-        self.disk.finish(&mut self.replica)
+        self.disk.finish(&mut self.io, &mut self.replica)
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
@@ -152,7 +152,7 @@ impl ReplicaThread {
     }
 
     fn take_done(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
-        while let Some(done) = self.disk.next_done() {
+        while let Some(done) = self.disk.next_done(&mut self.io) {
             let input = match done {
                 Done::Failed { error } => return Err(Fatal::Log(error)),
                 Done::EpochsDurable => {
@@ -217,7 +217,9 @@ impl ReplicaThread {
             match output {
                 replica::Output::Log(command) => self.disk.log(command),
                 replica::Output::Snapshot(command) => self.disk.snapshot(command),
-                replica::Output::Peer(PeerOutput::PersistEpochs(epochs)) => self.disk.persist_epochs(epochs),
+                replica::Output::Peer(PeerOutput::PersistEpochs(epochs)) => {
+                    self.disk.persist_epochs(&mut self.io, epochs);
+                }
                 replica::Output::Peer(PeerOutput::Reload { to }) => turn.reload = Some(to),
                 replica::Output::Peer(output) => {
                     let peers = self.peers.as_mut().expect("only a member of an ensemble has peers");
@@ -243,12 +245,12 @@ impl ReplicaThread {
             }
         }
         turn.outputs = outputs;
-        self.disk.submit();
+        self.disk.submit(&mut self.io);
     }
 
     /// The shards were told before that nobody is served, by the same channel over which they get their new readers.
     fn reload(&mut self, to: Zxid, turn: &mut Turn) {
-        let (start, left) = match self.reloader.reload(&mut self.disk, to, turn.now) {
+        let (start, left) = match self.reloader.reload(&mut self.disk, &mut self.io, to, turn.now) {
             Ok(reloaded) => reloaded,
             Err(fatal) => return turn.failed = Some(fatal),
         };

@@ -4,12 +4,71 @@
 //! for one and when it has again.
 //! Tested: tests/crash/full_disk.rs.
 
+use std::path::Path;
+
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
-use crate::io::{Error, SegmentFile};
+use crate::io::{DirectFile, Directory, Error, SegmentFile};
 use crate::log::SegmentId;
 
 use super::disk::{Done, OLD_SEGMENTS_MAX, Report, SPACE_RETRY, SPARE, Settings};
+
+/// A segment's file, written in one of two ways (`ringkeeper.logWrite`).
+pub(super) enum Segment {
+    Mapped(SegmentFile),
+    Direct(Box<DirectFile>),
+}
+
+impl Segment {
+    pub fn create(settings: &Settings, path: &Path, bytes: u64) -> Result<Segment, Error> {
+        if settings.is_direct {
+            return DirectFile::create(path, bytes).map(Segment::direct);
+        }
+        SegmentFile::create(path, bytes).map(Segment::Mapped)
+    }
+
+    fn reuse(settings: &Settings, path: &Path) -> Result<Segment, Error> {
+        if settings.is_direct {
+            return DirectFile::open(path).map(Segment::direct);
+        }
+        SegmentFile::reuse(path).map(Segment::Mapped)
+    }
+
+    pub fn direct(file: DirectFile) -> Segment {
+        Segment::Direct(Box::new(file))
+    }
+
+    pub fn path(&self) -> &Path {
+        match self {
+            Segment::Mapped(file) => file.path(),
+            Segment::Direct(file) => file.path(),
+        }
+    }
+
+    pub fn rename(&mut self, directory: &Directory, name: &str) -> Result<(), Error> {
+        match self {
+            Segment::Mapped(file) => file.rename(directory, name),
+            Segment::Direct(file) => file.rename(directory, name),
+        }
+    }
+
+    pub fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        match self {
+            Segment::Mapped(file) => {
+                file.write_at(offset, bytes);
+                Ok(())
+            }
+            Segment::Direct(file) => file.write_at(offset, bytes),
+        }
+    }
+
+    pub fn persist(&mut self) -> Result<(), Error> {
+        match self {
+            Segment::Mapped(file) => file.persist(),
+            Segment::Direct(file) => file.persist(),
+        }
+    }
+}
 
 /// What the preparer is asked for.
 pub(super) enum Order {
@@ -23,7 +82,7 @@ pub(super) enum Order {
 pub(super) struct Preparer {
     pub settings: Settings,
     pub orders: Receiver<Order>,
-    pub spares: Sender<SegmentFile>,
+    pub spares: Sender<Segment>,
     pub report: Report,
 }
 
@@ -77,13 +136,13 @@ impl Preparer {
         }
     }
 
-    fn prepare(&self, old: &mut Vec<String>) -> Result<SegmentFile, Error> {
+    fn prepare(&self, old: &mut Vec<String>) -> Result<Segment, Error> {
         let directory = &self.settings.log_directory;
         if let Some(name) = old.pop() {
             directory.rename(&name, SPARE)?;
-            return SegmentFile::reuse(&directory.path_of(SPARE));
+            return Segment::reuse(&self.settings, &directory.path_of(SPARE));
         }
-        let made = SegmentFile::create(&directory.path_of(SPARE), self.settings.segment_bytes);
+        let made = Segment::create(&self.settings, &directory.path_of(SPARE), self.settings.segment_bytes);
         if made.is_err() {
             let _ = directory.remove(&[SPARE]);
         }

@@ -217,6 +217,12 @@ fn what_was_acknowledged_survives_a_kill_over_snapshots_and_segment_rolls() {
 }
 
 #[test]
+fn what_was_acknowledged_survives_a_kill_with_a_mapped_log() {
+    let config = Config::default().set("ringkeeper.logWrite", "mmap");
+    kill_and_check(20_264, config.set("snapCount", 1_000).set("autopurge.purgeInterval", 1));
+}
+
+#[test]
 fn what_was_acknowledged_survives_a_kill_on_epoll() {
     kill_and_check(20_263, Config::default().set("ringkeeper.io", "epoll"));
 }

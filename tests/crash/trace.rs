@@ -1,13 +1,15 @@
 //! A sync lies between the arrival of a write and its reply: read off a trace of the system calls of the real binary.
 //!
-//! On the epoll backend (`ringkeeper.io=epoll`): there every receive and every send is a system call that strace shows. The log
-//! is the same code on both. The server is traced by a detached strace (`-D`), so that its own process id is ours.
+//! On the epoll backend (`ringkeeper.io=epoll`): there every receive and every send is a system call that strace shows, and a
+//! thread syncs the log. A ring's own writes no trace shows; of them the file's flags are looked at. The server is traced by
+//! a detached strace (`-D`), so that its own process id is ours.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::client::PERSISTENT;
-use crate::support::{Client, Config, until};
+use crate::support::{Client, Config, Server, until};
 
 const RECEIVE: &[&str] = &["recvfrom(", "read(", "recvmsg(", "readv("];
 const SEND: &[&str] = &["sendto(", "write(", "sendmsg(", "writev("];
@@ -147,4 +149,35 @@ fn the_trace_shows_a_server_that_replies_before_the_sync() {
         count(&trace, "written", Found::NoSync) > WRITES / 2,
         "forceSync=no syncs before it replies:\n{trace}"
     );
+}
+
+/// The flags of the server's open segments, of `open(2)`.
+fn segment_flags(server: &Server) -> Vec<libc::c_int> {
+    let process = Path::new("/proc").join(server.pid().to_string());
+    let links =
+        fs::read_dir(process.join("fd")).expect("its own child's").map(|entry| entry.expect("readable"));
+    links
+        .filter_map(|link| {
+            let target = fs::read_link(link.path()).ok()?;
+            let name = target.file_name()?.to_str()?;
+            name.starts_with("segment.0").then_some(())?;
+            let info = fs::read_to_string(process.join("fdinfo").join(link.file_name())).ok()?;
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).expect("of an open file");
+            Some(libc::c_int::from_str_radix(flags.trim(), 8).expect("octal"))
+        })
+        .collect()
+}
+
+/// What the ring does no trace shows. By these flags a write is complete only when it is on the disk, and that a reply waits for
+/// the write is the simulator's to see.
+#[test]
+fn a_ring_writes_a_log_that_is_synced_by_each_write() {
+    let synced = libc::O_DIRECT | libc::O_DSYNC;
+    let is_synced = |flags: &libc::c_int| flags & synced == synced;
+    let server = Server::start();
+    let flags = segment_flags(&server);
+    assert!(!flags.is_empty() && flags.iter().all(is_synced), "{flags:?}");
+    let mapped = Config::default().set("ringkeeper.logWrite", "mmap").start();
+    let flags = segment_flags(&mapped);
+    assert!(!flags.is_empty() && !flags.iter().any(is_synced), "{flags:?}");
 }
