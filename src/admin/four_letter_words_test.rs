@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::super::{
-    About, ClientMetrics, DirectoryFacts, SessionFacts, SessionOfConnection, StoreMetrics, VERSION,
-    WatchCounts, operation_code,
+    About, ClientMetrics, DirectoryFacts, ProcessFacts, SessionFacts, SessionOfConnection, StoreMetrics,
+    VERSION, WatchCounts, operation_code,
 };
 use super::*;
 use crate::base::{Instant, Zxid};
@@ -118,6 +118,9 @@ impl Server {
             store: &self.store,
             connections: &self.connections,
             directories: self.directories.clone(),
+            ensemble: None,
+            last_snapshot: None,
+            process: ProcessFacts::default(),
             watch_counts: WatchCounts { connections_count: 2, paths_count: 2, watches_count: 3 },
             watches: &self.watches,
             sessions: &self.sessions,

@@ -21,6 +21,7 @@ pub struct Facts {
     pub refuses_writes: bool,
     pub snapshots_written: u64,
     pub snapshots_failed: u64,
+    pub newest_snapshot: Option<Zxid>,
 }
 
 /// What is held for transactions that are not applied yet.
@@ -53,6 +54,7 @@ impl Replica {
             refuses_writes: self.space_low,
             snapshots_written: self.snapshots.written,
             snapshots_failed: self.snapshots.failed,
+            newest_snapshot: self.snapshots.newest(),
         }
     }
 

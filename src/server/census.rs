@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::admin::{self, Effect, Needs};
 use crate::base::{Instant, SessionId, Zxid};
-use crate::replica::ensemble::Mode;
+use crate::messages::AclRef;
+use crate::replica::ensemble::{Mode, Status};
 use crate::replica::{self, Replica};
 use crate::shard::{self, Shard};
 
@@ -60,7 +61,11 @@ impl ShardCensus {
             }
             // Alone its count of paths is right as it is.
             Needs::WatchCounts if !is_alone => census.watched = shard.watched_hashes(),
-            Needs::Counters | Needs::Directories | Needs::WatchCounts | Needs::Digests => {}
+            Needs::Counters
+            | Needs::Directories
+            | Needs::WatchCounts
+            | Needs::Digests
+            | Needs::Permissions => {}
         }
         census
     }
@@ -72,6 +77,10 @@ pub struct ReplicaCensus {
     pub facts: replica::Facts,
     /// `None`: it is not known in time.
     pub mode: Option<Mode>,
+    /// Of a member.
+    pub status: Option<Status>,
+    /// Of the root node, if asked for.
+    pub root_acl: Option<AclRef>,
     /// How long each session may stay silent from now on.
     pub sessions: Vec<(Duration, SessionId)>,
     pub ephemerals: Vec<admin::PathsOfSession>,
@@ -80,8 +89,12 @@ pub struct ReplicaCensus {
 
 impl ReplicaCensus {
     pub fn take(replica: &Replica, ask: Ask, now: Instant) -> ReplicaCensus {
-        let mut census =
-            ReplicaCensus { facts: replica.facts(), mode: Some(replica.mode()), ..ReplicaCensus::default() };
+        let mut census = ReplicaCensus {
+            facts: replica.facts(),
+            mode: Some(replica.mode()),
+            status: replica.status(),
+            ..ReplicaCensus::default()
+        };
         match ask.needs {
             Needs::Sessions => {
                 census.sessions = replica.sessions().time_left(now);
@@ -91,6 +104,7 @@ impl ReplicaCensus {
                     owners.map(|session| paths_of((session, store.ephemerals_of(session)))).collect();
             }
             Needs::Digests => census.digests = replica.digests().collect(),
+            Needs::Permissions => census.root_acl = replica.store().find(b"/").map(|(_, root)| root.acl()),
             Needs::Counters
             | Needs::Connections
             | Needs::Directories

@@ -35,6 +35,7 @@ mod testing;
 mod watch_requests;
 mod watches;
 
+pub use auth::identities;
 pub use connection::{Connection, Latency, Phase, Stats};
 pub use contract::{Input, Output};
 pub use room::Bounds;

@@ -31,6 +31,7 @@
 //! | `clients.rs` | requests that were handed to the leader |
 //! | `local_sessions.rs` | sessions of this server alone |
 //! | `read_only.rs` | clients while there is no leader |
+//! | `status.rs` | where it stands, for operators |
 //! | `snapshot_in.rs`, `snapshot_out.rs` | SNAP, received and sent |
 //!
 //! Tested: cluster_test.rs (virtual network and disks).
@@ -44,9 +45,11 @@ mod read_only;
 mod reconfig;
 mod snapshot_in;
 mod snapshot_out;
+mod status;
 mod words;
 
 pub(super) use reconfig::response as reconfig_response;
+pub use status::Status;
 pub use words::{EpochRecord, Mode, PeerInput, PeerOutput, PeerPort, Settings, accepted_link};
 
 use std::collections::BTreeMap;
