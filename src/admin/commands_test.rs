@@ -92,7 +92,7 @@ impl Member {
             directories: DirectoryFacts::default(),
             ensemble: Some(&self.ensemble),
             last_snapshot: Some(SnapshotFacts { zxid: Zxid(0x1f), written: 1_795_170_741 }),
-            process: ProcessFacts {
+            process: &ProcessFacts {
                 now: Instant(7_000_000_000),
                 wall: WallMillis(1_000_000),
                 ..ProcessFacts::default()

@@ -24,7 +24,7 @@ pub struct Facts<'a> {
     /// `None`: a lone server.
     pub ensemble: Option<&'a EnsembleFacts>,
     pub last_snapshot: Option<SnapshotFacts>,
-    pub process: ProcessFacts,
+    pub process: &'a ProcessFacts,
     pub watch_counts: WatchCounts,
     /// Data and exist watches, by session.
     pub watches: &'a [PathsOfSession],
@@ -112,7 +112,7 @@ pub struct SnapshotFacts {
 }
 
 /// What the kernel says of this process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessFacts {
     pub cpu_time: Duration,
     pub resident_bytes: u64,
@@ -123,6 +123,8 @@ pub struct ProcessFacts {
     pub wall: WallMillis,
     /// Syncs of the log that took longer than `fsync.warningthresholdms`.
     pub slow_syncs: u64,
+    /// Processor time of each thread, by name.
+    pub threads: Vec<(String, Duration)>,
 }
 
 impl EnsembleFacts {
@@ -150,6 +152,15 @@ impl EnsembleFacts {
 }
 
 impl Facts<'_> {
+    /// What is counted while nobody is served, too.
+    pub fn without_service(&self, out: &mut Sheet) {
+        self.clients.list(out);
+        self.store.list(out);
+        if let Some(ensemble) = self.ensemble {
+            ensemble.list(out);
+        }
+    }
+
     /// What `mntr` shows of a server that serves.
     pub fn sheet(&self, server: &ServerFacts) -> Sheet {
         let mut out = Sheet::default();

@@ -10,6 +10,8 @@ use super::*;
 use crate::base::{Instant, Zxid};
 use crate::config::{Config, Raw};
 
+static NOBODY: std::sync::LazyLock<ProcessFacts> = std::sync::LazyLock::new(ProcessFacts::default);
+
 /// Owns what [`Facts`] borrows: the server whose output the specification shows.
 struct Server {
     about: About,
@@ -120,7 +122,7 @@ impl Server {
             directories: self.directories.clone(),
             ensemble: None,
             last_snapshot: None,
-            process: ProcessFacts::default(),
+            process: &NOBODY,
             watch_counts: WatchCounts { connections_count: 2, paths_count: 2, watches_count: 3 },
             watches: &self.watches,
             sessions: &self.sessions,

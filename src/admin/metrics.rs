@@ -73,6 +73,16 @@ impl Default for Distribution {
 }
 
 impl Distribution {
+    /// Of microseconds, with 2 digits up to a minute.
+    pub fn new(summary: Summary, histogram: Histogram<u64>) -> Distribution {
+        Distribution { summary, histogram }
+    }
+
+    /// How many lie at or below this many microseconds.
+    pub fn count_up_to(&self, micros: u64) -> u64 {
+        self.histogram.count_between(0, micros)
+    }
+
     pub fn record_time(&mut self, time: Duration) {
         self.summary.record_time(time);
         self.histogram.saturating_record(micros(time));
@@ -227,6 +237,13 @@ pub struct StoreMetrics {
     pub stale_sessions_expired: u64,
     pub snapshot_errors: u64,
     pub digest_mismatches: u64,
+    /// Of [`Self::fsync_time`]: microseconds, and how many syncs took at most so long.
+    pub sync_buckets: Vec<(u64, u64)>,
+    /// Transactions that are not applied yet.
+    pub proposals: u64,
+    /// The disk is full.
+    pub refuses_writes: bool,
+    pub snapshots_written: u64,
     /// Of transactions, as this leader proposes them.
     pub proposal_size: ResponseSize,
     /// One sync of the log, and the transactions it made durable.
@@ -248,12 +265,18 @@ impl StoreMetrics {
         out.counter("snapshot_error_count", self.snapshot_errors);
         out.counter("digest_mismatches_count", self.digest_mismatches);
         out.times("fsynctime", &self.fsync_time);
-        out.summary("sync_processor_batch_size", &self.sync_batch_size);
-        out.times("snapshottime", &self.snapshot_time);
-        out.times("dbinittime", &self.db_init_time);
-        out.times("startup_snap_load_time", &self.startup_snap_load_time);
-        out.times("startup_txns_load_time", &self.startup_txns_load_time);
-        out.summary("startup_txns_loaded", &self.startup_txns_loaded);
+        let of_start = [
+            ("dbinittime", &self.db_init_time, 1000),
+            ("snapshottime", &self.snapshot_time, 1000),
+            ("startup_snap_load_time", &self.startup_snap_load_time, 1000),
+            ("startup_txns_load_time", &self.startup_txns_load_time, 1000),
+            ("startup_txns_loaded", &self.startup_txns_loaded, 1),
+            ("sync_processor_batch_size", &self.sync_batch_size, 1),
+        ];
+        // Where nothing was measured nothing is shown.
+        for (name, summary, unit) in of_start.into_iter().filter(|(_, summary, _)| summary.count > 0) {
+            out.0.push((name, Figure::Summary { summary: *summary, unit }));
+        }
     }
 }
 

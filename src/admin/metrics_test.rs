@@ -162,7 +162,6 @@ fn lines_of_the_store() {
         ("max_fsynctime", "1"),
         ("cnt_fsynctime", "2"),
         ("max_sync_processor_batch_size", "12"),
-        ("cnt_snapshottime", "0"),
         ("sum_startup_txns_loaded", "1000000"),
     ] {
         assert_eq!(value(&out, name), expected, "{name}");

@@ -10,6 +10,7 @@
 
 mod commands;
 mod ensemble_commands;
+mod exposition;
 mod facts;
 mod figures;
 mod four_letter_words;
@@ -18,6 +19,7 @@ mod metrics;
 mod text;
 
 pub use commands::{AdminCommand, Answer, links, run, trace_mask};
+pub use exposition::{CONTENT_TYPE, exposition};
 pub use facts::{
     ConnectionFacts, DirectoryFacts, EnsembleFacts, Facts, LearnerFacts, MemberFacts, Mode, PathsOfSession,
     ProcessFacts, ServerFacts, SessionFacts, SessionOfConnection, SnapshotFacts, WatchCounts, operation_code,

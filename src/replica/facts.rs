@@ -22,6 +22,8 @@ pub struct Facts {
     pub snapshots_written: u64,
     pub snapshots_failed: u64,
     pub newest_snapshot: Option<Zxid>,
+    /// For their clients' silence, by this server.
+    pub sessions_expired: u64,
 }
 
 /// What is held for transactions that are not applied yet.
@@ -54,6 +56,7 @@ impl Replica {
             refuses_writes: self.space_low,
             snapshots_written: self.snapshots.written,
             snapshots_failed: self.snapshots.failed,
+            sessions_expired: self.sessions_expired,
             newest_snapshot: self.snapshots.newest(),
         }
     }

@@ -215,6 +215,8 @@ impl Booted {
             .map(|(at, reader)| Shard::new(ShardId(at as u16), settings.clone(), reader, now))
             .collect();
         let admission = Arc::new(Admission::new(config.max_cnxns, config.max_client_cnxns, hash_key));
+        let mut db_init_time = crate::admin::Summary::default();
+        db_init_time.record_time(Clock::instant().since(started.instant));
         let words = Words(Background {
             config,
             about,
@@ -222,6 +224,8 @@ impl Booted {
             port: 0,
             places,
             sync_times,
+            db_init_time,
+            admission: admission.clone(),
             trace_mask: Arc::new(AtomicI64::new(crate::admin::TRACE_MASK_DEFAULT)),
         });
         Ok(Parts { replica, disk, reloader, admission, words, shards, member })

@@ -23,6 +23,8 @@ pub struct Ask {
 /// One shard's part.
 pub struct ShardCensus {
     pub facts: shard::Facts,
+    /// If counters are asked for.
+    pub tallies: Option<shard::Tallies>,
     pub is_serving: bool,
     pub connections: Vec<admin::ConnectionFacts>,
     pub watches: Vec<admin::PathsOfSession>,
@@ -41,6 +43,7 @@ impl ShardCensus {
         }
         let mut census = ShardCensus {
             facts: shard.facts(),
+            tallies: (ask.needs == Needs::Counters).then(|| shard.tallies().clone()),
             is_serving: shard.is_serving(),
             connections: vec![],
             watches: vec![],

@@ -16,6 +16,7 @@ use crate::log::SnapshotName;
 use crate::replica::ensemble::{Mode, Status};
 use crate::shard;
 
+use super::admission::Admission;
 use super::boot::Places;
 use super::census::{ReplicaCensus, ShardCensus};
 use super::sync_times::SyncTimes;
@@ -30,6 +31,9 @@ pub struct Background {
     pub port: u16,
     pub places: Arc<Places>,
     pub sync_times: Arc<SyncTimes>,
+    /// From the start of the process to a tree that is whole.
+    pub db_init_time: admin::Summary,
+    pub admission: Arc<Admission>,
     /// Nothing here traces by it.
     pub trace_mask: Arc<AtomicI64>,
 }
@@ -67,7 +71,11 @@ impl Background {
         let mut silences = vec![];
         let mut watched = vec![];
         let mut in_shard = shard::Facts::default();
+        let mut tallies = shard::Tallies::default();
         for census in shards {
+            if let Some(of_shard) = &census.tallies {
+                tallies.merge(of_shard);
+            }
             in_shard.add(&census.facts);
             connections.extend(census.connections);
             watches.extend(census.watches);
@@ -100,18 +108,36 @@ impl Background {
                 min: times.micros_min.load(Relaxed),
                 max: times.micros_max.load(Relaxed),
             },
+            sync_buckets: times.cumulated(),
+            db_init_time: self.db_init_time,
+            proposals: in_replica.outstanding,
+            refuses_writes: in_replica.refuses_writes,
+            stale_sessions_expired: in_replica.sessions_expired,
+            snapshots_written: in_replica.snapshots_written,
             ..admin::StoreMetrics::default()
         };
         let clients = admin::ClientMetrics {
             packets_received: in_shard.received,
             packets_sent: in_shard.sent,
             bytes_received: in_shard.bytes_received,
-            request_latency: admin::Summary {
-                count: in_shard.latency.count,
-                sum: in_shard.latency.sum,
-                min: in_shard.latency.min,
-                max: in_shard.latency.max,
+            request_latency: summary(&in_shard.latency),
+            response_bytes: tallies.bytes_sent.saturating_sub(tallies.watch_bytes),
+            watch_bytes: tallies.watch_bytes,
+            connections_rejected: self.admission.refused(),
+            sessionless_connections_expired: tallies.sessionless_expired,
+            client_response_size: admin::ResponseSize {
+                last: tallies.sizes.last,
+                sizes: summary(&tallies.sizes),
             },
+            connection_requests: tallies.connection_requests,
+            auth_failures: tallies.auth_failures,
+            large_requests_rejected: tallies.bad_frames,
+            read_latency: distribution(&tallies.reads),
+            update_latency: distribution(&tallies.updates),
+            node_created_watches: summary(&tallies.created),
+            node_deleted_watches: summary(&tallies.deleted),
+            node_changed_watches: summary(&tallies.changed),
+            node_children_watches: summary(&tallies.children),
             ..admin::ClientMetrics::default()
         };
         let server = mode.map(|mode| ServerFacts {
@@ -144,6 +170,7 @@ impl Background {
             now: now.instant,
             wall: now.wall,
             slow_syncs: times.over_threshold.load(Relaxed),
+            threads: process::threads_cpu_time(),
         };
         let last_snapshot = in_replica.newest_snapshot.map(|zxid| admin::SnapshotFacts {
             zxid,
@@ -177,7 +204,7 @@ impl Background {
             directories: gathered.directories.clone(),
             ensemble: gathered.ensemble.as_ref(),
             last_snapshot: gathered.last_snapshot,
-            process: gathered.process,
+            process: &gathered.process,
             watch_counts: gathered.watch_counts,
             watches: &gathered.watches,
             sessions: &gathered.sessions,
@@ -185,6 +212,14 @@ impl Background {
             trace_mask: self.trace_mask.load(Relaxed),
         }
     }
+}
+
+fn summary(of: &shard::Latency) -> admin::Summary {
+    admin::Summary { count: of.count, sum: of.sum, min: of.min, max: of.max }
+}
+
+fn distribution(of: &shard::Spread) -> admin::Distribution {
+    admin::Distribution::new(summary(&of.summary), of.histogram.clone())
 }
 
 fn size(directory: &Directory, prefix: &str) -> u64 {

@@ -147,6 +147,7 @@ impl LogThread {
         times.micros_min.fetch_min(micros, Ordering::Relaxed);
         times.micros_sum.fetch_add(micros, Ordering::Relaxed);
         times.micros_max.fetch_max(micros, Ordering::Relaxed);
+        times.spread(micros);
         if took > self.settings.sync_warning {
             times.over_threshold.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(

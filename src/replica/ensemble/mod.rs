@@ -190,6 +190,7 @@ impl Replica {
         self.now = old.now;
         self.is_running = old.is_running;
         self.space_low = old.space_low;
+        self.sessions_expired = old.sessions_expired;
         self.snapshots.count_on(&old.snapshots);
         self.digests.count_on(&old.digests);
         self.ensemble = old.ensemble.take();

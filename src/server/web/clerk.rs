@@ -58,7 +58,7 @@ impl Clerk {
             Asked::Command(command) => self.command(command, desk),
             Asked::Live => self.live(desk),
             Asked::Ready => self.ready(desk),
-            Asked::Metrics => Reply::line(StatusCode::SERVICE_UNAVAILABLE, "not built"),
+            Asked::Metrics => self.metrics(desk),
         }
     }
 
@@ -131,6 +131,18 @@ impl Clerk {
         let may = |perm| self.skips_acl || acl::check(entries, perm, &identities).is_ok();
         let all = [perms::READ, perms::WRITE, perms::CREATE, perms::DELETE, perms::ADMIN];
         if all.into_iter().all(may) { Ok(()) } else { Err((403, "Not authorized")) }
+    }
+
+    fn metrics(&mut self, desk: Option<&Desk>) -> Reply {
+        let unavailable = |why: &str| Reply::line(StatusCode::SERVICE_UNAVAILABLE, why);
+        let Some(desk) = desk else { return unavailable("starting") };
+        let Some((gathered, _)) = self.gather(desk, PROBE) else {
+            return unavailable("the server doesn't answer in time");
+        };
+        let with_process =
+            desk.background.config.metrics_server.as_ref().is_some_and(|of| of.exports_process);
+        let page = admin::exposition(&desk.background.facts(&gathered), with_process);
+        Reply::new(StatusCode::OK, admin::CONTENT_TYPE, page)
     }
 
     fn live(&mut self, desk: Option<&Desk>) -> Reply {
