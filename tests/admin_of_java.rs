@@ -113,7 +113,7 @@ fn shape(value: &Value) -> Value {
 }
 
 fn fields(answer: &Value) -> BTreeMap<String, Value> {
-    answer.as_object().unwrap().iter().map(|(name, value)| (name.clone(), shape(value))).collect()
+    answer.as_object().expect("an object").iter().map(|(name, value)| (name.clone(), shape(value))).collect()
 }
 
 /// Status, type, and the shape of all fields.
@@ -272,7 +272,7 @@ fn commands_of_members() {
 /// Names with their types.
 fn families(port: u16) -> BTreeMap<String, String> {
     let page = get(port, "/metrics");
-    assert!(page.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
+    assert!(page.header("content-type").expect("a type").starts_with("text/plain; version=0.0.4"));
     let line = |line: &str| {
         let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
         Some((name.to_owned(), kind.to_owned()))

@@ -138,7 +138,6 @@ impl Background {
             node_deleted_watches: summary(&tallies.deleted),
             node_changed_watches: summary(&tallies.changed),
             node_children_watches: summary(&tallies.children),
-            ..admin::ClientMetrics::default()
         };
         let server = mode.map(|mode| ServerFacts {
             mode,
@@ -269,8 +268,8 @@ fn ensemble_facts(status: Status) -> admin::EnsembleFacts {
         leader: status.leader.map(|leader| leader.0),
         members: members.collect(),
         learners: learners.collect(),
-        accepted_epoch: status.epochs.accepted.0.into(),
-        current_epoch: status.epochs.current.0.into(),
+        accepted_epoch: status.epochs.accepted.0,
+        current_epoch: status.epochs.current.0,
         config_version: status.config.version(),
     }
 }

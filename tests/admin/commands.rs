@@ -180,10 +180,7 @@ fn who_may_take_a_snapshot() {
     client.send_raw(-4, Opcode::Auth.code(), &packet);
     assert_eq!(client.next_reply().code(), ErrorCode::Ok);
     let mut list = vec![];
-    encode_vector(
-        &mut list,
-        [OwnedAcl::new(31, "digest", BOB), OwnedAcl::new(1, "world", "anyone")].into_iter(),
-    );
+    encode_vector(&mut list, [OwnedAcl::new(31, "digest", BOB), OwnedAcl::new(1, "world", "anyone")]);
     let acl = AclList::decode(&mut Reader::new(&list)).expect("encoded above");
     let set = SetAclRequest { path: "/".into(), acl: Some(acl), version: -1 };
     assert_eq!(client.call(Opcode::SetAcl, &set).code(), ErrorCode::Ok);

@@ -33,18 +33,21 @@ struct Page {
 fn page(port: u16) -> Page {
     let answer = get(port, "/metrics");
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert!(answer.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
+    assert!(answer.header("content-type").expect("a type").starts_with("text/plain; version=0.0.4"));
     let mut page = Page { types: BTreeMap::new(), samples: BTreeMap::new() };
     let mut family = String::new();
     for line in answer.text().lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = rest.split_once(' ').unwrap();
+            let (name, kind) = rest.split_once(' ').expect("a name and its type");
             family = name.to_owned();
             assert!(page.types.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} is there twice");
         } else if !line.starts_with("# HELP ") {
             let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line}"));
             assert!(name.starts_with(&family), "{line} below the type of {family}");
-            assert!(page.samples.insert(name.to_owned(), value.parse().unwrap()).is_none(), "{line}");
+            assert!(
+                page.samples.insert(name.to_owned(), value.parse().expect("a number")).is_none(),
+                "{line}"
+            );
         }
     }
     page
@@ -67,7 +70,7 @@ impl Page {
             .iter()
             .filter_map(|(sample, count)| {
                 let bound = sample.strip_prefix(&begin)?.strip_suffix("\"}")?;
-                Some((bound.replace("+Inf", "inf").parse().unwrap(), *count))
+                Some((bound.replace("+Inf", "inf").parse().expect("a bound"), *count))
             })
             .collect();
         buckets.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -50,6 +50,11 @@ pub const JSON: &str = "application/json";
 pub const TEXT: &str = "text/plain; charset=utf-8";
 pub const HTML: &str = "text/html; charset=utf-8";
 
+/// For people: this server live. It asks the admin port and nobody else.
+const PAGE: &str = include_str!("page.html");
+/// The browser holds it to that.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'";
+
 impl Reply {
     pub fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
         Reply { status, content_type, body: body.into(), headers: vec![] }
@@ -103,7 +108,13 @@ pub fn route(parts: &Parts, client: IpAddr, command_url: Option<&str>) -> Result
     match path {
         "/livez" if !is_post => Ok(Asked::Live),
         "/readyz" if !is_post => Ok(Asked::Ready),
-        _ => nothing(&format!("{command_url}, /livez, /readyz")),
+        "/metrics" if !is_post => Ok(Asked::Metrics),
+        "/" if !is_post => {
+            let page = PAGE.replace("COMMAND_URL", command_url);
+            let headers = vec![("content-security-policy", POLICY.to_owned())];
+            Err(Reply { headers, ..Reply::new(StatusCode::OK, HTML, page) })
+        }
+        _ => nothing(&format!("{command_url}, /livez, /readyz, /metrics, and a page at /")),
     }
 }
 
@@ -142,9 +153,12 @@ mod tests {
     fn paths_and_methods() {
         assert_eq!(asked("GET", "/livez"), Ok(Asked::Live));
         assert_eq!(asked("HEAD", "/readyz?verbose"), Ok(Asked::Ready));
+        assert_eq!(asked("GET", "/metrics"), Ok(Asked::Metrics));
         for (method, uri, status) in [
             ("GET", "/commands", 200),
             ("GET", "/commands/", 200),
+            ("GET", "/", 200),
+            ("POST", "/", 404),
             ("GET", "/commandsx", 404),
             ("GET", "/nope", 404),
             ("POST", "/livez", 404),
@@ -160,6 +174,17 @@ mod tests {
             page.starts_with("<a href=\"/commands/configuration\">configuration</a>\n<br/>\n<a href"),
             "{page}"
         );
+    }
+
+    #[test]
+    fn the_page_fetches_nothing_from_outside() {
+        let (_, page) = asked("GET", "/").unwrap_err();
+        assert!(page.contains("const COMMANDS = \"/commands\"") && !page.contains("COMMAND_URL"));
+        // The one address is the name of a kind of XML, which is no place.
+        let outside = page.replace("http://www.w3.org/2000/svg", "");
+        for word in ["http://", "https://", "src=", "@import", "url(", "innerHTML"] {
+            assert!(!outside.contains(word), "{word}");
+        }
     }
 
     #[test]
