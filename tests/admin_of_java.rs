@@ -185,6 +185,14 @@ fn commands_of_a_lone_server() {
             |of: &Lone| request(of.admin, "GET", "/commands/snap", &[("Authorization", authorization)]);
         assert_same(authorization, &asked(&apache), &asked(&ours));
     }
+    let taken = |of: &Lone| {
+        let authorization = [("Authorization", "digest super:secret")];
+        let asked = request(of.admin, "GET", "/commands/snapshot?streaming=false", &authorization);
+        assert!(asked.header("last_zxid").is_some_and(|zxid| zxid.starts_with("0x")), "{asked:?}");
+        assert!(asked.header("snapshot_size").is_some_and(|size| size.parse::<u64>().is_ok()), "{asked:?}");
+        asked
+    };
+    assert_same("snapshot", &taken(&apache), &taken(&ours));
     let posted = |of: &Lone| request(of.admin, "POST", "/commands/restore", &[]);
     assert_same("restore", &posted(&apache), &posted(&ours));
     for (method, path) in [("PUT", "/commands/ruok"), ("TRACE", "/commands/ruok"), ("GET", "/nope")] {

@@ -204,7 +204,7 @@ pub fn trace_mask(arguments: &[(String, String)]) -> Result<i64, String> {
 }
 
 /// Answers a command that only asks, out of facts which were gathered for it; `facts.trace_mask` is the new one, if it was
-/// set. `snapshot` and `restore` are answered as where they are disabled.
+/// set. `restore` is answered as where it is disabled.
 pub fn run(command: AdminCommand, arguments: &[(String, String)], facts: &Facts<'_>) -> Answer {
     let Some(server) = &facts.server else {
         return match command {

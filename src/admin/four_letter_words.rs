@@ -46,6 +46,8 @@ pub enum Effect {
     ResetConnections,
     /// [`super::ClientMetrics`] and [`super::StoreMetrics`] go to zero.
     ResetServer,
+    /// A snapshot is begun, unless the newest one has all there is.
+    TakeSnapshot,
     /// The trace mask becomes the eight bytes (big-endian) that follow the command.
     SetTraceMask,
 }

@@ -39,7 +39,11 @@ impl ShardCensus {
         match ask.effect {
             Effect::ResetConnections if shard.is_serving() => shard.reset_connections(),
             Effect::ResetServer if shard.is_serving() => shard.reset(),
-            Effect::ResetConnections | Effect::ResetServer | Effect::None | Effect::SetTraceMask => {}
+            Effect::ResetConnections
+            | Effect::ResetServer
+            | Effect::None
+            | Effect::SetTraceMask
+            | Effect::TakeSnapshot => {}
         }
         let mut census = ShardCensus {
             facts: shard.facts(),
@@ -91,7 +95,10 @@ pub struct ReplicaCensus {
 }
 
 impl ReplicaCensus {
-    pub fn take(replica: &Replica, ask: Ask, now: Instant) -> ReplicaCensus {
+    pub fn take(replica: &mut Replica, ask: Ask, now: Instant) -> ReplicaCensus {
+        if ask.effect == Effect::TakeSnapshot {
+            replica.want_snapshot();
+        }
         let mut census = ReplicaCensus {
             facts: replica.facts(),
             mode: Some(replica.mode()),

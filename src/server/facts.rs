@@ -163,18 +163,13 @@ impl Background {
             connection_expiries: by_moment(now.wall, silences),
         };
         let process = admin::ProcessFacts {
-            cpu_time: process::cpu_time(),
-            resident_bytes: process::resident_bytes().unwrap_or(0),
             started: self.started.wall,
             now: now.instant,
             wall: now.wall,
             slow_syncs: times.over_threshold.load(Relaxed),
-            threads: process::threads_cpu_time(),
+            ..admin::ProcessFacts::default()
         };
-        let last_snapshot = in_replica.newest_snapshot.map(|zxid| admin::SnapshotFacts {
-            zxid,
-            written: written(&self.places.snapshots, zxid).unwrap_or(-1),
-        });
+        let last_snapshot = in_replica.newest_snapshot.map(|zxid| admin::SnapshotFacts { zxid, written: -1 });
         let ensemble = status.map(ensemble_facts);
         Gathered {
             server,
@@ -189,6 +184,16 @@ impl Background {
             watches,
             sessions,
             digests,
+        }
+    }
+
+    /// What no four-letter word shows, and costs a dozen looks at files: not on a loop.
+    pub fn look_further(&self, gathered: &mut Gathered) {
+        gathered.process.cpu_time = process::cpu_time();
+        gathered.process.resident_bytes = process::resident_bytes().unwrap_or(0);
+        gathered.process.threads = process::threads_cpu_time();
+        if let Some(last) = &mut gathered.last_snapshot {
+            last.written = written(&self.places.snapshots, last.zxid).unwrap_or(-1);
         }
     }
 

@@ -436,14 +436,14 @@ impl OneLoop {
 
     fn answer_word(&mut self, word: [u8; 4], argument: &[u8], now: crate::base::Instant) -> String {
         let Some(ask) = self.words.ask(word) else { return String::new() };
-        let in_replica = ReplicaCensus::take(&self.replica, ask, now);
+        let in_replica = ReplicaCensus::take(&mut self.replica, ask, now);
         let census = vec![ShardCensus::take(&mut self.shard, ask, true)];
         self.words.answer(word, argument, in_replica, census)
     }
 
     fn answer_questions(&mut self, now: crate::base::Instant) {
         while let Ok(inquiry::Question { ask, answer }) = self.questions.try_recv() {
-            let in_replica = ReplicaCensus::take(&self.replica, ask, now);
+            let in_replica = ReplicaCensus::take(&mut self.replica, ask, now);
             // Who asked may have given up.
             let _ = answer.send((in_replica, vec![ShardCensus::take(&mut self.shard, ask, true)]));
         }

@@ -142,7 +142,7 @@ impl ReplicaThread {
         while let Ok(word) = self.words.try_recv() {
             match word {
                 ToReplica::Census(ask, answer) => {
-                    let _ = answer.send(ReplicaCensus::take(&self.replica, ask, turn.now.instant));
+                    let _ = answer.send(ReplicaCensus::take(&mut self.replica, ask, turn.now.instant));
                 }
                 ToReplica::Stopped => turn.stopped_shards += 1,
                 ToReplica::Failed(fatal) => return Err(fatal),

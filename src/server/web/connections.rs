@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fs::File;
+use std::io::Read;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time;
 
-use super::request::{Question, Reply, route};
+use super::request::{Answered, Asked, Question, Reply, route};
 use super::{CONNECTIONS_MAX, HEADER_BYTES_MAX, Port, UNREAD_BYTES_MAX};
 
 /// How long a port may be held by a server that ended just now.
@@ -29,6 +31,8 @@ const PORT_PATIENCE: Duration = Duration::from_secs(2);
 const PORT_RETRY: Duration = Duration::from_millis(50);
 /// No descriptor or no memory for one more connection: the next try.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// Between two looks at a snapshot that is being taken.
+const SNAPSHOT_LOOK: Duration = Duration::from_millis(50);
 /// Of one connection, however busy it is: who reads his answer that slowly isn't waited for.
 const LIFE_MAX: Duration = Duration::from_secs(3600);
 
@@ -141,17 +145,11 @@ async fn respond(
         Reply::line(StatusCode::SERVICE_UNAVAILABLE, "too many answers wait to be read; try again")
     } else {
         match route(&parts, client, port.command_url.as_deref()) {
-            Ok(asked) => {
-                let (answer, answered) = oneshot::channel();
-                match questions.try_send(Question { asked, answer }) {
-                    Ok(()) => answered.await.unwrap_or_else(|_| busy()),
-                    Err(_) => busy(),
-                }
-            }
+            Ok(asked) => ask(asked, questions).await,
             Err(reply) => reply,
         }
     };
-    let Reply { status, content_type, body, headers } = reply;
+    let Reply { status, content_type, body, headers, file } = reply;
     let mut response = Response::builder()
         .status(status)
         .header("content-type", content_type)
@@ -164,11 +162,28 @@ async fn respond(
     for (name, value) in headers {
         response = response.header(name, value);
     }
-    response.body(Held::new(body, unread.clone())).unwrap_or_else(|_| {
-        let mut plain = Response::new(Held::new(Bytes::new(), unread.clone()));
+    response.body(Held::new(body, file, unread.clone())).unwrap_or_else(|_| {
+        let mut plain = Response::new(Held::new(Bytes::new(), None, unread.clone()));
         *plain.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         plain
     })
+}
+
+async fn ask(mut asked: Asked, questions: &Sender<Question>) -> Reply {
+    loop {
+        let (answer, answered) = oneshot::channel();
+        if questions.try_send(Question { asked, answer }).is_err() {
+            return busy();
+        }
+        match answered.await {
+            Ok(Answered::Reply(reply)) => return reply,
+            Ok(Answered::Later(wanted)) => {
+                time::sleep(SNAPSHOT_LOOK).await;
+                asked = Asked::Snapshot(wanted);
+            }
+            Err(_) => return busy(),
+        }
+    }
 }
 
 fn busy() -> Reply {
@@ -178,6 +193,8 @@ fn busy() -> Reply {
 /// A body that counts as unread until its last piece is handed to the connection, or that is gone.
 struct Held {
     rest: Bytes,
+    /// Comes instead, and what is left of it.
+    file: Option<(File, u64)>,
     bytes: usize,
     unread: Arc<AtomicUsize>,
 }
@@ -186,10 +203,10 @@ struct Held {
 const PIECE_BYTES: usize = 64 << 10;
 
 impl Held {
-    fn new(rest: Bytes, unread: Arc<AtomicUsize>) -> Held {
+    fn new(rest: Bytes, file: Option<(File, u64)>, unread: Arc<AtomicUsize>) -> Held {
         let bytes = rest.len();
         unread.fetch_add(bytes, Relaxed);
-        Held { rest, bytes, unread }
+        Held { rest, file, bytes, unread }
     }
 }
 
@@ -201,21 +218,31 @@ impl Drop for Held {
 
 impl Body for Held {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = std::io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+        if let Some((file, left)) = &mut self.file {
+            if *left == 0 {
+                return Poll::Ready(None);
+            }
+            // Off the page cache, as a rule: it was written just now.
+            let mut piece = vec![0; usize::try_from(*left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES)];
+            *left -= piece.len() as u64;
+            let read = file.read_exact(&mut piece);
+            return Poll::Ready(Some(read.map(|()| Frame::data(piece.into()))));
+        }
         let piece = self.rest.len().min(PIECE_BYTES);
         Poll::Ready((piece > 0).then(|| Ok(Frame::data(self.rest.split_to(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty()
+        self.rest.is_empty() && self.file.as_ref().is_none_or(|(_, left)| *left == 0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rest.len() as u64)
+        SizeHint::with_exact(self.file.as_ref().map_or(self.rest.len() as u64, |(_, left)| *left))
     }
 }

@@ -1,5 +1,6 @@
 //! From a request's head to what is asked, and the answer's shape.
 
+use std::fs::File;
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -8,10 +9,12 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use tokio::sync::oneshot;
 
+use crate::base::Zxid;
+
 /// To the thread "facts".
 pub struct Question {
     pub asked: Asked,
-    pub answer: oneshot::Sender<Reply>,
+    pub answer: oneshot::Sender<Answered>,
 }
 
 /// What an HTTP request wants to know.
@@ -23,6 +26,19 @@ pub enum Asked {
     /// Is it in a quorum, and serves?
     Ready,
     Metrics,
+    /// How a snapshot comes along that was asked for.
+    Snapshot(Wanted),
+}
+
+/// A snapshot that is being taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// It holds this, or more.
+    pub zxid: Zxid,
+    /// How many had failed before.
+    pub failed: u64,
+    /// `streaming=true`: its bytes are the answer.
+    pub streams: bool,
 }
 
 /// `GET /commands/NAME?…`
@@ -37,6 +53,14 @@ pub struct Command {
     pub client: IpAddr,
 }
 
+/// From the thread "facts".
+#[derive(Debug)]
+pub enum Answered {
+    Reply(Reply),
+    /// Ask again in a moment.
+    Later(Wanted),
+}
+
 /// What is sent back.
 #[derive(Debug)]
 pub struct Reply {
@@ -44,8 +68,11 @@ pub struct Reply {
     pub content_type: &'static str,
     pub body: Bytes,
     pub headers: Vec<(&'static str, String)>,
+    /// Instead of the body: a file, and its length.
+    pub file: Option<(File, u64)>,
 }
 
+pub const BYTES: &str = "application/octet-stream";
 pub const JSON: &str = "application/json";
 pub const TEXT: &str = "text/plain; charset=utf-8";
 pub const HTML: &str = "text/html; charset=utf-8";
@@ -53,11 +80,14 @@ pub const HTML: &str = "text/html; charset=utf-8";
 /// For people: this server live. It asks the admin port and nobody else.
 const PAGE: &str = include_str!("page.html");
 /// The browser holds it to that.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'";
+const POLICY: &str = concat!(
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; ",
+    "connect-src 'self'; frame-ancestors 'none'",
+);
 
 impl Reply {
     pub fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
-        Reply { status, content_type, body: body.into(), headers: vec![] }
+        Reply { status, content_type, body: body.into(), headers: vec![], file: None }
     }
 
     /// A line for people.
