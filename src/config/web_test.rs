@@ -24,10 +24,13 @@ fn metrics(line: &str) -> MetricsServer {
     check(&format!("{PROMETHEUS_LINE}{line}")).unwrap().metrics_server.unwrap()
 }
 
+/// A line, and whether a port shows it.
+type Effect<T> = (&'static str, fn(&T) -> bool);
+
 #[test]
 fn every_key_has_its_effect() {
     assert_eq!(check("admin.enableServer=false").unwrap().admin_server, None);
-    let cases: &[(&str, fn(&AdminServer) -> bool)] = &[
+    let cases: &[Effect<AdminServer>] = &[
         ("admin.serverAddress=zoo1", |a| a.address == SocketAddr::new(HOST, 8080)),
         ("admin.serverPort=9000", |a| a.address.port() == 9000),
         ("admin.serverPort=0", |a| a.address.port() == 0),
@@ -41,7 +44,7 @@ fn every_key_has_its_effect() {
         assert!(holds(&admin(line)), "{line}");
         assert!(holds(&admin(&format!("zookeeper.{line}"))), "zookeeper.{line}");
     }
-    let of_metrics: &[(&str, fn(&MetricsServer) -> bool)] = &[
+    let of_metrics: &[Effect<MetricsServer>] = &[
         ("", |m| m.address == "0.0.0.0:7000".parse().unwrap() && m.exports_process),
         ("metricsProvider.httpHost=zoo1", |m| m.address.ip() == HOST),
         ("metricsProvider.httpPort=7070", |m| m.address.port() == 7070),
