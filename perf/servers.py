@@ -88,6 +88,7 @@ class Server:
             "clientPortAddress": "127.0.0.1",
             "maxClientCnxns": 0,
             "4lw.commands.whitelist": "*",
+            "admin.enableServer": "false",
             **own,
             **self.settings,
         }
@@ -183,7 +184,7 @@ class ZooKeeper(Server):
         partial.rename(self.jars)
 
     def command(self):
-        config = self.write_config({"admin.enableServer": "false"})
+        config = self.write_config({})
         logback = self.directory / "logback.xml"
         logback.write_text(LOGBACK.format(file=self.directory / "log.txt"))
         return ["java", f"-Xmx{self.heap}", f"-Dlogback.configurationFile={logback}", "-cp", f"{self.jars}/*",

@@ -1,7 +1,8 @@
 //! Ringkeeper: a ZooKeeper server on io_uring. This page is the map.
 //!
 //! `zab` agrees, `log` remembers, `tree` means; `shard` talks to clients; `io` is the only room which touches the
-//! kernel; `server` wires them for real and `sim` wires them for tests.
+//! kernel, but for the ports that speak HTTP, which `server::web` leaves to a library; `server` wires them for real and `sim`
+//! wires them for tests.
 //!
 //! ```text
 //!  client ──► io ──► shard ──ring──► replica: prep ► log ──► io: synced ────┐

@@ -57,6 +57,25 @@ fn tree_of_ten_thousand() -> (Store, tree::Reader, Zxid) {
     (store, readers.pop().expect("one was asked for"), zxid)
 }
 
+/// What counting a reply for operators costs its loop.
+fn count(c: &mut Criterion) {
+    let mut group = c.benchmark_group("count");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("a reply's latency and size", |b| {
+        let mut tallies = ringkeeper::shard::Tallies::default();
+        let mut random = Prng::new(1);
+        let latencies: Vec<u64> = (0..1024).map(|_| random.below(2000)).collect();
+        let mut at = 0;
+        b.iter(|| {
+            at = (at + 1) % latencies.len();
+            tallies.reads.add(black_box(latencies[at]));
+            tallies.sizes.add(black_box(100));
+        });
+        black_box(tallies.latency().count);
+    });
+    group.finish();
+}
+
 fn decode(c: &mut Criterion) {
     let mut frame = vec![];
     RequestHeader { xid: 1, opcode: Opcode::GetData.code() }.encode(&mut frame);
@@ -184,5 +203,5 @@ fn log_append(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode, lookup, prep, apply, log_append);
+criterion_group!(benches, count, decode, lookup, prep, apply, log_append);
 criterion_main!(benches);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::About;
+use super::figures::Sheet;
 use super::metrics::{ClientMetrics, StoreMetrics};
 use crate::base::{Instant, SessionId, WallMillis, Zxid};
 use crate::config::Config;
@@ -20,6 +21,10 @@ pub struct Facts<'a> {
     pub store: &'a StoreMetrics,
     pub connections: &'a [ConnectionFacts],
     pub directories: DirectoryFacts,
+    /// `None`: a lone server.
+    pub ensemble: Option<&'a EnsembleFacts>,
+    pub last_snapshot: Option<SnapshotFacts>,
+    pub process: &'a ProcessFacts,
     pub watch_counts: WatchCounts,
     /// Data and exist watches, by session.
     pub watches: &'a [PathsOfSession],
@@ -56,6 +61,132 @@ pub struct ServerFacts {
     pub uptime: Duration,
     pub open_files_count: u64,
     pub open_files_max: u64,
+}
+
+/// What a member knows of its ensemble.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnsembleFacts {
+    pub me: i64,
+    /// `looking`, `leading`, `following`, `observing`.
+    pub peer_state: &'static str,
+    /// `election`, `discovery`, `synchronization`, `broadcast`.
+    pub zab_state: &'static str,
+    pub leader: Option<i64>,
+    /// In the order of their ids.
+    pub members: Vec<MemberFacts>,
+    /// Of a leader: who is connected.
+    pub learners: Vec<LearnerFacts>,
+    pub accepted_epoch: i64,
+    pub current_epoch: i64,
+    /// Version of the configuration: the zxid that made it.
+    pub config_version: i64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberFacts {
+    pub id: i64,
+    pub votes: bool,
+    /// `host:port`, as in the configuration.
+    pub quorum: Vec<String>,
+    pub election: Vec<String>,
+    pub client: Option<String>,
+}
+
+/// One that follows or observes this leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LearnerFacts {
+    pub id: i64,
+    pub votes: bool,
+    /// It has the epoch's history.
+    pub is_synced: bool,
+    /// Everything up to here is durable there; of observers nothing is heard.
+    pub acked: Zxid,
+}
+
+/// The newest snapshot that is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotFacts {
+    pub zxid: Zxid,
+    /// When its file was written, in seconds since 1970.
+    pub written: i64,
+}
+
+/// What the kernel says of this process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessFacts {
+    pub cpu_time: Duration,
+    pub resident_bytes: u64,
+    pub started: WallMillis,
+    /// The clock that [`Instant`]s are of.
+    pub now: Instant,
+    /// The same moment, of the wall clock.
+    pub wall: WallMillis,
+    /// Syncs of the log that took longer than `fsync.warningthresholdms`.
+    pub slow_syncs: u64,
+    /// Processor time of each thread, by name.
+    pub threads: Vec<(String, Duration)>,
+}
+
+impl EnsembleFacts {
+    pub fn own(&self) -> Option<&MemberFacts> {
+        self.members.iter().find(|member| member.id == self.me)
+    }
+
+    pub fn is_leader(&self) -> bool {
+        self.peer_state == "leading"
+    }
+
+    /// Learners that have the history, by whether they vote.
+    pub fn synced(&self, votes: bool) -> impl Iterator<Item = &LearnerFacts> {
+        self.learners.iter().filter(move |learner| learner.is_synced && learner.votes == votes)
+    }
+
+    fn list(&self, out: &mut Sheet) {
+        out.gauge("quorum_size", self.members.iter().filter(|member| member.votes).count() as u64);
+        if self.is_leader() {
+            out.gauge("learners", self.learners.len() as u64);
+            out.gauge("synced_followers", self.synced(true).count() as u64);
+            out.gauge("synced_observers", self.synced(false).count() as u64);
+        }
+    }
+}
+
+impl Facts<'_> {
+    /// What is counted while nobody is served, too.
+    pub fn without_service(&self, out: &mut Sheet) {
+        self.clients.list(out);
+        self.store.list(out);
+        if let Some(ensemble) = self.ensemble {
+            ensemble.list(out);
+        }
+    }
+
+    /// What `mntr` shows of a server that serves.
+    pub fn sheet(&self, server: &ServerFacts) -> Sheet {
+        let mut out = Sheet::default();
+        out.word("version", self.about.full_version());
+        out.word("server_state", server.mode.name());
+        if let Some(ensemble) = self.ensemble {
+            out.word("peer_state", format!("{} - {}", ensemble.peer_state, ensemble.zab_state));
+        }
+        self.clients.list(&mut out);
+        out.gauge("num_alive_connections", server.connections_count);
+        out.gauge("outstanding_requests", server.outstanding_requests);
+        out.gauge("uptime", u64::try_from(server.uptime.as_millis()).unwrap_or(u64::MAX));
+        out.gauge("znode_count", server.nodes_count);
+        out.gauge("watch_count", server.watches_count);
+        out.gauge("ephemerals_count", server.ephemerals_count);
+        out.gauge("approximate_data_size", server.approximate_data_size);
+        out.gauge("global_sessions", server.sessions_count);
+        out.gauge("local_sessions", server.local_sessions_count);
+        out.gauge("open_file_descriptor_count", server.open_files_count);
+        out.gauge("max_file_descriptor_count", server.open_files_max);
+        self.store.list(&mut out);
+        if let Some(ensemble) = self.ensemble {
+            ensemble.list(&mut out);
+        }
+        out
+    }
 }
 
 /// `Mode:` of `srvr`, `zk_server_state` of `mntr`.

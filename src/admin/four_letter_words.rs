@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::facts::{ConnectionFacts, Facts, Mode, PathsOfSession, ServerFacts};
-use super::metrics::line;
 use super::{facts, text};
 use crate::base::{SessionId, WallMillis};
 use crate::config::Whitelist;
@@ -47,6 +46,8 @@ pub enum Effect {
     ResetConnections,
     /// [`super::ClientMetrics`] and [`super::StoreMetrics`] go to zero.
     ResetServer,
+    /// A snapshot is begun, unless the newest one has all there is.
+    TakeSnapshot,
     /// The trace mask becomes the eight bytes (big-endian) that follow the command.
     SetTraceMask,
 }
@@ -62,6 +63,8 @@ pub enum Needs {
     Watches,
     Sessions,
     Digests,
+    /// Who may do what at the root node.
+    Permissions,
 }
 
 const ALL: [Command; 19] = [
@@ -191,7 +194,7 @@ pub fn answer(command: Command, whitelist: &Whitelist, facts: &Facts<'_>) -> Str
             facts.digests.iter().map(|(zxid, digest)| format!("{:x}: {digest}\n", zxid.0)).collect()
         }
         Command::Isro => if server.mode == Mode::ReadOnly { "ro" } else { "rw" }.to_owned(),
-        Command::Mntr => mntr(server, facts),
+        Command::Mntr => facts.sheet(server).lines(),
         Command::Srvr => stat(server, facts, None),
         Command::Stat => stat(server, facts, Some(facts.connections)),
         Command::Wchc => wchc(facts.watches),
@@ -332,26 +335,6 @@ fn conf(server: &ServerFacts, facts: &Facts<'_>) -> String {
     put("maxSessionTimeout", &config.max_session_timeout.as_millis());
     put("clientPortListenBacklog", &backlog);
     put("serverId", &server.server_id);
-    out
-}
-
-fn mntr(server: &ServerFacts, facts: &Facts<'_>) -> String {
-    let mut out = String::new();
-    line(&mut out, "version", facts.about.full_version());
-    line(&mut out, "server_state", server.mode.name());
-    facts.clients.print(&mut out);
-    line(&mut out, "num_alive_connections", server.connections_count);
-    line(&mut out, "outstanding_requests", server.outstanding_requests);
-    line(&mut out, "uptime", server.uptime.as_millis());
-    line(&mut out, "znode_count", server.nodes_count);
-    line(&mut out, "watch_count", server.watches_count);
-    line(&mut out, "ephemerals_count", server.ephemerals_count);
-    line(&mut out, "approximate_data_size", server.approximate_data_size);
-    line(&mut out, "global_sessions", server.sessions_count);
-    line(&mut out, "local_sessions", server.local_sessions_count);
-    line(&mut out, "open_file_descriptor_count", server.open_files_count);
-    line(&mut out, "max_file_descriptor_count", server.open_files_max);
-    facts.store.print(&mut out);
     out
 }
 

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use super::super::{
-    About, ClientMetrics, DirectoryFacts, SessionFacts, SessionOfConnection, StoreMetrics, VERSION,
-    WatchCounts, operation_code,
+    About, ClientMetrics, DirectoryFacts, ProcessFacts, SessionFacts, SessionOfConnection, StoreMetrics,
+    VERSION, WatchCounts, operation_code,
 };
 use super::*;
 use crate::base::{Instant, Zxid};
 use crate::config::{Config, Raw};
+
+static NOBODY: std::sync::LazyLock<ProcessFacts> = std::sync::LazyLock::new(ProcessFacts::default);
 
 /// Owns what [`Facts`] borrows: the server whose output the specification shows.
 struct Server {
@@ -118,6 +120,9 @@ impl Server {
             store: &self.store,
             connections: &self.connections,
             directories: self.directories.clone(),
+            ensemble: None,
+            last_snapshot: None,
+            process: &NOBODY,
             watch_counts: WatchCounts { connections_count: 2, paths_count: 2, watches_count: 3 },
             watches: &self.watches,
             sessions: &self.sessions,

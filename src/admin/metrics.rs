@@ -1,15 +1,15 @@
-//! Counters and latencies, and their lines in `mntr`.
+//! Counters and latencies, and their names in `mntr`.
 //!
 //! Plain numbers, owned by the thread that counts: a [`ClientMetrics`] per shard, a [`StoreMetrics`] per replica.
 //! Whoever answers an operator adds copies of them up; nothing here is shared and nothing is atomic. Times are
 //! recorded in microseconds and shown in ZooKeeper's milliseconds.
 //! Limits: a distribution takes about 20 KiB and is exact to 1 % up to a minute, above which all times look alike.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::figures::{Figure, Sheet};
 use super::text;
 
 /// Count, sum, least and greatest of a series. ZooKeeper's BASIC summary.
@@ -73,6 +73,16 @@ impl Default for Distribution {
 }
 
 impl Distribution {
+    /// Of microseconds, with 2 digits up to a minute.
+    pub fn new(summary: Summary, histogram: Histogram<u64>) -> Distribution {
+        Distribution { summary, histogram }
+    }
+
+    /// How many lie at or below this many microseconds.
+    pub fn count_up_to(&self, micros: u64) -> u64 {
+        self.histogram.count_between(0, micros)
+    }
+
     pub fn record_time(&mut self, time: Duration) {
         self.summary.record_time(time);
         self.histogram.saturating_record(micros(time));
@@ -133,6 +143,11 @@ pub struct ResponseSize {
 }
 
 impl ResponseSize {
+    /// As shown: −1 before the first.
+    pub fn known(&self, bytes: u64) -> i64 {
+        if self.sizes.count == 0 { -1 } else { i64::try_from(bytes).unwrap_or(i64::MAX) }
+    }
+
     pub fn record(&mut self, bytes: u64) {
         self.last = bytes;
         self.sizes.record(bytes);
@@ -185,33 +200,33 @@ impl ClientMetrics {
         self.node_children_watches.merge(node_children_watches);
     }
 
-    /// Appends the lines of `mntr`.
-    pub fn print(&self, out: &mut String) {
-        let (min, average, max) = self.request_latency.millis();
-        line(out, "avg_latency", average);
-        line(out, "max_latency", max);
-        line(out, "min_latency", min);
-        line(out, "packets_received", self.packets_received);
-        line(out, "packets_sent", self.packets_sent);
+    /// Adds what `mntr` shows, in its order.
+    pub fn list(&self, out: &mut Sheet) {
+        let latency = &self.request_latency;
+        let average = Figure::Average { sum: latency.sum, count: latency.count, unit: 1000 };
+        out.0.push(("avg_latency", average));
+        out.gauge("max_latency", latency.max / 1000);
+        out.gauge("min_latency", latency.min / 1000);
+        out.gauge("packets_received", self.packets_received);
+        out.gauge("packets_sent", self.packets_sent);
         let size = &self.client_response_size;
-        let known = |bytes: u64| if size.sizes.count == 0 { -1 } else { bytes as i64 };
-        line(out, "last_client_response_size", known(size.last));
-        line(out, "max_client_response_size", known(size.sizes.max));
-        line(out, "min_client_response_size", known(size.sizes.min));
-        line(out, "auth_failed_count", self.auth_failures);
-        line(out, "bytes_received_count", self.bytes_received);
-        line(out, "response_bytes", self.response_bytes);
-        line(out, "watch_bytes", self.watch_bytes);
-        line(out, "connection_request_count", self.connection_requests);
-        line(out, "connection_rejected", self.connections_rejected);
-        line(out, "sessionless_connections_expired", self.sessionless_connections_expired);
-        line(out, "large_requests_rejected", self.large_requests_rejected);
-        basic(out, "node_created_watch_count", &self.node_created_watches);
-        basic(out, "node_deleted_watch_count", &self.node_deleted_watches);
-        basic(out, "node_changed_watch_count", &self.node_changed_watches);
-        basic(out, "node_children_watch_count", &self.node_children_watches);
-        advanced(out, "readlatency", &self.read_latency);
-        advanced(out, "updatelatency", &self.update_latency);
+        out.signed("last_client_response_size", size.known(size.last));
+        out.signed("max_client_response_size", size.known(size.sizes.max));
+        out.signed("min_client_response_size", size.known(size.sizes.min));
+        out.gauge("auth_failed_count", self.auth_failures);
+        out.counter("bytes_received_count", self.bytes_received);
+        out.counter("response_bytes", self.response_bytes);
+        out.counter("watch_bytes", self.watch_bytes);
+        out.counter("connection_request_count", self.connection_requests);
+        out.counter("connection_rejected", self.connections_rejected);
+        out.counter("sessionless_connections_expired", self.sessionless_connections_expired);
+        out.counter("large_requests_rejected", self.large_requests_rejected);
+        out.summary("node_created_watch_count", &self.node_created_watches);
+        out.summary("node_deleted_watch_count", &self.node_deleted_watches);
+        out.summary("node_changed_watch_count", &self.node_changed_watches);
+        out.summary("node_children_watch_count", &self.node_children_watches);
+        out.distribution("readlatency", &self.read_latency);
+        out.distribution("updatelatency", &self.update_latency);
     }
 }
 
@@ -222,6 +237,15 @@ pub struct StoreMetrics {
     pub stale_sessions_expired: u64,
     pub snapshot_errors: u64,
     pub digest_mismatches: u64,
+    /// Of [`Self::fsync_time`]: microseconds, and how many syncs took at most so long.
+    pub sync_buckets: Vec<(u64, u64)>,
+    /// Transactions that are not applied yet.
+    pub proposals: u64,
+    /// The disk is full.
+    pub refuses_writes: bool,
+    pub snapshots_written: u64,
+    /// Of transactions, as this leader proposes them.
+    pub proposal_size: ResponseSize,
     /// One sync of the log, and the transactions it made durable.
     pub fsync_time: Summary,
     pub sync_batch_size: Summary,
@@ -235,48 +259,24 @@ pub struct StoreMetrics {
 }
 
 impl StoreMetrics {
-    /// Appends the lines of `mntr`.
-    pub fn print(&self, out: &mut String) {
-        line(out, "stale_sessions_expired", self.stale_sessions_expired);
-        line(out, "snapshot_error_count", self.snapshot_errors);
-        line(out, "digest_mismatches_count", self.digest_mismatches);
-        times(out, "fsynctime", &self.fsync_time);
-        basic(out, "sync_processor_batch_size", &self.sync_batch_size);
-        times(out, "snapshottime", &self.snapshot_time);
-        times(out, "dbinittime", &self.db_init_time);
-        times(out, "startup_snap_load_time", &self.startup_snap_load_time);
-        times(out, "startup_txns_load_time", &self.startup_txns_load_time);
-        basic(out, "startup_txns_loaded", &self.startup_txns_loaded);
-    }
-}
-
-/// One line of `mntr`.
-pub fn line(out: &mut String, name: &str, value: impl std::fmt::Display) {
-    writeln!(out, "zk_{name}\t{value}").expect("a string takes all text");
-}
-
-/// A summary of plain numbers.
-fn basic(out: &mut String, name: &str, summary: &Summary) {
-    scaled(out, name, summary, 1);
-}
-
-/// A summary of microseconds, in milliseconds.
-fn times(out: &mut String, name: &str, summary: &Summary) {
-    scaled(out, name, summary, 1000);
-}
-
-fn scaled(out: &mut String, name: &str, summary: &Summary, unit: u64) {
-    line(out, &format!("avg_{name}"), text::average(summary.sum, summary.count, unit));
-    line(out, &format!("min_{name}"), summary.min / unit);
-    line(out, &format!("max_{name}"), summary.max / unit);
-    line(out, &format!("cnt_{name}"), summary.count);
-    line(out, &format!("sum_{name}"), summary.sum / unit);
-}
-
-fn advanced(out: &mut String, name: &str, distribution: &Distribution) {
-    times(out, name, &distribution.summary);
-    for (label, part) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999)] {
-        line(out, &format!("{label}_{name}"), distribution.quantile(part) / 1000);
+    /// Adds what `mntr` shows, in its order.
+    pub fn list(&self, out: &mut Sheet) {
+        out.counter("stale_sessions_expired", self.stale_sessions_expired);
+        out.counter("snapshot_error_count", self.snapshot_errors);
+        out.counter("digest_mismatches_count", self.digest_mismatches);
+        out.times("fsynctime", &self.fsync_time);
+        let of_start = [
+            ("dbinittime", &self.db_init_time, 1000),
+            ("snapshottime", &self.snapshot_time, 1000),
+            ("startup_snap_load_time", &self.startup_snap_load_time, 1000),
+            ("startup_txns_load_time", &self.startup_txns_load_time, 1000),
+            ("startup_txns_loaded", &self.startup_txns_loaded, 1),
+            ("sync_processor_batch_size", &self.sync_batch_size, 1),
+        ];
+        // Where nothing was measured nothing is shown.
+        for (name, summary, unit) in of_start.into_iter().filter(|(_, summary, _)| summary.count > 0) {
+            out.0.push((name, Figure::Summary { summary: *summary, unit }));
+        }
     }
 }
 

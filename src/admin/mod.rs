@@ -1,4 +1,4 @@
-//! What operators ask: four-letter words and metrics, request to response.
+//! What operators ask: four-letter words, commands of the admin port and metrics, request to response.
 //!
 //! Called by `server`, which recognises a word on a fresh connection, gathers the facts that the word needs (see
 //! [`Command::needs`]), sends the text and closes; `cli` makes [`About`] once. Pure: every number is handed in.
@@ -6,17 +6,25 @@
 //! Invariants: texts are byte for byte ZooKeeper 3.9's, so that scripts and monitoring go on working. `mntr` shows
 //! only what is measured here: a name of ZooKeeper's that stands for nothing here is left out, never invented. The
 //! same goes for the `java.*` lines of `envi`.
-//! Tested: four_letter_words_test.rs (golden texts of a ZooKeeper server, with our version), metrics_test.rs, text.rs.
+//! Tested: commands_test.rs, four_letter_words_test.rs (golden texts of a ZooKeeper server, with our version), metrics_test.rs, text.rs.
 
+mod commands;
+mod ensemble_commands;
+mod exposition;
 mod facts;
+mod figures;
 mod four_letter_words;
+mod json;
 mod metrics;
 mod text;
 
+pub use commands::{AdminCommand, Answer, links, run, trace_mask};
+pub use exposition::{CONTENT_TYPE, exposition};
 pub use facts::{
-    ConnectionFacts, DirectoryFacts, Facts, Mode, PathsOfSession, ServerFacts, SessionFacts,
-    SessionOfConnection, WatchCounts, operation_code,
+    ConnectionFacts, DirectoryFacts, EnsembleFacts, Facts, LearnerFacts, MemberFacts, Mode, PathsOfSession,
+    ProcessFacts, ServerFacts, SessionFacts, SessionOfConnection, SnapshotFacts, WatchCounts, operation_code,
 };
+pub use figures::{Figure, Sheet};
 pub use four_letter_words::{Command, Effect, Needs, TRACE_MASK_DEFAULT, answer, recognise};
 pub use metrics::{ClientMetrics, Distribution, ResponseSize, StoreMetrics, Summary};
 pub use text::{build_date, date_time};

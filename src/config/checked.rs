@@ -13,6 +13,7 @@ use super::keys;
 use super::raw::Raw;
 use super::settings::Settings;
 use super::values::{self, SuperDigest, Whitelist};
+use super::web::{self, AdminServer, MetricsServer};
 use crate::base::limits;
 
 /// Every setting of a server, with nothing left to decide. Names are ZooKeeper's; units are in the types.
@@ -75,6 +76,12 @@ pub struct Config {
     pub log_write: LogWrite,
     /// Bytes per second that a snapshot may write; `None`: no limit.
     pub snapshot_rate: Option<u64>,
+    /// The configuration file as it was written, its secrets left out: what `initial_configuration` shows.
+    pub initial: Option<String>,
+    /// `None`: there is no admin port.
+    pub admin_server: Option<AdminServer>,
+    /// `None`: metrics are shown by `mntr` and the admin port only.
+    pub metrics_server: Option<MetricsServer>,
 }
 
 /// `autopurge.*`.
@@ -134,6 +141,7 @@ impl Raw {
     /// Decides every setting, or says all that is wrong at once.
     pub fn check(mut self, resolve: Resolve, read: Read<'_>) -> Result<(Config, Vec<Warning>), Refusal> {
         let strangers = std::mem::take(&mut self.strangers);
+        let initial = self.without_secrets();
         let mut settings = Settings::new(self);
         for variable in strangers {
             let guess = keys::nearest_of(&variable, environment::names());
@@ -146,7 +154,9 @@ impl Raw {
         }
         let config = config(&mut settings, resolve, read);
         match (config, settings.into_findings()) {
-            (Some(config), (faults, warnings)) if faults.is_empty() => Ok((config, warnings)),
+            (Some(config), (faults, warnings)) if faults.is_empty() => {
+                Ok((Config { initial, ..config }, warnings))
+            }
             (_, (faults, warnings)) => {
                 assert!(!faults.is_empty(), "a configuration is refused for a reason");
                 Err(Refusal { faults, warnings })
@@ -260,6 +270,9 @@ fn config(settings: &mut Settings, resolve: Resolve, read: Read<'_>) -> Option<C
         io: settings.value("ringkeeper.io", io).unwrap_or(Io::Auto),
         log_write: settings.value("ringkeeper.logWrite", log_write).unwrap_or(LogWrite::Direct),
         snapshot_rate: positive(snapshot_rate).map(|mib| mib * KIB * KIB),
+        initial: None,
+        admin_server: web::admin_server(settings, resolve),
+        metrics_server: web::metrics_server(settings, resolve),
     };
     (data_dir.is_some() && client.is_some()).then_some(config)
 }

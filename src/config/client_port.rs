@@ -94,7 +94,7 @@ pub fn client_port(settings: &mut Settings, own: Own, resolve: Resolve) -> Optio
 }
 
 /// `None` is all addresses.
-fn resolved(text: &str, resolve: Resolve) -> Result<Option<IpAddr>, String> {
+pub fn resolved(text: &str, resolve: Resolve) -> Result<Option<IpAddr>, String> {
     match Host::new(text) {
         Some(Host::All) => Ok(None),
         Some(Host::Address(address)) => Ok(Some(address)),

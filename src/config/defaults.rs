@@ -41,6 +41,13 @@ pub const FSYNC_WARNING_THRESHOLD_MS: i64 = 1000;
 pub const CONTAINER_CHECK_INTERVAL_MS: i64 = 60_000;
 pub const CONTAINER_MAX_PER_MINUTE: i64 = 10_000;
 pub const CONTAINER_MAX_NEVER_USED_INTERVAL_MS: i64 = 0;
+/// `admin.*`.
+pub const ADMIN_PORT: i64 = 8080;
+pub const ADMIN_COMMAND_URL: &str = "/commands";
+pub const ADMIN_IDLE_TIMEOUT_MS: i64 = 30_000;
+pub const ADMIN_RATE_LIMITER_INTERVAL_MS: i64 = 300_000;
+/// `metricsProvider.httpPort`, of the Prometheus provider.
+pub const METRICS_PORT: i64 = 7000;
 
 /// Ours: `ringkeeper.snapshotRate`, MiB per second written by a snapshot: 3.8 GB within a minute.
 pub const SNAPSHOT_RATE_MIB: i64 = 64;

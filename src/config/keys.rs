@@ -41,6 +41,14 @@ const QUORUM_SASL: Standing = EnsembleRefused {
 const NAMES: &[(&str, Standing)] = &[
     ("4lw.commands.whitelist", Honoured),
     ("DigestAuthenticationProvider.superDigest", Honoured),
+    ("admin.commandURL", Honoured),
+    ("admin.enableServer", Honoured),
+    ("admin.idleTimeout", Honoured),
+    ("admin.rateLimiterIntervalInMS", Honoured),
+    ("admin.restore.enabled", Honoured),
+    ("admin.serverAddress", Honoured),
+    ("admin.serverPort", Honoured),
+    ("admin.snapshot.enabled", Honoured),
     ("autopurge.purgeInterval", Honoured),
     ("autopurge.snapRetainCount", Honoured),
     ("clientPort", Honoured),
@@ -61,6 +69,10 @@ const NAMES: &[(&str, Standing)] = &[
     ("maxClientCnxns", Honoured),
     ("maxCnxns", Honoured),
     ("maxSessionTimeout", Honoured),
+    ("metricsProvider.className", Honoured),
+    ("metricsProvider.exportJvmInfo", Honoured),
+    ("metricsProvider.httpHost", Honoured),
+    ("metricsProvider.httpPort", Honoured),
     ("minSessionTimeout", Honoured),
     ("preAllocSize", Honoured),
     ("readonlymode.enabled", Honoured),
@@ -226,17 +238,18 @@ const FAMILIES: &[(&str, Standing)] = &[
 
 /// Members of families which have a harmless value after all.
 const EXCEPTIONS: &[(&str, Standing)] = &[
-    // There is no admin server, so who turns it off gets what he wants.
-    ("admin.enableServer", OFF),
+    ("admin.forceHttps", Protects { harmless: &["false"] }),
+    ("admin.httpVersion", NoMeaning { harmless: &["11"], why: "HTTP/1.1 and 1.0 are spoken" }),
+    ("admin.needClientAuth", Protects { harmless: &["false"] }),
+    ("admin.portUnification", OFF),
+    ("metricsProvider.maxQueueSize", Foreign),
+    ("metricsProvider.numWorkerThreads", Foreign),
+    ("metricsProvider.workerShutdownTimeoutMs", Foreign),
     ("quorum.auth.enableSasl", QUORUM_SASL),
     ("quorum.auth.learnerRequireSasl", QUORUM_SASL),
     ("quorum.auth.serverRequireSasl", QUORUM_SASL),
     ("connection_throttle_freeze_time", NotBuilt { harmless: &["-1"] }),
     ("connection_throttle_weight_enabled", OFF),
-    (
-        "metricsProvider.className",
-        NotBuilt { harmless: &["org.apache.zookeeper.metrics.impl.defaultmetricsprovider"] },
-    ),
 ];
 
 /// A name without the prefix which Java's properties carry.

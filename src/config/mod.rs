@@ -10,7 +10,7 @@
 //! silently ignored that would change what a client sees.
 //! Limits: `base::limits` where a setting has a counterpart there.
 //! Tested: raw_test.rs, environment_test.rs, values_test.rs, checked_test.rs, ensemble_test.rs,
-//! client_port_test.rs, and random settings in both ends.
+//! client_port_test.rs, web_test.rs, and random settings in both ends.
 
 mod checked;
 mod client_port;
@@ -23,6 +23,7 @@ mod raw;
 mod rewrite;
 mod settings;
 mod values;
+mod web;
 
 pub use checked::{Config, ConnectionThrottle, Containers, Io, LogWrite, Purge, Refusal};
 pub use client_port::{ClientPort, Resolve};
@@ -31,3 +32,4 @@ pub use fault::{Fault, Origin, Severity, Warning};
 pub use raw::{Raw, Setting};
 pub use rewrite::{is_dynamic, rewritten};
 pub use values::{SuperDigest, Whitelist};
+pub use web::{AdminServer, MetricsServer};

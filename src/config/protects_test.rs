@@ -9,6 +9,7 @@ fn what_would_leave_data_open_is_refused() {
         ("DigestAuthenticationProvider.digestAlg=SHA-256", format!("{ignored} sha1")),
         ("DigestAuthenticationProvider.enabled=false", format!("{ignored} true")),
         ("enforce.auth.enabled=true", format!("{ignored} false")),
+        ("sessionRequireClientSASLAuth=true", format!("{ignored} false")),
         ("skipACL=true", "neither yes nor no; allowed: yes, no".to_owned()),
         ("skipACL=Yes", "neither yes nor no; allowed: yes, no".to_owned()),
         ("forceSync=No", "neither yes nor no; allowed: yes, no".to_owned()),

@@ -63,6 +63,7 @@ impl Raw {
                 setting("clientPort", defaults::CLIENT_PORT),
                 setting("clientPortAddress", defaults::CLIENT_PORT_ADDRESS),
                 setting("dataDir", defaults::DATA_DIR),
+                setting("admin.serverAddress", defaults::CLIENT_PORT_ADDRESS),
             ],
             ..Raw::default()
         }
@@ -71,6 +72,20 @@ impl Raw {
     /// No file at all: everything comes from the command line.
     pub fn empty() -> Raw {
         Raw::default()
+    }
+
+    /// The lines of the file, without comments, and without what must stay secret. `None`: there is no file.
+    pub(super) fn without_secrets(&self) -> Option<String> {
+        self.name.as_ref()?;
+        let is_secret = |key: &str| {
+            let key = key.to_ascii_lowercase();
+            key.contains("superdigest") || key.contains("password") && !key.ends_with("path")
+        };
+        let line = |setting: &Setting| {
+            let value = if is_secret(&setting.key) { "***" } else { &setting.value };
+            format!("{}={value}\n", setting.key)
+        };
+        Some(self.file.iter().map(line).collect())
     }
 
     /// A positional argument of `ringkeeper server PORT DATADIR …`.

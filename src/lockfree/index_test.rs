@@ -33,7 +33,7 @@ fn finds_what_was_inserted_and_not_what_was_removed() {
     let (mut publisher, mut observers) = eras(1);
     let (mut writer, reader) = index(&publisher);
     let hash = 0xabcd_ef01_2345_6789;
-    assert_eq!(sorted(reader.candidates(&observers[0].enter(), hash)), []);
+    assert_eq!(sorted(reader.candidates(&observers[0].enter(), hash)), Vec::<u32>::new());
     writer.insert(hash, 7);
     writer.insert(hash ^ 0xff00_0000, 8);
     writer.insert(hash ^ 1 << 40, 9);
@@ -41,7 +41,7 @@ fn finds_what_was_inserted_and_not_what_was_removed() {
     let turn = observers[0].enter();
     assert_eq!(sorted(reader.candidates(&turn, hash)), [7, 8], "same segment and tag: the caller compares");
     assert_eq!(sorted(reader.candidates(&turn, hash ^ 1 << 40)), [9]);
-    assert_eq!(sorted(reader.candidates(&turn, hash ^ 1)), [], "another segment");
+    assert_eq!(sorted(reader.candidates(&turn, hash ^ 1)), Vec::<u32>::new(), "another segment");
     assert!(writer.remove(hash, 7));
     assert!(!writer.remove(hash, 7));
     assert!(!writer.remove(hash ^ 1, 8));

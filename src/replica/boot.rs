@@ -217,6 +217,7 @@ impl Boot {
             quota_warned: None,
             budget: self.settings.turn_budget,
             space_low: false,
+            sessions_expired: 0,
             waiting: VecDeque::new(),
             ensemble: None,
             is_running: false,

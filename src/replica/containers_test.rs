@@ -35,13 +35,17 @@ fn a_sweep_begins_at_each_interval() {
     let mut reaper = reaper(10_000);
     let listed = RefCell::new(BTreeSet::from([1, 2, 3]));
     assert_eq!(reaper.next_wakeup(), at(60_000));
-    assert_eq!(run(&mut reaper, at(59_999), &listed, &[1, 2, 3]), []);
-    assert_eq!(run(&mut reaper, at(60_000), &listed, &[]), []);
+    assert_eq!(run(&mut reaper, at(59_999), &listed, &[1, 2, 3]), Vec::<u32>::new());
+    assert_eq!(run(&mut reaper, at(60_000), &listed, &[]), Vec::<u32>::new());
     assert_eq!(reaper.next_wakeup(), at(120_000), "nothing is left of it");
-    assert_eq!(run(&mut reaper, at(61_000), &listed, &[1]), [], "between two checks nothing happens");
+    assert_eq!(
+        run(&mut reaper, at(61_000), &listed, &[1]),
+        Vec::<u32>::new(),
+        "between two checks nothing happens"
+    );
     // Woken late: one sweep, and the next on time.
     assert_eq!(run(&mut reaper, at(250_000), &listed, &[2]), [2]);
-    assert_eq!(run(&mut reaper, at(250_006), &listed, &[1, 2]), [], "1 was looked at already");
+    assert_eq!(run(&mut reaper, at(250_006), &listed, &[1, 2]), Vec::<u32>::new(), "1 was looked at already");
     assert_eq!(reaper.next_wakeup(), at(300_000));
 }
 
@@ -54,7 +58,7 @@ fn deletions_are_spaced() {
         assert_eq!(run(&mut reaper, now, &listed, &[0, 1, 2, 3, 4]), [n as u32]);
         assert_eq!(reaper.next_wakeup(), at(60_000 + 6 * (n + 1)), "6 ms apart, 10,000 a minute");
         let early = Instant(reaper.next_wakeup().0 - 1);
-        assert_eq!(run(&mut reaper, early, &listed, &[0, 1, 2, 3, 4]), []);
+        assert_eq!(run(&mut reaper, early, &listed, &[0, 1, 2, 3, 4]), Vec::<u32>::new());
     }
     // Above one a millisecond nothing is spaced.
     let mut reaper = self::reaper(60_001);
@@ -69,10 +73,10 @@ fn a_long_list_is_looked_at_in_pieces() {
     let count = limits::TURN_BUDGET as u32 * 2 + 1;
     let listed = RefCell::new((0..count).collect());
     let last = [count - 1];
-    assert_eq!(run(&mut reaper, at(60_000), &listed, &last), []);
+    assert_eq!(run(&mut reaper, at(60_000), &listed, &last), Vec::<u32>::new());
     assert_eq!(reaper.next_wakeup(), at(60_000), "at once, after what else there is to do");
-    assert_eq!(run(&mut reaper, at(60_000), &listed, &last), []);
+    assert_eq!(run(&mut reaper, at(60_000), &listed, &last), Vec::<u32>::new());
     assert_eq!(run(&mut reaper, at(60_000), &listed, &last), last);
-    assert_eq!(run(&mut reaper, at(60_006), &listed, &last), []);
+    assert_eq!(run(&mut reaper, at(60_006), &listed, &last), Vec::<u32>::new());
     assert_eq!(reaper.next_wakeup(), at(120_000));
 }

@@ -21,6 +21,9 @@ pub struct Facts {
     pub refuses_writes: bool,
     pub snapshots_written: u64,
     pub snapshots_failed: u64,
+    pub newest_snapshot: Option<Zxid>,
+    /// For their clients' silence, by this server.
+    pub sessions_expired: u64,
 }
 
 /// What is held for transactions that are not applied yet.
@@ -53,6 +56,8 @@ impl Replica {
             refuses_writes: self.space_low,
             snapshots_written: self.snapshots.written,
             snapshots_failed: self.snapshots.failed,
+            sessions_expired: self.sessions_expired,
+            newest_snapshot: self.snapshots.newest(),
         }
     }
 

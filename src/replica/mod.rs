@@ -85,6 +85,7 @@ pub struct Replica {
     /// What is left of this turn's `limits::TURN_BUDGET` for applying and for long answers.
     budget: usize,
     space_low: bool,
+    sessions_expired: u64,
     /// Requests that the log has no room for yet, and what came after them.
     waiting: VecDeque<Request>,
     /// `None`: this server is alone.

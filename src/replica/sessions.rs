@@ -92,6 +92,7 @@ impl Replica {
                 break;
             }
             tracing::info!(%session, "session expired");
+            self.sessions_expired += 1;
             let opcode = Opcode::CloseSession;
             let write = tree::Write { from: None, session, opcode, body: &[], identities: &[] };
             self.propose(None, 0, &write, &mut vec![]);

@@ -108,6 +108,11 @@ impl Snapshots {
         }
     }
 
+    /// An operator wants one: it is due with whatever was applied since the last.
+    pub fn want(&mut self) {
+        self.due_after.0 = 0;
+    }
+
     /// The newest finished one.
     pub fn newest(&self) -> Option<Zxid> {
         self.finished.last().copied()
@@ -144,6 +149,11 @@ impl Snapshots {
 }
 
 impl Replica {
+    /// Takes a snapshot in one of the next turns, if anything was applied since the last one.
+    pub fn want_snapshot(&mut self) {
+        self.snapshots.want();
+    }
+
     /// One turn's share of the running snapshot; begins one if it is due.
     pub(super) fn continue_snapshot(&mut self, outputs: &mut Vec<Output>) {
         if self.snapshots.is_due() && !self.space_low && self.may_snapshot() {

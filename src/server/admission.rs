@@ -14,6 +14,8 @@ pub struct Admission {
 
 struct Counts {
     total: usize,
+    /// Since the start.
+    refused: u64,
     by_address: Map<IpAddr, u32>,
 }
 
@@ -40,23 +42,35 @@ impl std::fmt::Display for Refusal {
 impl Admission {
     pub fn new(total_max: usize, per_address_max: Option<u32>, key: HashKey) -> Admission {
         let by_address = Map::with_hasher(KeyedHasher(key));
-        Admission { total_max, per_address_max, counts: Mutex::new(Counts { total: 0, by_address }) }
+        Admission {
+            total_max,
+            per_address_max,
+            counts: Mutex::new(Counts { total: 0, refused: 0, by_address }),
+        }
     }
 
     pub fn enter(&self, address: IpAddr) -> Result<(), Refusal> {
         let mut counts = self.counts.lock().expect("nobody panics while holding this lock");
+        let counts = &mut *counts;
         if counts.total >= self.total_max {
+            counts.refused += 1;
             return Err(Refusal::Total(self.total_max));
         }
         let count = counts.by_address.entry(address).or_insert(0);
         if let Some(max) = self.per_address_max
             && *count >= max
         {
+            counts.refused += 1;
             return Err(Refusal::PerAddress(max));
         }
         *count += 1;
         counts.total += 1;
         Ok(())
+    }
+
+    /// Connections that were closed at accept.
+    pub fn refused(&self) -> u64 {
+        self.counts.lock().expect("nobody panics while holding this lock").refused
     }
 
     pub fn forget(&self, address: IpAddr) {

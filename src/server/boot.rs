@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use crate::admin::About;
@@ -19,6 +20,7 @@ use super::Fatal;
 use super::admission::Admission;
 use super::disk::{self, Disk};
 use super::epochs::EpochFile;
+use super::facts::Background;
 use super::recovery::{Recovered, Recovery};
 use super::reload::Reloader;
 use super::sync_times::SyncTimes;
@@ -215,7 +217,19 @@ impl Booted {
             .map(|(at, reader)| Shard::new(ShardId(at as u16), settings.clone(), reader, now))
             .collect();
         let admission = Arc::new(Admission::new(config.max_cnxns, config.max_client_cnxns, hash_key));
-        let words = Words::new(config, about, started, places, sync_times);
+        let mut db_init_time = crate::admin::Summary::default();
+        db_init_time.record_time(Clock::instant().since(started.instant));
+        let words = Words(Background {
+            config,
+            about,
+            started,
+            port: 0,
+            places,
+            sync_times,
+            db_init_time,
+            admission: admission.clone(),
+            trace_mask: Arc::new(AtomicI64::new(crate::admin::TRACE_MASK_DEFAULT)),
+        });
         Ok(Parts { replica, disk, reloader, admission, words, shards, member })
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::admin::{self, Effect, Needs};
 use crate::base::{Instant, SessionId, Zxid};
-use crate::replica::ensemble::Mode;
+use crate::messages::AclRef;
+use crate::replica::ensemble::{Mode, Status};
 use crate::replica::{self, Replica};
 use crate::shard::{self, Shard};
 
@@ -22,6 +23,8 @@ pub struct Ask {
 /// One shard's part.
 pub struct ShardCensus {
     pub facts: shard::Facts,
+    /// If counters are asked for.
+    pub tallies: Option<shard::Tallies>,
     pub is_serving: bool,
     pub connections: Vec<admin::ConnectionFacts>,
     pub watches: Vec<admin::PathsOfSession>,
@@ -36,10 +39,15 @@ impl ShardCensus {
         match ask.effect {
             Effect::ResetConnections if shard.is_serving() => shard.reset_connections(),
             Effect::ResetServer if shard.is_serving() => shard.reset(),
-            Effect::ResetConnections | Effect::ResetServer | Effect::None | Effect::SetTraceMask => {}
+            Effect::ResetConnections
+            | Effect::ResetServer
+            | Effect::None
+            | Effect::SetTraceMask
+            | Effect::TakeSnapshot => {}
         }
         let mut census = ShardCensus {
             facts: shard.facts(),
+            tallies: (ask.needs == Needs::Counters).then(|| shard.tallies().clone()),
             is_serving: shard.is_serving(),
             connections: vec![],
             watches: vec![],
@@ -60,7 +68,11 @@ impl ShardCensus {
             }
             // Alone its count of paths is right as it is.
             Needs::WatchCounts if !is_alone => census.watched = shard.watched_hashes(),
-            Needs::Counters | Needs::Directories | Needs::WatchCounts | Needs::Digests => {}
+            Needs::Counters
+            | Needs::Directories
+            | Needs::WatchCounts
+            | Needs::Digests
+            | Needs::Permissions => {}
         }
         census
     }
@@ -72,6 +84,10 @@ pub struct ReplicaCensus {
     pub facts: replica::Facts,
     /// `None`: it is not known in time.
     pub mode: Option<Mode>,
+    /// Of a member.
+    pub status: Option<Status>,
+    /// Of the root node, if asked for.
+    pub root_acl: Option<AclRef>,
     /// How long each session may stay silent from now on.
     pub sessions: Vec<(Duration, SessionId)>,
     pub ephemerals: Vec<admin::PathsOfSession>,
@@ -79,9 +95,16 @@ pub struct ReplicaCensus {
 }
 
 impl ReplicaCensus {
-    pub fn take(replica: &Replica, ask: Ask, now: Instant) -> ReplicaCensus {
-        let mut census =
-            ReplicaCensus { facts: replica.facts(), mode: Some(replica.mode()), ..ReplicaCensus::default() };
+    pub fn take(replica: &mut Replica, ask: Ask, now: Instant) -> ReplicaCensus {
+        if ask.effect == Effect::TakeSnapshot {
+            replica.want_snapshot();
+        }
+        let mut census = ReplicaCensus {
+            facts: replica.facts(),
+            mode: Some(replica.mode()),
+            status: replica.status(),
+            ..ReplicaCensus::default()
+        };
         match ask.needs {
             Needs::Sessions => {
                 census.sessions = replica.sessions().time_left(now);
@@ -91,6 +114,7 @@ impl ReplicaCensus {
                     owners.map(|session| paths_of((session, store.ephemerals_of(session)))).collect();
             }
             Needs::Digests => census.digests = replica.digests().collect(),
+            Needs::Permissions => census.root_acl = replica.store().find(b"/").map(|(_, root)| root.acl()),
             Needs::Counters
             | Needs::Connections
             | Needs::Directories

@@ -3,7 +3,8 @@
 //! The loop hands commands over and never waits. Its own ring writes the log (`ring_log.rs`), or the log thread carries the
 //! commands out in order: stores into the mapped segment, one `fdatasync` per `Persist`, one answer. Making a segment
 //! (zeroing, syncing, mapping) takes long and is done ahead, by the preparer; a segment that is no longer needed becomes the
-//! next spare instead of being zeroed again. Snapshots are synced piece by piece, so that a big one doesn't stand between the log and the disk at its end.
+//! next spare instead of being zeroed again. Snapshots are synced piece by piece, so that a big one doesn't stand between the
+//! log and the disk at its end.
 //!
 //! The spare is the log's reserve: the replica is told of each one (`SegmentReady`) and decides no write that neither the
 //! active segment nor a spare has room for. When the disk is full no spare can be made, and it is told so (`SpaceLow`):
@@ -183,6 +184,11 @@ impl Disk {
 
     pub fn log(&mut self, command: Command) {
         self.commands.push(command);
+    }
+
+    /// `submit` has something to hand over.
+    pub fn has_commands(&self) -> bool {
+        !self.commands.is_empty()
     }
 
     /// Hands over what was collected. `io` is the loop that owns this disk, here and below.

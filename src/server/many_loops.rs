@@ -6,7 +6,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 
@@ -17,20 +16,22 @@ use crate::shard::Shard;
 
 use super::admission::Admission;
 use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Parts};
-use super::census::ShardCensus;
+use super::inquiry::{Inquiry, Loops};
 use super::peers::{self, Peers};
 use super::placement::Placement;
 use super::replica_thread::ReplicaThread;
 use super::rings::{Bell, ShardEnd, ToReplica, ToShard, ends};
 use super::shard_thread::{Dealer, ShardThread};
 use super::words::{Question, Words};
-use super::{Fatal, Stop, spawn};
-
-/// A word is answered with what came in until then.
-const CENSUS_PATIENCE: Duration = Duration::from_secs(2);
+use super::{Fatal, Stop, spawn, web};
 
 /// Runs the server until it is told to stop. The calling thread becomes the replica's.
-pub fn run(booted: Booted, placement: &Placement, peers: Option<peers::Settings>) -> Result<(), Fatal> {
+pub fn run(
+    booted: Booted,
+    placement: &Placement,
+    peers: Option<peers::Settings>,
+    desk: &web::Place,
+) -> Result<(), Fatal> {
     placement.pin(0)?;
     // Only peers' connections.
     let connections_max = peers.as_ref().map_or(1, peers::Settings::connections_max);
@@ -72,8 +73,10 @@ pub fn run(booted: Booted, placement: &Placement, peers: Option<peers::Settings>
     }
     let bound = bound.expect("the first shard listens");
     let to_shards: Vec<Sender<ToShard>> = shards.iter().map(|(to_shard, _)| to_shard.clone()).collect();
-    let answering =
-        Answering { words: words.at_port(bound.port()), shards, to_replica, replica: bell.clone() };
+    let words = words.at_port(bound.port());
+    let loops = Loops { shards, to_replica, replica: bell.clone() };
+    web::open(desk, &words.0, Inquiry::Many(loops.clone()));
+    let answering = Answering { words, loops };
     spawn("words", move || answering.run(&questions))?;
 
     let peers = peers.map(|settings| Peers::listen(settings, &mut io)).transpose()?;
@@ -154,41 +157,25 @@ fn start_shard(
 /// Answers four-letter words.
 struct Answering {
     words: Words,
-    shards: Vec<(Sender<ToShard>, Bell)>,
-    to_replica: Sender<ToReplica>,
-    replica: Bell,
+    loops: Loops,
 }
 
 impl Answering {
     fn run(mut self, questions: &Receiver<Question>) {
         while let Ok(question) = questions.recv() {
-            let Some(ask) = self.words.ask(question.word) else {
-                self.tell(&question, String::new());
-                continue;
+            let text = match self.words.ask(question.word) {
+                Some(ask) => {
+                    let (facts, shards) = self.loops.ask(ask);
+                    self.words.answer(question.word, &question.argument, facts, shards)
+                }
+                None => String::new(),
             };
-            let (facts_in, facts) = bounded(1);
-            let (census_in, census) = unbounded();
-            if self.to_replica.send(ToReplica::Census(ask, facts_in)).is_err() {
-                return;
-            }
-            self.replica.ring();
-            for (to_shard, bell) in &self.shards {
-                let _ = to_shard.send(ToShard::Census(ask, census_in.clone()));
-                bell.ring();
-            }
-            drop(census_in);
-            let facts = facts.recv_timeout(CENSUS_PATIENCE).unwrap_or_default();
-            let mut shards: Vec<ShardCensus> = vec![];
-            while let Ok(one) = census.recv_timeout(CENSUS_PATIENCE) {
-                shards.push(one);
-            }
-            let text = self.words.answer(question.word, &question.argument, facts, shards);
             self.tell(&question, text);
         }
     }
 
     fn tell(&self, question: &Question, text: String) {
-        let (to_shard, bell) = &self.shards[usize::from(question.asker.0)];
+        let (to_shard, bell) = &self.loops.shards[usize::from(question.asker.0)];
         let _ = to_shard.send(ToShard::Text { connection: question.connection, text });
         bell.ring();
     }

@@ -9,8 +9,10 @@ mod boot;
 mod census;
 mod disk;
 mod epochs;
+mod facts;
 mod gather;
 mod image;
+mod inquiry;
 mod log_thread;
 mod many_loops;
 mod member;
@@ -29,6 +31,7 @@ mod shard_thread;
 mod slots;
 mod stash;
 mod sync_times;
+mod web;
 mod words;
 
 use std::sync::Arc;
@@ -135,12 +138,14 @@ pub fn run(config: Config, about: About) -> Result<(), Fatal> {
     let seed = crate::io::entropy::seed().map_err(Fatal::Io)?;
     let placement = Placement::choose(&config)?;
     let peers = member::peers(&config)?;
+    // Before recovery, which may take a while: who asks is told that it lives, and isn't ready.
+    let desk = web::start(&config)?;
     let booted = boot::boot(Arc::new(config), about, seed, placement.shards, started)?;
     if placement.shards == 1 {
         placement.pin(0)?;
-        OneLoop::build(booted, peers)?.run()
+        OneLoop::build(booted, peers, &desk)?.run()
     } else {
-        many_loops::run(booted, &placement, peers)
+        many_loops::run(booted, &placement, peers, &desk)
     }
 }
 

@@ -10,6 +10,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam::channel::{Receiver, bounded};
+
 use crate::base::{Now, Zxid, limits};
 use crate::io::cpu::Cpus;
 use crate::io::{Clock, Event, Loop};
@@ -23,11 +25,12 @@ use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Member, Parts};
 use super::census::{ReplicaCensus, ShardCensus};
 use super::disk::{Disk, Done};
 use super::gather::Gather;
+use super::inquiry::{self, Inquiry};
 use super::peers::{self, Peers};
 use super::reload::Reloader;
 use super::stash::{Kept, Stash};
 use super::words::Words;
-use super::{Fatal, GOODBYE, Stop};
+use super::{Fatal, GOODBYE, Stop, web};
 
 /// How long a full pipeline waits for the disk at a time.
 const DISK_PATIENCE: Duration = Duration::from_millis(1);
@@ -40,6 +43,8 @@ pub struct OneLoop {
     reloader: Reloader,
     admission: Arc<Admission>,
     words: Words,
+    /// From the ports that speak HTTP.
+    questions: Receiver<inquiry::Question>,
     stop: Stop,
     attention: Attention,
     /// In an ensemble.
@@ -49,7 +54,11 @@ pub struct OneLoop {
 }
 
 impl OneLoop {
-    pub fn build(booted: Booted, peers: Option<peers::Settings>) -> Result<OneLoop, Fatal> {
+    pub fn build(
+        booted: Booted,
+        peers: Option<peers::Settings>,
+        desk: &web::Place,
+    ) -> Result<OneLoop, Fatal> {
         let connections_max = booted.config.max_cnxns.min(CONNECTIONS_OF_A_LOOP);
         let processors = Cpus::detect().map_err(Fatal::Io)?.usable();
         let attention = Attention::new(booted.config.look, processors);
@@ -63,7 +72,22 @@ impl OneLoop {
         let Parts { replica, disk, reloader, admission, words, mut shards, member } = parts;
         let shard = shards.pop().expect("this placement has one shard");
         let words = words.at_port(bound.port());
-        Ok(OneLoop { io, replica, shard, disk, reloader, admission, words, stop, attention, peers, member })
+        let (ask, questions) = bounded(1);
+        web::open(desk, &words.0, Inquiry::One { ask, bell: io.doorbell() });
+        Ok(OneLoop {
+            io,
+            replica,
+            shard,
+            disk,
+            reloader,
+            admission,
+            words,
+            questions,
+            stop,
+            attention,
+            peers,
+            member,
+        })
     }
 
     pub fn run(mut self) -> Result<(), Fatal> {
@@ -88,6 +112,7 @@ impl OneLoop {
         self.flush_peers(turn);
         self.wait(timeout)?;
         turn.now = Clock::now();
+        self.answer_questions(turn.now.instant);
         self.take_done(turn)?;
         self.take_events(turn);
         if self.peers.is_some() {
@@ -353,7 +378,11 @@ impl OneLoop {
             turn.notices = true;
         }
         turn.from_replica = outputs;
-        self.disk.submit(&mut self.io);
+        if self.disk.has_commands() {
+            // Proposals first: their way is the longer one.
+            self.flush_peers(turn);
+            self.disk.submit(&mut self.io);
+        }
         if let Some(to) = reload {
             self.reload(to, turn);
         }
@@ -413,9 +442,17 @@ impl OneLoop {
 
     fn answer_word(&mut self, word: [u8; 4], argument: &[u8], now: crate::base::Instant) -> String {
         let Some(ask) = self.words.ask(word) else { return String::new() };
-        let in_replica = ReplicaCensus::take(&self.replica, ask, now);
+        let in_replica = ReplicaCensus::take(&mut self.replica, ask, now);
         let census = vec![ShardCensus::take(&mut self.shard, ask, true)];
         self.words.answer(word, argument, in_replica, census)
+    }
+
+    fn answer_questions(&mut self, now: crate::base::Instant) {
+        while let Ok(inquiry::Question { ask, answer }) = self.questions.try_recv() {
+            let in_replica = ReplicaCensus::take(&mut self.replica, ask, now);
+            // Who asked may have given up.
+            let _ = answer.send((in_replica, vec![ShardCensus::take(&mut self.shard, ask, true)]));
+        }
     }
 
     /// Nothing new is taken; what is proposed is made durable, answered and sent; then the log is sealed with a mark.

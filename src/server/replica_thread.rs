@@ -142,7 +142,7 @@ impl ReplicaThread {
         while let Ok(word) = self.words.try_recv() {
             match word {
                 ToReplica::Census(ask, answer) => {
-                    let _ = answer.send(ReplicaCensus::take(&self.replica, ask, turn.now.instant));
+                    let _ = answer.send(ReplicaCensus::take(&mut self.replica, ask, turn.now.instant));
                 }
                 ToReplica::Stopped => turn.stopped_shards += 1,
                 ToReplica::Failed(fatal) => return Err(fatal),
@@ -245,7 +245,13 @@ impl ReplicaThread {
             }
         }
         turn.outputs = outputs;
-        self.disk.submit(&mut self.io);
+        if self.disk.has_commands() {
+            // Proposals first: their way is the longer one.
+            if let Some(peers) = &mut self.peers {
+                peers.flush(&mut self.io, turn.now.instant);
+            }
+            self.disk.submit(&mut self.io);
+        }
     }
 
     /// The shards were told before that nobody is served, by the same channel over which they get their new readers.

@@ -63,12 +63,13 @@ impl State {
         };
         let answered = reads::answer(&read, reading, version, &mut self.watches, &mut output);
         self.left -= given - left.get();
+        let size = output.len() - before;
         if let Some(connection) = self.connection(id) {
-            connection.large = connection.large.max(output.len() - before);
+            connection.large = connection.large.max(size);
             connection.output = output;
         }
         if answered == Answered::Whole {
-            self.count_answer(id, version, since);
+            self.count_answer(id, version, since, size, false);
             return true;
         }
         self.put_back(reading, id, Pending::Read { xid, opcode, body: body.into(), since }, answered, done);
@@ -146,12 +147,21 @@ impl State {
         }
     }
 
-    /// A reply was appended to the connection's output.
-    pub(super) fn count_answer(&mut self, id: ConnectionId, zxid: Zxid, since: Instant) {
+    /// A reply of `size` bytes was appended to the connection's output.
+    pub(super) fn count_answer(
+        &mut self,
+        id: ConnectionId,
+        zxid: Zxid,
+        since: Instant,
+        size: usize,
+        is_update: bool,
+    ) {
         let now = self.now.instant;
         let waited = now.since(since);
         self.sent += 1;
-        self.latency.add(waited.as_micros() as u64);
+        let times = if is_update { &mut self.tallies.updates } else { &mut self.tallies.reads };
+        times.add(waited.as_micros() as u64);
+        self.tallies.sizes.add(size as u64);
         if let Some(connection) = self.connection(id) {
             connection.stats.sent += 1;
             connection.stats.last_zxid = zxid;

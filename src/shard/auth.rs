@@ -9,7 +9,26 @@ use sha1::{Digest, Sha1};
 
 use crate::messages::Identity;
 use crate::wire::client::AuthPacket;
-use crate::wire::java_text;
+use crate::wire::{Text, java_text};
+
+/// As [`authenticate`], of credentials that came another way: the admin port's `Authorization` header.
+pub fn identities(
+    scheme: &str,
+    shown: Option<&[u8]>,
+    ip: std::net::IpAddr,
+    super_digest: Option<&str>,
+) -> Option<Vec<Identity>> {
+    let ip = Identity { scheme: "ip".to_owned(), id: ip.to_canonical().to_string() };
+    match (scheme, shown) {
+        // ZooKeeper fails over what isn't there.
+        ("digest", None) => None,
+        _ => authenticate(
+            &AuthPacket { auth_type: 0, scheme: Some(Text::from_bytes(scheme.as_bytes())), auth: shown },
+            &ip,
+            super_digest,
+        ),
+    }
+}
 
 /// The identities that this packet adds. `None`: the scheme is unknown, or null; the answer is AuthFailed.
 pub fn authenticate(

@@ -195,6 +195,7 @@ impl State {
                     return Taken::Wait;
                 }
                 tracing::warn!(address = %connection.address, %fault, "closing a connection: bad frame");
+                self.tallies.bad_frames += 1;
                 self.begin_close(id);
                 Taken::Wait
             }
@@ -207,6 +208,7 @@ impl State {
         let from = Client { shard: self.id, connection: id };
         let request = ConnectRequest::decode(&mut Reader::new(frame));
         let is_admitted = request.as_ref().is_ok_and(|request| self.admits(request.read_only));
+        self.tallies.connection_requests += 1;
         let Some(connection) = self.connection(id) else { return };
         let Ok(request) = request else {
             tracing::warn!(address = %connection.address, "closing a connection: its first frame is no connect request");
@@ -349,6 +351,7 @@ impl State {
                 "closing a connection: its auth packet has an unknown scheme, or is too long, or one too many"
             );
             encode_bare_reply(&mut connection.output, xid, Zxid::ZERO, ErrorCode::AuthFailed);
+            self.tallies.auth_failures += 1;
             return self.begin_close(id);
         };
         let mut identities = connection.identities.to_vec();

@@ -239,8 +239,10 @@ impl State {
                 Ok(Progress::More) => self.long_read = Some(read),
                 Ok(Progress::Done) => {
                     let (id, at, since) = (read.connection, read.at, read.since);
-                    self.fill_gap(id, read.finish(reading));
-                    self.count_answer(id, at, since);
+                    let reply = read.finish(reading);
+                    let size = reply.len();
+                    self.fill_gap(id, reply);
+                    self.count_answer(id, at, since, size, false);
                     self.advance(reading, id, outputs);
                 }
                 Err(TooLarge) => self.drop_too_large(read.connection),

@@ -60,7 +60,7 @@ fn a_long_list_takes_turns_and_others_are_served_meanwhile() {
     let mut bench = bench();
     let (one, two) = (bench.connect(), bench.connect());
     bench.send(one, 1, Opcode::GetChildren, &list(false));
-    assert_eq!(bench.xids(one), []);
+    assert_eq!(bench.xids(one), Vec::<i32>::new());
     bench.send(two, 1, Opcode::GetData, &GetDataRequest { path: "/many".into(), watch: false });
     assert_eq!(bench.xids(two), [1]);
     assert!(turns(&mut bench) >= 3);
@@ -90,7 +90,7 @@ fn nothing_overtakes_a_long_list_and_it_shows_its_version() {
     assert_eq!(bench.xids(client), [1]);
     bench.send(client, 5, Opcode::GetChildren, &list(false));
     bench.step(Input::Wakeup);
-    assert_eq!(bench.xids(client), []);
+    assert_eq!(bench.xids(client), Vec::<i32>::new());
     turns(&mut bench);
     let told = bench.told(client);
     let order: Vec<i32> = told

@@ -30,14 +30,17 @@ mod room;
 mod sending;
 mod service;
 mod silence;
+mod tallies;
 #[cfg(test)]
 mod testing;
 mod watch_requests;
 mod watches;
 
+pub use auth::identities;
 pub use connection::{Connection, Latency, Phase, Stats};
 pub use contract::{Input, Output};
 pub use room::Bounds;
+pub use tallies::{Spread, Tallies};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -163,7 +166,7 @@ struct State {
     received: u64,
     sent: u64,
     bytes_received: u64,
-    latency: Latency,
+    tallies: Tallies,
 }
 
 impl Shard {
@@ -207,7 +210,7 @@ impl Shard {
             received: 0,
             sent: 0,
             bytes_received: 0,
-            latency: Latency::default(),
+            tallies: Tallies::default(),
             settings,
             now,
         };
@@ -319,7 +322,7 @@ impl Shard {
         self.state.received = 0;
         self.state.sent = 0;
         self.state.bytes_received = 0;
-        self.state.latency = Latency::default();
+        self.state.tallies = Tallies::default();
     }
 
     /// Sessions with the paths of their data watches, in no particular order. The null path is called so, as in Java.
@@ -368,8 +371,12 @@ impl Shard {
             watches: (self.state.watches.counts(Table::Data).watches
                 + self.state.watches.counts(Table::Child).watches) as u64,
             data_watches: self.state.watches.counts(Table::Data),
-            latency: self.state.latency,
+            latency: self.state.tallies.latency(),
         }
+    }
+
+    pub fn tallies(&self) -> &Tallies {
+        &self.state.tallies
     }
 
     pub fn id(&self) -> ShardId {

@@ -100,6 +100,7 @@ impl State {
         let Some(connection) = self.connection(id) else { return };
         assert_eq!(xid, answer.xid, "answers come in request order");
         let out = &mut connection.output;
+        let before = out.len();
         match &answer.body {
             AnswerBody::Error(code) => encode_bare_reply(out, xid, zxid, *code),
             AnswerBody::Created { path } => {
@@ -121,8 +122,9 @@ impl State {
                 return self.begin_close(id);
             }
         }
+        let size = connection.output.len() - before;
         connection.asks &= opcode != Opcode::GetEphemerals;
-        self.count_answer(id, zxid, since);
+        self.count_answer(id, zxid, since, size, true);
         if opcode == Opcode::CloseSession {
             self.begin_close(id);
         }
@@ -144,11 +146,13 @@ impl State {
                 password: Some(password),
                 read_only,
             };
+            let before = connection.output.len();
             encode_frame(&mut connection.output, &response);
+            let size = connection.output.len() - before;
             connection.phase = Phase::Active { session: *session, timeout_ms: *timeout_ms };
             self.watch_silence(id);
             self.sessions.insert(*session, id);
-            self.count_answer(id, version, since);
+            self.count_answer(id, version, since, size, true);
             return;
         }
         // A refusal is the word on which clients give up their session; anything else (no room for a new one on the
@@ -203,6 +207,7 @@ impl State {
             .then(|| acl::Gate::new(allowed.as_deref(), perms::READ));
         let mut event = std::mem::take(&mut self.event);
         encode_notification(&mut event, zxid, kind, Text::from_bytes(path));
+        let mut told = 0;
         for id in receivers.drain(..) {
             let Some(connection) = self.connection(id).filter(|connection| !connection.is_closing()) else {
                 continue;
@@ -219,6 +224,7 @@ impl State {
             connection.output.extend_from_slice(&event);
             connection.stats.sent += 1;
             self.sent += 1;
+            told += 1;
             if self.is_overfed(id) {
                 self.drop_deaf(id);
             } else if is_wide {
@@ -226,6 +232,14 @@ impl State {
             } else {
                 self.mark_dirty(id);
             }
+        }
+        self.tallies.watch_bytes += told * event.len() as u64;
+        match kind {
+            EventType::NodeCreated => self.tallies.created.add(told),
+            EventType::NodeDeleted => self.tallies.deleted.add(told),
+            EventType::NodeDataChanged => self.tallies.changed.add(told),
+            EventType::NodeChildrenChanged => self.tallies.children.add(told),
+            _ => {}
         }
         event.clear();
         self.event = event;

@@ -65,8 +65,10 @@ impl State {
             return;
         }
         let bytes = std::mem::replace(ready, spare);
-        connection.sending = bytes.len();
+        let length = bytes.len();
+        connection.sending = length;
         connection.sending_since = now;
+        self.tallies.bytes_sent += length as u64;
         outputs.push(Output::Send { connection: id, bytes });
     }
 }

@@ -75,7 +75,7 @@ fn a_read_waits_for_the_writes_before_it_and_for_no_other() {
     bench.send(one, 4, Opcode::Exists, &ExistsRequest { path: "/a".into(), watch: false });
     bench.send(two, 1, Opcode::Exists, &ExistsRequest { path: "/a".into(), watch: false });
     assert_eq!(bench.xids(two), [1]);
-    assert_eq!(bench.xids(one), []);
+    assert_eq!(bench.xids(one), Vec::<i32>::new());
     bench.write(Some((one, 1)), |world| world.set_data("/a", b"1"));
     assert_eq!(bench.xids(one), [1, 2]);
     bench.write(Some((one, 3)), |world| world.set_data("/a", b"2"));

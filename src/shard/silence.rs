@@ -118,6 +118,8 @@ impl State {
         }
         // Not filed again: it is over.
         connection.due = 0;
+        let has_session = matches!(connection.phase, Phase::Active { .. });
+        self.tallies.sessionless_expired += u64::from(!has_session);
         self.cut_off(id, outputs);
     }
 }

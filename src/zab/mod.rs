@@ -43,7 +43,7 @@ pub use election::Election;
 pub use election_links::Links;
 pub use epochs::Epochs;
 pub use history::{Entry, History, Limits as HistoryLimits, Sync};
-pub use leader::{Forwarded, Input as LeaderInput, Leader, Output as LeaderOutput};
+pub use leader::{Forwarded, Input as LeaderInput, Leader, LearnerStatus, Output as LeaderOutput};
 pub use learner::{Input as LearnerInput, Learner, Output as LearnerOutput, Role as LearnerRole};
 pub use link::Link;
 pub use member::{Endpoint, Fault, Member, Role};

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod disk;
 pub mod ensemble;
+pub mod http;
 pub mod server;
 pub mod wait;
 

@@ -59,6 +59,15 @@ impl Leading {
         self.leader.synced().filter(|(_, is_participant)| *is_participant).map(|(server, _)| server)
     }
 
+    /// In ZooKeeper's words.
+    pub fn phase(&self) -> &'static str {
+        self.leader.phase()
+    }
+
+    pub fn learners(&self) -> Vec<zab::LearnerStatus> {
+        self.leader.learners().collect()
+    }
+
     pub fn leader_wakeup(&self) -> Instant {
         self.leader.next_wakeup()
     }

@@ -31,6 +31,7 @@
 //! | `clients.rs` | requests that were handed to the leader |
 //! | `local_sessions.rs` | sessions of this server alone |
 //! | `read_only.rs` | clients while there is no leader |
+//! | `status.rs` | where it stands, for operators |
 //! | `snapshot_in.rs`, `snapshot_out.rs` | SNAP, received and sent |
 //!
 //! Tested: cluster_test.rs (virtual network and disks).
@@ -44,9 +45,11 @@ mod read_only;
 mod reconfig;
 mod snapshot_in;
 mod snapshot_out;
+mod status;
 mod words;
 
 pub(super) use reconfig::response as reconfig_response;
+pub use status::Status;
 pub use words::{EpochRecord, Mode, PeerInput, PeerOutput, PeerPort, Settings, accepted_link};
 
 use std::collections::BTreeMap;
@@ -187,6 +190,7 @@ impl Replica {
         self.now = old.now;
         self.is_running = old.is_running;
         self.space_low = old.space_low;
+        self.sessions_expired = old.sessions_expired;
         self.snapshots.count_on(&old.snapshots);
         self.digests.count_on(&old.digests);
         self.ensemble = old.ensemble.take();

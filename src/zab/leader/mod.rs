@@ -102,6 +102,16 @@ impl Learner {
     }
 }
 
+/// What operators are told of a learner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LearnerStatus {
+    pub server: ServerId,
+    /// It has the epoch's history.
+    pub is_synced: bool,
+    /// Everything up to here is durable there, by its own word; an observer gives none.
+    pub acked: Zxid,
+}
+
 #[derive(Debug)]
 pub struct Leader {
     settings: Settings,
@@ -187,6 +197,24 @@ impl Leader {
     pub fn synced(&self) -> impl Iterator<Item = (ServerId, bool)> + '_ {
         let following = self.learners.values().filter(|learner| learner.step == Step::Following);
         following.filter_map(|learner| Some((learner.server?, learner.is_participant)))
+    }
+
+    /// In ZooKeeper's words.
+    pub fn phase(&self) -> &'static str {
+        match self.stage {
+            Stage::Discovery | Stage::Accepting | Stage::Promises => "discovery",
+            Stage::Adopting | Stage::Synchronization => "synchronization",
+            Stage::Broadcast => "broadcast",
+            Stage::Down => "election",
+        }
+    }
+
+    /// Those which have said who they are.
+    pub fn learners(&self) -> impl Iterator<Item = LearnerStatus> + '_ {
+        self.learners.values().filter_map(|learner| {
+            let is_synced = learner.step == Step::Following;
+            Some(LearnerStatus { server: learner.server?, is_synced, acked: learner.acked })
+        })
     }
 
     pub fn next_wakeup(&self) -> Instant {

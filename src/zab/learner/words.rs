@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::super::{Epochs, Link};
+use super::{Learner, Step};
 use crate::base::{Epoch, ServerId, SessionId, Zxid};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,4 +106,22 @@ pub enum Output {
     StepDown {
         reason: String,
     },
+}
+
+impl Learner {
+    /// In ZooKeeper's words.
+    pub fn phase(&self) -> &'static str {
+        match self.step {
+            Step::Connecting | Step::Epoch | Step::Promising => "discovery",
+            Step::Way
+            | Step::Truncating
+            | Step::Snapshot { .. }
+            | Step::History
+            | Step::Logging
+            | Step::Adopting
+            | Step::UpToDate => "synchronization",
+            Step::Following => "broadcast",
+            Step::Down => "election",
+        }
+    }
 }

@@ -1,0 +1,239 @@
+//! The thread "facts": takes one question at a time, asks the loops, makes the answer.
+
+use std::fs::File;
+use std::time::Duration;
+
+use crossbeam::channel::Receiver;
+use hyper::StatusCode;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::admin::{self, AdminCommand, Answer, Effect, Mode, Needs};
+use crate::base::{Instant, Zxid};
+use crate::config::Config;
+use crate::io::Clock;
+use crate::log::snapshot_file_name;
+use crate::messages::AclRef;
+use crate::tree::acl;
+use crate::wire::acl::perms;
+
+use super::super::census::Ask;
+use super::super::facts::Gathered;
+use super::request::{Answered, Asked, BYTES, Command, JSON, Question, Reply, Wanted};
+use super::{Desk, Place};
+
+/// A server whose loops answer nothing for so long is stuck. It may be silent for a while: a member that has to make its
+/// tree anew from the disk answers nobody meanwhile.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+pub struct Clerk {
+    place: Place,
+    super_digest: Option<String>,
+    skips_acl: bool,
+    /// When the loops answered last; before they were asked first, when this began.
+    heard: Instant,
+    /// The last that was asked for.
+    snapshot_begun: Option<Instant>,
+}
+
+impl Clerk {
+    pub fn new(config: &Config, place: Place) -> Clerk {
+        Clerk {
+            place,
+            super_digest: config.super_digest.as_ref().map(|digest| digest.reveal().to_owned()),
+            skips_acl: config.skip_acl,
+            heard: Clock::instant(),
+            snapshot_begun: None,
+        }
+    }
+
+    pub fn run(mut self, questions: &Receiver<Question>) {
+        while let Ok(Question { asked, answer }) = questions.recv() {
+            // Who asked is gone: then so is his wish.
+            if answer.is_closed() {
+                continue;
+            }
+            let _ = answer.send(self.answer(asked));
+        }
+    }
+
+    fn answer(&mut self, asked: Asked) -> Answered {
+        let place = self.place.clone();
+        let desk = place.get();
+        Answered::Reply(match asked {
+            Asked::Command(command) => match self.answer_command(&command, desk) {
+                Ok(answer) => reply(&answer),
+                Err(wanted) => return Answered::Later(wanted),
+            },
+            Asked::Live => self.live(desk),
+            Asked::Ready => self.ready(desk),
+            Asked::Metrics => self.metrics(desk),
+            Asked::Snapshot(wanted) => return self.snapshot(desk, wanted),
+        })
+    }
+
+    /// `None`: a loop doesn't answer.
+    fn gather(&mut self, desk: &Desk, ask: Ask) -> Option<(Gathered, Option<AclRef>)> {
+        let (mut in_replica, shards) = desk.inquiry.ask(ask)?;
+        self.heard = Clock::instant();
+        let root_acl = in_replica.root_acl.take();
+        let mut gathered = desk.background.gather(in_replica, shards);
+        desk.background.look_further(&mut gathered);
+        Some((gathered, root_acl))
+    }
+
+    /// A snapshot that has to be waited for, where it isn't an answer.
+    fn answer_command(&mut self, asked: &Command, desk: Option<&Desk>) -> Result<Answer, Wanted> {
+        let name = &asked.name;
+        let Some(command) = AdminCommand::find(name) else { return Ok(Answer::unknown(name)) };
+        let Some(desk) = desk else { return Ok(Answer::not_serving(name)) };
+        let ask = Ask {
+            needs: command.needs(),
+            // An effect is not to be had by a method that is refused.
+            effect: if asked.is_post { Effect::None } else { command.effect() },
+        };
+        let Some((gathered, root_acl)) = self.gather(desk, ask) else {
+            return Ok(Answer::refused(name, 503, "the server doesn't answer in time"));
+        };
+        if command.needs_service() && gathered.mode().is_none() {
+            return Ok(Answer::not_serving(name));
+        }
+        if command.is_privileged()
+            && let Err((status, why)) = self.admit(asked, root_acl.as_ref())
+        {
+            return Ok(Answer::refused(name, status, why));
+        }
+        if command.is_posted() != asked.is_post {
+            let method = if command.is_posted() { "POST" } else { "GET" };
+            return Ok(Answer::refused(name, 405, &format!("{} is asked by {method}", command.name())));
+        }
+        if command == AdminCommand::Snapshot {
+            return self.begin_snapshot(asked, desk);
+        }
+        if ask.effect == Effect::ResetServer {
+            desk.background.sync_times.reset();
+        }
+        if command == AdminCommand::SetTraceMask
+            && let Ok(mask) = admin::trace_mask(&asked.arguments)
+        {
+            desk.background.trace_mask.store(mask, Relaxed);
+        }
+        Ok(admin::run(command, &asked.arguments, &desk.background.facts(&gathered)))
+    }
+
+    /// Who asks may do so.
+    fn begin_snapshot(&mut self, asked: &Command, desk: &Desk) -> Result<Answer, Wanted> {
+        const COMMAND: AdminCommand = AdminCommand::Snapshot;
+        let Some(settings) = &desk.background.config.admin_server else {
+            return Ok(Answer::bare(COMMAND, 503));
+        };
+        if !settings.snapshot_enabled {
+            return Ok(Answer::bare(COMMAND, 503));
+        }
+        let now = Clock::instant();
+        if self.snapshot_begun.is_some_and(|begun| now.since(begun) < settings.rate_limit) {
+            return Ok(Answer::bare(COMMAND, 429));
+        }
+        self.snapshot_begun = Some(now);
+        let ask = Ask { needs: Needs::Permissions, effect: Effect::TakeSnapshot };
+        let Some((in_replica, _)) = desk.inquiry.ask(ask) else { return Ok(Answer::bare(COMMAND, 500)) };
+        let given = asked.arguments.iter().find(|(name, _)| name == "streaming");
+        Err(Wanted {
+            zxid: in_replica.facts.applied,
+            failed: in_replica.facts.snapshots_failed,
+            // As Java reads it: what isn't `true` is false.
+            streams: given.is_none_or(|(_, value)| value.eq_ignore_ascii_case("true")),
+        })
+    }
+
+    fn snapshot(&mut self, desk: Option<&Desk>, wanted: Wanted) -> Answered {
+        const COMMAND: AdminCommand = AdminCommand::Snapshot;
+        let failed = || Answered::Reply(reply(&Answer::bare(COMMAND, 500)));
+        let Some(desk) = desk else { return failed() };
+        // One that was being taken already may be too old: then the next one is waited for, which is due as long as it
+        // isn't begun.
+        let ask = Ask { needs: Needs::Permissions, effect: Effect::None };
+        let Some((in_replica, _)) = desk.inquiry.ask(ask) else { return failed() };
+        let facts = &in_replica.facts;
+        let Some(zxid) = facts.newest_snapshot.filter(|newest| *newest >= wanted.zxid) else {
+            // Of a fresh tree there is none to be taken.
+            let is_vain = facts.snapshots_failed > wanted.failed || facts.applied == Zxid::ZERO;
+            return if is_vain { failed() } else { Answered::Later(wanted) };
+        };
+        let path = desk.background.places.snapshots.path_of(&snapshot_file_name(zxid));
+        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let Ok((size, file)) = opened else { return failed() };
+        let headers = vec![("last_zxid", zxid.to_string()), ("snapshot_size", size.to_string())];
+        Answered::Reply(if wanted.streams {
+            Reply { headers, file: Some((file, size)), ..Reply::new(StatusCode::OK, BYTES, "") }
+        } else {
+            Reply { headers, ..reply(&Answer::bare(COMMAND, 200)) }
+        })
+    }
+
+    /// Who has all permissions at the root node; a status and the reason otherwise.
+    fn admit(&self, asked: &Command, root_acl: Option<&AclRef>) -> Result<(), (u16, &'static str)> {
+        const NOT_AUTHENTICATED: (u16, &str) = (401, "Not authenticated");
+        let Some(header) = &asked.authorization else {
+            return Err((401, "Auth info is missing for the command"));
+        };
+        // As Java splits it: blanks at the end count for nothing.
+        let parts: Vec<&str> = header.trim_end_matches(' ').split(' ').collect();
+        let (scheme, shown) = match parts[..] {
+            [scheme] => (scheme, None),
+            [scheme, shown] => (scheme, Some(shown.as_bytes())),
+            _ => return Err(NOT_AUTHENTICATED),
+        };
+        let super_digest = self.super_digest.as_deref();
+        let identities = crate::shard::identities(scheme, shown, asked.client, super_digest);
+        let identities = identities.ok_or(NOT_AUTHENTICATED)?;
+        let entries = root_acl.and_then(|acl| acl.as_deref());
+        let may = |perm| self.skips_acl || acl::check(entries, perm, &identities).is_ok();
+        let all = [perms::READ, perms::WRITE, perms::CREATE, perms::DELETE, perms::ADMIN];
+        if all.into_iter().all(may) { Ok(()) } else { Err((403, "Not authorized")) }
+    }
+
+    fn metrics(&mut self, desk: Option<&Desk>) -> Reply {
+        let unavailable = |why: &str| Reply::line(StatusCode::SERVICE_UNAVAILABLE, why);
+        let Some(desk) = desk else { return unavailable("starting") };
+        let Some((gathered, _)) = self.gather(desk, PROBE) else {
+            return unavailable("the server doesn't answer in time");
+        };
+        let with_process =
+            desk.background.config.metrics_server.as_ref().is_some_and(|of| of.exports_process);
+        let page = admin::exposition(&desk.background.facts(&gathered), with_process);
+        Reply::new(StatusCode::OK, admin::CONTENT_TYPE, page)
+    }
+
+    fn live(&mut self, desk: Option<&Desk>) -> Reply {
+        let Some(desk) = desk else { return Reply::line(StatusCode::OK, "ok: starting") };
+        if self.gather(desk, PROBE).is_some() {
+            return Reply::line(StatusCode::OK, "ok");
+        }
+        let silence = Clock::instant().since(self.heard);
+        if silence < SILENCE_MAX {
+            return Reply::line(StatusCode::OK, "ok: busy");
+        }
+        let text = format!("not alive: the server has answered nothing for {} s", silence.as_secs());
+        Reply::line(StatusCode::SERVICE_UNAVAILABLE, &text)
+    }
+
+    fn ready(&mut self, desk: Option<&Desk>) -> Reply {
+        let not_ready =
+            |why: &str| Reply::line(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {why}"));
+        let Some(desk) = desk else { return not_ready("starting") };
+        match self.gather(desk, PROBE).map(|(gathered, _)| gathered.mode()) {
+            None => not_ready("the server doesn't answer in time"),
+            Some(None) => not_ready("not in a quorum, or not serving clients"),
+            Some(Some(Mode::ReadOnly)) => not_ready("read-only: not in a quorum"),
+            Some(Some(mode)) => Reply::line(StatusCode::OK, &format!("ok: {}", mode.name())),
+        }
+    }
+}
+
+fn reply(answer: &Answer) -> Reply {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Reply::new(status, JSON, answer.text())
+}
+
+/// The least that can be asked.
+const PROBE: Ask = Ask { needs: Needs::Counters, effect: Effect::None };

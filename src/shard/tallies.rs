@@ -1,0 +1,125 @@
+//! What a shard counts for operators. Plain numbers of the thread that counts; whoever asks gets a copy.
+
+use hdrhistogram::Histogram;
+
+use super::connection::Latency;
+
+/// Since the start, or since `srst`.
+#[derive(Clone, Default)]
+pub struct Tallies {
+    /// From the last byte of a request to its reply: what reads the tree, and what changes it (sessions included).
+    pub reads: Spread,
+    pub updates: Spread,
+    /// Handshakes that asked for a session.
+    pub connection_requests: u64,
+    /// Bytes of one reply.
+    pub sizes: Latency,
+    /// Closed for their silence before they had a session.
+    pub sessionless_expired: u64,
+    pub auth_failures: u64,
+    /// Frames longer than `jute.maxbuffer`, or otherwise none.
+    pub bad_frames: u64,
+    /// Handed to sockets: replies and events.
+    pub bytes_sent: u64,
+    /// Of these, events.
+    pub watch_bytes: u64,
+    /// Connections told of one change, by what it was.
+    pub created: Latency,
+    pub deleted: Latency,
+    pub changed: Latency,
+    pub children: Latency,
+}
+
+/// Times in microseconds: their summary, and how they are spread.
+#[derive(Clone)]
+pub struct Spread {
+    pub summary: Latency,
+    /// Exact to 1 % up to a minute, above which all times look alike.
+    pub histogram: Histogram<u64>,
+}
+
+impl Default for Spread {
+    fn default() -> Spread {
+        const MICROS_MAX: u64 = 60_000_000;
+        const DIGITS: u8 = 2;
+        let histogram = Histogram::new_with_bounds(1, MICROS_MAX, DIGITS).expect("the bounds are in order");
+        Spread { summary: Latency::default(), histogram }
+    }
+}
+
+impl Spread {
+    #[inline]
+    pub fn add(&mut self, micros: u64) {
+        self.summary.add(micros);
+        self.histogram.saturating_record(micros);
+    }
+
+    pub fn merge(&mut self, other: &Spread) {
+        self.summary.merge(&other.summary);
+        self.histogram.add(&other.histogram).expect("all have the same bounds");
+    }
+}
+
+impl Tallies {
+    /// Of all requests.
+    pub fn latency(&self) -> Latency {
+        let mut all = self.reads.summary;
+        all.merge(&self.updates.summary);
+        all
+    }
+
+    pub fn merge(&mut self, other: &Tallies) {
+        // All fields are named, so that a new one doesn't get lost here.
+        let Tallies {
+            reads,
+            updates,
+            connection_requests,
+            sizes,
+            sessionless_expired,
+            auth_failures,
+            bad_frames,
+            bytes_sent,
+            watch_bytes,
+            created,
+            deleted,
+            changed,
+            children,
+        } = other;
+        self.reads.merge(reads);
+        self.updates.merge(updates);
+        self.connection_requests += connection_requests;
+        self.sizes.merge(sizes);
+        if sizes.count > 0 {
+            self.sizes.last = sizes.last;
+        }
+        self.sessionless_expired += sessionless_expired;
+        self.auth_failures += auth_failures;
+        self.bad_frames += bad_frames;
+        self.bytes_sent += bytes_sent;
+        self.watch_bytes += watch_bytes;
+        self.created.merge(created);
+        self.deleted.merge(deleted);
+        self.changed.merge(changed);
+        self.children.merge(children);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_add_up() {
+        let mut one = Tallies { bytes_sent: 5, auth_failures: 1, ..Tallies::default() };
+        let mut other = Tallies { bytes_sent: 7, ..Tallies::default() };
+        (1..=90).for_each(|_| one.reads.add(100));
+        (1..=10).for_each(|_| other.reads.add(90_000_000));
+        other.updates.add(50);
+        one.merge(&other);
+        assert_eq!((one.bytes_sent, one.auth_failures), (12, 1));
+        let all = one.latency();
+        assert_eq!((all.count, all.min, all.max), (101, 50, 90_000_000));
+        assert!(one.reads.histogram.value_at_quantile(0.5).abs_diff(100) <= 1);
+        assert!(one.reads.histogram.value_at_quantile(0.99) >= 59_000_000, "saturates, and isn't lost");
+    }
+}
