@@ -10,11 +10,12 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::apache::{self, Fault};
-use crate::base::Epoch;
+use super::apache::{self, Fault, LogWriter, SnapshotWriter};
+use crate::base::{Epoch, SessionId, Zxid};
 use crate::config::{Config, Raw};
 use crate::io::{Clock, Directory, Error, entropy};
-use crate::server::{self, Image};
+use crate::server::{self, Image, Witness};
+use crate::tree::Store;
 use crate::zab::Epochs;
 
 #[derive(clap::Subcommand, Debug)]
@@ -123,7 +124,7 @@ fn import(arguments: &Import, tell: &mut dyn FnMut(String)) -> Result<String, Re
     let epochs = apache::read_epochs(from, recovered.store.newest())?;
     let mut image = Image { store: recovered.store, sessions: recovered.sessions, epochs };
     let seed = entropy::seed()?;
-    let place = make(from, to, server::SUBDIRECTORY, |directory| image.write(directory, seed))?;
+    let (place, ()) = make(from, to, server::SUBDIRECTORY, |directory| Ok(image.write(directory, seed)?))?;
     Ok(done(&image, &place))
 }
 
@@ -135,17 +136,63 @@ fn export(arguments: &Export) -> Result<String, Refused> {
     let mut config = defaults();
     config.data_dir = from.clone();
     config.data_log_dir = from_log.clone();
-    let mut image = Image::read(&config, entropy::seed()?, Clock::now())?;
-    let sessions = image.sessions.clone();
     let place = make(from, to, apache::SUBDIRECTORY, |directory| {
+        let mut exported = Exported { directory, snapshot: None, log: None, after: Zxid::ZERO, count: 0 };
+        let image = Image::read(&config, entropy::seed()?, Clock::now(), &mut exported)?;
+        let logged = exported.finish(&image)?;
         if let Some(Epochs { accepted, current }) = image.epochs {
             for (name, Epoch(epoch)) in [("acceptedEpoch", accepted), ("currentEpoch", current)] {
                 directory.write_atomically(name, epoch.to_string().as_bytes())?;
             }
         }
-        apache::write_snapshot(directory, &mut image.store, sessions).map(|_| ())
+        Ok((image, logged))
     })?;
-    Ok(done(&image, &place))
+    let (place, (image, logged)) = place;
+    Ok(format!("{}; {logged}", done(&image, &place)))
+}
+
+/// The newest snapshot as one, and what was logged behind it as a log: what of it no quorum has, a leader of Apache's can
+/// still have cut off.
+struct Exported<'a> {
+    directory: &'a Directory,
+    snapshot: Option<SnapshotWriter>,
+    log: Option<LogWriter>,
+    after: Zxid,
+    count: u64,
+}
+
+impl Witness for Exported<'_> {
+    fn on_snapshot(
+        &mut self,
+        zxid: Zxid,
+        store: &mut Store,
+        sessions: Vec<(SessionId, i32)>,
+    ) -> Result<(), Error> {
+        self.after = zxid;
+        self.snapshot = Some(SnapshotWriter::begin(self.directory, zxid, store, sessions)?);
+        Ok(())
+    }
+
+    fn on_transaction(&mut self, entry: &[u8]) -> Result<(), Error> {
+        if self.log.is_none() {
+            self.log = Some(LogWriter::begin(self.directory, self.after)?);
+        }
+        self.count += 1;
+        self.log.as_mut().map_or(Ok(()), |log| log.append(entry))
+    }
+}
+
+impl Exported<'_> {
+    /// What was written.
+    fn finish(self, image: &Image) -> Result<String, Error> {
+        if let Some(log) = self.log {
+            log.finish()?;
+        }
+        if let Some(snapshot) = self.snapshot {
+            snapshot.finish(image.store.newest(), image.store.digest())?;
+        }
+        Ok(format!("snapshot {} and {} transactions behind it", self.after, self.count))
+    }
 }
 
 /// A configuration that names nothing: the directories are set by hand.
@@ -200,26 +247,25 @@ fn check_places(from: &[&PathBuf], to: &Path) -> Result<(), Refused> {
 }
 
 /// Makes `to/name` and all that is in it, and `to/myid` if the source has one.
-fn make(
+fn make<T>(
     from: &Path,
     to: &Path,
     name: &str,
-    fill: impl FnOnce(&Directory) -> Result<(), Error>,
-) -> Result<PathBuf, Refused> {
+    fill: impl FnOnce(&Directory) -> Result<T, Refused>,
+) -> Result<(PathBuf, T), Refused> {
     let target = Directory::create(to)?;
     let unfinished = format!("{name}{UNFINISHED}");
     let directory = Directory::create(&target.path_of(&unfinished))?;
-    let made = fill(&directory).and_then(|()| {
+    let made = fill(&directory).and_then(|filled| {
         copy_id(from, &target)?;
-        target.rename(&unfinished, name)
+        target.rename(&unfinished, name)?;
+        Ok((target.path_of(name), filled))
     });
-    if let Err(error) = made {
+    made.inspect_err(|_| {
         // Best effort: so that the next try finds it empty.
         let _ = fs::remove_dir_all(directory.path());
         let _ = fs::remove_file(target.path_of(MYID));
-        return Err(error.into());
-    }
-    Ok(target.path_of(name))
+    })
 }
 
 fn copy_id(from: &Path, target: &Directory) -> Result<(), Error> {
