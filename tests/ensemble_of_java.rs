@@ -25,6 +25,8 @@ mod history;
 mod migration;
 #[path = "ensemble/mixed.rs"]
 mod mixed;
+#[path = "ensemble/mixed_crashes.rs"]
+mod mixed_crashes;
 #[path = "ensemble/mixed_reconfig.rs"]
 mod mixed_reconfig;
 #[path = "ensemble/synchronisation.rs"]

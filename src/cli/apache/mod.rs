@@ -1,6 +1,6 @@
 //! Data directories of Apache ZooKeeper: read with every check there is, and written. Format: ZooKeeper's `persistence` package.
 //!
-//! Called by `snapshot` (import, export) and `log_dump`. A directory that is read is never written to.
+//! Called by `snapshot` (import, export), `log_import` and `log_dump`. A directory that is read is never written to.
 //!
 //! | file | holds |
 //! |---|---|
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 pub use log_reader::{LogReader, MAGIC as LOG_MAGIC, Step};
 pub use log_writer::LogWriter;
-pub use recovery::{Options, is_member, read_epochs, recover};
+pub use recovery::{Options, go_on, is_member, is_members, read_epochs, read_epochs_in, recover};
 pub use snapshot_writer::SnapshotWriter;
 
 /// Below `dataDir` and `dataLogDir`.

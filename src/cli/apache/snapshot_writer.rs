@@ -3,6 +3,9 @@
 //! 3.8 stops behind the digest and reads it all the same. Written piece by piece, under a temporary name until it is
 //! durable. Tested: snapshot_reader_test.rs, and tests/java_files.rs with Apache's servers.
 
+use std::path::Path;
+
+use super::super::progress::Progress;
 use super::snapshot_reader::{DBID, MAGIC, SEAL_PATH, VERSION};
 use crate::base::{SessionId, Zxid};
 use crate::io::{Directory, Error, FileWriter};
@@ -31,9 +34,17 @@ impl SnapshotWriter {
         zxid: Zxid,
         store: &mut Store,
         sessions: Vec<(SessionId, i32)>,
+        progress: &Progress,
     ) -> Result<SnapshotWriter, Error> {
-        let mut file = directory.writer(&file_name(zxid))?;
-        match encode_tree(store, sessions, |piece| file.append(piece)) {
+        let name = file_name(zxid);
+        progress.begin_unsized("writing", Path::new(&name));
+        let mut file = directory.writer(&name)?;
+        let written = encode_tree(store, sessions, |piece| {
+            file.append(piece)?;
+            progress.is_at(file.len());
+            Ok(())
+        });
+        match written {
             Ok(sum) => Ok(SnapshotWriter { file, zxid, sum }),
             Err(error) => {
                 file.abandon();
