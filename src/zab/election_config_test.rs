@@ -72,8 +72,8 @@ fn members_whose_files_differ_say_so_and_go_on() {
         assert!(outputs.iter().all(|output| !output.contains("OtherMembers")), "{outputs:?}");
     }
     let reason = IgnoreReason::OtherMembers {
-        theirs: equals([1, 2, 4], 0).voters().clone(),
-        ours: equals([1, 2, 3], 0).voters().clone(),
+        theirs: *equals([1, 2, 4], 0).voters(),
+        ours: *equals([1, 2, 3], 0).voters(),
     };
     assert!(reason.to_string().contains("voters 1,2,4 there and 1,2,3 here"), "{reason}");
 }

@@ -109,7 +109,7 @@ impl IgnoreReason {
         if is_same || !know_each_other || theirs.version() != ours.version() {
             return None;
         }
-        Some(IgnoreReason::OtherMembers { theirs: theirs.voters().clone(), ours: ours.voters().clone() })
+        Some(IgnoreReason::OtherMembers { theirs: *theirs.voters(), ours: *ours.voters() })
     }
 }
 
