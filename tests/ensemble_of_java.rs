@@ -25,6 +25,8 @@ mod history;
 mod migration;
 #[path = "ensemble/mixed.rs"]
 mod mixed;
+#[path = "ensemble/mixed_bad_input.rs"]
+mod mixed_bad_input;
 #[path = "ensemble/mixed_crashes.rs"]
 mod mixed_crashes;
 #[path = "ensemble/mixed_reconfig.rs"]
