@@ -10,11 +10,26 @@
 #[path = "support/mod.rs"]
 mod support;
 
+#[allow(dead_code, reason = "each test program uses its part")]
+#[path = "clients/java.rs"]
+mod java;
+#[allow(dead_code, reason = "each test program uses its part")]
+#[path = "clients/program.rs"]
+mod program;
+
 #[path = "ensemble/cluster.rs"]
 mod cluster;
 #[path = "ensemble/history.rs"]
 mod history;
+#[path = "ensemble/migration.rs"]
+mod migration;
 #[path = "ensemble/mixed.rs"]
 mod mixed;
+#[path = "ensemble/mixed_bad_input.rs"]
+mod mixed_bad_input;
+#[path = "ensemble/mixed_crashes.rs"]
+mod mixed_crashes;
 #[path = "ensemble/mixed_reconfig.rs"]
 mod mixed_reconfig;
+#[path = "ensemble/synchronisation.rs"]
+mod synchronisation;

@@ -220,3 +220,32 @@ fn packed_snapshots_are_taken_over() {
         server.kill();
     }
 }
+
+#[test]
+fn later_logs_bring_an_imported_directory_forward() {
+    let folder = support::server::folder("apache");
+    let mut server = apache(&folder, &[]);
+    let mut client = Client::connect(&server);
+    load(&mut client, Client::connect(&server), "");
+    server.kill();
+    let (begun, _) = import(&folder);
+    // It goes on writing, in another log.
+    server.restart();
+    let mut client = Connect::again(&client).open(&server);
+    load(&mut client, Client::connect(&server), "/a");
+    let before = tree(&mut client);
+    server.kill();
+    let names = fs::read_dir(folder.join("version-2")).expect("there");
+    let paths = names.map(|entry| entry.expect("readable").path());
+    let logs: Vec<PathBuf> = paths.filter(|path| text(path).contains("/log.")).collect();
+    assert!(logs.len() > 1, "{logs:?}");
+    let to = support::server::folder("forward");
+    let mut words = vec!["log", "import", text(&begun)];
+    words.extend(logs.iter().map(|log| text(log)));
+    words.extend(["--to", text(&to)]);
+    let said = ringkeeper(&words).expect("brought forward");
+    assert!(said.contains("transactions behind") && said.contains("1 sessions"), "{said}");
+    let mut server = ours(&to);
+    assert_eq!(tree(&mut Connect::again(&client).open(&server)), before);
+    server.kill();
+}

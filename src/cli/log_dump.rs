@@ -5,11 +5,13 @@
 //! Tested: here, and tests/java_files.rs.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::apache::{LOG_MAGIC, LogReader, Step};
+use super::log_import::{self, Import};
+use super::progress::Progress;
 use crate::admin::date_time;
 use crate::io::MappedFile;
 use crate::log::{self, SegmentId};
@@ -19,6 +21,7 @@ use crate::wire::{Decode, Reader};
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
     Dump(Dump),
+    Import(Import),
 }
 
 /// Prints the transactions of a log file: one of Apache ZooKeeper's (log.…) or a segment of ours (segment.…).
@@ -28,10 +31,36 @@ pub struct Dump {
 }
 
 pub fn run(command: &Command) -> ExitCode {
-    let Command::Dump(Dump { file }) = command;
     super::log_to_stderr();
+    match command {
+        Command::Dump(Dump { file }) => run_dump(file),
+        Command::Import(arguments) => run_import(arguments),
+    }
+}
+
+fn run_import(arguments: &Import) -> ExitCode {
+    let progress = &Progress::shown();
+    let done = log_import::import(arguments, progress, &mut |line| progress.say(&line));
+    progress.end();
+    match done {
+        Ok(line) => {
+            println!("{line}");
+            ExitCode::SUCCESS
+        }
+        Err(refused) => {
+            eprintln!("ringkeeper log import: {}", refused.text);
+            ExitCode::from(refused.code)
+        }
+    }
+}
+
+fn run_dump(file: &Path) -> ExitCode {
+    // Lines on the same terminal show how far it is.
+    let progress = if io::stdout().is_terminal() { Progress::hidden() } else { Progress::shown() };
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let dumped = dump(file, &mut out).and_then(|end| out.flush().map(|()| end).map_err(End::Output));
+    let dumped = dump(file, &progress, &mut out);
+    progress.end();
+    let dumped = dumped.and_then(|end| out.flush().map(|()| end).map_err(End::Output));
     match dumped {
         Ok(line) => {
             eprintln!("{line}");
@@ -65,7 +94,7 @@ enum End {
 }
 
 /// Gives back what is to be said of the file's end.
-fn dump(path: &Path, out: &mut impl Write) -> Result<String, End> {
+fn dump(path: &Path, progress: &Progress, out: &mut impl Write) -> Result<String, End> {
     let unreadable = |error: &dyn std::fmt::Display| End::Unreadable(error.to_string());
     crate::io::install_sigbus_handler().map_err(|error| unreadable(&error))?;
     let mut magic = [0; 4];
@@ -73,19 +102,21 @@ fn dump(path: &Path, out: &mut impl Write) -> Result<String, End> {
     begin.map_err(|error| End::Unreadable(format!("cannot read {}: {error}", path.display())))?;
     let file = MappedFile::open(path).map_err(|error| unreadable(&error))?;
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    progress.begin("reading", path, file.bytes().len() as u64);
     match SegmentId::parse(name) {
-        Some(id) if magic != LOG_MAGIC => dump_ours(file.bytes(), id, out),
-        _ => dump_apache(file.bytes(), out),
+        Some(id) if magic != LOG_MAGIC => dump_ours(file.bytes(), id, progress, out),
+        _ => dump_apache(file.bytes(), progress, out),
     }
 }
 
-fn dump_apache(file: &[u8], out: &mut impl Write) -> Result<String, End> {
+fn dump_apache(file: &[u8], progress: &Progress, out: &mut impl Write) -> Result<String, End> {
     let mut reader = LogReader::new(file);
     let mut count = 0;
     loop {
         match reader.step() {
             Step::Entry { offset, entry, .. } => {
                 write_entry(offset, entry, out)?;
+                progress.is_at(offset);
                 count += 1;
             }
             Step::End => return Ok(format!("{count} transactions")),
@@ -97,7 +128,7 @@ fn dump_apache(file: &[u8], out: &mut impl Write) -> Result<String, End> {
     }
 }
 
-fn dump_ours(file: &[u8], id: SegmentId, out: &mut impl Write) -> Result<String, End> {
+fn dump_ours(file: &[u8], id: SegmentId, progress: &Progress, out: &mut impl Write) -> Result<String, End> {
     let header = log::Header::decode(file, id);
     let header =
         header.map_err(|fault| End::Damaged { offset: 0, what: format!("no segment {id}: {fault:?}") })?;
@@ -107,6 +138,7 @@ fn dump_ours(file: &[u8], id: SegmentId, out: &mut impl Write) -> Result<String,
         match reader.step() {
             log::Step::Entry(entry) => {
                 write_entry(reader.offset() - entry.payload.len() as u64, entry.payload, out)?;
+                progress.is_at(reader.offset());
                 count += 1;
             }
             log::Step::Group => {}

@@ -20,6 +20,8 @@ use crate::config::Config;
 mod about;
 mod apache;
 mod log_dump;
+mod log_import;
+mod progress;
 mod server;
 mod snapshot;
 
@@ -44,7 +46,7 @@ enum Subcommand {
     /// Takes over data of Apache ZooKeeper, and gives it back.
     #[command(subcommand)]
     Snapshot(snapshot::Command),
-    /// Shows what a log holds.
+    /// Shows what a log holds, and brings a directory forward by logs of Apache ZooKeeper.
     #[command(subcommand)]
     Log(log_dump::Command),
 }

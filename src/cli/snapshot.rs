@@ -10,11 +10,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::apache::{self, Fault};
-use crate::base::Epoch;
+use super::apache::{self, Fault, LogWriter, SnapshotWriter};
+use super::progress::Progress;
+use crate::base::{Epoch, SessionId, Zxid};
 use crate::config::{Config, Raw};
 use crate::io::{Clock, Directory, Error, entropy};
-use crate::server::{self, Image};
+use crate::server::{self, Image, Witness};
+use crate::tree::Store;
 use crate::zab::Epochs;
 
 #[derive(clap::Subcommand, Debug)]
@@ -31,19 +33,19 @@ pub enum Command {
 pub struct Import {
     /// The dataDir of Apache's server
     #[arg(value_name = "DATADIR")]
-    from: PathBuf,
+    pub from: PathBuf,
 
     /// Its dataLogDir, if that is another directory
     #[arg(value_name = "DATALOGDIR")]
-    from_log: Option<PathBuf>,
+    pub from_log: Option<PathBuf>,
 
     /// The dataDir of the new server: empty, or made now
     #[arg(long, value_name = "DIR")]
-    to: PathBuf,
+    pub to: PathBuf,
 
     /// Takes over what is there although zxids are missing or the tree's digest differs; says so
     #[arg(long)]
-    lenient: bool,
+    pub lenient: bool,
 }
 
 /// Writes a data directory on which Apache ZooKeeper 3.8 or 3.9 starts, from that of a stopped ringkeeper server.
@@ -68,9 +70,9 @@ const UNFINISHED: &str = ".unfinished";
 
 /// Why nothing was written.
 #[derive(Debug)]
-struct Refused {
-    code: u8,
-    text: String,
+pub struct Refused {
+    pub code: u8,
+    pub text: String,
 }
 
 impl From<Fault> for Refused {
@@ -91,16 +93,20 @@ impl From<Error> for Refused {
     }
 }
 
-fn refused(text: impl Display) -> Refused {
+pub fn refused(text: impl Display) -> Refused {
     Refused { code: 3, text: text.to_string() }
 }
 
 pub fn run(command: &Command) -> ExitCode {
     super::log_to_stderr();
+    let progress = &Progress::shown();
     let (what, done) = match command {
-        Command::Import(arguments) => ("import", import(arguments, &mut |line| println!("{line}"))),
-        Command::Export(arguments) => ("export", export(arguments)),
+        Command::Import(arguments) => {
+            ("import", import(arguments, progress, &mut |line| progress.say(&line)))
+        }
+        Command::Export(arguments) => ("export", export(arguments, progress)),
     };
+    progress.end();
     match done {
         Ok(line) => {
             println!("{line}");
@@ -113,49 +119,115 @@ pub fn run(command: &Command) -> ExitCode {
     }
 }
 
-fn import(arguments: &Import, tell: &mut dyn FnMut(String)) -> Result<String, Refused> {
+pub fn import(
+    arguments: &Import,
+    progress: &Progress,
+    tell: &mut dyn FnMut(String),
+) -> Result<String, Refused> {
     crate::io::install_sigbus_handler()?;
     let Import { from, from_log, to, lenient } = arguments;
     let from_log = from_log.as_ref().unwrap_or(from);
     check_places(&[from, from_log], to)?;
     let options = apache::Options { lenient: *lenient, keeps_orphans: apache::is_member(from) };
-    let recovered = apache::recover(from, from_log, options, entropy::hash_key()?, tell)?;
+    let recovered = apache::recover(from, from_log, options, entropy::hash_key()?, progress, tell)?;
     let epochs = apache::read_epochs(from, recovered.store.newest())?;
     let mut image = Image { store: recovered.store, sessions: recovered.sessions, epochs };
     let seed = entropy::seed()?;
-    let place = make(from, to, server::SUBDIRECTORY, |directory| image.write(directory, seed))?;
+    let (place, ()) = make(from, to, server::SUBDIRECTORY, |directory| Ok(image.write(directory, seed)?))?;
     Ok(done(&image, &place))
 }
 
-fn export(arguments: &Export) -> Result<String, Refused> {
+fn export(arguments: &Export, progress: &Progress) -> Result<String, Refused> {
     crate::io::install_sigbus_handler()?;
     let Export { from, from_log, to } = arguments;
     let from_log = from_log.as_ref().unwrap_or(from);
     check_places(&[from, from_log], to)?;
-    let mut config = defaults();
-    config.data_dir = from.clone();
-    config.data_log_dir = from_log.clone();
-    let mut image = Image::read(&config, entropy::seed()?, Clock::now())?;
-    let sessions = image.sessions.clone();
+    let config = reading(from, from_log);
     let place = make(from, to, apache::SUBDIRECTORY, |directory| {
+        let mut exported =
+            Exported { directory, progress, snapshot: None, log: None, after: Zxid::ZERO, count: 0 };
+        let image = Image::read(&config, entropy::seed()?, Clock::now(), &mut exported)?;
+        let logged = exported.finish(&image)?;
         if let Some(Epochs { accepted, current }) = image.epochs {
             for (name, Epoch(epoch)) in [("acceptedEpoch", accepted), ("currentEpoch", current)] {
                 directory.write_atomically(name, epoch.to_string().as_bytes())?;
             }
         }
-        apache::write_snapshot(directory, &mut image.store, sessions).map(|_| ())
+        Ok((image, logged))
     })?;
-    Ok(done(&image, &place))
+    let (place, (image, logged)) = place;
+    Ok(format!("{}; {logged}", done(&image, &place)))
 }
 
-/// A configuration that names nothing: the directories are set by hand.
-fn defaults() -> Config {
+/// The newest snapshot as one, and what was logged behind it as a log: what of it no quorum has, a leader of Apache's can
+/// still have cut off.
+struct Exported<'a> {
+    directory: &'a Directory,
+    progress: &'a Progress,
+    snapshot: Option<SnapshotWriter>,
+    log: Option<LogWriter>,
+    after: Zxid,
+    count: u64,
+}
+
+impl Witness for Exported<'_> {
+    fn on_snapshot(
+        &mut self,
+        zxid: Zxid,
+        store: &mut Store,
+        sessions: Vec<(SessionId, i32)>,
+    ) -> Result<(), Error> {
+        self.after = zxid;
+        self.snapshot = Some(SnapshotWriter::begin(self.directory, zxid, store, sessions, self.progress)?);
+        Ok(())
+    }
+
+    fn on_transaction(&mut self, entry: &[u8]) -> Result<(), Error> {
+        if self.log.is_none() {
+            self.log = Some(LogWriter::begin(self.directory, self.after)?);
+        }
+        self.count += 1;
+        self.log.as_mut().map_or(Ok(()), |log| log.append(entry))
+    }
+}
+
+impl Exported<'_> {
+    /// What was written.
+    fn finish(self, image: &Image) -> Result<String, Error> {
+        if let Some(log) = self.log {
+            log.finish()?;
+        }
+        if let Some(snapshot) = self.snapshot {
+            snapshot.finish(image.store.newest(), image.store.digest())?;
+        }
+        Ok(format!("snapshot {} and {} transactions behind it", self.after, self.count))
+    }
+}
+
+/// For who only wants the end.
+pub struct Nobody;
+
+impl Witness for Nobody {
+    fn on_snapshot(&mut self, _: Zxid, _: &mut Store, _: Vec<(SessionId, i32)>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn on_transaction(&mut self, _: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// A configuration that names nothing but these directories.
+pub fn reading(data: &Path, log: &Path) -> Config {
     let nothing_to_read = |_: &Path| Err(ErrorKind::NotFound.into());
     let checked = Raw::built_in().check(|name| name.parse().ok(), &nothing_to_read);
-    checked.expect("the built-in configuration has no faults").0
+    let mut config = checked.expect("the built-in configuration has no faults").0;
+    config.data_dir = data.to_owned();
+    config.data_log_dir = log.to_owned();
+    config
 }
 
-fn done(image: &Image, place: &Path) -> String {
+pub fn done(image: &Image, place: &Path) -> String {
     let epochs = image.epochs.map_or(String::new(), |Epochs { accepted, current }| {
         format!(", accepted epoch {}, current epoch {}", accepted.0, current.0)
     });
@@ -171,7 +243,7 @@ fn done(image: &Image, place: &Path) -> String {
 }
 
 /// The target has nothing, and isn't in a source.
-fn check_places(from: &[&PathBuf], to: &Path) -> Result<(), Refused> {
+pub fn check_places(from: &[&PathBuf], to: &Path) -> Result<(), Refused> {
     for source in from {
         let found = fs::canonicalize(source)
             .map_err(|error| refused(format_args!("cannot open {}: {error}", source.display())))?;
@@ -200,26 +272,25 @@ fn check_places(from: &[&PathBuf], to: &Path) -> Result<(), Refused> {
 }
 
 /// Makes `to/name` and all that is in it, and `to/myid` if the source has one.
-fn make(
+pub fn make<T>(
     from: &Path,
     to: &Path,
     name: &str,
-    fill: impl FnOnce(&Directory) -> Result<(), Error>,
-) -> Result<PathBuf, Refused> {
+    fill: impl FnOnce(&Directory) -> Result<T, Refused>,
+) -> Result<(PathBuf, T), Refused> {
     let target = Directory::create(to)?;
     let unfinished = format!("{name}{UNFINISHED}");
     let directory = Directory::create(&target.path_of(&unfinished))?;
-    let made = fill(&directory).and_then(|()| {
+    let made = fill(&directory).and_then(|filled| {
         copy_id(from, &target)?;
-        target.rename(&unfinished, name)
+        target.rename(&unfinished, name)?;
+        Ok((target.path_of(name), filled))
     });
-    if let Err(error) = made {
+    made.inspect_err(|_| {
         // Best effort: so that the next try finds it empty.
         let _ = fs::remove_dir_all(directory.path());
         let _ = fs::remove_file(target.path_of(MYID));
-        return Err(error.into());
-    }
-    Ok(target.path_of(name))
+    })
 }
 
 fn copy_id(from: &Path, target: &Directory) -> Result<(), Error> {

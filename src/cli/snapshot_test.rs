@@ -8,17 +8,18 @@ fn arguments(from: &Path, to: &Path) -> Import {
 }
 
 fn try_import(from: &Path, to: &Path) -> Result<String, String> {
-    import(&arguments(from, to), &mut |_| {}).map_err(|refused| refused.text)
+    import(&arguments(from, to), &Progress::hidden(), &mut |_| {}).map_err(|refused| refused.text)
 }
 
 fn try_export(from: &Path, to: &Path) -> Result<String, String> {
     let arguments = Export { from: from.to_owned(), from_log: None, to: to.to_owned() };
-    export(&arguments).map_err(|refused| refused.text)
+    export(&arguments, &Progress::hidden()).map_err(|refused| refused.text)
 }
 
 /// Of the line that says what was done.
 fn facts(line: &str) -> &str {
-    line.split_once(": ").expect("place: facts").1
+    let facts = line.split_once(": ").expect("place: facts").1;
+    facts.split(';').next().unwrap_or_default()
 }
 
 fn source(world: &World) -> Scratch {
@@ -49,6 +50,7 @@ fn there_and_back_the_tree_is_the_same() {
     assert_eq!(names(ours.path()), ["myid", "ringkeeper-1"]);
     let exported = try_export(ours.path(), back.path()).expect("whole");
     assert_eq!(facts(&exported), facts(&imported));
+    assert!(exported.ends_with("; snapshot 0x8 and 0 transactions behind it"), "{exported}");
     assert_eq!(names(back.path()), ["myid", "version-2"]);
     assert_eq!(names(&back.path().join("version-2")), ["acceptedEpoch", "currentEpoch", "snapshot.8"]);
     let imported_again = try_import(back.path(), again.path()).expect("whole");
@@ -79,13 +81,31 @@ fn nothing_is_written_where_something_is_or_into_the_source() {
 }
 
 #[test]
+fn a_directory_that_is_no_source_is_told_from_one_that_is_damaged() {
+    let (world, ours, target) = (World::small(), Scratch::new(), Scratch::new());
+    let source = source(&world);
+    try_import(source.path(), ours.path()).expect("whole");
+    for (from, hint) in [
+        (source.path().join("version-2"), "has no version-2"),
+        (source.path().join("version-2"), "name the directory above it"),
+        (ours.path().to_owned(), "it is ringkeeper's own already"),
+        (target.path().to_owned(), "name the dataDir of its zoo.cfg"),
+    ] {
+        let to = Scratch::new();
+        let text = try_import(&from, to.path()).expect_err("no source");
+        assert!(text.contains(hint), "{text}");
+    }
+}
+
+#[test]
 fn a_source_that_is_refused_leaves_the_target_empty() {
     let world = World::small();
     let (source, target) = (source(&world), Scratch::new());
     let mut log = world.log(1, 8);
     log[100] ^= 1;
     source.put("log.1", &log);
-    let refused = import(&arguments(source.path(), target.path()), &mut |_| {}).expect_err("refused");
+    let refused = import(&arguments(source.path(), target.path()), &Progress::hidden(), &mut |_| {})
+        .expect_err("refused");
     assert_eq!(refused.code, 4);
     assert!(refused.text.contains("log.1: damaged at byte"), "{}", refused.text);
     assert_eq!(names(target.path()), Vec::<String>::new());

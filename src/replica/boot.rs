@@ -161,6 +161,12 @@ impl Boot {
         Ok(())
     }
 
+    /// What there is by now, to be looked at.
+    pub fn tree(&mut self) -> (&mut Store, Vec<(SessionId, i32)>) {
+        self.store.publish(self.applied);
+        (&mut self.store, self.sessions.list())
+    }
+
     pub fn applied(&self) -> Zxid {
         self.applied
     }

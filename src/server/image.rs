@@ -9,7 +9,7 @@ use super::Fatal;
 use super::boot::{self, Places};
 use super::epochs::EpochFile;
 use super::recovery::Recovery;
-use crate::base::{HashKey, Now, Prng, SessionId};
+use crate::base::{HashKey, Now, Prng, SessionId, Zxid};
 use crate::config::Config;
 use crate::io::{Directory, Error, ErrorKind, SegmentFile};
 use crate::log::{self, EPOCH_FILE, EpochsFound, Position, SegmentId, SnapshotEncoder, decode_epochs};
@@ -31,9 +31,24 @@ pub struct Image {
     pub epochs: Option<Epochs>,
 }
 
+/// Takes what a directory holds as it was written: the newest snapshot, and what was logged behind it.
+pub trait Witness {
+    /// Of the newest snapshot; without one, of what every server begins with. A leader's snapshot holds some of what is
+    /// logged behind it. Nothing of it is ever cut, unless it was imported and no leader has synchronised it since.
+    fn on_snapshot(
+        &mut self,
+        zxid: Zxid,
+        store: &mut Store,
+        sessions: Vec<(SessionId, i32)>,
+    ) -> Result<(), Error>;
+
+    /// A transaction logged behind it, in their order. `entry`: header, record, digest.
+    fn on_transaction(&mut self, entry: &[u8]) -> Result<(), Error>;
+}
+
 impl Image {
     /// What a server with this configuration would start with. Fails while one runs. Changes nothing but the lock's file.
-    pub fn read(config: &Config, seed: u64, now: Now) -> Result<Image, Fatal> {
+    pub fn read(config: &Config, seed: u64, now: Now, witness: &mut dyn Witness) -> Result<Image, Fatal> {
         let places = Arc::new(Places::existing(&config.data_dir, &config.data_log_dir)?);
         let epochs = read_epochs(&places.log)?;
         let mut prng = Prng::salted(seed, "image");
@@ -52,7 +67,7 @@ impl Image {
                 recovery.places.log.path().display()
             )));
         }
-        let (store, sessions) = recovery.look(now)?.into_tree();
+        let (store, sessions) = recovery.look(now, witness)?.into_tree();
         Ok(Image { store, sessions, epochs })
     }
 

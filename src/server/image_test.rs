@@ -12,6 +12,17 @@ use crate::zab::HistoryLimits;
 
 const NOW: Now = Now { instant: Instant(1_000_000_000), wall: WallMillis(1) };
 
+/// Who only wants the end.
+impl Witness for () {
+    fn on_snapshot(&mut self, _: Zxid, _: &mut Store, _: Vec<(SessionId, i32)>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn on_transaction(&mut self, _: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 fn config(scratch: &Scratch) -> Config {
     let nothing_to_read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
     let checked = Raw::built_in().check(|name| name.parse().ok(), &nothing_to_read);
@@ -56,7 +67,7 @@ fn what_is_written_is_read() {
     let directory = Directory::create(&config.data_dir.join(SUBDIRECTORY)).expect("room");
     let mut written = image();
     written.write(&directory, 5).expect("room");
-    let read = Image::read(&config, 6, NOW).expect("whole");
+    let read = Image::read(&config, 6, NOW, &mut ()).expect("whole");
     assert_eq!(read.store.newest(), written.store.newest());
     assert_eq!(read.store.digest(), written.store.digest());
     assert_eq!(read.store.nodes_count(), 104);
@@ -88,14 +99,14 @@ fn a_member_that_starts_on_it_keeps_its_epochs() {
 fn reading_changes_nothing_and_needs_the_server_stopped() {
     let scratch = Scratch::new();
     let config = config(&scratch);
-    let refusal = |config: &Config| Image::read(config, 6, NOW).err().expect("refused").to_string();
+    let refusal = |config: &Config| Image::read(config, 6, NOW, &mut ()).err().expect("refused").to_string();
     assert!(refusal(&config).contains("isn't there"));
     let directory = Directory::create(&config.data_dir.join(SUBDIRECTORY)).expect("room");
     assert!(refusal(&config).contains("neither a snapshot nor a log"));
     image().write(&directory, 5).expect("room");
     let list = || directory.list().expect("readable").into_iter().filter(|entry| entry.name != "lock");
     let before: Vec<_> = list().collect();
-    Image::read(&config, 6, NOW).expect("whole");
+    Image::read(&config, 6, NOW, &mut ()).expect("whole");
     assert_eq!(list().collect::<Vec<_>>(), before);
     let lock = directory.lock("lock").expect("free");
     assert!(refusal(&config).contains("another process"));

@@ -45,7 +45,7 @@ use crate::log;
 use crate::replica::BootError;
 
 pub use boot::SUBDIRECTORY;
-pub use image::Image;
+pub use image::{Image, Witness};
 
 use one_loop::OneLoop;
 use placement::Placement;

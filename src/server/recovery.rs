@@ -32,6 +32,7 @@ use crate::replica::{self, Boot, Start};
 use super::Fatal;
 use super::boot::Places;
 use super::epochs::{EpochFile, LOST_EPOCHS};
+use super::image::Witness;
 
 /// A start makes a segment while clients wait: it is small, the next ones are made ahead.
 const FIRST_SEGMENT_BYTES: u64 = 4 << 20;
@@ -180,11 +181,11 @@ impl Recovery {
     }
 
     /// What a start would begin with. Nothing is changed, so the directory may be anybody's.
-    pub fn look(&mut self, now: Now) -> Result<Boot, Fatal> {
+    pub fn look(&mut self, now: Now, witness: &mut dyn Witness) -> Result<Boot, Fatal> {
         let received = newest_received(&self.places.snapshots)?.0;
         let loaded = self.load_snapshot(received, now)?;
         let is_behind_received = received.is_some() && loaded.snapshots.last().copied() == received;
-        Ok(self.replay_log(loaded, received, is_behind_received)?.boot)
+        Ok(self.replay_log(loaded, received, is_behind_received, Some(witness))?.boot)
     }
 
     /// Replays the log behind the snapshot. Nothing is changed.
@@ -193,6 +194,7 @@ impl Recovery {
         loaded: Loaded,
         to: Option<Zxid>,
         is_behind_received: bool,
+        mut witness: Option<&mut dyn Witness>,
     ) -> Result<Replayed, Fatal> {
         let Loaded { mut boot, snapshots, newest, above } = loaded;
         let settings = self.log_settings();
@@ -225,7 +227,14 @@ impl Recovery {
         if let Some(cut) = &recovered.cut {
             tracing::warn!(at = %cut.end, why = cut.why, "the log ended in a torn record, as after a crash: cut there");
         }
+        if let Some(witness) = &mut witness {
+            let (store, sessions) = boot.tree();
+            witness.on_snapshot(snapshot, store, sessions).map_err(Fatal::Io)?;
+        }
         for entry in &recovered.entries {
+            if let Some(witness) = &mut witness {
+                witness.on_transaction(entry.payload).map_err(Fatal::Io)?;
+            }
             boot.replay(entry.zxid, entry.payload)
                 .map_err(|error| Fatal::Boot { directory: directory_name(), error })?;
         }
@@ -241,7 +250,7 @@ impl Recovery {
         is_behind_received: bool,
     ) -> Result<(Start, SegmentFile), Fatal> {
         let Replayed { boot, snapshots, above, settings, repair, cleanup, resume } =
-            self.replay_log(loaded, to, is_behind_received)?;
+            self.replay_log(loaded, to, is_behind_received, None)?;
         let places = &*self.places;
         // The order is the header's.
         if !above.is_empty() {

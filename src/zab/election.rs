@@ -281,18 +281,18 @@ impl Election {
         if self.looking.is_none() || text.as_bytes() == self.text.as_bytes() {
             return true;
         }
-        let config = match text.as_str().map(Config::parse) {
-            Some(Ok(config)) => config,
-            Some(Err(fault)) => {
-                outputs.push(Output::Ignored { from, reason: IgnoreReason::BadConfig(fault.to_string()) });
-                return true;
-            }
-            None => {
-                let reason = IgnoreReason::BadConfig("it is not UTF-8".to_owned());
-                outputs.push(Output::Ignored { from, reason });
+        let readable = text.as_str().ok_or_else(|| "it is not UTF-8".to_owned());
+        let config = match readable.and_then(|text| Config::parse(text).map_err(|fault| fault.to_string())) {
+            Ok(config) => config,
+            Err(fault) => {
+                outputs.push(Output::Ignored { from, reason: IgnoreReason::BadConfig(fault) });
                 return true;
             }
         };
+        let ours = self.joint.committed();
+        if let Some(reason) = IgnoreReason::other_members(self.settings.me, ours, from, &config) {
+            outputs.push(Output::Ignored { from, reason });
+        }
         if !self.settings.reconfig_enabled || config.version() <= self.joint.committed().version() {
             return true;
         }

@@ -56,3 +56,24 @@ fn the_configuration_goes_with_every_message() {
     let Output::Send { notification, .. } = &outputs[0] else { panic!("{outputs:?}") };
     assert_eq!(*notification.config, equals(1..=3, 0).to_string());
 }
+
+#[test]
+fn members_whose_files_differ_say_so_and_go_on() {
+    let mut server = Server::new(1, true, Joint::new(Arc::new(equals([1, 2, 3], 0)), None));
+    server.start(5, 1);
+    let other = equals([1, 2, 4], 0).to_string();
+    let outputs = server.hears_with(2, Looking, (2, 9, 1, 1), Some(&other));
+    assert!(outputs[0].starts_with("ignored 2: OtherMembers"), "{outputs:?}");
+    assert!(outputs.len() > 1, "the vote counts: {outputs:?}");
+    // Who isn't ours, or doesn't know us, is joining; and an older one is no news.
+    for (from, ids, version) in [(4, [1, 2, 4], 0), (2, [2, 3, 4], 0), (2, [1, 2, 4], 1)] {
+        let text = equals(ids, version).to_string();
+        let outputs = server.hears_with(from, Looking, (3, 9, 1, 1), Some(&text));
+        assert!(outputs.iter().all(|output| !output.contains("OtherMembers")), "{outputs:?}");
+    }
+    let reason = IgnoreReason::OtherMembers {
+        theirs: *equals([1, 2, 4], 0).voters(),
+        ours: *equals([1, 2, 3], 0).voters(),
+    };
+    assert!(reason.to_string().contains("voters 1,2,4 there and 1,2,3 here"), "{reason}");
+}

@@ -15,6 +15,7 @@
 //! pretends to be one) `STRANGERS_MAX` are served at a time. Tested: election_links_test.rs; the simulator.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use super::member::{Member, check_id};
@@ -81,6 +82,20 @@ pub enum RefusedReason {
     BadId(ServerId),
     /// There are enough of those that are in no configuration.
     Strangers,
+}
+
+impl fmt::Display for RefusedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RefusedReason::OwnId => f.write_str(
+                "it has this server's own id: are two servers given the same myid, or the same address?",
+            ),
+            RefusedReason::BadId(ServerId(id)) => write!(f, "no server can have the id {id}"),
+            RefusedReason::Strangers => {
+                f.write_str("too many servers call that this server's configuration doesn't name")
+            }
+        }
+    }
 }
 
 /// See the module.

@@ -1,5 +1,6 @@
 //! What goes into the election and what comes out of it; [`super::election`] says what it makes of it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::quorum::{Config, Joint};
@@ -90,4 +91,44 @@ pub enum IgnoreReason {
     BadConfig(String),
     /// It bears our own id: two servers with one `myid`.
     OwnId,
+    /// Its configuration, which is as old as ours, names other voters or observers. The message was used.
+    OtherMembers { theirs: ServerSet, ours: ServerSet },
+}
+
+impl IgnoreReason {
+    /// If the files of two members differ. Not of who joins: the others don't know it yet.
+    pub fn other_members(
+        me: ServerId,
+        ours: &Config,
+        from: ServerId,
+        theirs: &Config,
+    ) -> Option<IgnoreReason> {
+        let know_each_other = ours.member(from).is_some() && theirs.member(me).is_some();
+        let ids = |config: &Config| config.members().map(|member| member.id).collect::<Vec<_>>();
+        let is_same = theirs.voters() == ours.voters() && ids(theirs) == ids(ours);
+        if is_same || !know_each_other || theirs.version() != ours.version() {
+            return None;
+        }
+        Some(IgnoreReason::OtherMembers { theirs: *theirs.voters(), ours: *ours.voters() })
+    }
+}
+
+impl fmt::Display for IgnoreReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            IgnoreReason::LeaderIsNoVoter(ServerId(id)) => write!(
+                f,
+                "it votes for server {id}, which is no voter in this server's configuration: compare the server lines of both"
+            ),
+            IgnoreReason::BadConfig(fault) => write!(f, "its configuration can't be read: {fault}"),
+            IgnoreReason::OwnId => {
+                f.write_str("it has this server's own id: are two servers given the same myid?")
+            }
+            IgnoreReason::OtherMembers { theirs, ours } => write!(
+                f,
+                "its configuration and this server's differ: voters {theirs} there and {ours} here, or other observers: make \
+                 the server lines of both the same"
+            ),
+        }
+    }
 }

@@ -236,6 +236,11 @@ impl History {
             self.stories.insert(writer.name, writer.story);
         }
         self.check_again(ensemble);
+        println!(
+            "{} writes acknowledged, {} connections lost, all sound",
+            self.acknowledged(),
+            self.losses()
+        );
     }
 
     /// After something more was done to the servers.
@@ -248,6 +253,11 @@ impl History {
     /// Connections that ended under the writers.
     pub fn losses(&self) -> u64 {
         self.stories.values().map(|story| story.losses).sum()
+    }
+
+    /// Writes that were acknowledged.
+    fn acknowledged(&self) -> usize {
+        self.stories.values().map(|story| story.created.len() + story.sets.len()).sum()
     }
 
     fn judge(&mut self, tree: &BTreeMap<String, Znode>) -> Result<(), String> {

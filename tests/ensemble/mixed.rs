@@ -23,17 +23,19 @@ pub fn java() -> Vec<String> {
     assert!(found, "Apache ZooKeeper isn't in {}: `tests/run --prepare` puts it there", jars.display());
     let class = "org.apache.zookeeper.server.quorum.QuorumPeerMain";
     let jars = format!("{}/*", jars.display());
-    ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &jars, class]
+    let says = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ensemble/logback.xml");
+    let says = format!("-Dlogback.configurationFile={}", says.display());
+    ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", &says, "-cp", &jars, class]
         .map(str::to_owned)
         .to_vec()
 }
 
 /// `java`: the numbers of the servers that are Apache's.
-fn prepare(voters: usize, observers: usize, java_ids: &[usize]) -> Ensemble {
+pub fn prepare(voters: usize, observers: usize, java_ids: &[usize]) -> Ensemble {
     prepare_with(voters, observers, java_ids, |config| config)
 }
 
-fn prepare_with(
+pub fn prepare_with(
     voters: usize,
     observers: usize,
     java_ids: &[usize],
@@ -49,7 +51,7 @@ fn prepare_with(
     Ensemble::prepare(voters, observers, adapt)
 }
 
-fn start(voters: usize, observers: usize, java_ids: &[usize]) -> Ensemble {
+pub fn start(voters: usize, observers: usize, java_ids: &[usize]) -> Ensemble {
     let mut ensemble = prepare(voters, observers, java_ids);
     ensemble.launch_all();
     ensemble.settle();
@@ -107,7 +109,7 @@ pub fn assert_no_mismatch<'a>(servers: impl IntoIterator<Item = &'a Server>) {
 }
 
 /// Kills who leads, as long as it isn't this one. It has to have the largest number: with equal logs that decides.
-fn make_lead(ensemble: &mut Ensemble, at: usize) {
+pub fn make_lead(ensemble: &mut Ensemble, at: usize) {
     for _ in 0..ensemble.servers.len() {
         let leader = ensemble.settle();
         if leader == at {

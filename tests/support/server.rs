@@ -261,6 +261,11 @@ impl Server {
         self.command = command();
     }
 
+    /// From its next start on it is this command, to which the configuration file is appended.
+    pub fn become_command(&mut self, words: &[String]) {
+        self.command = words.to_vec();
+    }
+
     /// Whether there is a process; it may have ended by itself.
     pub fn is_launched(&self) -> bool {
         self.child.is_some()

@@ -14,10 +14,10 @@ use crate::wire::txn::TxnHeader;
 use super::recovery::ENTRY_BYTES_MAX;
 
 pub const MAGIC: [u8; 4] = *b"ZKLG";
-const VERSION: i32 = 2;
+pub const VERSION: i32 = 2;
 pub const HEADER_BYTES: usize = 16;
 const RECORD_HEADER_BYTES: usize = 12;
-const END: u8 = b'B';
+pub const END: u8 = b'B';
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step<'a> {
@@ -148,7 +148,7 @@ impl<'a> LogReader<'a> {
     }
 }
 
-fn checksum_of(entry: &[u8]) -> i64 {
+pub fn checksum_of(entry: &[u8]) -> i64 {
     i64::from(adler2::adler32_slice(entry))
 }
 

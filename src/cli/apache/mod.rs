@@ -1,6 +1,6 @@
 //! Data directories of Apache ZooKeeper: read with every check there is, and written. Format: ZooKeeper's `persistence` package.
 //!
-//! Called by `snapshot` (import, export) and `log_dump`. A directory that is read is never written to.
+//! Called by `snapshot` (import, export), `log_import` and `log_dump`. A directory that is read is never written to.
 //!
 //! | file | holds |
 //! |---|---|
@@ -8,9 +8,11 @@
 //! | `snapshot_writer.rs` | a tree to a snapshot file |
 //! | `snappy.rs` | snappy-java's stream, in which a snapshot may be packed |
 //! | `log_reader.rs` | a log file to transactions; what is a torn tail and what is damage |
+//! | `log_writer.rs` | transactions to a log file |
 //! | `recovery.rs` | a directory to a tree: the newest whole snapshot, the logs behind it, the epochs |
 
 mod log_reader;
+mod log_writer;
 mod recovery;
 mod snappy;
 mod snapshot_reader;
@@ -22,8 +24,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use log_reader::{LogReader, MAGIC as LOG_MAGIC, Step};
-pub use recovery::{Options, is_member, read_epochs, recover};
-pub use snapshot_writer::write_snapshot;
+pub use log_writer::LogWriter;
+pub use recovery::{Options, go_on, is_member, is_members, read_epochs, read_epochs_in, recover};
+pub use snapshot_writer::SnapshotWriter;
 
 /// Below `dataDir` and `dataLogDir`.
 pub const SUBDIRECTORY: &str = "version-2";

@@ -18,6 +18,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::super::progress::Progress;
 use super::log_reader::{LogReader, Step};
 use super::snapshot_reader::{self, Digest, Packing, Snapshot};
 use super::{Fault, SUBDIRECTORY};
@@ -52,11 +53,15 @@ pub fn recover(
     log: &Path,
     options: Options,
     key: HashKey,
+    progress: &Progress,
     tell: &mut dyn FnMut(String),
 ) -> Result<Recovered, Fault> {
+    for place in [data, log] {
+        check_place(place)?;
+    }
     let (data, log) = (data.join(SUBDIRECTORY), log.join(SUBDIRECTORY));
     let snapshots = files(&data, snapshot_reader::parse_name)?;
-    let logs = files(&log, |name| parse_zxid(name.strip_prefix("log.")?).map(|zxid| (zxid, ())))?;
+    let logs = files(&log, |name| parse_log_name(name).map(|zxid| (zxid, ())))?;
     let Some(((newest, _), newest_file)) = snapshots.last().cloned() else {
         return Err(Fault::Refused(format!(
             "{} holds no snapshot of Apache ZooKeeper: name its dataDir, and behind that its dataLogDir if it has one",
@@ -65,7 +70,7 @@ pub fn recover(
     };
     let mut why = None;
     for ((zxid, packing), file) in snapshots.into_iter().rev() {
-        let read = snapshot_reader::read_file(&file, zxid, packing, key);
+        let read = snapshot_reader::read_file(&file, zxid, packing, key, progress);
         match read.map_err(|error| Fault::Unreadable { file: file.clone(), error })? {
             Ok(Snapshot { store, sessions, digest }) => {
                 tell(format!(
@@ -81,6 +86,7 @@ pub fn recover(
                     count: 0,
                     digests: Digests::behind(zxid, digest),
                     options,
+                    progress,
                     tell,
                 };
                 replay.check_digest(&file, 0, None)?;
@@ -121,8 +127,59 @@ pub fn recover(
     )))
 }
 
+/// A tree as it was at its newest zxid, and behind it what these log files hold.
+pub fn go_on(
+    store: Store,
+    sessions: Vec<(SessionId, i32)>,
+    logs: &[PathBuf],
+    options: Options,
+    progress: &Progress,
+    tell: &mut dyn FnMut(String),
+) -> Result<Recovered, Fault> {
+    let mut sorted = vec![];
+    for log in logs {
+        let name = log.file_name().and_then(|name| name.to_str());
+        let zxid = name.and_then(parse_log_name).ok_or_else(|| {
+            let name = log.display();
+            Fault::Refused(format!(
+                "{name}: a log file of Apache ZooKeeper is called log. and a zxid, as log.1"
+            ))
+        })?;
+        sorted.push(((zxid, ()), log.clone()));
+    }
+    sorted.sort();
+    let applied = store.newest();
+    let sessions = sessions.into_iter().collect();
+    let digests = Digests::Each;
+    let mut replay = Replay { store, sessions, applied, count: 0, digests, options, progress, tell };
+    replay.logs(&sorted)?;
+    Ok(replay.finish())
+}
+
 fn in_content(packed: bool) -> &'static str {
     if packed { " (a byte of the unpacked content)" } else { "" }
+}
+
+/// A wrong directory is named more often than a damaged one.
+fn check_place(place: &Path) -> Result<(), Fault> {
+    if place.join(SUBDIRECTORY).is_dir() {
+        return Ok(());
+    }
+    let hint = if place.file_name().is_some_and(|name| name == SUBDIRECTORY) {
+        ": name the directory above it"
+    } else if place.join(crate::server::SUBDIRECTORY).is_dir() {
+        ": it is ringkeeper's own already. `ringkeeper snapshot export` gives it back to Apache ZooKeeper"
+    } else {
+        ": name the dataDir of its zoo.cfg, and behind that the dataLogDir if there is one"
+    };
+    let place = place.display();
+    Err(Fault::Refused(format!(
+        "{place} has no {SUBDIRECTORY}, as a directory of Apache ZooKeeper's does{hint}"
+    )))
+}
+
+fn parse_log_name(name: &str) -> Option<Zxid> {
+    parse_zxid(name.strip_prefix("log.")?)
 }
 
 /// Of a file's name: hexadecimal, as Java writes a long.
@@ -175,6 +232,7 @@ struct Replay<'a> {
     count: u64,
     digests: Digests,
     options: Options,
+    progress: &'a Progress,
     tell: &'a mut dyn FnMut(String),
 }
 
@@ -210,6 +268,7 @@ impl Replay<'_> {
     fn log(&mut self, file: &Path, next: Option<Zxid>) -> Result<(), Fault> {
         let map = MappedFile::open(file).map_err(Fault::Io)?;
         let mut reader = LogReader::new(map.bytes());
+        self.progress.begin("replaying", file, map.bytes().len() as u64);
         // Also of what the snapshot holds already: that is checked as well.
         let mut last = None;
         loop {
@@ -223,6 +282,7 @@ impl Replay<'_> {
                         ));
                     }
                     last = Some(zxid);
+                    self.progress.is_at(offset);
                     if zxid > self.applied {
                         self.apply(file, offset, zxid, entry)?;
                     }
@@ -353,12 +413,21 @@ fn follows(next: Zxid, last: Zxid) -> bool {
 
 /// Whether a member of an ensemble wrote here.
 pub fn is_member(data: &Path) -> bool {
-    ["currentEpoch", "acceptedEpoch"].iter().any(|name| data.join(SUBDIRECTORY).join(name).exists())
+    is_members(&data.join(SUBDIRECTORY))
+}
+
+/// The same of a `version-2`.
+pub fn is_members(folder: &Path) -> bool {
+    ["currentEpoch", "acceptedEpoch"].iter().any(|name| folder.join(name).exists())
 }
 
 /// `acceptedEpoch` and `currentEpoch`, if a member of an ensemble wrote here. `zxid`: of the last transaction.
 pub fn read_epochs(data: &Path, zxid: Zxid) -> Result<Option<Epochs>, Fault> {
-    let folder = data.join(SUBDIRECTORY);
+    read_epochs_in(&data.join(SUBDIRECTORY), zxid)
+}
+
+/// The same of a `version-2`.
+pub fn read_epochs_in(folder: &Path, zxid: Zxid) -> Result<Option<Epochs>, Fault> {
     let current = read_epoch(&folder.join("currentEpoch"))?;
     let accepted = read_epoch(&folder.join("acceptedEpoch"))?;
     // A standalone server's: it stays in epoch 0.

@@ -5,7 +5,9 @@ use super::*;
 
 fn try_recover(scratch: &Scratch, options: Options) -> (Result<Recovered, String>, Vec<String>) {
     let mut lines = vec![];
-    let found = recover(scratch.path(), scratch.path(), options, KEY, &mut |line| lines.push(line));
+    let found = recover(scratch.path(), scratch.path(), options, KEY, &Progress::hidden(), &mut |line| {
+        lines.push(line)
+    });
     (found.map_err(|fault| fault.to_string()), lines)
 }
 

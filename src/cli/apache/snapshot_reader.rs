@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use super::super::progress::Progress;
 use crate::base::{HashKey, SessionId, Zxid};
 use crate::tree::{JavaLoad, Store};
 
@@ -73,8 +74,9 @@ pub fn read_file(
     zxid: Zxid,
     packing: Packing,
     key: HashKey,
+    progress: &Progress,
 ) -> io::Result<Result<Snapshot, Bad>> {
-    let file = File::open(path)?;
+    let file = progress.reading(File::open(path)?, path)?;
     Ok(match packing {
         Packing::None => read(file, zxid, key),
         Packing::Gzip => read(flate2::read::MultiGzDecoder::new(file), zxid, key),

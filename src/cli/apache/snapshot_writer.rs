@@ -3,9 +3,12 @@
 //! 3.8 stops behind the digest and reads it all the same. Written piece by piece, under a temporary name until it is
 //! durable. Tested: snapshot_reader_test.rs, and tests/java_files.rs with Apache's servers.
 
+use std::path::Path;
+
+use super::super::progress::Progress;
 use super::snapshot_reader::{DBID, MAGIC, SEAL_PATH, VERSION};
 use crate::base::{SessionId, Zxid};
-use crate::io::{Directory, Error};
+use crate::io::{Directory, Error, FileWriter};
 use crate::tree::Store;
 use crate::wire::txn::TxnDigest;
 
@@ -17,31 +20,69 @@ pub fn file_name(zxid: Zxid) -> String {
     format!("snapshot.{:x}", zxid.0)
 }
 
-/// Puts the tree as it is into the directory. The file's size.
-pub fn write_snapshot(
-    directory: &Directory,
-    store: &mut Store,
-    sessions: Vec<(SessionId, i32)>,
-) -> Result<u64, Error> {
-    let mut file = directory.writer(&file_name(store.newest()))?;
-    let written = encode(store, sessions, |piece| file.append(piece));
-    let bytes = file.len();
-    match written {
-        Ok(()) => file.finish().map(|()| bytes),
-        Err(error) => {
-            file.abandon();
-            Err(error)
+/// A file under way: the tree is in it, and what its digest will be is not known yet.
+pub struct SnapshotWriter {
+    file: FileWriter,
+    zxid: Zxid,
+    sum: adler2::Adler32,
+}
+
+impl SnapshotWriter {
+    /// Puts the tree as it is into the directory, as of `zxid`: some of it may be later.
+    pub fn begin(
+        directory: &Directory,
+        zxid: Zxid,
+        store: &mut Store,
+        sessions: Vec<(SessionId, i32)>,
+        progress: &Progress,
+    ) -> Result<SnapshotWriter, Error> {
+        let name = file_name(zxid);
+        progress.begin_unsized("writing", Path::new(&name));
+        let mut file = directory.writer(&name)?;
+        let written = encode_tree(store, sessions, |piece| {
+            file.append(piece)?;
+            progress.is_at(file.len());
+            Ok(())
+        });
+        match written {
+            Ok(sum) => Ok(SnapshotWriter { file, zxid, sum }),
+            Err(error) => {
+                file.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    /// `reached`, `digest`: of the tree, once what is logged up to there is applied to it. Durable on return.
+    pub fn finish(self, reached: Zxid, digest: u64) -> Result<(), Error> {
+        let SnapshotWriter { mut file, zxid, mut sum } = self;
+        match file.append(&sections(&mut sum, zxid, reached, digest)) {
+            Ok(()) => file.finish(),
+            Err(error) => {
+                file.abandon();
+                Err(error)
+            }
         }
     }
 }
 
-/// Hands the file's bytes over, piece by piece.
+/// Hands over the bytes of a file of the tree as it is, piece by piece.
+#[cfg(test)]
 pub fn encode<E>(
     store: &mut Store,
     sessions: Vec<(SessionId, i32)>,
     mut write: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let (zxid, digest) = (store.newest(), TxnDigest::of(store.digest()));
+    let mut sum = encode_tree(store, sessions, &mut write)?;
+    write(&sections(&mut sum, store.newest(), store.newest(), store.digest()))
+}
+
+/// The sum of all that was handed over.
+fn encode_tree<E>(
+    store: &mut Store,
+    sessions: Vec<(SessionId, i32)>,
+    mut write: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<adler2::Adler32, E> {
     let mut sum = adler2::Adler32::new();
     let mut piece = vec![];
     piece.extend(MAGIC);
@@ -54,19 +95,23 @@ pub fn encode<E>(
         write(&piece).inspect_err(|_| store.abandon_java_snapshot(stream))?;
         piece.clear();
         if !more {
-            break;
+            return Ok(sum);
         }
     }
-    let mut section = |content: &[&[u8]]| {
-        let mut piece = content.concat();
-        sum.write_slice(&piece);
+}
+
+/// What is behind the tree: its seal, the digest, the last zxid.
+fn sections(sum: &mut adler2::Adler32, zxid: Zxid, reached: Zxid, digest: u64) -> Vec<u8> {
+    let digest = TxnDigest::of(digest);
+    let (version, tree_digest) = (digest.version.to_be_bytes(), digest.tree_digest.to_be_bytes());
+    let digest = [&reached.0.to_be_bytes()[..], &version, &tree_digest].concat();
+    let mut out = vec![];
+    for content in [&[][..], &digest, &zxid.0.to_be_bytes()] {
+        sum.write_slice(content);
         let seal = [&i64::from(sum.checksum()).to_be_bytes()[..], &SEAL_PATH].concat();
         sum.write_slice(&seal);
-        piece.extend(seal);
-        write(&piece)
-    };
-    section(&[])?;
-    let (zxid, version) = (zxid.0.to_be_bytes(), digest.version.to_be_bytes());
-    section(&[&zxid, &version, &digest.tree_digest.to_be_bytes()])?;
-    section(&[&zxid])
+        out.extend_from_slice(content);
+        out.extend(seal);
+    }
+    out
 }

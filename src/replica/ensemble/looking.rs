@@ -260,7 +260,7 @@ impl Replica {
                     tracing::debug!(peer = peer.0, "a voter looks for a leader");
                 }
                 election::Output::Ignored { from, reason } => {
-                    self.pass_over(from, &format!("{reason:?}"));
+                    self.pass_over(from, &reason.to_string());
                 }
             }
         }
@@ -312,7 +312,7 @@ impl Replica {
                     self.elect(election::Input::Unreachable { peer }, outputs);
                 }
                 election_links::Output::Refused { link, reason } => {
-                    tracing::warn!(?link, ?reason, "a connection for the election is closed");
+                    tracing::warn!(?link, %reason, "a connection for the election is closed");
                 }
             }
         }

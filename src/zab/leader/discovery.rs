@@ -35,7 +35,11 @@ impl Leader {
         // Who connects anew has given up the old connection.
         let old = self.learners.iter().find(|(_, learner)| learner.server == Some(info.server));
         if let Some((&old, _)) = old {
-            self.refuse(old, "it has connected anew", outputs);
+            self.refuse(
+                old,
+                "it has connected anew; if that goes on, two servers are given the same myid",
+                outputs,
+            );
         }
         let Some(learner) = self.learners.get_mut(&link) else { return Ok(()) };
         learner.server = Some(info.server);
