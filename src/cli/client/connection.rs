@@ -63,6 +63,7 @@ pub(super) fn run(shared: &Shared) {
                 Err(Refusal::Expired) => {
                     return finish(shared, State::Closed, Some(KeeperState::Expired));
                 }
+                Err(Refusal::Closing) => return finish(shared, State::Closed, None),
                 Err(Refusal::Unreachable(reason)) => {
                     let (host, port) = &shared.target.servers[server];
                     shared.inner().complaint = Some(format!("{host}:{port}: {reason}"));
@@ -93,6 +94,8 @@ enum Refusal {
     Unreachable(String),
     /// There is no such session any more.
     Expired,
+    /// We don't want it any more.
+    Closing,
 }
 
 fn dial(shared: &Shared, server: usize) -> Result<Open, Refusal> {
@@ -160,16 +163,29 @@ fn dial(shared: &Shared, server: usize) -> Result<Open, Refusal> {
         inner.password = response.password.unwrap_or_default().to_vec();
     }
     let state = if read_only { KeeperState::ConnectedReadOnly } else { KeeperState::SyncConnected };
-    enter(shared, writing, state);
+    if !enter(shared, writing, state) {
+        return Err(Refusal::Closing);
+    }
     Ok(open)
 }
 
-/// The session is taken: the listener is told, and what was kept back goes out.
-fn enter(shared: &Shared, stream: TcpStream, keeper_state: KeeperState) {
-    // Told first: whoever waits for the state may print.
-    (shared.listener)(&session_event(keeper_state));
+/// The session is taken: the listener is told, and what was kept back goes out. False if the session was given up while we
+/// dialled: then it is closed.
+fn enter(shared: &Shared, mut stream: TcpStream, keeper_state: KeeperState) -> bool {
+    if !shared.inner().closing {
+        // Told first: whoever waits for the state may print.
+        (shared.listener)(&session_event(keeper_state));
+    }
     let mut slot = shared.writer();
     let mut inner = shared.inner();
+    // Whoever sets it holds the lock of the writer, and looks for one to shut down.
+    if inner.closing {
+        let mut frame = Vec::new();
+        encode_request(&mut frame, inner.next_xid, Opcode::CloseSession, &());
+        // If this doesn't arrive, the session ends with its timeout.
+        let _ = std::io::Write::write_all(&mut stream, &frame);
+        return false;
+    }
     let mut bytes = Vec::new();
     for (scheme, auth) in &inner.auth {
         bytes.extend(auth_frame(scheme, auth));
@@ -193,6 +209,7 @@ fn enter(shared: &Shared, stream: TcpStream, keeper_state: KeeperState) {
     Shared::send(&mut slot, &bytes);
     drop(slot);
     shared.changed.notify_all();
+    true
 }
 
 /// The body of setWatches2: lists of the server's paths, in the order of [`Kind`].
@@ -335,15 +352,13 @@ fn seek(shared: &Shared, open: &mut Open, now: Instant) -> Result<(), Loss> {
 
 /// What a server says to the four-letter word `isro`.
 fn takes_writes(host: &str, port: u16) -> std::io::Result<bool> {
-    for address in (host, port).to_socket_addrs()? {
-        let mut stream = TcpStream::connect_timeout(&address, PAUSE)?;
-        stream.set_read_timeout(Some(PAUSE))?;
-        std::io::Write::write_all(&mut stream, b"isro")?;
-        let mut answer = [0; 2];
-        stream.read_exact(&mut answer)?;
-        return Ok(&answer == b"rw");
-    }
-    Ok(false)
+    let Some(address) = (host, port).to_socket_addrs()?.next() else { return Ok(false) };
+    let mut stream = TcpStream::connect_timeout(&address, PAUSE)?;
+    stream.set_read_timeout(Some(PAUSE))?;
+    std::io::Write::write_all(&mut stream, b"isro")?;
+    let mut answer = [0; 2];
+    stream.read_exact(&mut answer)?;
+    Ok(&answer == b"rw")
 }
 
 fn on_frame(shared: &Shared, frame: &[u8]) -> Result<(), Loss> {

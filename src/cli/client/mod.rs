@@ -88,7 +88,7 @@ impl State {
         !matches!(self, State::Closed | State::AuthFailed)
     }
 
-    fn is_connected(self) -> bool {
+    pub fn is_connected(self) -> bool {
         matches!(self, State::Connected | State::ConnectedReadOnly)
     }
 
@@ -189,7 +189,7 @@ impl Shared {
 /// A session.
 pub struct Client {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Client {
@@ -222,7 +222,7 @@ impl Client {
         let thread = std::thread::Builder::new()
             .name("connection".to_owned())
             .spawn(move || connection::run(&theirs))?;
-        Ok(Client { shared, thread: Some(thread) })
+        Ok(Client { shared, thread: Mutex::new(Some(thread)) })
     }
 
     pub fn state(&self) -> State {
@@ -243,11 +243,6 @@ impl Client {
     /// Waits until it is known whether there is a server: connected, over, or a whole round in vain.
     pub fn settle(&self, bound: Duration) {
         self.shared.wait(bound, |inner| inner.state != State::Connecting || inner.rounds_in_vain > 0);
-    }
-
-    /// Waits for the end of the session.
-    pub fn wait_until_over(&self, bound: Duration) -> bool {
-        self.shared.wait(bound, |inner| !inner.state.is_alive())
     }
 
     /// Adds an identity to the session, on every connection of it. Waits until the server has said yes or no; a no ends the
@@ -316,7 +311,7 @@ impl Client {
     }
 
     /// Ends the session, which the listener is told, and the thread. Does nothing if it is over.
-    pub fn close(&mut self) {
+    pub fn close(&self) {
         if self.state().is_connected() {
             self.ask(Opcode::CloseSession, &(), None);
         }
@@ -324,17 +319,27 @@ impl Client {
     }
 
     /// Ends the thread and leaves the session to its timeout, and so its ephemerals.
-    pub fn abandon(&mut self) {
-        let Some(thread) = self.thread.take() else { return };
+    pub fn abandon(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return };
+        let writer = self.shared.writer();
+        let is_open = writer.is_some();
         {
-            let writer = self.shared.writer();
-            self.shared.inner().closing = true;
-            if let Some(open) = &*writer {
-                let _ = open.stream.shutdown(std::net::Shutdown::Both);
+            let mut inner = self.shared.inner();
+            inner.closing = true;
+            if !is_open {
+                inner.state = State::Closed;
             }
         }
+        if let Some(open) = &*writer {
+            let _ = open.stream.shutdown(std::net::Shutdown::Both);
+        }
+        drop(writer);
         self.shared.changed.notify_all();
-        let _ = thread.join();
+        if is_open {
+            let _ = thread.join();
+        }
+        // Otherwise it may be dialling, which can take as long as the network likes; it ends by itself then.
     }
 }
 

@@ -22,9 +22,16 @@ pub enum Form {
     Json,
 }
 
+/// Which of the two outputs is looked at by a person who wants colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Colours {
+    pub output: bool,
+    pub errors: bool,
+}
+
 pub struct Console {
     form: Form,
-    colours: bool,
+    colours: Colours,
     /// Whether events are printed (`printwatches`).
     watches: AtomicBool,
     /// Nothing is printed of the session's own end when we end it.
@@ -34,7 +41,7 @@ pub struct Console {
 }
 
 impl Console {
-    pub fn new(form: Form, colours: bool) -> Console {
+    pub fn new(form: Form, colours: Colours) -> Console {
         Console {
             form,
             colours,
@@ -95,8 +102,7 @@ impl Console {
 
     /// Something is wrong, and the command goes on.
     pub fn complain(&self, text: &str) {
-        let painted = self.painted(RED, text);
-        complain(&painted);
+        complain(&paint(self.colours.errors, RED, text));
     }
 
     /// The answer for programs: one line per command, or per item of a long answer.
@@ -152,12 +158,21 @@ impl Console {
 
     /// In colour, if a person looks.
     pub fn painted(&self, colour: &str, text: &str) -> String {
-        if self.colours { format!("{colour}{text}\x1b[0m") } else { text.to_owned() }
+        paint(self.colours.output, colour, text)
     }
+
+    pub fn colours(&self) -> Colours {
+        self.colours
+    }
+}
+
+fn paint(wanted: bool, colour: &str, text: &str) -> String {
+    if wanted { format!("{colour}{text}\x1b[0m") } else { text.to_owned() }
 }
 
 pub const RED: &str = "\x1b[31m";
 pub const YELLOW: &str = "\x1b[33m";
+pub const GREEN: &str = "\x1b[32m";
 pub const BLUE: &str = "\x1b[34m";
 
 fn complain(text: &str) {

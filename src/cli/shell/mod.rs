@@ -14,6 +14,7 @@
 
 mod commands;
 mod console;
+mod editor;
 mod invocation;
 mod line;
 mod options;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 use super::client::{REPLY_BYTES_MAX, Settings};
 use commands::Trouble;
-use console::{Console, Form};
+use console::{Colours, Console, Form};
 use invocation::{Asked, Configuration, Invocation};
 use session::Session;
 
@@ -46,13 +47,13 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let words: Vec<String> = arguments.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let wrong = |message: &str| {
-        Console::new(Form::Text, false).complain(message);
+        Console::new(Form::Text, Colours::default()).complain(message);
         ExitCode::from(WRONG)
     };
     let invocation = match Invocation::parse(&words) {
         Ok(Asked::Run(invocation)) => invocation,
         Ok(Asked::Help) => {
-            Console::new(Form::Text, false).raw(invocation::HELP.as_bytes());
+            Console::new(Form::Text, Colours::default()).raw(invocation::HELP.as_bytes());
             return ExitCode::SUCCESS;
         }
         Err(message) => return wrong(&message),
@@ -61,7 +62,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Ok(configuration) => configuration,
         Err(message) => return wrong(&message),
     };
-    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let wanted = std::env::var_os("NO_COLOR").is_none() && invocation.output == Form::Text;
+    let colours = Colours {
+        output: wanted && std::io::stdout().is_terminal(),
+        errors: wanted && std::io::stderr().is_terminal(),
+    };
     let console = Arc::new(Console::new(invocation.output, colours));
     for told in &configuration.told {
         console.complain(told);
@@ -103,9 +108,17 @@ fn converse(session: &mut Session) -> bool {
     session.console.line("Welcome to ZooKeeper!");
     session.console.line("JLine support is enabled");
     session.greet();
-    piped(session)
+    let at_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if !at_terminal || session.console.is_json() {
+        return piped(session);
+    }
+    editor::converse(session).unwrap_or_else(|error| {
+        session.console.complain(&format!("no line editor on this terminal: {error}"));
+        piped(session)
+    })
 }
 
+/// Without a line editor.
 fn piped(session: &mut Session) -> bool {
     let mut input = std::io::stdin().lock();
     let mut line = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! Called by the room's `run`, line by line. Source of the order of things: `ZooKeeperMain`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -19,12 +19,15 @@ const GREETING: Duration = Duration::from_secs(3);
 /// So many lines has `history`.
 const HISTORY: usize = 11;
 
+/// The session there is, if any: shared with what completes paths.
+pub type Slot = Arc<Mutex<Option<Arc<Client>>>>;
+
 pub struct Session {
     settings: Settings,
     pub console: Arc<Console>,
     follows: Follows,
     zone: TimeZone,
-    client: Option<Client>,
+    client: Slot,
     host: String,
     history: Vec<String>,
     one_shot: bool,
@@ -41,7 +44,7 @@ impl Session {
             console,
             follows: Follows::default(),
             zone: TimeZone::system(),
-            client: None,
+            client: Slot::default(),
             host: String::new(),
             history: Vec::new(),
             one_shot,
@@ -53,27 +56,41 @@ impl Session {
 
     /// Ends the session that there is, and begins one.
     pub fn connect(&mut self, host: &str) -> Result<(), Trouble> {
-        if let Some(mut client) = self.client.take() {
+        if let Some(client) = self.set_client(None) {
             client.close();
         }
         host.clone_into(&mut self.host);
         let target = Target::parse(host).map_err(Trouble::usage)?;
         let (console, follows) = (Arc::clone(&self.console), self.follows.clone());
         let listener: Listener = Box::new(move |event: &Event| {
-            if !follows.take(event, &console) {
+            if !follows.take(event) {
                 console.event(event);
             }
         });
         let client = Client::open(target, self.settings.clone(), listener)
             .map_err(|error| Trouble::local(format!("no thread for the connection: {error}")))?;
-        self.client = Some(client);
+        self.set_client(Some(Arc::new(client)));
         Ok(())
+    }
+
+    /// Puts it in the place of the one before, which is returned.
+    fn set_client(&self, client: Option<Arc<Client>>) -> Option<Arc<Client>> {
+        std::mem::replace(&mut *self.client.lock().unwrap_or_else(PoisonError::into_inner), client)
+    }
+
+    fn client(&self) -> Option<Arc<Client>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// For completion.
+    pub fn slot(&self) -> Slot {
+        Arc::clone(&self.client)
     }
 
     /// For `-waitforconnection`.
     pub fn wait_until_connected(&mut self) -> Result<(), Trouble> {
         let bound = self.settings.timeout;
-        let Some(client) = &self.client else { return Ok(()) };
+        let Some(client) = self.client() else { return Ok(()) };
         if client.wait_until_connected(bound) {
             return Ok(());
         }
@@ -91,18 +108,14 @@ impl Session {
 
     /// Before the first prompt: so that it says where we are.
     pub fn greet(&self) {
-        if let Some(client) = &self.client {
+        if let Some(client) = self.client() {
             client.settle(GREETING);
         }
     }
 
     pub fn prompt(&self) -> String {
-        let state = self.client.as_ref().map_or("NOT_CONNECTED", |client| client.state().name());
+        let state = self.client().map_or("NOT_CONNECTED", |client| client.state().name());
         format!("[zk: {}({state}) {}] ", self.host, self.history.len())
-    }
-
-    pub fn client(&self) -> Option<&Client> {
-        self.client.as_ref()
     }
 
     /// A line that was typed or piped.
@@ -123,15 +136,19 @@ impl Session {
         };
         if self.console.is_gone() {
             self.is_over = true;
+            self.status = self.status.max(1);
         }
     }
 
     /// Says what is wrong; the exit status of it.
     pub fn report(&self, trouble: &Trouble) -> u8 {
         let lost = trouble.name == ErrorCode::ConnectionLoss.name();
-        let reason = self.client.as_ref().and_then(Client::complaint).filter(|_| lost);
+        let reason = self.client().and_then(|client| client.complaint()).filter(|_| lost);
         if let (Some(reason), false) = (reason, self.console.is_json()) {
             self.console.complain(&format!("({reason})"));
+        }
+        if trouble.message.is_empty() {
+            return trouble.status;
         }
         self.console.failure(trouble.name, trouble.path.as_deref(), &trouble.message);
         trouble.status
@@ -174,14 +191,14 @@ impl Session {
             }
             return Err(Trouble::not_found(name));
         }
-        let Some(client) = self.client.as_mut().filter(|client| client.state().is_alive()) else {
+        let Some(client) = self.client().filter(|client| client.state().is_alive()) else {
             self.console.line("Not connected");
             self.console.value(&json!({ "error": "NotConnected" }));
             return Ok(());
         };
         let Some(command) = command else { return Ok(()) };
         let mut context = Context {
-            client,
+            client: &client,
             console: &self.console,
             zone: &self.zone,
             follows: &self.follows,
@@ -224,7 +241,7 @@ impl Session {
     /// Ends the session, unless ephemerals were made: these live on for a session timeout, as after Apache's shell.
     pub fn end(&mut self, asked: bool) {
         self.console.leave();
-        let Some(mut client) = self.client.take() else { return };
+        let Some(client) = self.set_client(None) else { return };
         if asked || !self.has_ephemerals {
             client.close();
         } else {

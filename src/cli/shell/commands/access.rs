@@ -47,6 +47,12 @@ pub fn letters(bits: i32) -> String {
     LETTERS.iter().filter(|(_, bit)| bits & bit != 0).map(|(letter, _)| *letter).collect()
 }
 
+/// The bits of letters; none if one isn't known.
+pub fn perms_of(text: &str) -> Option<i32> {
+    let bit = |letter| LETTERS.iter().find(|(known, _)| *known == letter).map(|(_, bit)| bit);
+    text.chars().try_fold(0, |bits, letter| Some(bits | bit(letter)?))
+}
+
 pub fn acl_json(list: &[OwnedAcl]) -> Value {
     let entry = |acl: &OwnedAcl| json!({"scheme": acl.scheme, "id": acl.id, "perms": letters(acl.perms)});
     list.iter().map(entry).collect()
@@ -69,7 +75,7 @@ pub fn set_acl(context: &mut Context<'_>, parsed: &Parsed) -> Result<(), Trouble
     let path = parsed.argument(1).unwrap_or_default();
     let list = parse_acl(parsed.argument(2).unwrap_or_default(), context.console);
     let version = version(parsed)?;
-    let (client, console) = (&*context.client, context.console);
+    let (client, console) = (&**context.client, context.console);
     if parsed.has("R") {
         return visit(client, path, false, &mut |node| {
             match client.set_acl(node, &list, version) {
@@ -110,12 +116,12 @@ pub fn who_am_i(context: &mut Context<'_>, _: &Parsed) -> Result<(), Trouble> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::console::Form;
+    use super::super::super::console::{Colours, Form};
     use super::*;
 
     #[test]
     fn acls_are_cut_at_the_first_and_the_last_colon() {
-        let console = Console::new(Form::Text, false);
+        let console = Console::new(Form::Text, Colours::default());
         let parse = |text: &str| parse_acl(text, &console);
         assert_eq!(
             parse("world:anyone:cdrwa,digest:zs:hash=:r,ip:::1:rw"),

@@ -11,7 +11,11 @@ mod follow;
 mod nodes;
 mod quotas;
 mod reads;
+mod subtree;
+mod transfer;
 mod watches;
+
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -26,8 +30,8 @@ pub use follow::Follows;
 
 /// What a command works with.
 pub struct Context<'a> {
-    pub client: &'a mut Client,
-    pub console: &'a Console,
+    pub client: &'a Arc<Client>,
+    pub console: &'a Arc<Console>,
     pub zone: &'a TimeZone,
     pub follows: &'a Follows,
     /// Whether the command was given with the program, and the program ends with it.
@@ -62,6 +66,11 @@ impl Trouble {
     /// What stands in the way is on this side.
     pub fn local(message: impl Into<String>) -> Trouble {
         Trouble { name: "Local", path: None, message: message.into(), status: 1 }
+    }
+
+    /// Nothing is wrong, and yet it is not a success: what was looked for isn't there.
+    pub fn nothing_found() -> Trouble {
+        Trouble { name: "NothingFound", path: None, message: String::new(), status: 1 }
     }
 
     pub fn not_found(command: &str) -> Trouble {
@@ -276,7 +285,37 @@ pub const COMMANDS: &[Command] = &[
 ];
 
 /// What Apache's shell has no command for.
-pub const OWN: &[Command] = &[];
+pub const OWN: &[Command] = &[
+    with(
+        plain("copy", "[-u] [-e] source target", 3, transfer::copy),
+        &[flag("u", "update what is there"), flag("e", "ephemerals, too, as persistent nodes")],
+    ),
+    with(
+        plain("export", "[-e] [-f] path [file]", 2, transfer::export),
+        &[flag("e", "ephemerals, too"), flag("f", "over a file that is there")],
+    ),
+    with(
+        plain("follow", "[-d] [-n count] path", 2, follow::follow),
+        &[flag("d", "with the data"), value("n", "end after so many changes")],
+    ),
+    with(
+        plain("grep", "[-i] [-k] [-l] pattern path", 3, subtree::grep),
+        &[
+            flag("i", "upper and lower case are the same"),
+            flag("k", "in the names instead of the data"),
+            flag("l", "only the paths"),
+        ],
+    ),
+    with(
+        plain("import", "[-u] [-o] file|- path", 3, transfer::import),
+        &[flag("u", "update what is there"), flag("o", "with open ACLs instead of those of the file")],
+    ),
+    with(
+        plain("tree", "[-s] [-L levels] path", 2, subtree::tree),
+        &[flag("s", "with sizes and versions"), value("L", "so many levels")],
+    ),
+    plain("unfollow", "path", 2, follow::unfollow),
+];
 
 /// By name, of either table.
 pub fn find(name: &str) -> Option<&'static Command> {

@@ -124,7 +124,7 @@ pub fn set(context: &mut Context<'_>, parsed: &Parsed) -> Result<(), Trouble> {
         }
     }
     let Some((key, number)) = wanted else { return Ok(()) };
-    let client = &*context.client;
+    let client = &**context.client;
     if client.exists(path, false)?.is_none() {
         return Err(Failure::Argument(format!("{path} does not exist.")).into());
     }
@@ -260,7 +260,7 @@ fn no_quota(context: &Context<'_>, path: &str) -> Result<(), Trouble> {
 
 pub fn delete(context: &mut Context<'_>, parsed: &Parsed) -> Result<(), Trouble> {
     let path = parsed.argument(1).unwrap_or_default();
-    let client = &*context.client;
+    let client = &**context.client;
     let parent = format!("{ROOT}{path}");
     let limits = format!("{parent}/{LIMITS}");
     if client.exists(&limits, false)?.is_none() {
