@@ -149,7 +149,6 @@ fn single_commands_end_alike() {
         "version",
         "sync /",
         "close",
-        "history",
         "redo 7",
         "quit",
     ] {

@@ -131,6 +131,8 @@ impl Session {
     /// A command, and what becomes of it.
     pub fn execute(&mut self, words: &[String]) {
         self.status = match self.command(words) {
+            // `quit` ends with the status of the command before.
+            Ok(()) if self.is_over => self.status,
             Ok(()) => 0,
             Err(trouble) => self.report(&trouble),
         };
