@@ -19,10 +19,12 @@ use crate::config::Config;
 
 mod about;
 mod apache;
+mod client;
 mod log_dump;
 mod log_import;
 mod progress;
 mod server;
+mod shell;
 mod snapshot;
 
 /// The variable that says which log lines are written, as `RINGKEEPER_LOG=debug` or `info,ringkeeper::io=trace`.
@@ -49,6 +51,8 @@ enum Subcommand {
     /// Shows what a log holds, and brings a directory forward by logs of Apache ZooKeeper.
     #[command(subcommand)]
     Log(log_dump::Command),
+    /// ZooKeeper's shell: every command of zkCli.sh, and more
+    Cli(shell::Arguments),
 }
 
 /// Runs the program as the command line says.
@@ -69,6 +73,7 @@ fn run_with(arguments: Vec<OsString>, start: Start) -> ExitCode {
         Subcommand::Server(arguments) => server::run(&arguments, start),
         Subcommand::Snapshot(command) => snapshot::run(&command),
         Subcommand::Log(command) => log_dump::run(&command),
+        Subcommand::Cli(arguments) => shell::run(&arguments),
     }
 }
 
