@@ -11,7 +11,7 @@ use crate::messages::Identity;
 use crate::wire::client::AuthPacket;
 use crate::wire::{Text, java_text};
 
-/// As [`authenticate`], of credentials that came another way: the admin port's `Authorization` header.
+/// As `authenticate`, of credentials that came another way: the admin port's `Authorization` header.
 pub fn identities(
     scheme: &str,
     shown: Option<&[u8]>,
