@@ -15,6 +15,7 @@ use super::progress::Progress;
 use super::snapshot::{self, Refused, refused};
 use crate::io::{Clock, entropy};
 use crate::server::{Image, SUBDIRECTORY};
+use crate::zab::Epochs;
 
 /// Brings a directory of ringkeeper forward by log files of Apache ZooKeeper (log.…) that go on where it ends.
 ///
@@ -72,6 +73,11 @@ pub fn import(
         Some(folder) => apache::read_epochs_in(folder, reached)?,
         None => None,
     };
+    // Neither record may be forgotten: a promise counts wherever it was made.
+    let epochs = epochs.map(|beside| {
+        let own = begun.epochs.unwrap_or(beside);
+        Epochs { accepted: own.accepted.max(beside.accepted), current: own.current.max(beside.current) }
+    });
     if is_member && epochs.is_none() {
         tell(
             "there is no acceptedEpoch beside the logs, so what the server has promised to leaders is not known: it starts \

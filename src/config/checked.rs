@@ -358,7 +358,8 @@ fn pre_alloc_size(settings: &mut Settings, jute_max_buffer: usize) -> u64 {
         );
         settings.warn_at("preAllocSize", Severity::Warning, text);
     }
-    given.max(needed)
+    // Segments are made of whole blocks.
+    given.max(needed).next_multiple_of(4 * KIB)
 }
 
 fn purge(settings: &mut Settings) -> Purge {

@@ -395,6 +395,7 @@ fn raised_values_are_the_ones_that_count() {
     let config = config_of("preAllocSize=64\njute.maxbuffer=67108864");
     assert!(config.pre_alloc_size > config.jute_max_buffer as u64);
     assert_eq!(config.pre_alloc_size % 4096, 0);
+    assert_eq!(config_of("preAllocSize=65535").pre_alloc_size, 65536 << 10);
     assert_eq!(config_of("tickTime=1\ntickTime=2000").tick_time, Duration::from_secs(2));
 }
 

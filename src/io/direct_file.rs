@@ -115,6 +115,11 @@ impl DirectFile {
         Ok(())
     }
 
+    /// Something was written and not persisted.
+    pub fn is_dirty(&self) -> bool {
+        self.is_dirty
+    }
+
     /// Everything written so far survives power loss once this returns. An error is fatal.
     pub fn persist(&mut self) -> Result<(), Error> {
         let Some(length) = self.piece().map(|(piece, _)| piece.len()) else { return Ok(()) };

@@ -248,6 +248,11 @@ impl Disk {
         }
     }
 
+    /// There is something to tell that needs no system call: a wake-up for it may have been taken for another's.
+    pub fn has_done(&self) -> bool {
+        !self.waited.is_empty() || !self.done.is_empty()
+    }
+
     /// Blocks until there is something to tell, or for `patience`.
     pub fn wait_done(&mut self, io: &mut Loop, patience: Duration) -> Result<(), super::Fatal> {
         if !self.waited.is_empty() {
@@ -278,12 +283,13 @@ impl Disk {
     /// The threads end. Whatever was handed over is carried out, but for a snapshot that is not complete. What they
     /// reported of the log is dropped with the log.
     pub fn end(&mut self, io: &mut Loop) -> Result<Left, super::Fatal> {
+        self.is_ending.store(true, Ordering::Relaxed);
+        self.log_thread.unpark();
         self.submit(io);
         self.drain(io)?;
         self.to_log = None;
         self.log_thread.unpark();
         self.to_snapshots = None;
-        self.is_ending.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             thread.join().expect("panics abort the process");
         }
@@ -307,7 +313,10 @@ fn place(
     if !settings.is_direct {
         return Ok((None, Some(Segment::Mapped(active))));
     }
-    match DirectFile::open(active.path()) {
+    let path = active.path().to_owned();
+    // Its pages leave the cache, where they would be in the way of direct writes.
+    drop(active);
+    match DirectFile::open(&path) {
         Ok(file) => Ok((Some(RingLog::new(file)), None)),
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             tracing::warn!(
@@ -316,6 +325,7 @@ fn place(
                  preAllocSize is no multiple of 4"
             );
             settings.is_direct = false;
+            let active = SegmentFile::open(&path).map_err(super::Fatal::of_log)?;
             Ok((None, Some(Segment::Mapped(active))))
         }
         Err(error) => Err(super::Fatal::of_log(error)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Fatal;
 use super::boot::{self, Places};
-use super::epochs::EpochFile;
+use super::epochs::{EpochFile, LOST_EPOCHS};
 use super::recovery::Recovery;
 use crate::base::{HashKey, Now, Prng, SessionId, Zxid};
 use crate::config::Config;
@@ -132,6 +132,11 @@ fn read_epochs(directory: &Directory) -> Result<Option<Epochs>, Fatal> {
     };
     let path = directory.path_of(EPOCH_FILE);
     match decode_epochs(bytes.as_deref()) {
+        EpochsFound::None if directory.path_of(LOST_EPOCHS).exists() => Err(Fatal::Damaged(format!(
+            "{}: this server's log was lost, and with it what it has promised to leaders: start it in its ensemble first, until \
+             a leader has synchronised it",
+            directory.path().display()
+        ))),
         EpochsFound::None => Ok(None),
         EpochsFound::Found { accepted, current } => Ok(Some(Epochs { accepted, current })),
         EpochsFound::Damaged => Err(Fatal::Damaged(format!(

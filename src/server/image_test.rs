@@ -114,6 +114,9 @@ fn reading_changes_nothing_and_needs_the_server_stopped() {
     directory.rename(&SegmentId(1).file_name(), "elsewhere").expect("it is there");
     assert!(refusal(&config).contains("holds no log"));
     directory.rename("elsewhere", &SegmentId(1).file_name()).expect("it is there");
+    directory.rename(EPOCH_FILE, LOST_EPOCHS).expect("it is there");
+    assert!(refusal(&config).contains("until a leader has synchronised it"));
+    directory.rename(LOST_EPOCHS, EPOCH_FILE).expect("it is there");
     let name = log::snapshot_file_name(image().store.newest());
     let mut bytes = directory.read(&name).expect("there");
     bytes.truncate(5000);

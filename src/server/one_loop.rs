@@ -103,7 +103,9 @@ impl OneLoop {
     }
 
     fn turn(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
-        let is_due = self.replica.has_work() || (!turn.stash.is_empty() && self.replica.takes_requests());
+        let is_due = self.replica.has_work()
+            || self.disk.has_done()
+            || (!turn.stash.is_empty() && self.replica.takes_requests());
         let timeout = if is_due { Some(Duration::ZERO) } else { self.timeout() };
         if self.peers.is_none() && !self.replica.takes_requests() && !self.replica.has_work() {
             // Events wait, so the ring would not: only the disk can make room.

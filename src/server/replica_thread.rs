@@ -109,6 +109,7 @@ impl ReplicaThread {
         let wakeups = [self.replica.next_wakeup(), self.peers.as_ref().and_then(Peers::next_wakeup)];
         let wakeup = wakeups.into_iter().flatten().min().map(|at| at.since(now));
         let waiting = self.replica.has_work()
+            || self.disk.has_done()
             || (self.replica.takes_requests() && self.shards.iter().any(|end| !end.requests.is_empty()));
         let timeout = if self.stop.is_asked() { Some(Duration::from_millis(50)) } else { wakeup };
         if waiting || timeout == Some(Duration::ZERO) || !self.bell.may_sleep() {

@@ -30,7 +30,8 @@ enum Doing {
     Nothing,
     /// In the kernel's hands.
     Persist {
-        ticket: Ticket,
+        /// None: nobody waits for it.
+        ticket: Option<Ticket>,
         since: Instant,
     },
     /// The log thread's, with the active segment.
@@ -68,13 +69,18 @@ impl RingLog {
     /// Does what can be done here; what comes next for the log thread.
     fn next_order(&mut self, io: &mut Loop) -> Result<Option<Order>, Error> {
         while let Doing::Nothing = self.doing {
-            let Some(step) = self.steps.pop_front() else { break };
             let active = self.active.as_mut().expect("whoever does nothing with it has given it back");
+            let Some(step) = self.steps.pop_front() else {
+                if active.is_dirty() {
+                    // The mark of an idle log, which only has to be there some day.
+                    self.persist(None, io);
+                }
+                break;
+            };
             match step {
                 Step::Log(Command::Append { offset, bytes, .. }) => active.write_at(offset, &bytes)?,
                 Step::Log(Command::Persist { ticket }) => {
-                    self.doing = Doing::Persist { ticket, since: Clock::instant() };
-                    io.persist(self.active.take().expect("as above"));
+                    self.persist(Some(ticket), io);
                 }
                 Step::Log(create @ Command::Create { .. }) => {
                     self.steps.push_front(Step::Log(create));
@@ -92,6 +98,11 @@ impl RingLog {
             }
         }
         Ok(None)
+    }
+
+    fn persist(&mut self, ticket: Option<Ticket>, io: &mut Loop) {
+        self.doing = Doing::Persist { ticket, since: Clock::instant() };
+        io.persist(self.active.take().expect("whoever does nothing with it has given it back"));
     }
 
     /// From a new segment on, up to the persist that covers it.
@@ -138,7 +149,7 @@ impl Disk {
         times.note(Clock::instant().since(since), warning, file.path());
         ring.active = Some(file);
         self.advance(io);
-        Some(Done::Durable { ticket })
+        ticket.map(|ticket| Done::Durable { ticket })
     }
 
     /// What a thread reports, as it is to be told.

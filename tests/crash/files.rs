@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::client::PERSISTENT;
-use crate::support::{Client, Config, Server};
+use crate::support::{Client, Config, Server, until};
 
 /// The header page of a segment; groups follow.
 const GROUPS_OFFSET: usize = 4096;
@@ -118,6 +118,23 @@ fn damage_in_the_middle_is_refused_by_file_and_offset() {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     assert!(output.contains(&name), "the file is not named:\n{output}");
     assert!(output.contains("offset"), "the offset is not named:\n{output}");
+}
+
+/// An idle server has noted behind its last group that it was durable: what is missing there was lost later, and by the disk.
+#[test]
+fn damage_to_the_last_group_of_an_idle_server_is_refused() {
+    let mut server = Config::default().set("tickTime", 200).start();
+    let mut client = Client::connect(&server);
+    client.create("/last", b"the last of all", PERSISTENT);
+    let path = segments(server.data_dir()).pop().expect("at least one");
+    let written = || fs::read(&path).expect("readable");
+    let find = |bytes: &[u8]| bytes.windows(15).position(|window| window == b"the last of all");
+    let last = until("the group to be in the file", || find(&written()));
+    // The group's record ends soon behind its data.
+    until("a mark behind it", || (end(&written()) > last + 100).then_some(()));
+    server.kill();
+    edit(&path, |bytes| bytes[last] ^= 1);
+    assert!(refused(&server).contains("offset"));
 }
 
 #[test]

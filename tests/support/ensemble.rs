@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use ringkeeper::wire::Opcode;
 use ringkeeper::wire::client::{GetDataRequest, GetDataResponse};
+use ringkeeper::wire::{ErrorCode, Opcode};
 
 use super::client::{Client, Connect};
 use super::server::{Config, Server, free_port};
@@ -120,20 +120,18 @@ impl Ensemble {
     /// That the running servers hold the same tree, with equal digests wherever two of them have noted one. The tree.
     pub fn assert_equal(&self) -> BTreeMap<String, Znode> {
         let running = || self.servers.iter().filter(|server| server.is_launched());
-        // What was decided before is everywhere before anything is read.
-        let mut newest = 0;
-        for server in running() {
-            let mut client = Client::connect(server);
-            newest = newest.max(client.sync("/").zxid);
-            client.close();
-        }
-        let mut trees = vec![];
-        for server in running() {
-            let mut client = Client::connect(server);
-            assert!(client.sync("/").zxid > newest, "its own session is newer");
-            trees.push(tree(&mut client));
-            client.close();
-        }
+        // A container may be reaped meanwhile, and a session end: then all are read again.
+        let mut trees = until("the trees to hold still while they are read", || {
+            let mut clients: Vec<Client> = running().map(Client::connect).collect();
+            let mut newest = || clients.iter_mut().map(|client| client.sync("/").zxid).max();
+            // What was decided before is everywhere before anything is read.
+            let before = newest();
+            newest();
+            let trees: Option<Vec<_>> = clients.iter_mut().map(tree).collect();
+            let after = clients.iter_mut().map(|client| client.sync("/").zxid).max();
+            clients.into_iter().for_each(|client| drop(client.close()));
+            trees.filter(|_| before == after)
+        });
         for (number, other) in trees.iter().enumerate().skip(1) {
             let differs = trees[0].iter().find(|(path, znode)| other.get(*path) != Some(*znode));
             let more = other.keys().find(|path| !trees[0].contains_key(*path));
@@ -164,17 +162,22 @@ fn name(server: &Server, id: usize) {
 /// Znodes that are asked for together.
 const ASKED_TOGETHER: usize = 500;
 
-/// Everything below the root but ZooKeeper's own.
-fn tree(client: &mut Client) -> BTreeMap<String, Znode> {
+/// Everything below the root but ZooKeeper's own. None if some of it went meanwhile.
+fn tree(client: &mut Client) -> Option<BTreeMap<String, Znode>> {
     let mut found = BTreeMap::new();
     let mut paths = vec!["/".to_owned()];
     while !paths.is_empty() {
+        let mut is_whole = true;
         let asked = paths.split_off(paths.len().saturating_sub(ASKED_TOGETHER));
         for path in &asked {
             client.send(Opcode::GetData, &GetDataRequest { path: path.as_str().into(), watch: false });
         }
         for path in asked {
             let reply = client.next_reply();
+            is_whole &= reply.err != ErrorCode::NoNode as i32;
+            if !is_whole {
+                continue;
+            }
             let response = reply.record::<GetDataResponse>();
             let (data, stat) = (response.data.map(<[u8]>::to_vec), response.stat);
             let numbers = [
@@ -193,17 +196,23 @@ fn tree(client: &mut Client) -> BTreeMap<String, Znode> {
             }
             found.insert(path, Znode { data, stat: numbers });
         }
+        if !is_whole {
+            return None;
+        }
         // Those that were just seen to have children become these.
         let parents: Vec<String> = paths.extract_if(.., |path| found.contains_key(path)).collect();
         for parent in parents {
-            let children =
-                client.children(&parent, false).unwrap_or_else(|error| panic!("{parent}: {error}"));
+            let children = match client.children(&parent, false) {
+                Ok(children) => children,
+                Err(ErrorCode::NoNode) => return None,
+                Err(error) => panic!("{parent}: {error}"),
+            };
             let prefix = if parent == "/" { "" } else { &parent };
             let children = children.iter().map(|child| format!("{prefix}/{child}"));
             paths.extend(children.filter(|path| path != "/zookeeper"));
         }
     }
-    found
+    Some(found)
 }
 
 /// A session of `client`'s moves to another server, as clients do. Its bound is that of any read.

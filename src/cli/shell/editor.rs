@@ -38,7 +38,12 @@ pub fn converse(session: &mut Session) -> Result<bool, ReadlineError> {
         tell(session, file, loaded);
     }
     let mut printer = editor.create_external_printer()?;
-    session.console.set_above(Some(Box::new(move |text| printer.print(text).is_ok())));
+    let (above, texts) = std::sync::mpsc::channel::<String>();
+    // It waits for the editor now and then, and the editor for a reply: whoever hears the server must not wait for it.
+    let _until_the_end = std::thread::Builder::new()
+        .name("printer".to_owned())
+        .spawn(move || texts.into_iter().try_for_each(|text| printer.print(text)))?;
+    session.console.set_above(Some(Box::new(move |text| above.send(text).is_ok())));
     while !session.is_over {
         match editor.readline(&session.prompt()) {
             Ok(line) => {
@@ -127,7 +132,8 @@ impl Helping {
 /// Where the word under the cursor begins, and what of it stands before the cursor.
 fn word_before(line: &str, at: usize) -> (usize, &str) {
     let before = &line[..at];
-    let start = before.rfind(char::is_whitespace).map_or(0, |space| space + 1);
+    let space = before.char_indices().rfind(|(_, letter)| letter.is_whitespace());
+    let start = space.map_or(0, |(at, letter)| at + letter.len_utf8());
     (start, &before[start..])
 }
 
@@ -156,6 +162,7 @@ mod tests {
         assert_eq!(complete("ls -R"), (3, vec!["-R ".to_owned()]));
         assert_eq!(complete("get -"), (4, ["-s ", "-w ", "-b ", "-x "].map(str::to_owned).to_vec()));
         assert_eq!(complete("nothing -").1.len(), 0);
+        assert_eq!(complete("ls\u{a0}-").0, 4, "any space is one");
         assert_eq!(complete("ls /").1.len(), 0, "without a session");
         assert_eq!(complete("set /a v").1.len(), 0);
     }

@@ -142,10 +142,16 @@ async fn respond(
     let has_body = !body.is_end_stream();
     drop(body);
     let reply = if unread.load(Relaxed) >= UNREAD_BYTES_MAX {
-        Reply::line(StatusCode::SERVICE_UNAVAILABLE, "too many answers wait to be read; try again")
+        too_many()
     } else {
         match route(&parts, client, port.command_url.as_deref()) {
-            Ok(asked) => ask(asked, questions).await,
+            Ok(asked) => match ask(asked, questions).await {
+                // Others may have been answered meanwhile: of those that are large, only some.
+                reply if reply.body.len() + unread.load(Relaxed) > UNREAD_BYTES_MAX + PIECE_BYTES => {
+                    too_many()
+                }
+                reply => reply,
+            },
             Err(reply) => reply,
         }
     };
@@ -184,6 +190,10 @@ async fn ask(mut asked: Asked, questions: &Sender<Question>) -> Reply {
             Err(_) => return busy(),
         }
     }
+}
+
+fn too_many() -> Reply {
+    Reply::line(StatusCode::SERVICE_UNAVAILABLE, "too many answers wait to be read; try again")
 }
 
 fn busy() -> Reply {
@@ -234,8 +244,10 @@ impl Body for Held {
             let read = file.read_exact(&mut piece);
             return Poll::Ready(Some(read.map(|()| Frame::data(piece.into()))));
         }
-        let piece = self.rest.len().min(PIECE_BYTES);
-        Poll::Ready((piece > 0).then(|| Ok(Frame::data(self.rest.split_to(piece)))))
+        let length = self.rest.len().min(PIECE_BYTES);
+        // Copied: a piece that waits for its reader must not keep the whole answer, which is counted no more.
+        let piece = Bytes::copy_from_slice(&self.rest.split_to(length));
+        Poll::Ready((length > 0).then(|| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {

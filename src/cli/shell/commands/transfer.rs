@@ -239,7 +239,7 @@ mod tests {
             ("/w==", "?", "data"),
             ("\"r\"", "\"rx\"", "perms"),
             ("\"path\": \"\"", "\"path\": \"c\"", "first node"),
-            ("]}}]}", "", "no JSON"),
+            ("}]}]}", "", "no JSON"),
         ] {
             let bad = text.replacen(from, to, 1);
             let error = parse(&bad).expect_err(to);
