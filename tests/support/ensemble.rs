@@ -121,26 +121,26 @@ impl Ensemble {
     pub fn assert_equal(&self) -> BTreeMap<String, Znode> {
         let running = || self.servers.iter().filter(|server| server.is_launched());
         // A container may be reaped meanwhile, and a session end: then all are read again.
-        let mut trees = until("the trees to hold still while they are read", || {
-            let mut clients: Vec<Client> = running().map(Client::connect).collect();
-            let mut newest = || clients.iter_mut().map(|client| client.sync("/").zxid).max();
+        let mut trees = until("equal trees that hold still while they are read", || {
             // What was decided before is everywhere before anything is read.
-            let before = newest();
-            newest();
-            let trees: Option<Vec<_>> = clients.iter_mut().map(tree).collect();
-            let after = clients.iter_mut().map(|client| client.sync("/").zxid).max();
-            clients.into_iter().for_each(|client| drop(client.close()));
-            trees.filter(|_| before == after)
+            let mut newest = 0;
+            for server in running() {
+                let mut client = Client::connect(server);
+                newest = newest.max(client.sync("/").zxid);
+                client.close();
+            }
+            let mut trees = vec![];
+            for server in running() {
+                let mut client = Client::connect(server);
+                assert!(client.sync("/").zxid > newest, "its own session is newer");
+                let tree = tree(&mut client);
+                client.close();
+                trees.push(tree?);
+            }
+            let difference = trees.iter().skip(1).find_map(|other| difference(&trees[0], other));
+            difference.iter().for_each(|difference| println!("{difference}"));
+            difference.is_none().then_some(trees)
         });
-        for (number, other) in trees.iter().enumerate().skip(1) {
-            let differs = trees[0].iter().find(|(path, znode)| other.get(*path) != Some(*znode));
-            let more = other.keys().find(|path| !trees[0].contains_key(*path));
-            assert!(
-                differs.is_none() && more.is_none(),
-                "the first server has {differs:?}, running server {number} has {:?}; only there: {more:?}",
-                differs.map(|(path, _)| other.get(path))
-            );
-        }
         let mut known: BTreeMap<String, String> = BTreeMap::new();
         for line in
             running().flat_map(|server| server.word("hash").lines().map(str::to_owned).collect::<Vec<_>>())
@@ -151,6 +151,15 @@ impl Ensemble {
         }
         trees.swap_remove(0)
     }
+}
+
+fn difference(first: &BTreeMap<String, Znode>, other: &BTreeMap<String, Znode>) -> Option<String> {
+    let differs = first.iter().find(|(path, znode)| other.get(*path) != Some(*znode));
+    let more = other.keys().find(|path| !first.contains_key(*path));
+    (differs.is_some() || more.is_some()).then(|| {
+        let there = differs.map(|(path, _)| other.get(path));
+        format!("the first server has {differs:?}, another one has {there:?}; only there: {more:?}")
+    })
 }
 
 /// Says in the server's directory which one it is.
