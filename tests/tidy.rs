@@ -22,8 +22,8 @@ use source::Source;
 /// Files above 500 lines, with their length. Numbers go down, names go away; nothing is added.
 const LONG_FILES: &[(&str, usize)] = &[("src/io/event_loop_test.rs", 714), ("src/io/table.rs", 551)];
 
-/// Files that may sleep, and how often: the pauses between looks at a condition, with a bound.
-const SLEEPS: &[(&str, usize)] = &[("tests/support/wait.rs", 1)];
+/// Files that may sleep, and how often: the pauses between looks at a condition, with a bound; the pace of a load.
+const SLEEPS: &[(&str, usize)] = &[("tests/support/wait.rs", 1), ("tests/ensemble/history.rs", 1)];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -49,12 +49,13 @@
 //! ```text
 //! # models, stress with real threads
 //! cargo test --lib lockfree::
+//! cd tests/lockfree           # this room by itself
 //! # interleavings and weak memory, about a minute
-//! RUSTFLAGS="--cfg ringkeeper_loom" cargo test --lib --release lockfree::loom
+//! RUSTFLAGS="--cfg ringkeeper_loom" cargo test lockfree::loom
 //! # undefined behaviour
-//! MIRIFLAGS="-Zmiri-strict-provenance" cargo +nightly miri test --lib lockfree::
+//! MIRIFLAGS="-Zmiri-strict-provenance" cargo +nightly miri test lockfree::
 //! # use after free
-//! RUSTFLAGS="-Zsanitizer=address" cargo +nightly test --target x86_64-unknown-linux-gnu --lib lockfree::
+//! RUSTFLAGS="-Zsanitizer=address" cargo +nightly test --target x86_64-unknown-linux-gnu lockfree::
 //! ```
 //! The first, second and fourth have passed; Miri was not at hand when this was written. By hand, once: 25 faults
 //! put into the code one at a time (an ordering weakened, a fence or a re-load left out, a stamp too low by one);

@@ -51,6 +51,8 @@ static CLOCK: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// Between two batches of a writer.
+    pause: Duration,
     stops: AtomicBool,
     acknowledged: AtomicU64,
 }
@@ -79,7 +81,7 @@ impl Load {
 
     /// As [`Load::start`]; the writers begin at these servers.
     pub fn start_at(ensemble: &Ensemble, round: u32, writers: usize, first: &[usize]) -> Load {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { pause: ensemble.pause, ..Shared::default() });
         let servers: Vec<SocketAddr> = ensemble.servers.iter().map(Server::address).collect();
         let start = |number: usize| {
             let at = first[number % first.len()];
@@ -130,6 +132,7 @@ impl Writer {
             } else if last {
                 return self;
             }
+            thread::sleep(self.shared.pause);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Both kinds of servers in one ensemble: who writes where, who leads, and one kind replacing the other.
 
 use std::path::Path;
+use std::time::Duration;
 
 use ringkeeper::wire::ErrorCode;
 use ringkeeper::wire::client::EventType;
@@ -14,6 +15,10 @@ const WRITERS: usize = 4;
 const SOME: u64 = 30;
 const THEIRS_COMPLAINT: &str = "Digests are not matching";
 const OURS_COMPLAINT: &str = "this server's tree differs from the leader's";
+
+/// Between batches of a writer: with four of them some thousand transactions a second, which Apache's servers keep up with
+/// while they synchronise.
+const GENTLY: Duration = Duration::from_millis(10);
 
 /// The command of an Apache server.
 pub fn java() -> Vec<String> {
@@ -48,7 +53,9 @@ pub fn prepare_with(
         let config = settings(config);
         if is_java { config.command(&words) } else { config }
     };
-    Ensemble::prepare(voters, observers, adapt)
+    let mut ensemble = Ensemble::prepare(voters, observers, adapt);
+    ensemble.pause = GENTLY;
+    ensemble
 }
 
 pub fn start(voters: usize, observers: usize, java_ids: &[usize]) -> Ensemble {

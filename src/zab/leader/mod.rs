@@ -12,7 +12,7 @@
 //! activate it, and if it has another leader this one commits nothing more and goes when its learners have gone.
 //! Limits: `Settings::payload_bytes_max` a packet; a learner that stays silent for initLimit (then syncLimit) ticks is
 //! dropped. Source: quorum-protocol.md §7 to §11.
-//! Tested: cluster_test.rs.
+//! Tested: cluster_test.rs, synchronization_test.rs.
 
 mod broadcast;
 mod discovery;
@@ -483,3 +483,7 @@ const SYNC: i32 = 9;
 pub(super) fn beginning(epoch: Epoch) -> Zxid {
     Zxid(epoch.0 << 32)
 }
+
+#[cfg(test)]
+#[path = "synchronization_test.rs"]
+mod synchronization_tests;

@@ -51,7 +51,10 @@ impl Leader {
         self.send_history(link, zxid, vec![], history, outputs);
     }
 
-    /// Proposals and commits in (after, committed], outstanding proposals to participants, NEWLEADER.
+    /// Proposals and commits in (after, committed], NEWLEADER, and to participants what is outstanding.
+    ///
+    /// Apache's leader sends what is outstanding before NEWLEADER; its COMMIT then comes behind it, where a learner of 3.8.6
+    /// has forgotten the proposal: it drops the leader, and what it has logged it logs again when it comes back.
     pub(super) fn send_history(
         &mut self,
         link: Link,
@@ -62,15 +65,14 @@ impl Leader {
     ) {
         let committed = self.history_end();
         let Some(learner) = self.learners.get_mut(&link) else { return };
-        let to = if learner.is_participant { self.proposed } else { committed };
-        let Some(entries) = history.between(after, to) else {
+        let (Some(past), Some(outstanding)) =
+            (history.between(after, committed), history.between(committed.max(after), self.proposed))
+        else {
             return self.refuse(link, "what it lacks is not in memory any more", outputs);
         };
-        for entry in entries {
+        for entry in past {
             packet::encode_proposal(entry.zxid, &entry.payload, &mut bytes);
-            if entry.zxid <= committed {
-                packet::encode_bare(Kind::Commit, entry.zxid, &mut bytes);
-            }
+            packet::encode_bare(Kind::Commit, entry.zxid, &mut bytes);
         }
         // It counts with UPTODATE. Once there is a quorum, that of a proposal is told by its own commit.
         let newest = match self.stage {
@@ -83,6 +85,11 @@ impl Leader {
             newest.to_string().as_bytes(),
             &mut bytes,
         );
+        if learner.is_participant {
+            for entry in outstanding {
+                packet::encode_proposal(entry.zxid, &entry.payload, &mut bytes);
+            }
+        }
         learner.step = Step::NewLeader;
         learner.history = committed;
         outputs.push(Output::Send { link, bytes: bytes.into() });
