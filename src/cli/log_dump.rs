@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use super::apache::{LOG_MAGIC, LogReader, Step};
 use super::log_import::{self, Import};
 use super::progress::Progress;
+use super::snapshot;
 use crate::admin::date_time;
 use crate::io::MappedFile;
 use crate::log::{self, SegmentId};
@@ -42,16 +43,7 @@ fn run_import(arguments: &Import) -> ExitCode {
     let progress = &Progress::shown();
     let done = log_import::import(arguments, progress, &mut |line| progress.say(&line));
     progress.end();
-    match done {
-        Ok(line) => {
-            println!("{line}");
-            ExitCode::SUCCESS
-        }
-        Err(refused) => {
-            eprintln!("ringkeeper log import: {}", refused.text);
-            ExitCode::from(refused.code)
-        }
-    }
+    snapshot::tell("log import", done)
 }
 
 fn run_dump(file: &Path) -> ExitCode {

@@ -4,10 +4,15 @@
 //! bar doesn't stand in the middle of them.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// On standard output. Who reads no more ends no work that is under way.
+pub fn print(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
 
 /// One file at a time. `Clone` is the same bar.
 #[derive(Clone)]
@@ -54,7 +59,7 @@ impl Progress {
     }
 
     pub fn say(&self, line: &str) {
-        self.0.suspend(|| println!("{line}"));
+        self.0.suspend(|| print(line));
     }
 
     /// Takes the bar away.

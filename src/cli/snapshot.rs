@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::apache::{self, Fault, LogWriter, SnapshotWriter};
-use super::progress::Progress;
+use super::progress::{self, Progress};
 use crate::base::{Epoch, SessionId, Zxid};
 use crate::config::{Config, Raw};
 use crate::io::{Clock, Directory, Error, entropy};
@@ -107,13 +107,18 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Export(arguments) => ("export", export(arguments, progress)),
     };
     progress.end();
+    tell(&format!("snapshot {what}"), done)
+}
+
+/// What came of a command.
+pub fn tell(command: &str, done: Result<String, Refused>) -> ExitCode {
     match done {
         Ok(line) => {
-            println!("{line}");
+            progress::print(&line);
             ExitCode::SUCCESS
         }
         Err(refused) => {
-            eprintln!("ringkeeper snapshot {what}: {}", refused.text);
+            eprintln!("ringkeeper {command}: {}", refused.text);
             ExitCode::from(refused.code)
         }
     }

@@ -83,16 +83,22 @@ impl DirectFile {
         })
     }
 
+    /// Writes the first block as it is: some file systems and devices take such a file's opening, and no write to it.
+    /// Errors: `Unsupported` where that is so.
+    pub fn try_write(mut self) -> Result<DirectFile, Error> {
+        let block = &mut self.buffer[..BLOCK_BYTES as usize];
+        let tried = self.file.read_exact_at(block, 0).and_then(|()| self.file.write_all_at(block, 0));
+        tried.map_err(|error| self.failure(error))?;
+        Ok(self)
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Gives the file another name in its directory, durably.
     pub fn rename(&mut self, directory: &Directory, name: &str) -> Result<(), Error> {
-        let from = self.path.file_name().and_then(|name| name.to_str()).expect("made under a plain name");
-        directory.rename(from, name)?;
-        self.path = directory.path_of(name);
-        Ok(())
+        directory.rename_open(&mut self.path, name)
     }
 
     /// Durable after the next persist. Offsets rise; what they leave out becomes zeroes as far as the last block goes.

@@ -122,6 +122,19 @@ fn nothing_is_written_past_the_end() {
 }
 
 #[test]
+fn a_first_write_changes_nothing() {
+    let scratch = Scratch::new("tried");
+    let path = scratch.path().join("segment");
+    let bytes: Vec<u8> = (0..3 * 4096).map(|at| (at % 251) as u8).collect();
+    std::fs::write(&path, &bytes).unwrap();
+    let mut file = DirectFile::open(&path).unwrap().try_write().unwrap();
+    assert_eq!(content(&file), bytes);
+    file.write_at(5000, b"x").unwrap();
+    file.persist().unwrap();
+    assert_eq!((&content(&file)[..5000], content(&file)[5000]), (&bytes[..5000], b'x'));
+}
+
+#[test]
 fn a_file_that_is_not_made_of_blocks_is_left_to_the_map() {
     let scratch = Scratch::new("odd");
     let path = scratch.path().join("segment");

@@ -135,6 +135,14 @@ impl Directory {
         self.sync()
     }
 
+    /// Gives a file of this directory another name, durably; `path` follows it.
+    pub(super) fn rename_open(&self, path: &mut PathBuf, name: &str) -> Result<(), Error> {
+        let from = path.file_name().and_then(|name| name.to_str()).expect("made under a plain name");
+        self.rename(from, name)?;
+        *path = self.path_of(name);
+        Ok(())
+    }
+
     /// Deletes files, in order, then syncs once. One that is missing already is fine.
     pub fn remove(&self, names: &[&str]) -> Result<(), Error> {
         for name in names {

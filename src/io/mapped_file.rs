@@ -93,10 +93,7 @@ impl SegmentFile {
 
     /// Gives the file another name in its directory, durably.
     pub fn rename(&mut self, directory: &Directory, name: &str) -> Result<(), Error> {
-        let from = self.path.file_name().and_then(|name| name.to_str()).expect("made under a plain name");
-        directory.rename(from, name)?;
-        self.path = directory.path_of(name);
-        Ok(())
+        directory.rename_open(&mut self.path, name)
     }
 
     /// Copies into the map; durable after [`SegmentFile::persist`]. Past the end is the caller's bug: it knows the size.

@@ -23,8 +23,7 @@ pub struct Ask {
 /// One shard's part.
 pub struct ShardCensus {
     pub facts: shard::Facts,
-    /// If counters are asked for.
-    pub tallies: Option<shard::Tallies>,
+    pub tallies: shard::Tallies,
     pub is_serving: bool,
     pub connections: Vec<admin::ConnectionFacts>,
     pub watches: Vec<admin::PathsOfSession>,
@@ -47,7 +46,7 @@ impl ShardCensus {
         }
         let mut census = ShardCensus {
             facts: shard.facts(),
-            tallies: (ask.needs == Needs::Counters).then(|| shard.tallies().clone()),
+            tallies: shard.tallies().clone(),
             is_serving: shard.is_serving(),
             connections: vec![],
             watches: vec![],

@@ -316,7 +316,7 @@ fn place(
     let path = active.path().to_owned();
     // Its pages leave the cache, where they would be in the way of direct writes.
     drop(active);
-    match DirectFile::open(&path) {
+    match DirectFile::open(&path).and_then(DirectFile::try_write) {
         Ok(file) => Ok((Some(RingLog::new(file)), None)),
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             tracing::warn!(

@@ -73,9 +73,7 @@ impl Background {
         let mut in_shard = shard::Facts::default();
         let mut tallies = shard::Tallies::default();
         for census in shards {
-            if let Some(of_shard) = &census.tallies {
-                tallies.merge(of_shard);
-            }
+            tallies.merge(&census.tallies);
             in_shard.add(&census.facts);
             connections.extend(census.connections);
             watches.extend(census.watches);
@@ -223,7 +221,7 @@ fn summary(of: &shard::Latency) -> admin::Summary {
 }
 
 fn distribution(of: &shard::Spread) -> admin::Distribution {
-    admin::Distribution::new(summary(&of.summary), of.histogram.clone())
+    admin::Distribution::new(summary(&of.summary), of.histogram())
 }
 
 fn size(directory: &Directory, prefix: &str) -> u64 {

@@ -34,8 +34,10 @@ pub struct Tallies {
 #[derive(Clone)]
 pub struct Spread {
     pub summary: Latency,
-    /// Exact to 1 % up to a minute, above which all times look alike.
-    pub histogram: Histogram<u64>,
+    /// Exact to 1 % up to a minute, above which all times look alike. Without the newest run.
+    histogram: Histogram<u64>,
+    /// A time, and how often it has come in a row: what came together is mostly answered together.
+    run: (u64, u64),
 }
 
 impl Default for Spread {
@@ -43,7 +45,7 @@ impl Default for Spread {
         const MICROS_MAX: u64 = 60_000_000;
         const DIGITS: u8 = 2;
         let histogram = Histogram::new_with_bounds(1, MICROS_MAX, DIGITS).expect("the bounds are in order");
-        Spread { summary: Latency::default(), histogram }
+        Spread { summary: Latency::default(), histogram, run: (0, 0) }
     }
 }
 
@@ -51,12 +53,24 @@ impl Spread {
     #[inline]
     pub fn add(&mut self, micros: u64) {
         self.summary.add(micros);
-        self.histogram.saturating_record(micros);
+        if micros != self.run.0 {
+            let (before, count) = std::mem::replace(&mut self.run, (micros, 0));
+            self.histogram.saturating_record_n(before, count);
+        }
+        self.run.1 += 1;
+    }
+
+    /// All of them.
+    pub fn histogram(&self) -> Histogram<u64> {
+        let mut all = self.histogram.clone();
+        all.saturating_record_n(self.run.0, self.run.1);
+        all
     }
 
     pub fn merge(&mut self, other: &Spread) {
         self.summary.merge(&other.summary);
         self.histogram.add(&other.histogram).expect("all have the same bounds");
+        self.histogram.saturating_record_n(other.run.0, other.run.1);
     }
 }
 
@@ -119,7 +133,20 @@ mod tests {
         assert_eq!((one.bytes_sent, one.auth_failures), (12, 1));
         let all = one.latency();
         assert_eq!((all.count, all.min, all.max), (101, 50, 90_000_000));
-        assert!(one.reads.histogram.value_at_quantile(0.5).abs_diff(100) <= 1);
-        assert!(one.reads.histogram.value_at_quantile(0.99) >= 59_000_000, "saturates, and isn't lost");
+        let times = one.reads.histogram();
+        assert_eq!(times.len(), 100, "the newest runs of both are among them");
+        assert!(times.value_at_quantile(0.5).abs_diff(100) <= 1);
+        assert!(times.value_at_quantile(0.99) >= 59_000_000, "saturates, and isn't lost");
+    }
+
+    #[test]
+    fn times_that_alternate_are_all_counted() {
+        let mut spread = Spread::default();
+        for micros in [0, 0, 7, 7, 7, 0, 9] {
+            spread.add(micros);
+        }
+        let times = spread.histogram();
+        let count = |micros| times.count_at(micros);
+        assert_eq!((times.len(), count(0), count(7), count(9)), (7, 3, 3, 1));
     }
 }

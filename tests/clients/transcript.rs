@@ -49,6 +49,24 @@ pub fn matches(pattern: &str, line: &str) -> bool {
     rest.ends_with(last)
 }
 
+/// What stands between the prompts (the first part is the greeting), and the events.
+pub fn cut(output: &str) -> (Vec<Vec<String>>, Vec<String>) {
+    let (mut replies, mut events) = (Vec::new(), Vec::new());
+    for (index, part) in output.split("[zk: ").enumerate() {
+        let text = if index == 0 { part } else { part.split_once("] ").map_or("", |(_, text)| text) };
+        let mut lines = Vec::new();
+        for line in text.lines() {
+            if let Some(event) = line.strip_prefix("WatchedEvent ") {
+                events.push(event.to_owned());
+            } else if !line.trim().is_empty() && line != "WATCHER::" {
+                lines.push(line.to_owned());
+            }
+        }
+        replies.push(lines);
+    }
+    (replies, events)
+}
+
 #[test]
 fn a_star_stands_for_anything_and_nothing_else_does() {
     assert!(matches("cZxid = 0x*", "cZxid = 0x1f"));

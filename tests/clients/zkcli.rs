@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::java::java;
 use crate::program::{Program, source};
 use crate::support::{Config, Server};
-use crate::transcript::{matches, parse};
+use crate::transcript::{cut, matches, parse};
 
 fn server() -> Server {
     // Nodes with a time to live are refused without it.
@@ -16,25 +16,6 @@ fn shell(server: &Server) -> Command {
     let mut command = java("zookeeper", "org.apache.zookeeper.ZooKeeperMain");
     command.arg("-server").arg(format!("127.0.0.1:{}", server.port));
     command
-}
-
-/// What the shell has said, cut at its prompts: what each command printed, and the events, wherever they stand.
-fn replies(output: &str) -> (Vec<Vec<String>>, Vec<String>) {
-    let mut replies = Vec::new();
-    let mut events = Vec::new();
-    for part in output.split("[zk: ") {
-        let (_prompt, text) = part.split_once("] ").unwrap_or(("", part));
-        let mut lines = Vec::new();
-        for line in text.lines() {
-            if let Some(event) = line.strip_prefix("WatchedEvent ") {
-                events.push(event.to_owned());
-            } else if !line.trim().is_empty() && line != "WATCHER::" {
-                lines.push(line.to_owned());
-            }
-        }
-        replies.push(lines);
-    }
-    (replies, events)
 }
 
 /// Says each line of a transcript, and compares everything the shell prints.
@@ -51,7 +32,7 @@ fn hold_dialogue(name: &str) {
         let events_after = events_before + step.events.len();
         let what = format!("{name}: a reply to {:?} with {} events", step.command, step.events.len());
         let (lines, events) = program.until(&what, |output| {
-            let (replies, events) = replies(output);
+            let (replies, events) = cut(output);
             // The first part is the greeting, and the last one is what follows the newest prompt.
             let complete = replies.len() > number + 2 && events.len() >= events_after;
             complete.then(|| (replies[number + 1].clone(), events[events_before..].to_vec()))

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use crate::support::{Server, until};
-use crate::transcript::{matches, parse};
+use crate::transcript::{cut, matches, parse};
 
 /// Our shell.
 pub fn ours(server: &Server) -> Command {
@@ -99,24 +99,6 @@ impl Drop for Dialogue {
 
 fn read(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
-}
-
-/// What stands between the prompts (the first part is the greeting), and the events.
-pub fn cut(output: &str) -> (Vec<Vec<String>>, Vec<String>) {
-    let (mut replies, mut events) = (Vec::new(), Vec::new());
-    for (index, part) in output.split("[zk: ").enumerate() {
-        let text = if index == 0 { part } else { part.split_once("] ").map_or("", |(_, text)| text) };
-        let mut lines = Vec::new();
-        for line in text.lines() {
-            if let Some(event) = line.strip_prefix("WatchedEvent ") {
-                events.push(event.to_owned());
-            } else if !line.trim().is_empty() && line != "WATCHER::" {
-                lines.push(line.to_owned());
-            }
-        }
-        replies.push(lines);
-    }
-    (replies, events)
 }
 
 /// Says each line of a transcript to our shell, and compares everything that it prints.

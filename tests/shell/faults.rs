@@ -2,8 +2,9 @@
 
 use std::process::Stdio;
 
-use crate::dialogue::{Dialogue, cut, ours, single};
+use crate::dialogue::{Dialogue, ours, single};
 use crate::support::{Config, Server, until};
+use crate::transcript::cut;
 
 #[test]
 fn the_session_survives_its_server_with_watches_auth_and_ephemerals() {

@@ -12,7 +12,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use super::{Answer, Event, Inner, Kind, Shared, State, Waiting, Writer, auth_frame};
-use crate::base::{Instant, Prng, Zxid};
+use crate::base::{Instant, Prng, SessionId, Zxid};
 use crate::io::{Clock, entropy};
 use crate::wire::client::header::{encode_frame, encode_request};
 use crate::wire::client::{
@@ -102,7 +102,9 @@ fn dial(shared: &Shared, server: usize) -> Result<Open, Refusal> {
     let unreachable = |error: std::io::Error| Refusal::Unreachable(error.to_string());
     let (host, port) = &shared.target.servers[server];
     let servers = u32::try_from(shared.target.servers.len()).unwrap_or(1);
-    let patience = (shared.settings.timeout / servers).max(Duration::from_millis(100));
+    // All servers must have been tried before the session is over.
+    let agreed = shared.inner().agreed.unwrap_or(shared.settings.timeout);
+    let patience = (agreed / servers).max(Duration::from_millis(100));
     let mut stream = None;
     let mut reason = Refusal::Unreachable("the name has no address".to_owned());
     for address in (host.as_str(), *port).to_socket_addrs().map_err(unreachable)? {
@@ -125,7 +127,8 @@ fn dial(shared: &Shared, server: usize) -> Result<Open, Refusal> {
             protocol_version: 0,
             last_zxid_seen: inner.last_zxid,
             timeout_ms: i32::try_from(shared.settings.timeout.as_millis()).unwrap_or(i32::MAX),
-            session_id: inner.session,
+            // A session that only a read-only server knows is none elsewhere.
+            session_id: if inner.was_writable { inner.session } else { SessionId::NONE },
             password: Some(&inner.password),
             read_only: Some(shared.settings.read_only),
         };
@@ -161,6 +164,8 @@ fn dial(shared: &Shared, server: usize) -> Result<Open, Refusal> {
         let mut inner = shared.inner();
         inner.session = response.session_id;
         inner.password = response.password.unwrap_or_default().to_vec();
+        inner.agreed = Some(open.timeout);
+        inner.was_writable |= !read_only;
     }
     let state = if read_only { KeeperState::ConnectedReadOnly } else { KeeperState::SyncConnected };
     if !enter(shared, writing, state) {

@@ -145,6 +145,10 @@ struct Inner {
     next_xid: i32,
     session: SessionId,
     password: Vec<u8>,
+    /// The session timeout that a server has agreed to.
+    agreed: Option<Duration>,
+    /// A server that isn't read-only has taken the session.
+    was_writable: bool,
     last_zxid: Zxid,
     auth: Vec<(String, Vec<u8>)>,
     auth_unanswered: usize,
@@ -202,6 +206,8 @@ impl Client {
             next_xid: 1,
             session: SessionId::NONE,
             password: vec![0; crate::wire::client::connect::PASSWORD_BYTES],
+            agreed: None,
+            was_writable: false,
             last_zxid: Zxid::ZERO,
             auth: Vec::new(),
             auth_unanswered: 0,

@@ -29,8 +29,8 @@ pub struct Clerk {
     place: Place,
     super_digest: Option<String>,
     skips_acl: bool,
-    /// When the loops answered last; before they were asked first, when this began.
-    heard: Instant,
+    /// Since when the loops have been asked in vain.
+    unanswered: Option<Instant>,
     /// The last that was asked for.
     snapshot_begun: Option<Instant>,
 }
@@ -41,7 +41,7 @@ impl Clerk {
             place,
             super_digest: config.super_digest.as_ref().map(|digest| digest.reveal().to_owned()),
             skips_acl: config.skip_acl,
-            heard: Clock::instant(),
+            unanswered: None,
             snapshot_begun: None,
         }
     }
@@ -73,8 +73,12 @@ impl Clerk {
 
     /// `None`: a loop doesn't answer.
     fn gather(&mut self, desk: &Desk, ask: Ask) -> Option<(Gathered, Option<AclRef>)> {
-        let (mut in_replica, shards) = desk.inquiry.ask(ask)?;
-        self.heard = Clock::instant();
+        let asked = Clock::instant();
+        let Some((mut in_replica, shards)) = desk.inquiry.ask(ask) else {
+            self.unanswered.get_or_insert(asked);
+            return None;
+        };
+        self.unanswered = None;
         let root_acl = in_replica.root_acl.take();
         let mut gathered = desk.background.gather(in_replica, shards);
         desk.background.look_further(&mut gathered);
@@ -209,7 +213,7 @@ impl Clerk {
         if self.gather(desk, PROBE).is_some() {
             return Reply::line(StatusCode::OK, "ok");
         }
-        let silence = Clock::instant().since(self.heard);
+        let silence = self.unanswered.map_or(Duration::ZERO, |since| Clock::instant().since(since));
         if silence < SILENCE_MAX {
             return Reply::line(StatusCode::OK, "ok: busy");
         }

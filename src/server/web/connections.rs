@@ -178,8 +178,10 @@ async fn respond(
 async fn ask(mut asked: Asked, questions: &Sender<Question>) -> Reply {
     loop {
         let (answer, answered) = oneshot::channel();
+        let is_probe = matches!(asked, Asked::Live);
         if questions.try_send(Question { asked, answer }).is_err() {
-            return busy();
+            // Others' questions are no sign of death, and who is taken for dead is killed.
+            return if is_probe { Reply::line(StatusCode::OK, "ok: busy") } else { busy() };
         }
         match answered.await {
             Ok(Answered::Reply(reply)) => return reply,

@@ -13,10 +13,9 @@ use serde_json::json;
 
 use super::super::super::client::{Client, Event};
 use super::super::console::{BLUE, Console, event_json};
-use super::{Context, Parsed, Trouble, data_json};
+use super::{Context, Parsed, Trouble, data_json, visible};
 use crate::io::Clock;
 use crate::wire::client::{AddWatchMode, EventType, KeeperState, WatcherType};
-use crate::wire::java_text;
 
 /// The subtrees that are followed; shared with the connection's thread, which hands out the events.
 #[derive(Clone, Default)]
@@ -138,7 +137,7 @@ fn tell(
         } else {
             let kind = format!("{:?}", event.kind);
             let text = data
-                .map(|(data, _)| format!(" = {}", java_text::read(data.as_deref().unwrap_or(b"null"))))
+                .map(|(data, _)| format!(" = {}", visible(data.as_deref().unwrap_or(b"null"))))
                 .unwrap_or_default();
             let path = console.painted(BLUE, path);
             let time = Timestamp::from_millisecond(now).unwrap_or_default();

@@ -24,7 +24,7 @@ use super::super::client::{Client, Failure};
 use super::console::Console;
 use super::options::{Parsed, Set, flag, value};
 use super::stat_text;
-use crate::wire::Stat;
+use crate::wire::{Stat, java_text};
 
 pub use follow::Follows;
 
@@ -372,6 +372,15 @@ fn data_json(data: Option<&[u8]>) -> serde_json::Value {
 fn base64_of(data: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(data)
+}
+
+/// Data in a line of ours: what would move the cursor, or pass for another line, is shown as its escape.
+fn visible(data: &[u8]) -> String {
+    let text = java_text::read(data);
+    let shown = |letter: char| {
+        if letter.is_control() { letter.escape_default().collect() } else { letter.to_string() }
+    };
+    text.chars().map(shown).collect::<String>()
 }
 
 fn from_base64(text: &str) -> Result<Vec<u8>, String> {

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::super::super::client::{Client, Failure, path};
 use super::super::console::BLUE;
-use super::{Context, Parsed, Trouble, data_json};
+use super::{Context, Parsed, Trouble, data_json, visible};
 use crate::base::SessionId;
-use crate::wire::{ErrorCode, Stat, java_text};
+use crate::wire::{ErrorCode, Stat};
 
 /// One node of a walk.
 pub struct Visited<'a> {
@@ -132,7 +132,7 @@ pub fn grep(context: &mut Context<'_>, parsed: &Parsed) -> Result<(), Trouble> {
                 break;
             }
             let path = console.painted(BLUE, node.path);
-            console.line(&format!("{path}: {}", java_text::read(line)));
+            console.line(&format!("{path}: {}", visible(line)));
             console.value(&json!({"path": node.path, "line": data_json(Some(line))}));
         }
         Ok(())
@@ -147,6 +147,11 @@ fn matching_lines<'a>(wanted: &Regex, data: &'a [u8]) -> Vec<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn data_moves_no_cursor() {
+        assert_eq!(visible("grün\x1b[2J\n".as_bytes()), "grün\\u{1b}[2J\\n");
+    }
 
     #[test]
     fn branches_of_a_tree() {

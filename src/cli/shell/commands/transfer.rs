@@ -48,11 +48,22 @@ fn read(client: &Client, root: &str, ephemerals: bool) -> Result<(Vec<Node>, usi
             Err(failure) if failure.is(ErrorCode::NoNode) && node.depth > 0 => return Ok(()),
             Err(failure) => return Err(failure.into()),
         };
+        if let Some(hidden) = acl.iter().find(|entry| is_hidden(entry)) {
+            return Err(Trouble::local(format!(
+                "{}: its ACL has {}:{}, of which this session is not shown the digest; addauth as one with all permissions there",
+                node.path, hidden.scheme, hidden.id
+            )));
+        }
         let below = node.path.strip_prefix(root).unwrap_or(node.path).trim_start_matches('/');
         nodes.push(Node { path: below.to_owned(), data: node.data.map(<[u8]>::to_vec), acl });
         Ok(())
     })?;
     Ok((nodes, left_out))
+}
+
+/// A digest is shown as `x` to who may not administrate the node: written again, nobody would have that entry's rights.
+fn is_hidden(entry: &OwnedAcl) -> bool {
+    entry.scheme == "digest" && entry.id.ends_with(":x")
 }
 
 fn tell_left_out(context: &Context<'_>, left_out: usize) {
@@ -221,6 +232,14 @@ fn node(value: &Value) -> Result<Node, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_acl_whose_digest_was_not_shown_is_known() {
+        assert!(is_hidden(&OwnedAcl::new(31, "digest", "user:x")));
+        for shown in [OwnedAcl::new(31, "digest", "user:b3hkZ2VzdA=="), OwnedAcl::new(1, "world", "anyone")] {
+            assert!(!is_hidden(&shown), "{shown:?}");
+        }
+    }
 
     #[test]
     fn an_export_is_read_or_refused_as_a_whole() {
