@@ -13,6 +13,8 @@ mod support;
 mod bad_input;
 #[path = "ensemble/cluster.rs"]
 mod cluster;
+#[path = "ensemble/doctor.rs"]
+mod doctor;
 #[path = "ensemble/faults.rs"]
 mod faults;
 #[path = "ensemble/full_disk.rs"]

@@ -19,6 +19,8 @@ mod program;
 
 #[path = "ensemble/cluster.rs"]
 mod cluster;
+#[path = "ensemble/doctor.rs"]
+mod doctor;
 #[path = "ensemble/history.rs"]
 mod history;
 #[path = "ensemble/migration.rs"]

@@ -259,6 +259,8 @@ fn a_follower_and_an_observer_keep_up_with_a_java_leader() {
     body.extend(1u32.to_be_bytes());
     follower.forward(session, 1, Opcode::Create, &body);
     follower.until("a forwarded create", |follower| follower.has("/before/ours"));
+    // Its server answers reads before it has applied what it told its followers to.
+    client.sync("/before/ours");
     assert_eq!(client.stat("/before/ours").ephemeral_owner, SessionId(session));
     follower.step(LearnerInput::Touch { session: SessionId(session), timeout_ms: 30_000 });
     follower.step(LearnerInput::Revalidate { session: SessionId(session), timeout_ms: 30_000 });

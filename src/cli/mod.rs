@@ -20,6 +20,7 @@ use crate::config::Config;
 mod about;
 mod apache;
 mod client;
+mod doctor;
 mod log_dump;
 mod log_import;
 mod progress;
@@ -51,6 +52,7 @@ enum Subcommand {
     /// Shows what a log holds, and brings a directory forward by logs of Apache ZooKeeper.
     #[command(subcommand)]
     Log(log_dump::Command),
+    Doctor(doctor::Arguments),
     /// ZooKeeper's shell: every command of zkCli.sh, and more
     Cli(shell::Arguments),
 }
@@ -73,6 +75,7 @@ fn run_with(arguments: Vec<OsString>, start: Start) -> ExitCode {
         Subcommand::Server(arguments) => server::run(&arguments, start),
         Subcommand::Snapshot(command) => snapshot::run(&command),
         Subcommand::Log(command) => log_dump::run(&command),
+        Subcommand::Doctor(arguments) => doctor::run(&arguments),
         Subcommand::Cli(arguments) => shell::run(&arguments),
     }
 }

@@ -28,7 +28,7 @@ pub struct Arguments {
     properties: Vec<String>,
 }
 
-const EXIT_REFUSED: u8 = 2;
+pub const EXIT_REFUSED: u8 = 2;
 
 /// A larger one is something else than a configuration.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -41,8 +41,13 @@ enum Refused {
     Before(String),
 }
 
+/// The configuration that a server would be started with, or all that is wrong with it.
+pub fn prepared(arguments: &Arguments) -> Result<(Config, Vec<Warning>), String> {
+    prepare(arguments, std::env::vars_os(), read, resolve).map_err(|refused| explanation(&refused))
+}
+
 pub fn run(arguments: &Arguments, start: Start) -> ExitCode {
-    match prepare(arguments, std::env::vars_os(), read, resolve) {
+    match prepared(arguments) {
         Ok((config, warnings)) => {
             super::log_to_stderr();
             for warning in &warnings {
@@ -50,8 +55,8 @@ pub fn run(arguments: &Arguments, start: Start) -> ExitCode {
             }
             start(config, about())
         }
-        Err(refused) => {
-            eprint!("{}", explanation(&refused));
+        Err(explanation) => {
+            eprint!("{explanation}");
             ExitCode::from(EXIT_REFUSED)
         }
     }

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use super::super::Subcommand;
 use super::*;
@@ -33,6 +33,11 @@ fn prepared(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Config, St
         Ok((config, _)) => Ok(config),
         Err(refused) => Err(explanation(&refused)),
     }
+}
+
+#[test]
+fn no_two_arguments_of_a_command_have_one_name() {
+    super::super::Arguments::command().debug_assert();
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
+use crate::doctor::{assert_says, doctor};
 use crate::history::{History, Load};
 use crate::java::Compiled;
 use crate::mixed::{assert_no_mismatch, java, prepare_with};
@@ -136,6 +137,18 @@ fn replace(server: &mut Server, word: &str) {
     println!("after {:?}: {said}", begun.elapsed());
 }
 
+/// What is done below is what `ringkeeper doctor` says, in its order.
+fn consult(ensemble: &Ensemble, order: &[usize]) {
+    let names: Vec<String> = order.iter().map(|at| format!("server.{}", at + 1)).collect();
+    let (code, said) = doctor(ensemble, order[0]);
+    assert_eq!(code, 1, "nothing is started on Apache's data: {said}");
+    let first = format!("a quorum serves without {}", names[0]);
+    let moving = format!("Moving over, the leader last: {}", names.join(", "));
+    let data = ensemble.servers[order[0]].data_dir().display();
+    let import = format!("ringkeeper snapshot import {data} --to NEWDIR");
+    assert_says(&said, &["data of Apache ZooKeeper and none of ringkeeper", &first, &moving, &import]);
+}
+
 fn assert_kept(server: &Server) {
     let output = server.output();
     assert!(!output.contains("panicked"), "{output}");
@@ -146,7 +159,8 @@ fn an_ensemble_goes_over_and_back_and_its_clients_notice_only_reconnections() {
     let mut ensemble =
         prepare_with(3, 0, &[1, 2, 3], |config| config.set("maxSessionTimeout", LONGEST_SESSION_MS));
     ensemble.launch_all();
-    ensemble.settle();
+    let leader = ensemble.settle();
+    consult(&ensemble, &order(leader));
     let mut holders = Holders::start(&ensemble);
     let (mut history, mut rounds) = (History::default(), 0);
     for word in ["import", "export"] {

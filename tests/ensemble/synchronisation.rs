@@ -105,8 +105,8 @@ fn a_tail_goes(word: &str, others_are_java: bool, writes: bool) {
     leave_a_tail(&mut ensemble);
     let mut load = writes.then(|| Load::start_at(&ensemble, 1, WRITERS, &OTHERS));
     load.iter().for_each(|load| load.go_on(SOME));
-    // Apache's leader sends a snapshot under load, which is fuzzy, and its follower of its own kind then goes on with a digest
-    // that is not its tree's. That is between the two of them.
+    // Apache's follower that synchronises with a leader of its own kind under load may go on with a digest that is not its
+    // tree's (behind a snapshot, which is fuzzy; 3.8.6 behind a DIFF, too). That is between the two of them.
     if word == "export" && others_are_java {
         load.take().into_iter().for_each(|load| history.check(&mut ensemble, load));
     }
@@ -119,12 +119,16 @@ fn a_tail_goes(word: &str, others_are_java: bool, writes: bool) {
     assert_nobody_has_the_tail(&ensemble);
 
     // It lacks something: and goes back meanwhile.
-    let load = Load::start_at(&ensemble, 3, WRITERS, &OTHERS);
+    let mut load = Some(Load::start_at(&ensemble, 3, WRITERS, &OTHERS));
     ensemble.servers[MOVED].kill();
-    load.go_on(SOME);
+    load.iter().for_each(|load| load.go_on(SOME));
+    if back == "export" && others_are_java {
+        load.take().into_iter().for_each(|load| history.check(&mut ensemble, load));
+    }
     println!("{}", convert(&ensemble.servers[MOVED], back));
     become_kind(&mut ensemble.servers[MOVED], back);
     ensemble.servers[MOVED].restart();
+    let load = load.unwrap_or_else(|| Load::start(&ensemble, 4, WRITERS));
     load.go_on(SOME);
     history.check(&mut ensemble, load);
     assert_no_mismatch(&ensemble.servers);
