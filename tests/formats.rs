@@ -13,6 +13,7 @@
 //! | `at <offset> <hex>` | a piece of it |
 //! | `says <text>` | what `ringkeeper snapshot export` says of it, behind the place |
 //! | `node <path> <data> <acl> <stat>` | a znode; data in hex, `-` if null; the stat's numbers in the wire's order |
+#![allow(clippy::disallowed_methods, reason = "these tests drive real processes in real time")]
 
 mod support;
 
@@ -31,7 +32,7 @@ use ringkeeper::wire::vector::encode_vector;
 use ringkeeper::wire::{AclList, Decode, Encode, ErrorCode, Opcode, OwnedAcl, Reader};
 use support::client::{Connect, EPHEMERAL, EPHEMERAL_SEQUENTIAL, PERSISTENT};
 use support::server::{folder, free_port};
-use support::tree::{Tree, tree};
+use support::tree::{Tree, Znode, tree};
 use support::{Client, Config, Server, until};
 
 const OURS: &str = "ringkeeper-1";
@@ -179,19 +180,18 @@ fn said_by_export(data_dir: &Path) -> String {
 /// The tree as lines. What the ensemble is made of is this machine's matter.
 fn lines(tree: &Tree) -> Vec<String> {
     let shown = tree.iter().filter(|(path, _)| *path != "/zookeeper/config");
-    let line =
-        |(path, (data, acl, stat)): (&String, &(Option<Vec<u8>>, Vec<OwnedAcl>, ringkeeper::wire::Stat))| {
-            let data = data.as_ref().map_or("-".to_owned(), |data| format!("x{}", hex(data)));
-            let acl: Vec<String> =
-                acl.iter().map(|entry| format!("{}:{}:{}", entry.perms, entry.scheme, entry.id)).collect();
-            let mut numbers = vec![stat.czxid.0, stat.mzxid.0, stat.ctime.0, stat.mtime.0];
-            numbers.extend([stat.version, stat.cversion, stat.aversion].map(i64::from));
-            numbers.push(stat.ephemeral_owner.0);
-            numbers.extend([stat.data_length, stat.num_children].map(i64::from));
-            numbers.push(stat.pzxid.0);
-            let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
-            format!("{path} {data} {} {}", acl.join(","), numbers.join(","))
-        };
+    let line = |(path, (data, acl, stat)): (&String, &Znode)| {
+        let data = data.as_ref().map_or("-".to_owned(), |data| format!("x{}", hex(data)));
+        let acl: Vec<String> =
+            acl.iter().map(|entry| format!("{}:{}:{}", entry.perms, entry.scheme, entry.id)).collect();
+        let mut numbers = vec![stat.czxid.0, stat.mzxid.0, stat.ctime.0, stat.mtime.0];
+        numbers.extend([stat.version, stat.cversion, stat.aversion].map(i64::from));
+        numbers.push(stat.ephemeral_owner.0);
+        numbers.extend([stat.data_length, stat.num_children].map(i64::from));
+        numbers.push(stat.pzxid.0);
+        let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
+        format!("{path} {data} {} {}", acl.join(","), numbers.join(","))
+    };
     shown.map(line).collect()
 }
 

@@ -7,8 +7,11 @@ use ringkeeper::wire::{Opcode, OwnedAcl, Stat};
 
 use super::client::Client;
 
-/// By path: data, ACL, stat.
-pub type Tree = BTreeMap<String, (Option<Vec<u8>>, Vec<OwnedAcl>, Stat)>;
+/// Data, ACL, stat.
+pub type Znode = (Option<Vec<u8>>, Vec<OwnedAcl>, Stat);
+
+/// By path.
+pub type Tree = BTreeMap<String, Znode>;
 
 /// Nothing of it may change meanwhile.
 pub fn tree(client: &mut Client) -> Tree {

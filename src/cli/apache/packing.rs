@@ -41,7 +41,7 @@ impl Packing {
 pub enum Packer {
     None,
     Gzip(GzEncoder<Vec<u8>>),
-    Snappy(SnappyWriter),
+    Snappy(Box<SnappyWriter>),
 }
 
 impl Packer {
@@ -50,7 +50,7 @@ impl Packer {
             Packing::None => Packer::None,
             // As dense as Java's.
             Packing::Gzip => Packer::Gzip(GzEncoder::new(vec![], Compression::default())),
-            Packing::Snappy => Packer::Snappy(SnappyWriter::new()),
+            Packing::Snappy => Packer::Snappy(Box::new(SnappyWriter::new())),
         }
     }
 
