@@ -1,24 +1,39 @@
 //! Data directories of Apache ZooKeeper taken over by `ringkeeper snapshot import` and given back by `export`: real
 //! servers start on what was written, and the trees are equal. Needs `tests/run --prepare` and Java.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "these tests drive real processes, with writers in threads of their own"
+)]
 
 mod support;
 
-use std::collections::BTreeMap;
+#[path = "java_files/fuzzy.rs"]
+mod fuzzy;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ringkeeper::base::Zxid;
 use ringkeeper::wire::client::multi::encode_list;
-use ringkeeper::wire::client::{CreateRequest, GetAclRequest, GetAclResponse, MultiOp, SetAclRequest};
+use ringkeeper::wire::client::{CreateRequest, MultiOp, SetAclRequest};
 use ringkeeper::wire::vector::encode_vector;
-use ringkeeper::wire::{AclList, Decode, Encode, ErrorCode, Opcode, OwnedAcl, Reader, Stat};
+use ringkeeper::wire::{AclList, Decode, Encode, ErrorCode, Opcode, OwnedAcl, Reader};
 use support::client::{Connect, EPHEMERAL, EPHEMERAL_SEQUENTIAL, PERSISTENT};
+use support::tree::tree;
 use support::{Client, Config, Server, until};
 
 const CONTAINER: i32 = 4;
 
 fn apache(data_dir: &Path, options: &[&str]) -> Server {
+    Config::default().data_dir(data_dir).command(&text_of(&apache_command(options))).start()
+}
+
+fn text_of(words: &[String]) -> Vec<&str> {
+    words.iter().map(String::as_str).collect()
+}
+
+fn apache_command(options: &[&str]) -> Vec<String> {
     let version = std::env::var("ZOOKEEPER_VERSION").unwrap_or_else(|_| "3.9.5".to_owned());
     let jars = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/.clients/zookeeper-{version}"));
     let found = jars.join(format!("zookeeper-{version}.jar")).exists();
@@ -26,7 +41,7 @@ fn apache(data_dir: &Path, options: &[&str]) -> Server {
     let jars = format!("{}/*", jars.display());
     let class = "org.apache.zookeeper.server.quorum.QuorumPeerMain";
     let command = [&["java", "-Xmx256m"], options, &["-cp", &jars, class]].concat();
-    Config::default().data_dir(data_dir).command(&command).start()
+    command.iter().map(|word| (*word).to_owned()).collect()
 }
 
 fn ours(data_dir: &Path) -> Server {
@@ -52,29 +67,14 @@ fn import(from: &Path) -> (PathBuf, String) {
 }
 
 fn export(from: &Path) -> PathBuf {
-    let to = support::server::folder("exported");
-    let said = ringkeeper(&["snapshot", "export", text(from), "--to", text(&to)]);
-    said.expect("given back");
-    to
+    export_with(from, &[]).0
 }
 
-type Tree = BTreeMap<String, (Option<Vec<u8>>, Vec<OwnedAcl>, Stat)>;
-
-/// All that clients can see.
-fn tree(client: &mut Client) -> Tree {
-    let mut tree = Tree::new();
-    let mut ahead = vec!["/".to_owned()];
-    while let Some(path) = ahead.pop() {
-        let (data, stat) = client.get_data(&path, false).expect("readable");
-        let reply = client.call(Opcode::GetAcl, &GetAclRequest { path: path.as_str().into() });
-        let acl = reply.record::<GetAclResponse<'_>>().acl;
-        let acl = acl.iter().map(|entry| entry.to_owned().expect("text")).collect();
-        for child in client.children(&path, false).expect("there") {
-            ahead.push(format!("{}/{child}", path.trim_end_matches('/')));
-        }
-        tree.insert(path, (data, acl, stat));
-    }
-    tree
+fn export_with(from: &Path, options: &[&str]) -> (PathBuf, String) {
+    let to = support::server::folder("exported");
+    let words = [&["snapshot", "export", text(from), "--to", text(&to)], options].concat();
+    let said = ringkeeper(&words);
+    (to, said.expect("given back"))
 }
 
 struct Raw(Vec<u8>);
@@ -217,6 +217,41 @@ fn packed_snapshots_are_taken_over() {
         assert!(said.contains(suffix), "{said}");
         let mut server = ours(&imported);
         assert_eq!(tree(&mut Connect::again(&client).open(&server)), before, "{method}");
+        server.kill();
+    }
+}
+
+#[test]
+fn packed_exports_start_under_apache() {
+    let folder = support::server::folder("ours");
+    let command = [env!("CARGO_BIN_EXE_ringkeeper"), "server"];
+    let mut server = Config::default().data_dir(&folder).set("snapCount", 20).command(&command).start();
+    let mut client = Client::connect(&server);
+    load(&mut client, Client::connect(&server), "");
+    until("a snapshot of ours", || fuzzy::newest_of_ours(&folder));
+    multi_of_two(&mut client);
+    let before = tree(&mut client);
+    server.kill();
+    for (method, suffix) in [("none", ""), ("gzip", ".gz"), ("snappy", ".snappy")] {
+        let (exported, said) = export_with(&folder, &["--compress", method]);
+        let zxid = newest(&exported, "snapshot.", suffix).expect("a snapshot that is packed so");
+        assert!(zxid > Zxid::ZERO && said.contains(&format!("snapshot {zxid} and ")), "{said}");
+        // Without any setting: the file's name says it.
+        let mut server = apache(&exported, &[]);
+        let mut there = Connect::again(&client).open(&server);
+        assert_eq!(tree(&mut there), before, "{method}");
+        let read = format!("version-2/snapshot.{:x}{suffix}", zxid.0);
+        let output = server.output();
+        assert!(
+            output.lines().any(|line| line.contains("Reading snapshot") && line.ends_with(&read)),
+            "{output}"
+        );
+        there.create("/there", b"of Apache's", PERSISTENT);
+        let before = tree(&mut there);
+        server.kill();
+        let (imported, _) = import(&exported);
+        let mut server = ours(&imported);
+        assert_eq!(tree(&mut Connect::again(&there).open(&server)), before, "{method}");
         server.kill();
     }
 }

@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::apache::{self, Fault, LogWriter, SnapshotWriter};
+use super::apache::{self, Fault, LogWriter, Packing, SnapshotWriter};
 use super::progress::{self, Progress};
 use crate::base::{Epoch, SessionId, Zxid};
 use crate::config::{Config, Raw};
@@ -62,6 +62,10 @@ pub struct Export {
     /// The dataDir of the new server: empty, or made now
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
+
+    /// How the snapshot is packed. Apache's servers tell by the file's name and need no setting for it
+    #[arg(long, value_enum, default_value_t, value_name = "METHOD")]
+    compress: Packing,
 }
 
 const MYID: &str = "myid";
@@ -144,13 +148,20 @@ pub fn import(
 
 fn export(arguments: &Export, progress: &Progress) -> Result<String, Refused> {
     crate::io::install_sigbus_handler()?;
-    let Export { from, from_log, to } = arguments;
+    let Export { from, from_log, to, compress } = arguments;
     let from_log = from_log.as_ref().unwrap_or(from);
     check_places(&[from, from_log], to)?;
     let config = reading(from, from_log);
     let place = make(from, to, apache::SUBDIRECTORY, |directory| {
-        let mut exported =
-            Exported { directory, progress, snapshot: None, log: None, after: Zxid::ZERO, count: 0 };
+        let mut exported = Exported {
+            directory,
+            progress,
+            packing: *compress,
+            snapshot: None,
+            log: None,
+            after: Zxid::ZERO,
+            count: 0,
+        };
         let image = Image::read(&config, entropy::seed()?, Clock::now(), &mut exported)?;
         let logged = exported.finish(&image)?;
         if let Some(Epochs { accepted, current }) = image.epochs {
@@ -169,6 +180,7 @@ fn export(arguments: &Export, progress: &Progress) -> Result<String, Refused> {
 struct Exported<'a> {
     directory: &'a Directory,
     progress: &'a Progress,
+    packing: Packing,
     snapshot: Option<SnapshotWriter>,
     log: Option<LogWriter>,
     after: Zxid,
@@ -183,7 +195,8 @@ impl Witness for Exported<'_> {
         sessions: Vec<(SessionId, i32)>,
     ) -> Result<(), Error> {
         self.after = zxid;
-        self.snapshot = Some(SnapshotWriter::begin(self.directory, zxid, store, sessions, self.progress)?);
+        let Exported { directory, progress, packing, .. } = *self;
+        self.snapshot = Some(SnapshotWriter::begin(directory, zxid, packing, store, sessions, progress)?);
         Ok(())
     }
 

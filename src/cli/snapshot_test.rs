@@ -12,7 +12,11 @@ fn try_import(from: &Path, to: &Path) -> Result<String, String> {
 }
 
 fn try_export(from: &Path, to: &Path) -> Result<String, String> {
-    let arguments = Export { from: from.to_owned(), from_log: None, to: to.to_owned() };
+    export_packed(from, to, Packing::None)
+}
+
+fn export_packed(from: &Path, to: &Path, compress: Packing) -> Result<String, String> {
+    let arguments = Export { from: from.to_owned(), from_log: None, to: to.to_owned(), compress };
     export(&arguments, &Progress::hidden()).map_err(|refused| refused.text)
 }
 
@@ -60,6 +64,34 @@ fn there_and_back_the_tree_is_the_same() {
         names(&source.path().join("version-2")),
         ["acceptedEpoch", "currentEpoch", "log.1", "snapshot.0"]
     );
+}
+
+#[test]
+fn packed_snapshots_are_smaller_and_hold_the_same() {
+    let mut world = World::small();
+    // Several pieces and blocks; data that packs, and data that doesn't.
+    let mut random = crate::base::Prng::salted(5, "packed");
+    for number in 0..3000 {
+        let data: Vec<u8> = (0..random.below(600)).map(|_| random.next() as u8).collect();
+        world.create(&format!("/a/n{number}"), &data, false);
+        world.create(&format!("/c/n{number}"), &[7; 400], false);
+    }
+    let (source, ours) = (Scratch::new(), Scratch::new());
+    source.put("snapshot.0", &World::new().snapshot());
+    source.put("log.1", &world.log(1, world.entries.len()));
+    let imported = try_import(source.path(), ours.path()).expect("whole");
+    let mut bytes = vec![];
+    for (packing, suffix) in [(Packing::None, ""), (Packing::Gzip, ".gz"), (Packing::Snappy, ".snappy")] {
+        let (back, again) = (Scratch::new(), Scratch::new());
+        let exported = export_packed(ours.path(), back.path(), packing).expect("whole");
+        assert_eq!(facts(&exported), facts(&imported));
+        let name = format!("snapshot.{:x}{suffix}", world.entries.len());
+        assert_eq!(names(&back.path().join("version-2")), [name.as_str()]);
+        bytes.push(fs::metadata(back.path().join("version-2").join(name)).expect("there").len());
+        let imported_again = try_import(back.path(), again.path()).expect("whole");
+        assert_eq!(facts(&imported_again), facts(&imported), "{packing:?}");
+    }
+    assert!(bytes[1] < bytes[0] * 3 / 4 && bytes[2] < bytes[0] * 3 / 4, "{bytes:?}");
 }
 
 #[test]

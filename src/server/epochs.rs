@@ -22,6 +22,18 @@ pub struct EpochFile {
 }
 
 impl EpochFile {
+    /// To be asked before anything is repaired: what a later version wrote stays as it is, the log beside it too.
+    pub fn refuse_newer(directory: &Directory) -> Result<(), Fatal> {
+        match directory.read(EPOCH_FILE) {
+            Ok(bytes) => match decode_epochs(Some(&bytes)) {
+                EpochsFound::Newer { version } => Err(newer(directory, version)),
+                EpochsFound::None | EpochsFound::Found { .. } | EpochsFound::Damaged => Ok(()),
+            },
+            Err(error) if error.kind() == ErrorKind::Missing => Ok(()),
+            Err(error) => Err(Fatal::Io(error)),
+        }
+    }
+
     /// What the directory holds. The file is handed over if it is there and good; a damaged one stays as it is until
     /// there is something to put in its place.
     pub fn read(directory: &Directory) -> Result<(EpochRecord, Option<EpochFile>), Fatal> {
@@ -34,11 +46,7 @@ impl EpochFile {
             EpochsFound::None if directory.path_of(LOST_EPOCHS).exists() => Ok((EpochRecord::Lost, None)),
             EpochsFound::None => Ok((EpochRecord::None, None)),
             EpochsFound::Damaged => Ok((EpochRecord::Damaged, None)),
-            EpochsFound::Newer { version } => Err(Fatal::Foreign(format!(
-                "{}: the epoch record has format {version}, which a later version of ringkeeper wrote. Start that one; \
-                 nothing was changed.",
-                directory.path_of(EPOCH_FILE).display(),
-            ))),
+            EpochsFound::Newer { version } => Err(newer(directory, version)),
             EpochsFound::Found { accepted, current } => {
                 let epochs = Epochs { accepted, current };
                 let file = EpochFile::create(directory, epochs).map_err(Fatal::of_log)?;
@@ -62,6 +70,14 @@ impl EpochFile {
         self.file.write_at(offset, &record);
         self.file.persist()
     }
+}
+
+fn newer(directory: &Directory, version: u32) -> Fatal {
+    Fatal::Foreign(format!(
+        "{}: the epoch record has format {version}, which a later version of ringkeeper wrote. Start that one; \
+         nothing was changed.",
+        directory.path_of(EPOCH_FILE).display(),
+    ))
 }
 
 #[cfg(test)]

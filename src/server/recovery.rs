@@ -94,6 +94,7 @@ struct Replayed {
 impl Recovery {
     /// `to`: what is later is thrown away. `None` at a start. Nobody else touches the directories meanwhile.
     pub fn run(&mut self, to: Option<Zxid>, now: Now) -> Result<Recovered, Fatal> {
+        EpochFile::refuse_newer(&self.places.log)?;
         if to.is_none() {
             self.set_lone_epochs_aside()?;
         }

@@ -9,6 +9,7 @@ pub mod disk;
 pub mod ensemble;
 pub mod http;
 pub mod server;
+pub mod tree;
 pub mod wait;
 
 pub use client::{Client, Connect, Event, Message, Refusal, Reply};

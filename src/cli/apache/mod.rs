@@ -6,13 +6,15 @@
 //! |---|---|
 //! | `snapshot_reader.rs` | a snapshot file to a tree: container, checksums, digest |
 //! | `snapshot_writer.rs` | a tree to a snapshot file |
-//! | `snappy.rs` | snappy-java's stream, in which a snapshot may be packed |
+//! | `packing.rs` | how a snapshot is packed: gzip, snappy or not at all |
+//! | `snappy.rs` | snappy-java's stream |
 //! | `log_reader.rs` | a log file to transactions; what is a torn tail and what is damage |
 //! | `log_writer.rs` | transactions to a log file |
 //! | `recovery.rs` | a directory to a tree: the newest whole snapshot, the logs behind it, the epochs |
 
 mod log_reader;
 mod log_writer;
+mod packing;
 mod recovery;
 mod snappy;
 mod snapshot_reader;
@@ -25,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 pub use log_reader::{LogReader, MAGIC as LOG_MAGIC, Step};
 pub use log_writer::LogWriter;
+pub use packing::Packing;
 pub use recovery::{Options, go_on, is_member, is_members, read_epochs, read_epochs_in, recover};
 pub use snapshot_writer::SnapshotWriter;
 

@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 
 use super::super::progress::Progress;
 use super::log_reader::{LogReader, Step};
-use super::snapshot_reader::{self, Digest, Packing, Snapshot};
+use super::packing::Packing;
+use super::snapshot_reader::{self, Digest, Snapshot};
 use super::{Fault, SUBDIRECTORY};
 use crate::base::{Epoch, HashKey, SessionId, WallMillis, Zxid, limits};
 use crate::io::MappedFile;

@@ -1,15 +1,16 @@
-//! Reads snappy-java's stream: `\x82SNAPPY\0`, int version, int oldest compatible version, then blocks: int length, and a
-//! block in snappy's raw format. A header may come again between blocks, where streams were joined.
+//! Snappy-java's stream, read and written: `\x82SNAPPY\0`, int version, int oldest compatible version, then blocks: int length,
+//! and a block in snappy's raw format. A header may come again between blocks, where streams were joined.
 //!
 //! Format: `SnappyOutputStream` of snappy-java. It isn't the framing format of snappy itself. Tested: here, and
-//! tests/java_files.rs with files of Apache's servers.
+//! tests/java_files.rs with files of Apache's servers and for them.
 
 use std::io::{self, Read};
 
 const MAGIC: [u8; 8] = *b"\x82SNAPPY\0";
 const HEADER_BYTES: usize = 16;
 const VERSION: i32 = 1;
-/// A writer's block is 32 KiB unless somebody set it higher.
+/// What a block holds as we write it, and as Java does unless somebody set it higher.
+const BLOCK_BYTES: usize = 32 << 10;
 const BLOCK_BYTES_MAX: usize = 64 << 20;
 
 pub struct SnappyReader<R> {
@@ -96,6 +97,57 @@ impl<R: Read> Read for SnappyReader<R> {
     }
 }
 
+/// Packs a stream, block by block.
+pub struct SnappyWriter {
+    has_begun: bool,
+    /// Of the next block: what is there already.
+    block: Vec<u8>,
+    encoder: snap::raw::Encoder,
+}
+
+impl SnappyWriter {
+    pub fn new() -> SnappyWriter {
+        SnappyWriter { has_begun: false, block: vec![], encoder: snap::raw::Encoder::new() }
+    }
+
+    /// Appends the blocks that became full to `out`.
+    pub fn pack(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(BLOCK_BYTES - self.block.len()));
+            self.block.extend_from_slice(now);
+            bytes = later;
+            if self.block.len() == BLOCK_BYTES {
+                self.end_block(out);
+            }
+        }
+    }
+
+    /// Appends the last block, and the header if nothing was packed.
+    pub fn finish(mut self, out: &mut Vec<u8>) {
+        self.begin(out);
+        if !self.block.is_empty() {
+            self.end_block(out);
+        }
+    }
+
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        if !self.has_begun {
+            self.has_begun = true;
+            out.extend(MAGIC);
+            out.extend(VERSION.to_be_bytes());
+            out.extend(VERSION.to_be_bytes());
+        }
+    }
+
+    fn end_block(&mut self, out: &mut Vec<u8>) {
+        self.begin(out);
+        let packed = self.encoder.compress_vec(&self.block).expect("a block is far below snappy's limit");
+        out.extend((packed.len() as u32).to_be_bytes());
+        out.extend(packed);
+        self.block.clear();
+    }
+}
+
 fn bad(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
@@ -128,6 +180,20 @@ mod tests {
         let joined = [two.clone(), two].concat();
         assert_eq!(unpacked(&joined).expect("whole"), [expected.clone(), expected].concat());
         assert_eq!(unpacked(&packed(&[])).expect("whole"), b"");
+    }
+
+    #[test]
+    fn what_is_packed_in_pieces_is_read_again() {
+        let bytes: Vec<u8> = (0..100_000u32).map(|number| (number.wrapping_mul(number) >> 7) as u8).collect();
+        for length in [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 2 * BLOCK_BYTES, bytes.len()] {
+            for piece in [1, 1000, BLOCK_BYTES, bytes.len()] {
+                let (mut writer, mut stream) = (SnappyWriter::new(), vec![]);
+                bytes[..length].chunks(piece).for_each(|piece| writer.pack(piece, &mut stream));
+                assert!(writer.block.len() < BLOCK_BYTES);
+                writer.finish(&mut stream);
+                assert_eq!(unpacked(&stream).expect("whole"), bytes[..length], "{length} by {piece}");
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::super::progress::Progress;
+use super::packing::Packing;
 use crate::base::{HashKey, SessionId, Zxid};
 use crate::tree::{JavaLoad, Store};
 
@@ -27,24 +28,11 @@ const LAST_ZXID_BYTES: usize = 8;
 /// Both sections with their seals, and a byte more.
 const SECTIONS_BYTES_MAX: usize = DIGEST_BYTES + LAST_ZXID_BYTES + 2 * SEAL_BYTES + 1;
 
-/// How a file is packed, by the end of its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Packing {
-    None,
-    Gzip,
-    Snappy,
-}
-
 /// `snapshot.<hex>`, `.gz` or `.snappy` behind it.
 pub fn parse_name(name: &str) -> Option<(Zxid, Packing)> {
     let rest = name.strip_prefix("snapshot.")?;
-    let (digits, packing) = match rest.split_once('.') {
-        None => (rest, Packing::None),
-        Some((digits, "gz")) => (digits, Packing::Gzip),
-        Some((digits, "snappy")) => (digits, Packing::Snappy),
-        Some(_) => return None,
-    };
-    super::recovery::parse_zxid(digits).map(|zxid| (zxid, packing))
+    let (digits, suffix) = rest.split_at(rest.find('.').unwrap_or(rest.len()));
+    Some((super::recovery::parse_zxid(digits)?, Packing::of_suffix(suffix)?))
 }
 
 pub struct Snapshot {

@@ -1,7 +1,6 @@
 //! Snapshots as the writer makes them, plain and packed, cut at every byte and with every bit flipped.
 
-use std::io::Write;
-
+use super::super::packing::Packer;
 use super::super::testing::{KEY, World};
 use super::*;
 
@@ -9,10 +8,12 @@ fn read_bytes(file: &[u8]) -> Result<Snapshot, Bad> {
     read(file, Zxid(8), KEY)
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(vec![], flate2::Compression::default());
-    encoder.write_all(bytes).expect("memory");
-    encoder.finish().expect("memory")
+/// In pieces of an eighth.
+fn packed(packing: Packing, bytes: &[u8]) -> Vec<u8> {
+    let (mut packer, mut out) = (Packer::new(packing), vec![]);
+    bytes.chunks(bytes.len() / 8).for_each(|piece| packer.pack(piece, &mut out));
+    packer.finish(&mut out);
+    out
 }
 
 /// In blocks as small as a tenth.
@@ -38,7 +39,10 @@ fn ungzip(bytes: &[u8]) -> Result<Snapshot, Bad> {
 fn what_was_written_is_read_plain_and_packed() {
     let mut world = World::small();
     let file = world.snapshot();
-    for found in [read_bytes(&file), ungzip(&gzip(&file)), unsnappy(&snappy(&file))] {
+    let [plain, gzip, one_block] =
+        [Packing::None, Packing::Gzip, Packing::Snappy].map(|packing| packed(packing, &file));
+    assert_eq!(plain, file);
+    for found in [read_bytes(&file), ungzip(&gzip), unsnappy(&one_block), unsnappy(&snappy(&file))] {
         let found = found.expect("whole");
         assert_eq!(found.sessions, world.sessions);
         assert_eq!(found.store.digest(), world.store.digest());
@@ -88,7 +92,9 @@ fn every_cut_is_noticed() {
     }
     let more = [&file[..], b"x"].concat();
     assert!(read_bytes(&more).is_err());
-    for (packed, unpack) in [(gzip(&file), ungzip as fn(&[u8]) -> _), (snappy(&file), unsnappy)] {
+    for (packed, unpack) in
+        [(packed(Packing::Gzip, &file), ungzip as fn(&[u8]) -> _), (snappy(&file), unsnappy)]
+    {
         for cut in 0..packed.len() {
             assert!(unpack(&packed[..cut]).is_err(), "{cut}");
         }
@@ -106,7 +112,9 @@ fn every_flipped_bit_is_noticed() {
         assert!(bad.offset <= file.len() as u64, "{bad:?}");
     }
     let digest = world.store.digest();
-    for (packed, unpack) in [(gzip(&file), ungzip as fn(&[u8]) -> _), (snappy(&file), unsnappy)] {
+    for (packed, unpack) in
+        [(packed(Packing::Gzip, &file), ungzip as fn(&[u8]) -> _), (snappy(&file), unsnappy)]
+    {
         for bit in 0..packed.len() * 8 {
             let mut flipped = packed.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);

@@ -1,11 +1,12 @@
 //! A tree to a snapshot file of Apache ZooKeeper, as 3.9 writes it: header, body, digest, last zxid, each sealed.
 //!
 //! 3.8 stops behind the digest and reads it all the same. Written piece by piece, under a temporary name until it is
-//! durable. Tested: snapshot_reader_test.rs, and tests/java_files.rs with Apache's servers.
+//! durable. Packed or not, the name tells. Tested: snapshot_reader_test.rs, and tests/java_files.rs with Apache's servers.
 
 use std::path::Path;
 
 use super::super::progress::Progress;
+use super::packing::{Packer, Packing};
 use super::snapshot_reader::{DBID, MAGIC, SEAL_PATH, VERSION};
 use crate::base::{SessionId, Zxid};
 use crate::io::{Directory, Error, FileWriter};
@@ -15,14 +16,15 @@ use crate::wire::txn::TxnDigest;
 const PIECE_BYTES: usize = 256 << 10;
 const PIECE_NODES: usize = 4096;
 
-/// `snapshot.<hex>`
-pub fn file_name(zxid: Zxid) -> String {
-    format!("snapshot.{:x}", zxid.0)
+/// `snapshot.<hex>`, `.gz` or `.snappy` behind it.
+pub fn file_name(zxid: Zxid, packing: Packing) -> String {
+    format!("snapshot.{:x}{}", zxid.0, packing.suffix())
 }
 
 /// A file under way: the tree is in it, and what its digest will be is not known yet.
 pub struct SnapshotWriter {
     file: FileWriter,
+    packer: Packer,
     zxid: Zxid,
     sum: adler2::Adler32,
 }
@@ -32,20 +34,24 @@ impl SnapshotWriter {
     pub fn begin(
         directory: &Directory,
         zxid: Zxid,
+        packing: Packing,
         store: &mut Store,
         sessions: Vec<(SessionId, i32)>,
         progress: &Progress,
     ) -> Result<SnapshotWriter, Error> {
-        let name = file_name(zxid);
+        let name = file_name(zxid, packing);
         progress.begin_unsized("writing", Path::new(&name));
         let mut file = directory.writer(&name)?;
+        let (mut packer, mut packed) = (Packer::new(packing), vec![]);
         let written = encode_tree(store, sessions, |piece| {
-            file.append(piece)?;
+            packer.pack(piece, &mut packed);
+            file.append(&packed)?;
+            packed.clear();
             progress.is_at(file.len());
             Ok(())
         });
         match written {
-            Ok(sum) => Ok(SnapshotWriter { file, zxid, sum }),
+            Ok(sum) => Ok(SnapshotWriter { file, packer, zxid, sum }),
             Err(error) => {
                 file.abandon();
                 Err(error)
@@ -55,8 +61,11 @@ impl SnapshotWriter {
 
     /// `reached`, `digest`: of the tree, once what is logged up to there is applied to it. Durable on return.
     pub fn finish(self, reached: Zxid, digest: u64) -> Result<(), Error> {
-        let SnapshotWriter { mut file, zxid, mut sum } = self;
-        match file.append(&sections(&mut sum, zxid, reached, digest)) {
+        let SnapshotWriter { mut file, mut packer, zxid, mut sum } = self;
+        let mut packed = vec![];
+        packer.pack(&sections(&mut sum, zxid, reached, digest), &mut packed);
+        packer.finish(&mut packed);
+        match file.append(&packed) {
             Ok(()) => file.finish(),
             Err(error) => {
                 file.abandon();
