@@ -20,6 +20,8 @@ mod connect;
 mod containers;
 #[path = "conformance/creates.rs"]
 mod creates;
+#[path = "conformance/large_requests.rs"]
+mod large_requests;
 #[path = "conformance/malformed.rs"]
 mod malformed;
 #[path = "conformance/multi.rs"]
