@@ -44,5 +44,7 @@ mod watches_more;
 mod words;
 #[path = "conformance/words_more.rs"]
 mod words_more;
+#[path = "conformance/wrap.rs"]
+mod wrap;
 #[path = "conformance/writes.rs"]
 mod writes;
