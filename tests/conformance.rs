@@ -20,6 +20,8 @@ mod connect;
 mod containers;
 #[path = "conformance/creates.rs"]
 mod creates;
+#[path = "conformance/large_requests.rs"]
+mod large_requests;
 #[path = "conformance/malformed.rs"]
 mod malformed;
 #[path = "conformance/multi.rs"]
@@ -42,5 +44,7 @@ mod watches_more;
 mod words;
 #[path = "conformance/words_more.rs"]
 mod words_more;
+#[path = "conformance/wrap.rs"]
+mod wrap;
 #[path = "conformance/writes.rs"]
 mod writes;

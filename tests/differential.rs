@@ -124,6 +124,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments, Strin
 fn all() -> Result<Tally, ExitCode> {
     shrink::check();
     println!("test shrinking_finds_what_matters ... ok");
+    player::check();
+    println!("test who_leaves_is_gone_before_he_comes_back ... ok");
     let groups = Groups::parse(GROUPS_DEFAULT).expect("the default is one of the names");
     if !run::canary(groups.clone())? {
         println!("test a_planted_difference_is_found_and_shrunk ... FAILED");
@@ -196,7 +198,7 @@ fn main() -> ExitCode {
                 total.faults
             );
             // As libtest says it: `tests/run` counts.
-            let passed = if arguments.none { 2 + RUNS.len() } else { 1 };
+            let passed = if arguments.none { 3 + RUNS.len() } else { 1 };
             let verdict = if total.faults == 0 { "ok" } else { "FAILED" };
             let failed = total.faults.min(passed);
             println!("test result: {verdict}. {} passed; {failed} failed; 0 ignored", passed - failed);

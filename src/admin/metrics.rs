@@ -120,7 +120,7 @@ pub struct ClientMetrics {
     /// Connections without a session that were closed for being silent.
     pub sessionless_connections_expired: u64,
     pub auth_failures: u64,
-    /// Frames longer than `jute.maxbuffer`.
+    /// For which there would have been more than `largeRequestMaxBytes`.
     pub large_requests_rejected: u64,
     /// Bytes of the last reply, and of the smallest and the largest: −1 before the first.
     pub client_response_size: ResponseSize,

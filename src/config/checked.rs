@@ -11,6 +11,7 @@ use super::environment;
 use super::fault::{Fault, Origin, Severity, Warning};
 use super::keys;
 use super::raw::Raw;
+use super::requests::{self, ConnectionThrottle, LargeRequests};
 use super::settings::Settings;
 use super::values::{self, SuperDigest, Whitelist};
 use super::web::{self, AdminServer, MetricsServer};
@@ -47,9 +48,9 @@ pub struct Config {
     pub jute_max_buffer: usize,
     /// Nodes with a time to live.
     pub extended_types_enabled: bool,
-    /// Hard quotas refuse writes; else they only warn.
     /// Members of an ensemble compare their trees, transaction by transaction. Of no effect on a lone server.
     pub digest_enabled: bool,
+    /// Hard quotas refuse writes; else they only warn.
     pub enforce_quota: bool,
     pub four_letter_words: Whitelist,
     /// False: replies don't wait for the disk, and a power loss loses acknowledged writes.
@@ -63,6 +64,7 @@ pub struct Config {
     /// `request_throttle_max_requests`, whichever is less. `None`, the default: `limits` alone decides. (ZooKeeper's default
     /// of 1000 protects a Java heap.)
     pub outstanding_max: Option<usize>,
+    pub large_requests: LargeRequests,
     pub connection_throttle: ConnectionThrottle,
     /// A sync that takes longer is worth a line.
     pub fsync_warning_threshold: Duration,
@@ -91,16 +93,6 @@ pub struct Purge {
     pub snap_retain_count: usize,
     /// `None`: nothing is purged.
     pub interval: Option<Duration>,
-}
-
-/// `connection_throttle_*`: a bucket of tokens, of which each connect request takes one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectionThrottle {
-    /// `None`: nobody is refused.
-    pub tokens: Option<u32>,
-    /// So often so many tokens are added.
-    pub fill_time: Duration,
-    pub fill_count: u32,
 }
 
 /// `znode.container.*`.
@@ -165,7 +157,7 @@ impl Raw {
     }
 }
 
-const INT_MAX: i64 = i32::MAX as i64;
+pub const INT_MAX: i64 = i32::MAX as i64;
 const KIB: u64 = 1024;
 
 /// `None` only after a fault was noted; a fault doesn't stop the other settings from being looked at.
@@ -256,8 +248,9 @@ fn config(settings: &mut Settings, resolve: Resolve, read: Read<'_>) -> Option<C
         super_digest: settings.secret("DigestAuthenticationProvider.superDigest", SuperDigest::new),
         read_only_mode,
         containers: containers(settings),
-        outstanding_max: outstanding_max(settings),
-        connection_throttle: connection_throttle(settings),
+        outstanding_max: requests::outstanding_max(settings),
+        large_requests: requests::large(settings),
+        connection_throttle: requests::connection_throttle(settings),
         fsync_warning_threshold: millis(settings.number(
             "fsync.warningthresholdms",
             0..=INT_MAX,
@@ -277,35 +270,13 @@ fn config(settings: &mut Settings, resolve: Resolve, read: Read<'_>) -> Option<C
     (data_dir.is_some() && client.is_some()).then_some(config)
 }
 
-fn millis(number: i64) -> Duration {
+pub fn millis(number: i64) -> Duration {
     Duration::from_millis(number.unsigned_abs())
 }
 
 /// Zero and less mean "none" in many of ZooKeeper's settings.
-fn positive(number: i64) -> Option<u64> {
+pub fn positive(number: i64) -> Option<u64> {
     u64::try_from(number).ok().filter(|&number| number > 0)
-}
-
-fn outstanding_max(settings: &mut Settings) -> Option<usize> {
-    let limit = if settings.is_given("globalOutstandingLimit") {
-        positive(settings.number("globalOutstandingLimit", 1..=INT_MAX, "requests", 1))
-    } else {
-        None
-    };
-    let throttle = positive(settings.number("request_throttle_max_requests", 0..=INT_MAX, "0: no limit", 0));
-    limit.into_iter().chain(throttle).min().map(|count| count as usize)
-}
-
-fn connection_throttle(settings: &mut Settings) -> ConnectionThrottle {
-    let tokens =
-        settings.number("connection_throttle_tokens", 0..=INT_MAX, "connect requests, 0: no limit", 0);
-    let fill_time = settings.number("connection_throttle_fill_time", 1..=INT_MAX, "milliseconds", 1);
-    let fill_count = settings.number("connection_throttle_fill_count", 0..=INT_MAX, "tokens", 1);
-    ConnectionThrottle {
-        tokens: positive(tokens).map(|tokens| tokens as u32),
-        fill_time: millis(fill_time),
-        fill_count: fill_count as u32,
-    }
 }
 
 fn ticks(settings: &mut Settings) -> Duration {

@@ -85,6 +85,7 @@ fn defaults_are_zookeepers() {
             max_never_used_interval: None,
         },
         outstanding_max: None,
+        large_requests: LargeRequests { threshold: None, bytes_max: 100 << 20 },
         connection_throttle: ConnectionThrottle {
             tokens: None,
             fill_time: Duration::from_millis(1),
@@ -164,6 +165,8 @@ fn every_key_has_its_effect() {
         ("globalOutstandingLimit=5", |c| c.outstanding_max == Some(5)),
         ("request_throttle_max_requests=7", |c| c.outstanding_max == Some(7)),
         ("request_throttle_max_requests=0", |c| c.outstanding_max.is_none()),
+        ("largeRequestThreshold=4096", |c| c.large_requests.threshold == Some(4096)),
+        ("largeRequestMaxBytes=9", |c| c.large_requests.bytes_max == 9),
         ("connection_throttle_tokens=3", |c| c.connection_throttle.tokens == Some(3)),
         ("connection_throttle_fill_time=20", |c| {
             c.connection_throttle.fill_time == Duration::from_millis(20)
@@ -488,13 +491,4 @@ fn any_settings_are_taken_or_refused() {
         }
     }
     assert!(taken > 500 && refused > 500, "{taken} {refused}");
-}
-
-#[test]
-fn the_lesser_of_two_limits_of_outstanding_requests_counts() {
-    for (global, throttle, expected) in [(9, 8, 8), (7, 8, 7), (9, 0, 9)] {
-        let lines =
-            format!("globalOutstandingLimit={global}\nzookeeper.request_throttle_max_requests={throttle}");
-        assert_eq!(config_of(&lines).outstanding_max, Some(expected), "{lines}");
-    }
 }

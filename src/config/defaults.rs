@@ -30,6 +30,9 @@ pub const PURGE_INTERVAL_HOURS: i64 = 1;
 pub const JUTE_MAX_BUFFER: i64 = limits::FRAME_BYTES_DEFAULT as i64;
 /// Below this no honest client could connect and name a path.
 pub const JUTE_MAX_BUFFER_MIN: i64 = 1024;
+/// `largeRequestThreshold`: -1 is off; `largeRequestMaxBytes`.
+pub const LARGE_REQUEST_THRESHOLD: i64 = -1;
+pub const LARGE_REQUEST_MAX_BYTES: i64 = 104_857_600;
 /// `cnxTimeout`.
 pub const CONNECT_TIMEOUT_MS: i64 = 5000;
 /// `commitLogCount`; fewer are raised to it.

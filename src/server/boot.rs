@@ -206,6 +206,10 @@ impl Booted {
             skip_acl: config.skip_acl,
             turn_budget: limits::TURN_BUDGET,
             bounds: shard::Bounds::default(),
+            large_requests: shard::LargeRequests::new(
+                config.large_requests.threshold,
+                config.large_requests.bytes_max,
+            ),
             super_digest: config.super_digest.as_ref().map(|digest| digest.reveal().into()),
             hash_key,
             is_serving,

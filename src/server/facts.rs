@@ -129,7 +129,7 @@ impl Background {
             },
             connection_requests: tallies.connection_requests,
             auth_failures: tallies.auth_failures,
-            large_requests_rejected: tallies.bad_frames,
+            large_requests_rejected: tallies.large_requests_rejected,
             read_latency: distribution(&tallies.reads),
             update_latency: distribution(&tallies.updates),
             node_created_watches: summary(&tallies.created),

@@ -97,6 +97,13 @@ pub struct Connection {
     pub weight: usize,
     pub spare_weight: usize,
     pub held: usize,
+    /// Bytes of the large requests in `pending`, changed as that is, and what they count for in `State::settings.large_requests`
+    /// just now. Above the threshold a request is large (`large_requests.rs`).
+    pub large_asked: usize,
+    pub large_counted: usize,
+    pub large_threshold: usize,
+    /// The first frame of `input` is large, and was let in when its length was known.
+    pub has_begun: bool,
     /// Listed in `State::unheard`.
     pub is_unheard: bool,
     /// Since when the first frame of `input` has been incomplete, on the clock that stands still while nobody can be heard.
@@ -210,6 +217,10 @@ impl Connection {
             weight: 0,
             spare_weight: 0,
             held: 0,
+            large_asked: 0,
+            large_counted: 0,
+            large_threshold: usize::MAX,
+            has_begun: false,
             is_unheard: false,
             incomplete_since: None,
             lacks_room: false,
@@ -241,24 +252,33 @@ impl Connection {
     }
 
     pub fn queue(&mut self, pending: Pending) {
-        self.pending_bytes += pending.bytes();
-        self.write_bytes += pending.write_bytes();
-        self.writes += usize::from(pending.is_write());
+        self.add(&pending);
         self.pending.push_back(pending);
     }
 
     /// What was just taken comes first again.
     pub fn requeue(&mut self, pending: Pending) {
+        self.add(&pending);
+        self.pending.push_front(pending);
+    }
+
+    fn add(&mut self, pending: &Pending) {
         self.pending_bytes += pending.bytes();
         self.write_bytes += pending.write_bytes();
+        self.large_asked += self.large_bytes(pending);
         self.writes += usize::from(pending.is_write());
-        self.pending.push_front(pending);
+    }
+
+    fn large_bytes(&self, pending: &Pending) -> usize {
+        let bytes = pending.bytes() + pending.write_bytes();
+        if bytes > self.large_threshold { bytes } else { 0 }
     }
 
     pub fn unqueue(&mut self) -> Option<Pending> {
         let pending = self.pending.pop_front()?;
         self.pending_bytes -= pending.bytes();
         self.write_bytes -= pending.write_bytes();
+        self.large_asked -= self.large_bytes(&pending);
         self.writes -= usize::from(pending.is_write());
         if self.pending.is_empty() && self.pending.capacity() > PENDING_KEPT {
             self.pending = VecDeque::new();

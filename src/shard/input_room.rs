@@ -44,6 +44,7 @@ impl State {
         let held = connection.brought();
         let before = mem::replace(&mut connection.held, held);
         self.held = self.held + held - before;
+        self.count_large(id);
     }
 
     /// Without room, nothing more is read of who has brought much already.

@@ -149,13 +149,19 @@ impl State {
             self.begin_close(id);
             return Taken::Wait;
         }
+        if !self.may_begin(id, &frame) {
+            return Taken::Wait;
+        }
         let Some(connection) = self.connection(id) else { return Taken::Wait };
         match frame {
             Frame::Complete { body } => {
                 let end = body.end;
                 connection.incomplete_since = None;
                 match connection.phase {
-                    Phase::Greeting => self.on_greeting(id, &bytes[body], outputs),
+                    Phase::Greeting => {
+                        connection.has_begun = false;
+                        self.on_greeting(id, &bytes[body], outputs);
+                    }
                     Phase::Active { .. }
                         if connection.taken.0 == turn && connection.taken.1 >= bounds.turn_requests =>
                     {
@@ -170,8 +176,10 @@ impl State {
                     _ => {
                         let taken = if connection.taken.0 == turn { connection.taken.1 } else { 0 };
                         connection.taken = (turn, taken + 1);
+                        connection.has_begun = false;
                         self.taken += 1;
                         self.on_request(reading, id, &bytes[body], outputs);
+                        self.count_large(id);
                     }
                 }
                 Taken::Bytes(end)
@@ -195,7 +203,6 @@ impl State {
                     return Taken::Wait;
                 }
                 tracing::warn!(address = %connection.address, %fault, "closing a connection: bad frame");
-                self.tallies.bad_frames += 1;
                 self.begin_close(id);
                 Taken::Wait
             }
@@ -262,6 +269,11 @@ impl State {
         connection.stats.received += 1;
         connection.stats.last_opcode = Some(header.opcode);
         connection.stats.last_cxid = header.xid;
+        if !self.may_be_asked(id, header.opcode, body.len()) {
+            self.received += 1;
+            return;
+        }
+        let Some(connection) = self.connection(id) else { return };
         let newly_touched = !std::mem::replace(&mut connection.touched, true);
         let xid = header.xid;
         let from = Client { shard, connection: id };

@@ -22,6 +22,7 @@ mod contract;
 mod flow;
 mod input_room;
 mod intake;
+mod large_requests;
 mod long_reads;
 mod multi_read;
 mod notices;
@@ -39,8 +40,9 @@ mod watches;
 pub use auth::identities;
 pub use connection::{Connection, Latency, Phase, Stats};
 pub use contract::{Input, Output};
+pub use large_requests::LargeRequests;
 pub use room::Bounds;
-pub use tallies::{Spread, Tallies};
+pub use tallies::{Facts, Spread, Tallies};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -71,38 +73,11 @@ pub struct Settings {
     /// Units of divisible work in one turn: `limits::TURN_BUDGET`, or less to test what takes turns.
     pub turn_budget: usize,
     pub bounds: Bounds,
+    /// Shared by all shards of a server.
+    pub large_requests: LargeRequests,
     pub hash_key: HashKey,
     /// Whether clients are served from the start: a member of an ensemble waits for [`Input::Serve`].
     pub is_serving: bool,
-}
-
-/// What an operator sees of the shard.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Facts {
-    pub connections: u64,
-    pub outstanding: u64,
-    pub received: u64,
-    pub sent: u64,
-    pub bytes_received: u64,
-    /// Of both tables.
-    pub watches: u64,
-    pub data_watches: watches::Counts,
-    /// In microseconds.
-    pub latency: Latency,
-}
-
-impl Facts {
-    /// Adds another shard's.
-    pub fn add(&mut self, other: &Facts) {
-        self.connections += other.connections;
-        self.outstanding += other.outstanding;
-        self.received += other.received;
-        self.sent += other.sent;
-        self.bytes_received += other.bytes_received;
-        self.watches += other.watches;
-        self.data_watches.add(other.data_watches);
-        self.latency.merge(&other.latency);
-    }
 }
 
 pub struct Shard {
@@ -407,6 +382,7 @@ impl State {
         assert!(self.connections[slot].is_none(), "a slot is used again only after Closed");
         let mut connection = Connection::new(id, address, self.heard_now());
         connection.stats.established = self.now.wall.0;
+        connection.large_threshold = self.settings.large_requests.threshold();
         self.connections[slot] = Some(connection);
         if self.count == 0 {
             self.next_sweep = self.now.instant + self.settings.tick / 4;
@@ -428,6 +404,7 @@ impl State {
         self.spare -= connection.spare_weight;
         self.held -= connection.held;
         self.writes -= connection.writes;
+        self.forget_large(&connection);
         if let Some(session) = connection.session()
             && self.sessions.get(&session) == Some(&id)
         {

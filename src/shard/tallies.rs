@@ -3,6 +3,36 @@
 use hdrhistogram::Histogram;
 
 use super::connection::Latency;
+use super::watches;
+
+/// What an operator sees of the shard.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts {
+    pub connections: u64,
+    pub outstanding: u64,
+    pub received: u64,
+    pub sent: u64,
+    pub bytes_received: u64,
+    /// Of both tables.
+    pub watches: u64,
+    pub data_watches: watches::Counts,
+    /// In microseconds.
+    pub latency: Latency,
+}
+
+impl Facts {
+    /// Adds another shard's.
+    pub fn add(&mut self, other: &Facts) {
+        self.connections += other.connections;
+        self.outstanding += other.outstanding;
+        self.received += other.received;
+        self.sent += other.sent;
+        self.bytes_received += other.bytes_received;
+        self.watches += other.watches;
+        self.data_watches.add(other.data_watches);
+        self.latency.merge(&other.latency);
+    }
+}
 
 /// Since the start, or since `srst`.
 #[derive(Clone, Default)]
@@ -17,8 +47,8 @@ pub struct Tallies {
     /// Closed for their silence before they had a session.
     pub sessionless_expired: u64,
     pub auth_failures: u64,
-    /// Frames longer than `jute.maxbuffer`, or otherwise none.
-    pub bad_frames: u64,
+    /// Connections closed for a request that was one large one too many (`large_requests.rs`).
+    pub large_requests_rejected: u64,
     /// Handed to sockets: replies and events.
     pub bytes_sent: u64,
     /// Of these, events.
@@ -91,7 +121,7 @@ impl Tallies {
             sizes,
             sessionless_expired,
             auth_failures,
-            bad_frames,
+            large_requests_rejected,
             bytes_sent,
             watch_bytes,
             created,
@@ -108,7 +138,7 @@ impl Tallies {
         }
         self.sessionless_expired += sessionless_expired;
         self.auth_failures += auth_failures;
-        self.bad_frames += bad_frames;
+        self.large_requests_rejected += large_requests_rejected;
         self.bytes_sent += bytes_sent;
         self.watch_bytes += watch_bytes;
         self.created.merge(created);

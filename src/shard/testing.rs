@@ -52,6 +52,10 @@ impl Bench {
     }
 
     pub fn within(bounds: Bounds) -> Bench {
+        Bench::with(bounds, LargeRequests::default())
+    }
+
+    pub fn with(bounds: Bounds, large_requests: LargeRequests) -> Bench {
         let mut world = World::new(1);
         let now = Now { instant: Instant(1_000_000_000), wall: crate::base::WallMillis(1) };
         let settings = Settings {
@@ -62,6 +66,7 @@ impl Bench {
             super_digest: Some(Arc::from(super::auth::digest("super:secret"))),
             turn_budget: limits::TURN_BUDGET,
             bounds,
+            large_requests,
             hash_key: KEY,
             is_serving: true,
         };

@@ -46,6 +46,7 @@ fn server() -> Server {
         skip_acl: false,
         turn_budget: limits::TURN_BUDGET,
         bounds: shard::Bounds::default(),
+        large_requests: shard::LargeRequests::default(),
         hash_key,
         is_serving: true,
     };

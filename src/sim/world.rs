@@ -240,6 +240,7 @@ impl World {
             sessionless_timeout: Duration::from_secs(10),
             skip_acl: false,
             turn_budget: shape.turn_budget,
+            large_requests: shard::LargeRequests::default(),
             bounds: shard::Bounds {
                 output_bytes: shape.output_bytes,
                 input_bytes: shard::Bounds::DEFAULT.input_bytes,

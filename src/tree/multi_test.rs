@@ -104,6 +104,36 @@ fn an_ephemeral_made_anew_in_a_multi_is_forgotten_once_it_is_applied() {
     );
 }
 
+/// ZooKeeper counts what is pending beyond the largest cversion, and the tree keeps that: so the names come again.
+#[test]
+fn sequence_numbers_wrap_while_creates_are_pending() {
+    let mut p = Pipeline::new();
+    p.create(1, "/a", 0).expect("free");
+    p.apply_all();
+    let (slot, _) = p.world.store.find(b"/a").expect("there");
+    let zxid = p.world.zxid.next();
+    p.world.store.update(zxid, slot, |node| node.cversion = i32::MAX);
+    let three = [create("/a/q", 2), create("/a/q", 3), create("/a/q", 2)];
+    let numbers = [
+        "create /a/q2147483647 -2147483648",
+        "create ephemeral /a/q-2147483648 -2147483647",
+        "create /a/q-2147483647 -2147483646",
+    ];
+    assert_eq!(granted(&mut p, &three), numbers);
+    // What fails counts nothing, what is alone is counted on.
+    assert_eq!(refused(&mut p, 1, &[create("/a/q", 2), delete("/a/no", -1)]), [Fine, NoNode]);
+    assert_eq!(granted(&mut p, &[create("/a/q", 2)]), ["create /a/q-2147483646 -2147483645"]);
+    p.apply_all();
+    assert!(p.overlay.is_empty());
+    let node = p.world.node("/a").expect("there");
+    assert_eq!((node.cversion, node.children_count), (i32::MAX, 4));
+    assert_eq!(p.create(1, "/a/q", 2), Err(NodeExists));
+    assert_eq!(granted(&mut p, &[create("/a/other", 2)]), ["create /a/other2147483647 -2147483648"]);
+    assert_eq!(refused(&mut p, 1, &three), [NodeExists, RuntimeInconsistency, RuntimeInconsistency]);
+    p.apply_all();
+    assert_eq!(refused(&mut p, 1, &three), [NodeExists, RuntimeInconsistency, RuntimeInconsistency]);
+}
+
 #[test]
 fn each_operation_sees_those_before_it() {
     let mut p = Pipeline::new();

@@ -32,6 +32,9 @@ pub struct State {
     pub path: Path,
     pub alive: bool,
     pub stat: StatPersisted,
+    /// The number of its next sequential child: its cversion, but behind the largest one. The tree's never falls, while creates
+    /// that are pending are counted on, below zero, as ZooKeeper's change records do.
+    pub next_sequence: i32,
     pub children_count: u32,
     /// Length of its data.
     pub data_bytes: u32,
@@ -154,6 +157,7 @@ impl Overlay {
             path: node.path.clone(),
             alive: true,
             stat: node.persisted(),
+            next_sequence: node.cversion,
             children_count: node.children_count,
             data_bytes: node.data_bytes() as u32,
             acl: node.acl(),

@@ -186,7 +186,7 @@ impl View<'_> {
             path_room.extend_from_slice(path);
             // At least ten characters, the sign among them (client-protocol.md §9.1, "Sequence suffix").
             use std::io::Write as _;
-            write!(path_room, "{:010}", parent.stat.cversion).expect("a Vec takes all that is written to it");
+            write!(path_room, "{:010}", parent.next_sequence).expect("a Vec takes all that is written to it");
             path_room
         } else {
             path
@@ -203,7 +203,7 @@ impl View<'_> {
         let data_bytes = request.data.map_or(0, <[u8]>::len);
         self.check_quota(path, data_bytes as i64, 1)?;
 
-        let parent_cversion = parent.stat.cversion.wrapping_add(1);
+        let parent_cversion = parent.next_sequence.wrapping_add(1);
         let acl_list = match &acl {
             None => AclList::OPEN,
             Some(entries) => encode_acl(acl_room, entries),
@@ -216,6 +216,7 @@ impl View<'_> {
             path: Path::new(path),
             alive: true,
             stat: StatPersisted::at_birth(zxid, self.time, owner),
+            next_sequence: 0,
             children_count: 0,
             data_bytes: data_bytes as u32,
             acl,
@@ -223,7 +224,7 @@ impl View<'_> {
         };
         self.overlay.put_new(self.store, zxid, born, request.data);
         self.overlay.put_altered(self.store, zxid, parent, |parent| {
-            parent.children_count += 1;
+            (parent.children_count, parent.next_sequence) = (parent.children_count + 1, parent_cversion);
             // As apply has it: a cversion never falls, not even where it wraps.
             if parent_cversion > parent.stat.cversion {
                 (parent.stat.cversion, parent.stat.pzxid) = (parent_cversion, zxid);

@@ -5,8 +5,9 @@
 //! connection.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ringkeeper::base::{SessionId, Zxid};
 use ringkeeper::wire::client::connect::ConnectResponse;
@@ -99,6 +100,16 @@ impl Connection {
                 return End::Answered;
             }
         }
+    }
+
+    /// Says no more, and waits until the server has closed, too. ZooKeeper forgets a connection by its session's number: one
+    /// that is on its way out when the session comes back makes it forget the new one, which it then doesn't close when the
+    /// session moves again (`ServerCnxnFactory.removeCnxnFromSessionMap`).
+    fn hang_up(mut self) -> End {
+        if self.stream.shutdown(Shutdown::Write).is_err() {
+            return End::Closed;
+        }
+        self.rest(&mut Vec::new())
     }
 
     /// Everything until the server closes.
@@ -249,10 +260,17 @@ impl Player {
         }
     }
 
-    /// Ends what the slot has, as far as a new connection wants it.
-    fn leave(&mut self, slot: usize, wanted: Wanted) -> Option<Connection> {
+    /// Ends what the slot has, as far as a new connection wants it. What it didn't want is silent if the server doesn't let
+    /// go of it.
+    fn leave(&mut self, slot: usize, wanted: Wanted, record: &mut Record) -> Option<Connection> {
         let old = self.slots[slot].connection.take()?;
-        (wanted == Wanted::Own { old_stays: true }).then_some(old)
+        if wanted == (Wanted::Own { old_stays: true }) {
+            return Some(old);
+        }
+        if old.hang_up() == End::Silent {
+            record.left = Some((Vec::new(), End::Silent));
+        }
+        None
     }
 
     /// Items that go out together. Only the first can be no request.
@@ -265,7 +283,7 @@ impl Player {
         let mut new = None;
         match &items[0].action {
             Action::Connect(connect) => {
-                old = self.leave(slot, connect.wanted);
+                old = self.leave(slot, connect.wanted, &mut first);
                 if let Some(old) = &mut old {
                     // What is on its way comes before: nothing is lost when the server closes.
                     let mut frames = Vec::new();
@@ -359,4 +377,34 @@ impl Player {
             return;
         }
     }
+}
+
+/// A test of the test: a connection that is left is gone before the next one comes. Panics if it isn't.
+pub fn check() {
+    /// How long the server keeps a connection that its client has left: nobody may come in the meantime.
+    const HOLD: Duration = Duration::from_millis(300);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap_or_else(|error| panic!("{error}"));
+    let address = listener.local_addr().unwrap_or_else(|error| panic!("{error}"));
+    let server = thread::spawn(move || {
+        let (mut first, _) = listener.accept().expect("the first connection");
+        let mut received = [0; 4096];
+        while first.read(&mut received).expect("what it says") > 0 {}
+        listener.set_nonblocking(true).expect("a listener");
+        let start = Instant::now();
+        let mut is_early = false;
+        while start.elapsed() < HOLD && !is_early {
+            is_early = listener.accept().is_ok();
+            thread::yield_now();
+        }
+        drop(first);
+        listener.set_nonblocking(false).expect("a listener");
+        // Whoever comes now, or came before, is closed; its client sees that.
+        is_early || listener.accept().is_err()
+    });
+    let mut player = Player::new(address, 1, PATIENCE);
+    player.slots.push(Slot { connection: Some(Connection::open(address, PATIENCE)), ..Slot::default() });
+    let action = Action::Connect(Connect::new(Wanted::Own { old_stays: false }));
+    let records = player.play(&[Item { slot: 0, action, joined: false }]);
+    assert!(!server.join().expect("the server ends"), "the next connection came before the first was gone");
+    assert_eq!((records.len(), &records[0].left, records[0].end), (1, &None, End::Closed));
 }

@@ -131,6 +131,7 @@ impl Server {
             super_digest: None,
             turn_budget: limits::TURN_BUDGET,
             bounds: shard::Bounds::default(),
+            large_requests: shard::LargeRequests::default(),
             hash_key: HashKey(1, 2),
             is_serving: true,
         };

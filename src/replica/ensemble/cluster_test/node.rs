@@ -120,6 +120,7 @@ fn shard_settings() -> shard::Settings {
         skip_acl: false,
         turn_budget: limits::TURN_BUDGET,
         bounds: shard::Bounds::default(),
+        large_requests: shard::LargeRequests::default(),
         hash_key: HashKey(1, 2),
         is_serving: false,
     }
