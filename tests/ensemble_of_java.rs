@@ -33,5 +33,7 @@ mod mixed_bad_input;
 mod mixed_crashes;
 #[path = "ensemble/mixed_reconfig.rs"]
 mod mixed_reconfig;
+#[path = "ensemble/mixed_znodes.rs"]
+mod mixed_znodes;
 #[path = "ensemble/synchronisation.rs"]
 mod synchronisation;

@@ -30,7 +30,9 @@ pub fn java() -> Vec<String> {
     let jars = format!("{}/*", jars.display());
     let says = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ensemble/logback.xml");
     let says = format!("-Dlogback.configurationFile={}", says.display());
-    ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", &says, "-cp", &jars, class]
+    // Read from the command line only.
+    let reaping = "-Dznode.container.checkIntervalMs=200";
+    ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", reaping, &says, "-cp", &jars, class]
         .map(str::to_owned)
         .to_vec()
 }
