@@ -1,6 +1,7 @@
 //! What the directories hold, and whether this server may vote with that.
 
 use std::fs;
+use std::io::{Error, ErrorKind};
 use std::path::Path;
 
 use super::{Finding, Level};
@@ -13,32 +14,75 @@ use crate::server::SUBDIRECTORY;
 /// Two segments, and a snapshot of a small tree.
 const ROOM_MIN_BYTES: u64 = 512 << 20;
 
-/// `serves`: a member answered, so an ensemble is there.
+/// `serves`: another member is in a quorum.
 pub fn look(config: &Config, serves: bool) -> Vec<Finding> {
     let mut places = vec![config.data_dir.as_path()];
     if config.data_log_dir != config.data_dir {
         places.push(&config.data_log_dir);
     }
-    let ours = places.iter().any(|place| holds(&place.join(SUBDIRECTORY), is_ours));
-    let theirs = places.iter().any(|place| holds(&place.join(apache::SUBDIRECTORY), is_apaches));
     let named = places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(" ");
-    let mut findings = vec![match (ours, theirs) {
-        (true, false) => Finding::new(Level::Fine, format!("{named}: data of ringkeeper")),
-        (true, true) => Finding::new(
-            Level::Note,
-            format!("{named}: data of ringkeeper, and beside it of Apache ZooKeeper, which is not read"),
-        ),
-        (false, true) => Finding::new(
-            Level::Wrong,
-            format!("{named}: data of Apache ZooKeeper and none of ringkeeper, so nothing is started on it"),
-        )
-        .todo("Stop Apache's server first, so that nothing is written behind what is imported; then")
-        .todo(format!("ringkeeper snapshot import {named} --to NEWDIR"))
-        .todo("and dataDir=NEWDIR (without dataLogDir, or with a new one). What is imported is not changed."),
-        (false, false) => empty(config, &named, serves),
+    let mut findings = vec![match found(config, &places) {
+        Ok(found) => judged(config, &named, &found, serves),
+        Err(error) => Finding::new(Level::Wrong, format!("{error}: what it holds isn't known"))
+            .todo("Ask again as the user that the server runs as."),
     }];
     findings.extend(places.iter().filter_map(|place| room(place)));
     findings
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    snapshots: bool,
+    segments: bool,
+    /// Apache's, in some place.
+    theirs: bool,
+    /// Apache's, in a place without a directory of ours: where a server refuses to start.
+    only_theirs: bool,
+}
+
+fn found(config: &Config, places: &[&Path]) -> Result<Found, String> {
+    let mut found = Found {
+        snapshots: holds(&config.data_dir.join(SUBDIRECTORY), |name| SnapshotName::parse(name).is_some())?,
+        segments: holds(&config.data_log_dir.join(SUBDIRECTORY), |name| SegmentId::parse(name).is_some())?,
+        ..Found::default()
+    };
+    for place in places {
+        if holds(&place.join(apache::SUBDIRECTORY), is_apaches)? {
+            found.theirs = true;
+            found.only_theirs |= !place.join(SUBDIRECTORY).is_dir();
+        }
+    }
+    Ok(found)
+}
+
+fn judged(config: &Config, named: &str, found: &Found, serves: bool) -> Finding {
+    let ours = found.snapshots || found.segments;
+    if found.theirs && (!ours || found.only_theirs) {
+        return Finding::new(
+            Level::Wrong,
+            format!("{named}: data of Apache ZooKeeper, and not of ringkeeper in each place, so nothing is started on it"),
+        )
+        .todo("Stop Apache's server first, so that nothing is written behind what is imported; then")
+        .todo(format!("ringkeeper snapshot import {named} --to NEWDIR"))
+        .todo("and in zoo.cfg dataDir=NEWDIR, without dataLogDir: all is in NEWDIR. What is imported is not changed.");
+    }
+    if !ours {
+        return empty(config, named, serves);
+    }
+    if !found.segments {
+        return Finding::new(
+            Level::Warning,
+            format!("{named}: a snapshot, and no log: what was written behind it is not here"),
+        )
+        .todo("Is the disk of dataLogDir mounted? Only where a backup is to be started from is this right.");
+    }
+    if found.theirs {
+        return Finding::new(
+            Level::Note,
+            format!("{named}: data of ringkeeper, and beside it of Apache ZooKeeper, which is not read"),
+        );
+    }
+    Finding::new(Level::Fine, format!("{named}: data of ringkeeper"))
 }
 
 fn empty(config: &Config, named: &str, serves: bool) -> Finding {
@@ -68,13 +112,20 @@ fn empty(config: &Config, named: &str, serves: bool) -> Finding {
     .todo("everything from them and has no vote before. Stop none of them until `srvr` says follower here.")
 }
 
-fn holds(directory: &Path, wanted: fn(&str) -> bool) -> bool {
-    let Ok(entries) = fs::read_dir(directory) else { return false };
-    entries.flatten().any(|entry| entry.file_name().to_str().is_some_and(wanted))
-}
-
-fn is_ours(name: &str) -> bool {
-    SnapshotName::parse(name).is_some() || SegmentId::parse(name).is_some()
+/// False if there is no such directory. One that can't be read is not an empty one.
+fn holds(directory: &Path, wanted: fn(&str) -> bool) -> Result<bool, String> {
+    let failed = |error: Error| format!("{}: {error}", directory.display());
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(failed(error)),
+    };
+    for entry in entries {
+        if entry.map_err(failed)?.file_name().to_str().is_some_and(wanted) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn is_apaches(name: &str) -> bool {

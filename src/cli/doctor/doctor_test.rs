@@ -68,7 +68,22 @@ fn data_of_either_kind_are_told_apart_in_either_directory() {
     put(data.path(), "ringkeeper-1", "lock");
     assert_eq!(said(&config, true).0, Level::Wrong, "a lock is no data");
     put(data.path(), "ringkeeper-1", "snapshot.0000000000000007");
+    assert_eq!(said(&config, true).0, Level::Wrong, "the server refuses to start beside Apache's log");
+    fs::create_dir(log.path().join("ringkeeper-1")).expect("room");
+    let (level, text) = said(&config, true);
+    assert!(level == Level::Warning && text.contains("and no log"), "{text}");
+    put(log.path(), "ringkeeper-1", &crate::log::SegmentId(1).to_string());
     assert_eq!(said(&config, true).0, Level::Note);
+}
+
+#[test]
+fn what_cannot_be_read_is_not_empty() {
+    let scratch = Scratch::new();
+    let config = config(scratch.path(), scratch.path(), THREE);
+    // Not a directory: an error for every user.
+    fs::write(scratch.path().join("ringkeeper-1"), "").expect("room");
+    let (level, text) = said(&config, true);
+    assert!(level == Level::Wrong && text.contains("what it holds isn't known"), "{text}");
 }
 
 #[test]

@@ -14,13 +14,14 @@ const FILES_BESIDE: u64 = 512;
 /// Fewer connections are hardly meant.
 const CONNECTIONS_MIN: u64 = 4_096;
 
+/// File systems that are elsewhere.
+const REMOTE: [&str; 6] = ["nfs", "nfs4", "cifs", "smb3", "ceph", "9p"];
+
 pub fn look(config: &Config) -> Vec<Finding> {
     let mut findings = vec![backend(config)];
     findings.extend(processors());
     findings.extend(open_files());
-    findings.push(disk(&config.data_log_dir, &read("/proc/mounts").unwrap_or_default(), &|name| {
-        read(&format!("/sys/class/block/{name}/queue/write_cache"))
-    }));
+    findings.push(disk(&config.data_log_dir, &read("/proc/mounts").unwrap_or_default(), &write_cache));
     findings.extend(swap(
         &read("/proc/meminfo").unwrap_or_default(),
         read("/proc/sys/vm/swappiness").unwrap_or_default().trim(),
@@ -73,7 +74,15 @@ fn open_files() -> Option<Finding> {
     })
 }
 
-/// `mounts`: as /proc/mounts has them; `write_cache`: of a block device, as the kernel tells it.
+/// Of a block device, as the kernel tells it: a partition's is that of its disk.
+fn write_cache(device: &str) -> Option<String> {
+    let device = fs::canonicalize(device).ok()?;
+    let block = fs::canonicalize(Path::new("/sys/class/block").join(device.file_name()?)).ok()?;
+    let queue = [block.as_path(), block.parent()?].map(|place| place.join("queue/write_cache"));
+    queue.iter().find_map(|file| fs::read_to_string(file).ok())
+}
+
+/// `mounts`: as /proc/mounts has them; `write_cache`: [`write_cache`].
 fn disk(place: &Path, mounts: &str, write_cache: &dyn Fn(&str) -> Option<String>) -> Finding {
     let there = place.ancestors().find(|ancestor| ancestor.exists());
     let there = there.and_then(|path| fs::canonicalize(path).ok()).unwrap_or_else(|| place.to_owned());
@@ -90,13 +99,12 @@ fn disk(place: &Path, mounts: &str, write_cache: &dyn Fn(&str) -> Option<String>
     match kind {
         "tmpfs" | "ramfs" => finding(Level::Warning, ", which is memory")
             .todo("What was acknowledged is gone when the host goes down. dataLogDir belongs on a disk."),
-        "nfs" | "nfs4" | "cifs" | "fuse" | "9p" => finding(Level::Warning, ", over a network or another program")
+        kind if kind.starts_with("fuse") || REMOTE.contains(&kind) => finding(Level::Warning, ", over a network or another program")
             .todo("A write is as slow as that, and as durable as it keeps its word. dataLogDir belongs on a local disk."),
         "overlay" => finding(Level::Warning, ", the container's own layer")
             .todo("It goes with the container. Mount a volume for dataDir and dataLogDir."),
         _ => {
-            let name = device.rsplit('/').next().unwrap_or(device);
-            match write_cache(name).as_deref().map(str::trim) {
+            match write_cache(device).as_deref().map(str::trim) {
                 Some("write back") => finding(Level::Note, ", a disk with a volatile write cache: each sync empties it"),
                 Some("write through") => finding(Level::Fine, ", a disk without a volatile write cache"),
                 _ => finding(Level::Fine, ""),

@@ -5,7 +5,7 @@ use super::*;
 const MOUNTS: &str = "/dev/vda / ext4 rw 0 0\ntmpfs /dev/shm tmpfs rw 0 0\nnas:/x /srv/nas nfs4 rw 0 0\n";
 
 fn disk_at(place: &str, mounts: &str, cache: Option<&str>) -> Finding {
-    disk(Path::new(place), mounts, &|name| (name == "vda").then(|| cache.map(str::to_owned)).flatten())
+    disk(Path::new(place), mounts, &|name| (name == "/dev/vda").then(|| cache.map(str::to_owned)).flatten())
 }
 
 #[test]
@@ -21,6 +21,9 @@ fn the_log_belongs_on_a_disk() {
     assert!(memory.level == Level::Warning && memory.what.contains("memory"), "{memory:?}");
     assert_eq!(disk_at("/nowhere", "overlay / overlay rw 0 0", None).level, Level::Warning);
     assert_eq!(disk_at("/nowhere", "", None).level, Level::Note);
+    let named = disk_at("/nowhere", "x / ext4 rw 0 0\nssh:/y /\\040z fuse.sshfs rw 0 0", None);
+    assert_eq!(named.what, "log on ext4 at /");
+    assert_eq!(disk_at("/nowhere", "ssh:/y / fuse.sshfs rw 0 0", None).level, Level::Warning);
 }
 
 #[test]

@@ -1,19 +1,20 @@
 //! Who serves, whether a quorum is left without this server, and the order of moving over.
 
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::{Error, ErrorKind, Read, Write};
+use std::net::{IpAddr, TcpStream, ToSocketAddrs};
 use std::thread;
 use std::time::Duration;
 
 use super::{Finding, Level};
 use crate::base::ServerId;
 use crate::config::{Config, Ensemble};
+use crate::io::Clock;
 use crate::zab::{Member, ServerSet};
 
-/// To connect, and for each part of an answer.
+/// To connect, and for the whole of an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// `srvr` takes some hundred.
-const ANSWER_BYTES_MAX: u64 = 16 << 10;
+const ANSWER_BYTES_MAX: usize = 16 << 10;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -23,9 +24,9 @@ pub enum State {
     Idle,
     /// It doesn't answer to `srvr`: what it said instead.
     Silent(String),
-    /// Nothing listens there.
-    Absent(String),
-    /// Its line names no client port, and it is on this host, where ours is another one's.
+    /// Nobody took the connection.
+    Absent { error: String, is_refused: bool },
+    /// Its line doesn't say where it can be reached from here.
     Unasked,
 }
 
@@ -42,7 +43,7 @@ pub struct Answer {
 impl Answer {
     /// Another server, in a quorum.
     pub fn serves(&self) -> bool {
-        !self.is_me && self.mode().is_some_and(|mode| mode != "read-only")
+        !self.is_me && self.mode().is_some_and(|mode| matches!(mode, "leader" | "follower" | "observer"))
     }
 
     fn mode(&self) -> Option<&str> {
@@ -67,9 +68,8 @@ pub fn ask(config: &Config) -> Vec<Answer> {
     let ask_one = |member: &Member| {
         let is_me = member.id == ensemble.me;
         let address = if is_me { own.clone() } else { address_of(member, config.client.port) };
-        let is_beside =
-            member.client.is_none() && hosts(Some(member)).iter().any(|host| own_hosts.contains(host));
-        let state = if is_beside && !is_me { State::Unasked } else { state_of(&address) };
+        let is_known = is_me || is_elsewhere(member, &own_hosts);
+        let state = if is_known { state_of(&address) } else { State::Unasked };
         Answer { id: Some(member.id), address, is_me, state }
     };
     thread::scope(|scope| {
@@ -81,6 +81,19 @@ pub fn ask(config: &Config) -> Vec<Answer> {
 
 fn hosts(member: Option<&Member>) -> Vec<&str> {
     member.into_iter().flat_map(|member| &member.endpoints).map(|endpoint| endpoint.host.as_str()).collect()
+}
+
+/// Its client port isn't this server's, nor one of this host that is meant for its own host only.
+fn is_elsewhere(member: &Member, own_hosts: &[&str]) -> bool {
+    let hosts = hosts(Some(member));
+    match &member.client {
+        None => !hosts.iter().any(|host| own_hosts.contains(host)),
+        Some(client) => !is_loopback(&client.host) || hosts.iter().any(|host| is_loopback(host)),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn own_address(config: &Config) -> String {
@@ -95,7 +108,7 @@ fn own_address(config: &Config) -> String {
 fn address_of(member: &Member, own_port: u16) -> String {
     let host = member.endpoints.first().map_or("", |endpoint| endpoint.host.as_str());
     match &member.client {
-        Some(client) if client.host == "0.0.0.0" => joined(host, client.port),
+        Some(client) if matches!(client.host.as_str(), "0.0.0.0" | "::") => joined(host, client.port),
         Some(client) => joined(&client.host, client.port),
         None => joined(host, own_port),
     }
@@ -108,25 +121,52 @@ fn joined(host: &str, port: u16) -> String {
 fn state_of(address: &str) -> State {
     match answer_of(address) {
         Ok(text) => parsed(&text),
-        Err(error) => State::Absent(error.to_string()),
+        Err(error) => State::Absent {
+            error: error.to_string(),
+            is_refused: error.kind() == ErrorKind::ConnectionRefused,
+        },
     }
 }
 
-fn answer_of(address: &str) -> std::io::Result<String> {
-    let found = address.to_socket_addrs()?.next();
-    let found = found.ok_or_else(|| std::io::Error::other("the name has no address"))?;
-    let mut stream = TcpStream::connect_timeout(&found, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+fn answer_of(address: &str) -> Result<String, Error> {
+    let mut last = Error::other("the name has no address");
+    // As clients do: the first that takes the connection.
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => return told_by(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// All that comes in the time for it: somebody else's port may talk for ever.
+fn told_by(mut stream: TcpStream) -> Result<String, Error> {
     stream.write_all(b"srvr")?;
-    let mut text = vec![];
-    // A server that closes without a word is there, too.
-    let _ = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut text);
+    let until = Clock::instant() + PATIENCE;
+    let (mut text, mut piece) = (vec![], [0; 4096]);
+    while text.len() < ANSWER_BYTES_MAX {
+        let left = until.since(Clock::instant());
+        // Zero would mean for ever.
+        if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
+            break;
+        }
+        // A server that closes without a word is there, too.
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => break,
+            Ok(count) => text.extend_from_slice(&piece[..count]),
+        }
+    }
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
+/// Of a stranger's words: as much as fits in a line, and nothing that a terminal obeys.
+fn shown(text: &str) -> String {
+    text.trim().chars().take(120).flat_map(char::escape_debug).collect()
+}
+
 fn parsed(text: &str) -> State {
-    let value =
-        |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(|value| value.trim().to_owned());
+    let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).map(shown);
     if let (Some(version), Some(mode)) = (value("Zookeeper version:"), value("Mode:")) {
         let version = version.split(',').next().unwrap_or_default().to_owned();
         return State::Serves { mode, version, zxid: value("Zxid:").unwrap_or_default() };
@@ -135,7 +175,7 @@ fn parsed(text: &str) -> State {
         return State::Idle;
     }
     let first = text.lines().next().unwrap_or("nothing");
-    State::Silent(first.chars().take(120).flat_map(char::escape_debug).collect())
+    State::Silent(shown(first))
 }
 
 pub fn judge(config: &Config, answers: &[Answer]) -> Vec<Finding> {
@@ -167,10 +207,12 @@ fn told(answer: &Answer) -> Finding {
             Finding::new(level, format!("{name}{me}: something listens there and answers srvr with: {said}"))
                 .todo("Is that another program's port?")
         }
-        State::Absent(_) if answer.is_me => Finding::new(Level::Note, format!("{name}{me}: not running; its port is free")),
-        State::Unasked => Finding::new(Level::Note, format!("{name}: its line names no client port, so it can't be asked"))
-            .todo("It is on this host, where the port of this configuration is this server's. Give the port behind a `;`."),
-        State::Absent(error) => Finding::new(Level::Warning, format!("{name}: {error}")),
+        State::Absent { is_refused: true, .. } if answer.is_me => {
+            Finding::new(Level::Note, format!("{name}{me}: not running; its port is free"))
+        }
+        State::Unasked => Finding::new(Level::Note, format!("{name}: its line doesn't say where it can be asked from here"))
+            .todo("Give its client address and port behind a `;`. (Without, its host is asked at this server's port.)"),
+        State::Absent { error, .. } => Finding::new(Level::Warning, format!("{name}{me}: {error}")),
     }
 }
 
@@ -186,7 +228,8 @@ fn quorum(ensemble: &Ensemble, answers: &[Answer]) -> Vec<Finding> {
         others.insert(answer.id.unwrap_or(ServerId(0)));
     }
     let mut findings = vec![];
-    if answers.iter().any(|answer| answer.mode() == Some("standalone")) {
+    let has_standalone = answers.iter().any(|answer| answer.mode() == Some("standalone"));
+    if has_standalone {
         findings.push(
             Finding::new(
                 Level::Wrong,
@@ -200,6 +243,9 @@ fn quorum(ensemble: &Ensemble, answers: &[Answer]) -> Vec<Finding> {
             Finding::new(Level::Wrong, format!("{} all say that they lead", leaders.join(" and ")))
                 .todo("Either that changed while they were asked (ask again), or these are two ensembles: compare their server lines."),
         );
+    }
+    if has_standalone || leaders.len() > 1 {
+        return findings;
     }
     let is_there = ensemble.members.has_quorum(&others);
     findings.push(match (is_there, leaders.is_empty()) {
@@ -239,7 +285,7 @@ fn moving(ensemble: &Ensemble, answers: &[Answer]) -> Option<Finding> {
             format!("{} of {count} servers are Apache ZooKeeper's. Moving over, the leader last: {}", theirs.len(), order.join(", ")),
         )
         .todo("Of each: 1. see here that a quorum serves without it, and stop it; 2. import its dataDir and dataLogDir as it left them:")
-        .todo("   ringkeeper snapshot import DATADIR [DATALOGDIR] --to NEWDIR; 3. dataDir=NEWDIR in its zoo.cfg, the rest as it was;")
+        .todo("   ringkeeper snapshot import DATADIR [DATALOGDIR] --to NEWDIR; 3. in its zoo.cfg dataDir=NEWDIR, no dataLogDir;")
         .todo("4. ringkeeper server zoo.cfg, under the same myid, which came along; 5. when `srvr` says follower or observer, the next.")
         .todo("Never start a voter with nothing, or with an old copy, under the id of one that voted."),
     )

@@ -36,7 +36,7 @@ fn has(findings: &[Finding], level: Level, text: &str) -> bool {
 }
 
 fn absent() -> State {
-    State::Absent("refused".to_owned())
+    State::Absent { error: "refused".to_owned(), is_refused: true }
 }
 
 #[test]
@@ -56,6 +56,9 @@ fn what_cannot_be_is_wrong() {
     assert!(has(&two, Level::Wrong, "server.1 and server.3 all say that they lead"), "{two:?}");
     let lone = judged([serves("standalone", APACHES), absent(), absent()]);
     assert!(has(&lone, Level::Wrong, "runs standalone"), "{lone:?}");
+    for all in [&two, &lone] {
+        assert!(!has(all, Level::Fine, "may be stopped"), "{all:?}");
+    }
     let other = judged([absent(), parsed("HTTP/1.1 400 Bad Request\r\n"), absent()]);
     assert!(has(&other, Level::Wrong, "answers srvr with: HTTP/1.1 400"), "{other:?}");
 }
@@ -93,4 +96,12 @@ fn a_line_without_a_client_port_has_that_of_this_server() {
     assert_eq!(address_of(&line("zoo1:1:2;2182"), 2181), "zoo1:2182");
     assert_eq!(address_of(&line("zoo1:1:2;10.0.0.9:2182"), 2181), "10.0.0.9:2182");
     assert_eq!(address_of(&line("[::1]:1:2"), 2181), "[::1]:2181");
+    assert_eq!(address_of(&line("zoo1:1:2;[::]:2182"), 2181), "zoo1:2182");
+}
+
+#[test]
+fn an_address_of_its_own_host_only_is_not_asked_here() {
+    let is_asked = |text| is_elsewhere(&Member::parse(ServerId(1), text).expect("a line"), &["zoo2"]);
+    assert!(is_asked("zoo1:1:2") && is_asked("zoo1:1:2;2181") && is_asked("127.0.0.1:1:2;127.0.0.1:2181"));
+    assert!(!is_asked("zoo1:1:2;127.0.0.1:2181") && !is_asked("zoo2:1:2"));
 }
