@@ -9,19 +9,23 @@ from the intended start. Each disturbance has a fresh server and runs for as lon
 
 import argparse
 import json
+import math
 import pathlib
+import select
 import socket
 import struct
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 from compare import ROOT
 from servers import Ringkeeper, ZooKeeper
 
 OPEN_ACL = struct.pack(">ii", 1, 31) + struct.pack(">i", 5) + b"world" + struct.pack(">i", 6) + b"anyone"
-CREATE, GET_DATA, EXISTS, GET_CHILDREN, CLOSE = 1, 4, 3, 8, -11
+CREATE, DELETE, EXISTS, GET_DATA, SET_DATA, GET_CHILDREN, PING, MULTI, CLOSE = 1, 2, 3, 4, 5, 8, 11, 14, -11
+ANSWER_SECONDS = 10
 EPHEMERAL, PERSISTENT = 1, 0
 
 
@@ -29,17 +33,57 @@ def text(value):
     return struct.pack(">i", len(value)) + value.encode()
 
 
+def create(path, flags=PERSISTENT, data=""):
+    return struct.pack(">ii", 1, CREATE) + text(path) + text(data) + OPEN_ACL + struct.pack(">i", flags)
+
+
+def read(opcode, path, watch=False):
+    return struct.pack(">ii", 1, opcode) + text(path) + bytes([watch])
+
+
+# Sizes of answers, length included: a crowd counts bytes instead of parsing frames.
+HELLO_ANSWER, HEADER, STAT = 41, 20, 68
+
+
+def frame(body):
+    return struct.pack(">i", len(body)) + body
+
+
+HELLO = frame(struct.pack(">iqiq", 0, 0, 30_000, 0) + text("\0" * 16) + b"\0")
+PING_FRAME = frame(struct.pack(">ii", -2, PING))
+
+
+def set_data(path, data, xid=1):
+    return struct.pack(">ii", xid, SET_DATA) + text(path) + text(data) + struct.pack(">i", -1)
+
+
+def delete(path):
+    return struct.pack(">ii", 1, DELETE) + text(path) + struct.pack(">i", -1)
+
+
+def multi(creates):
+    """One multi of what `create` made."""
+    parts = [struct.pack(">ii", 1, MULTI)]
+    for body in creates:
+        parts += [body[4:8], struct.pack(">?i", False, -1), body[8:]]
+    return b"".join(parts) + struct.pack(">i?i", -1, True, -1)
+
+
+def event_bytes(path):
+    return HEADER + 8 + 4 + len(path)
+
+
 class Client:
     """As much of a client as a disturbance needs: pipelined requests of fixed bytes, replies counted."""
 
     def __init__(self, server):
         self.socket = socket.create_connection(("127.0.0.1", server.port))
-        self.frame(struct.pack(">iqiq", 0, 0, 30_000, 0) + text("\0" * 16) + b"\0")
+        self.socket.sendall(HELLO)
         self.file = self.socket.makefile("rb", 1 << 20)
         self.reply()
 
     def frame(self, body):
-        self.socket.sendall(struct.pack(">i", len(body)) + body)
+        self.socket.sendall(frame(body))
 
     def reply(self):
         head = self.file.read(4)
@@ -74,12 +118,158 @@ class Client:
         self.socket.close()
 
 
-def create(path, flags=PERSISTENT, data=""):
-    return struct.pack(">ii", 1, CREATE) + text(path) + text(data) + OPEN_ACL + struct.pack(">i", flags)
+class Session:
+    """A session over a blocking socket. OSError if the server closes it, is silent or answers with an error."""
+
+    def __init__(self, port, timeout=ANSWER_SECONDS):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffer = bytearray()
+        self.socket.sendall(HELLO)
+        self.take()
+
+    def take(self):
+        while len(self.buffer) < 4 or len(self.buffer) < 4 + int.from_bytes(self.buffer[:4], "big"):
+            received = self.socket.recv(1 << 18)
+            if not received:
+                raise OSError("the server closed the connection")
+            self.buffer += received
+        end = 4 + int.from_bytes(self.buffer[:4], "big")
+        body = bytes(self.buffer[4:end])
+        del self.buffer[:end]
+        return body
+
+    def answer(self):
+        while (body := self.take())[:4] in (b"\xff\xff\xff\xff", b"\xff\xff\xff\xfe"):
+            pass
+        (error,) = struct.unpack_from(">i", body, 12)
+        if error:
+            raise OSError(f"the server answered with error {error}")
+        return body[16:]
+
+    def request(self, body):
+        self.socket.sendall(frame(body))
+        return self.answer()
+
+    def pipeline(self, bodies, window=64, deadline=math.inf):
+        """Sends all, at most `window` unanswered, until the deadline. Returns how many were answered."""
+        sent = answered = 0
+        for body in bodies:
+            if time.monotonic() > deadline:
+                break
+            if sent - answered == window:
+                self.answer()
+                answered += 1
+            self.socket.sendall(frame(body))
+            sent += 1
+        while answered < sent:
+            self.answer()
+            answered += 1
+        return answered
 
 
-def read(opcode, path, watch=False):
-    return struct.pack(">ii", 1, opcode) + text(path) + bytes([watch])
+class Peer:
+    __slots__ = ("socket", "out", "got", "want")
+
+
+class Crowd:
+    """Many connections in one process, over epoll. Answers are counted in bytes: callers know their size."""
+
+    def __init__(self, port):
+        self.port, self.peers, self.by_fd, self.unfinished, self.dropped = port, [], {}, set(), 0
+        self.epoll, self.buffer = select.epoll(), bytearray(1 << 18)
+
+    def dial(self):
+        peer = Peer()
+        peer.socket = dial(self.port, 2 + len(self.peers) % 8)
+        peer.socket.setblocking(False)
+        peer.out, peer.got, peer.want = b"", 0, 0
+        self.by_fd[peer.socket.fileno()] = peer
+        self.peers.append(peer)
+        self.epoll.register(peer.socket, select.EPOLLIN)
+        return peer
+
+    def connect(self, count, deadline, sessions=True):
+        """`count` connections more. In lots of 32: Apache's backlog holds 50."""
+        while count > 0 and time.monotonic() < deadline:
+            for _ in range(min(32, count)):
+                try:
+                    peer = self.dial()
+                except OSError:
+                    self.dropped += 1
+                    continue
+                if sessions:
+                    self.put(peer, HELLO, HELLO_ANSWER)
+            self.pump(deadline)
+            count -= 32
+        return len(self.peers)
+
+    def put(self, peer, data, want):
+        """Sends `data` when nothing else is to be sent there, and expects so many bytes more."""
+        if peer.out or peer.socket.fileno() < 0:
+            return
+        peer.out = memoryview(data)
+        self.expect(peer, want)
+        self.flush(peer)
+
+    def expect(self, peer, want):
+        peer.want += want
+        if peer.out or peer.got < peer.want:
+            self.unfinished.add(peer)
+
+    def flush(self, peer):
+        try:
+            peer.out = peer.out[peer.socket.send(peer.out):]
+        except BlockingIOError:
+            pass
+        except OSError:
+            return self.drop(peer)
+        self.epoll.modify(peer.socket, select.EPOLLIN | (select.EPOLLOUT if peer.out else 0))
+        if not peer.out and peer.got >= peer.want:
+            self.unfinished.discard(peer)
+
+    def drop(self, peer):
+        if peer.socket.fileno() >= 0:
+            self.dropped += 1
+            del self.by_fd[peer.socket.fileno()]
+            peer.socket.close()
+        self.unfinished.discard(peer)
+
+    def pump(self, deadline):
+        """Until all is sent and answered, or the deadline. Returns whether it is."""
+        while self.unfinished and (left := deadline - time.monotonic()) > 0:
+            self.turn(left)
+        return not self.unfinished
+
+    def turn(self, timeout):
+        for fd, mask in self.epoll.poll(timeout):
+            if (peer := self.by_fd.get(fd)) is None:
+                continue
+            if mask & select.EPOLLOUT:
+                self.flush(peer)
+            if mask & ~select.EPOLLOUT and peer.socket.fileno() >= 0:
+                try:
+                    count = peer.socket.recv_into(self.buffer)
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    count = 0
+                peer.got += count
+                if count == 0:
+                    self.drop(peer)
+            if not peer.out and peer.got >= peer.want:
+                self.unfinished.discard(peer)
+
+
+def dial(port, host):
+    """A connection from 127.0.0.`host`: one address has no ports for crowds and reconnects."""
+    made = socket.socket()
+    made.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24), 1)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    made.settimeout(ANSWER_SECONDS)
+    made.bind((f"127.0.0.{host}", 0))
+    made.connect(("127.0.0.1", port))
+    return made
 
 
 class Nothing:

@@ -78,8 +78,8 @@ def probe(bench, target, op="set"):
 def leader_cpu(bench, row, ensemble, round_number, rate, count):
     """Processor time of the leader per write at a fixed rate, all sessions at the leader; `count` is the abscissa.
 
-    The rate is the same for every count, so that batches are about as large; the sessions stay at the leader, so that
-    more members don't take clients from it.
+    The rate is the same for every count, and so low that each write is a group of its own; the sessions stay at the
+    leader, so that more members don't take clients from it.
     """
     target = ensemble.at(ensemble.leader())
     arguments = ["--op", row.op, "--sessions", row.sessions, "--rate", f"{rate:.0f}", "--keys", KEYS]

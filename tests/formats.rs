@@ -22,6 +22,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Once;
 
 use ringkeeper::wire::client::multi::encode_list;
 use ringkeeper::wire::client::{
@@ -146,9 +147,12 @@ fn pieces(bytes: &[u8]) -> Vec<(usize, &[u8])> {
 
 fn golden_directories() -> Vec<(String, Golden)> {
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    if let Ok(name) = std::env::var("RINGKEEPER_CAPTURE") {
-        fs::write(place.join(format!("{name}.txt")), capture().print()).expect("room");
-    }
+    static CAPTURED: Once = Once::new();
+    CAPTURED.call_once(|| {
+        if let Ok(name) = std::env::var("RINGKEEPER_CAPTURE") {
+            fs::write(place.join(format!("{name}.txt")), capture().print()).expect("room");
+        }
+    });
     let mut names: Vec<String> = fs::read_dir(&place)
         .unwrap_or_else(|error| panic!("{}: {error}", place.display()))
         .map(|entry| entry.expect("readable").file_name().into_string().expect("ASCII"))

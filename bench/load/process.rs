@@ -26,6 +26,8 @@ pub struct Usage {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MachineUsage {
     pub busy_seconds: f64,
+    /// Of that, what no program is charged for: interrupts, and the kernel's own threads, which complete writes to disks.
+    pub kernel_seconds: f64,
     /// Time in which a virtual processor wanted to run and its host gave the time to others.
     pub stolen_seconds: f64,
 }
@@ -82,7 +84,27 @@ fn usage(pid: u32) -> Result<Usage, ProcessError> {
 pub fn machine_usage() -> Result<MachineUsage, ProcessError> {
     let stat = std::fs::read_to_string("/proc/stat")
         .map_err(|error| ProcessError(format!("/proc/stat: {error}")))?;
-    machine_times(&stat).ok_or_else(|| ProcessError("/proc/stat has no line of all processors".to_owned()))
+    let mut machine = machine_times(&stat)
+        .ok_or_else(|| ProcessError("/proc/stat has no line of all processors".to_owned()))?;
+    machine.kernel_seconds += kernel_threads_seconds();
+    Ok(machine)
+}
+
+/// Of those that are there now. Workers come and go, but seldom within seconds.
+fn kernel_threads_seconds() -> f64 {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let stats = entries.filter_map(|entry| {
+        entry.file_name().to_str()?.parse::<u32>().ok()?;
+        std::fs::read_to_string(entry.path().join("stat")).ok()
+    });
+    stats.filter(|stat| is_kernel_thread(stat)).filter_map(|stat| cpu_seconds(&stat)).sum()
+}
+
+/// By field 9, the flags: `PF_KTHREAD`.
+fn is_kernel_thread(stat: &str) -> bool {
+    const KERNEL_THREAD: u64 = 0x0020_0000;
+    let flags = stat.rsplit_once(')').and_then(|(_, fields)| fields.split_ascii_whitespace().nth(6));
+    flags.and_then(|flags| flags.parse::<u64>().ok()).is_some_and(|flags| flags & KERNEL_THREAD != 0)
 }
 
 /// The line `cpu user nice system idle iowait irq softirq steal …`; `user` holds the time of guests already.
@@ -92,6 +114,7 @@ fn machine_times(stat: &str) -> Option<MachineUsage> {
     let [user, nice, system, _idle, _iowait, irq, softirq, steal, ..] = ticks[..] else { return None };
     Some(MachineUsage {
         busy_seconds: (user + nice + system + irq + softirq) as f64 / TICKS_PER_SECOND,
+        kernel_seconds: (irq + softirq) as f64 / TICKS_PER_SECOND,
         stolen_seconds: steal as f64 / TICKS_PER_SECOND,
     })
 }

@@ -12,10 +12,18 @@ fn a_command_with_brackets_and_spaces_does_not_shift_the_fields() {
 #[test]
 fn the_machine_is_busy_except_when_idle_waiting_or_robbed() {
     let stat = "cpu  100 20 30 1000 2000 4 6 50 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
-    assert_eq!(machine_times(stat), Some(MachineUsage { busy_seconds: 1.6, stolen_seconds: 0.5 }));
+    assert_eq!(machine_times(stat), Some(MachineUsage { busy_seconds: 1.6, kernel_seconds: 0.1, stolen_seconds: 0.5 }));
     assert_eq!(machine_times("cpu0 1 1 1 1 1 1 1 1"), None);
     assert_eq!(machine_times("cpu  1 2 3"), None);
     assert!(machine_usage().expect("our own /proc/stat").busy_seconds > 0.0);
+}
+
+#[test]
+fn the_kernels_own_threads_are_told_by_their_flags() {
+    assert!(is_kernel_thread("44 (kworker/1:1H-kblockd) I 2 0 0 0 -1 69238880 0 0 0 0 0 3200 0 0 0 -20 1 0"));
+    assert!(!is_kernel_thread("77 (a) b (c) S 1 77 77 0 -1 4194560 5 0 0 0 150 50 0 0 20 0 9 0 100 1 1"));
+    let own = std::fs::read_to_string("/proc/self/stat").expect("our own /proc entry");
+    assert!(!is_kernel_thread(&own) && kernel_threads_seconds() > 0.0);
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub fn as_json(arguments: &LoadArguments, load: &Load) -> Value {
     let server_cpu: f64 = cpu_of_each.iter().sum();
     let servers = process::sum(&end.servers);
     let busy = end.machine.busy_seconds - begin.machine.busy_seconds;
+    let kernel = end.machine.kernel_seconds - begin.machine.kernel_seconds;
     let mut kinds = serde_json::Map::new();
     for kind in KINDS {
         if !recorder.histogram(kind).is_empty() {
@@ -78,9 +79,10 @@ pub fn as_json(arguments: &LoadArguments, load: &Load) -> Value {
         "machine": {
             "busy_cpu_seconds": busy,
             "stolen_cpu_seconds": end.machine.stolen_seconds - begin.machine.stolen_seconds,
-            // Neither generator nor server: other work on this machine, and interrupts that belong to nobody. Counts
-            // the server too where --server-pid isn't given.
-            "other_cpu_seconds": (busy - own_cpu - server_cpu).max(0.0),
+            // Interrupts and the kernel's threads: mostly the completion of this load's own packets and syncs.
+            "kernel_cpu_seconds": kernel,
+            // Neither generator nor server nor kernel. Counts the server too where --server-pid isn't given.
+            "other_cpu_seconds": (busy - own_cpu - server_cpu - kernel).max(0.0),
         },
         "errors": errors(recorder),
         "series_100ms": {

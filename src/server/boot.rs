@@ -23,6 +23,7 @@ use super::epochs::EpochFile;
 use super::facts::Background;
 use super::recovery::{Recovered, Recovery};
 use super::reload::Reloader;
+use super::strays::{self, Stray};
 use super::sync_times::SyncTimes;
 use super::words::Words;
 
@@ -93,14 +94,17 @@ pub struct Parts {
     pub member: Option<Member>,
 }
 
-/// An event loop as configured.
-pub fn event_loop(config: &Config, connections_max: usize) -> Result<Loop, Fatal> {
-    let backend = match config.io {
+pub fn backend(config: &Config) -> Backend {
+    match config.io {
         crate::config::Io::Auto => Backend::Auto,
         crate::config::Io::Uring => Backend::Uring,
         crate::config::Io::Epoll => Backend::Epoll,
-    };
-    let io = Loop::new(backend, connections_max).map_err(Fatal::Io)?;
+    }
+}
+
+/// An event loop as configured.
+pub fn event_loop(config: &Config, connections_max: usize) -> Result<Loop, Fatal> {
+    let io = Loop::new(backend(config), connections_max).map_err(Fatal::Io)?;
     if !io.is_uring() {
         tracing::warn!("sockets are carried by {}", io.backend_note());
     }
@@ -257,9 +261,11 @@ impl Places {
     fn open(config: &Config) -> Result<Places, Fatal> {
         let snapshots = config.data_dir.join(SUBDIRECTORY);
         let log = config.data_log_dir.join(SUBDIRECTORY);
-        refuse_foreign(&config.data_dir, &snapshots)?;
-        refuse_foreign(&config.data_log_dir, &log)?;
         let same = log == snapshots;
+        let stray = strays::find(&config.data_dir, &config.data_log_dir).map_err(Fatal::Io)?;
+        if let Some(stray) = stray {
+            return Err(stray.into());
+        }
         let snapshots = Arc::new(Directory::create(&snapshots).map_err(Fatal::Io)?);
         let mut locks = vec![snapshots.lock(LOCK).map_err(Fatal::Io)?];
         let log = if same {
@@ -294,6 +300,9 @@ impl Places {
                 _ => Fatal::Io(error),
             })
         };
+        if let Some(stray @ Stray::Log { .. }) = strays::find(data_dir, data_log_dir).map_err(Fatal::Io)? {
+            return Err(stray.into());
+        }
         let snapshots = Arc::new(open(data_dir)?);
         let mut locks = vec![snapshots.lock(LOCK).map_err(Fatal::Io)?];
         let log = if data_dir == data_log_dir {
@@ -319,25 +328,6 @@ impl Places {
         Ok(!snapshots.iter().any(|entry| SnapshotName::parse(&entry.name).is_some())
             && !segments.iter().any(|entry| SegmentId::parse(&entry.name).is_some()))
     }
-}
-
-/// Starting empty beside Apache's files would look like losing them.
-fn refuse_foreign(data: &Path, ours: &Path) -> Result<(), Fatal> {
-    let apache = data.join("version-2");
-    let of_apache = |name: &str| name.starts_with("snapshot.") || name.starts_with("log.");
-    let holds = Directory::open(&apache)
-        .and_then(|directory| directory.list())
-        .is_ok_and(|entries| entries.iter().any(|entry| of_apache(&entry.name)));
-    if holds && Directory::open(ours).is_err() {
-        return Err(Fatal::Foreign(format!(
-            "{} holds an Apache ZooKeeper server's data; nothing there was touched. To take it over: ringkeeper snapshot \
-             import {} --to NEWDIR (behind the first directory its dataLogDir, if it has one), and dataDir=NEWDIR. To start \
-             with an empty tree: name an empty dataDir (and dataLogDir).",
-            apache.display(),
-            data.display(),
-        )));
-    }
-    Ok(())
 }
 
 pub(super) fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) -> replica::Settings {

@@ -1,6 +1,6 @@
 //! The record's file on a real directory: first record, changes, torn and damaged files, a start after each.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
@@ -16,6 +16,10 @@ impl Scratch {
         let path = std::env::temp_dir().join(format!("ringkeeper-server-{}-{number}", std::process::id()));
         std::fs::create_dir(&path).expect("a fresh name");
         Scratch(path)
+    }
+
+    pub(in super::super) fn path(&self) -> &Path {
+        &self.0
     }
 
     pub(in super::super) fn directory(&self) -> Directory {

@@ -30,6 +30,7 @@ mod segments;
 mod shard_thread;
 mod slots;
 mod stash;
+mod strays;
 mod sync_times;
 mod web;
 mod words;
@@ -44,8 +45,9 @@ use crate::io::{Clock, Error, Waker};
 use crate::log;
 use crate::replica::BootError;
 
-pub use boot::SUBDIRECTORY;
+pub use boot::{SUBDIRECTORY, backend};
 pub use image::{Image, Witness};
+pub use strays::{Stray, find as find_stray, holds, holds_apaches};
 
 use one_loop::OneLoop;
 use placement::Placement;
@@ -71,6 +73,12 @@ pub enum Fatal {
     Foreign(String),
     /// What a member of an ensemble must remember can't be read.
     Damaged(String),
+}
+
+impl From<Stray> for Fatal {
+    fn from(stray: Stray) -> Fatal {
+        Fatal::Foreign(format!("{stray}. {}", stray.todo().join(" ")))
+    }
 }
 
 impl std::fmt::Display for Fatal {

@@ -269,7 +269,8 @@ impl Connection {
         self.writes += usize::from(pending.is_write());
     }
 
-    fn large_bytes(&self, pending: &Pending) -> usize {
+    /// What it counts among the large requests while it isn't answered.
+    pub fn large_bytes(&self, pending: &Pending) -> usize {
         let bytes = pending.bytes() + pending.write_bytes();
         if bytes > self.large_threshold { bytes } else { 0 }
     }

@@ -1,5 +1,6 @@
 //! Large requests are counted from when they are whole until they are answered, and one too many ends its connection.
 
+use crate::base::limits;
 use crate::messages::{AnswerBody, Request};
 use crate::shard::testing::Bench;
 use crate::shard::{Bounds, Input};
@@ -149,6 +150,28 @@ fn reads_count_while_they_wait() {
     assert_eq!(in_flight(&bench), 2_000);
     answer(&mut bench, client, 5);
     assert_eq!((bench.xids(client), in_flight(&bench)), (vec![5, 6], 0));
+}
+
+#[test]
+fn a_long_read_counts_until_it_is_answered() {
+    let mut bench = bench();
+    for child in 0..2 * limits::TURN_BUDGET {
+        bench.world.create(&format!("/node/{child}"), b"");
+    }
+    let client = bench.connect();
+    bench.receive(client, &request(1, Opcode::GetChildren, 2_000));
+    assert_eq!((bench.xids(client), in_flight(&bench)), (vec![], 2_000));
+    while bench.shard.state.has_long_work() {
+        assert_eq!(in_flight(&bench), 2_000);
+        bench.step(Input::Wakeup);
+        bench.end_turn();
+    }
+    assert_eq!((bench.xids(client), in_flight(&bench)), (vec![1], 0));
+    // And of one whose client goes meanwhile nothing is left.
+    bench.receive(client, &request(2, Opcode::GetChildren, 2_000));
+    bench.step(Input::Closed { connection: Bench::id(client) });
+    assert_eq!(in_flight(&bench), 0);
+    bench.step(Input::Wakeup);
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub struct LongRead {
     body: Box<[u8]>,
     identities: Arc<[Identity]>,
     skip_acl: bool,
+    /// What it counts among the large requests until it is answered.
+    large: usize,
     reply: Vec<u8>,
     work: Work,
 }
@@ -98,7 +100,8 @@ impl LongRead {
                 Work::Children { parent: node.path.clone(), position: 0, names }
             }
         };
-        Some(LongRead { connection: id, at, since, xid, opcode, body, identities, skip_acl, reply, work })
+        let large = 0;
+        Some(LongRead { connection: id, at, since, xid, opcode, body, identities, skip_acl, large, reply, work })
     }
 
     /// Goes on for about `budget` units.
@@ -211,10 +214,12 @@ impl State {
         }
         let Some(pending) = connection.unqueue() else { return };
         let identities = connection.identities.clone();
+        let large = connection.large_bytes(&pending);
         let begun = LongRead::begin(id, pending, identities, skip_acl, (reading, at), &mut self.watches);
         let Some(connection) = self.connection(id) else { return };
         connection.gap = Some(std::mem::take(&mut connection.output));
-        self.long_read = begun;
+        connection.large_asked += large;
+        self.long_read = begun.map(|begun| LongRead { large, ..begun });
         assert!(self.long_read.is_some(), "a read that was found too long passed its checks");
     }
 
@@ -238,9 +243,12 @@ impl State {
             match read.go_on(reading, piece) {
                 Ok(Progress::More) => self.long_read = Some(read),
                 Ok(Progress::Done) => {
-                    let (id, at, since) = (read.connection, read.at, read.since);
+                    let (id, at, since, large) = (read.connection, read.at, read.since, read.large);
                     let reply = read.finish(reading);
                     let size = reply.len();
+                    if let Some(connection) = self.connection(id) {
+                        connection.large_asked -= large;
+                    }
                     self.fill_gap(id, reply);
                     self.count_answer(id, at, since, size, false);
                     self.advance(reading, id, outputs);

@@ -460,6 +460,10 @@ impl State {
         connection.input_used = 0;
         let writes = connection.writes;
         while connection.unqueue().is_some() {}
+        if connection.gap.is_none() {
+            // A long read that nobody waits for any more was all that was left.
+            connection.large_asked = 0;
+        }
         self.writes -= writes;
         self.weigh_input(id);
         self.watches.remove_connection(id);

@@ -1,15 +1,12 @@
 //! What the directories hold, and whether this server may vote with that.
 
-use std::fs;
-use std::io::{Error, ErrorKind};
 use std::path::Path;
 
 use super::{Finding, Level};
-use crate::cli::apache;
 use crate::config::Config;
-use crate::io::Directory;
+use crate::io::{Directory, Error};
 use crate::log::{SegmentId, SnapshotName};
-use crate::server::SUBDIRECTORY;
+use crate::server::{self, SUBDIRECTORY, Stray};
 
 /// Two segments, and a snapshot of a small tree.
 const ROOM_MIN_BYTES: u64 = 512 << 20;
@@ -30,43 +27,36 @@ pub fn look(config: &Config, serves: bool) -> Vec<Finding> {
     findings
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Found {
     snapshots: bool,
     segments: bool,
     /// Apache's, in some place.
     theirs: bool,
-    /// Apache's, in a place without a directory of ours: where a server refuses to start.
-    only_theirs: bool,
+    /// Why a server refuses to start.
+    stray: Option<Stray>,
 }
 
-fn found(config: &Config, places: &[&Path]) -> Result<Found, String> {
+fn found(config: &Config, places: &[&Path]) -> Result<Found, Error> {
+    let segments = config.data_log_dir.join(SUBDIRECTORY);
     let mut found = Found {
-        snapshots: holds(&config.data_dir.join(SUBDIRECTORY), |name| SnapshotName::parse(name).is_some())?,
-        segments: holds(&config.data_log_dir.join(SUBDIRECTORY), |name| SegmentId::parse(name).is_some())?,
-        ..Found::default()
+        snapshots: server::holds(&config.data_dir.join(SUBDIRECTORY), |name| SnapshotName::parse(name).is_some())?,
+        segments: server::holds(&segments, |name| SegmentId::parse(name).is_some())?,
+        theirs: false,
+        stray: server::find_stray(&config.data_dir, &config.data_log_dir)?,
     };
     for place in places {
-        if holds(&place.join(apache::SUBDIRECTORY), is_apaches)? {
-            found.theirs = true;
-            found.only_theirs |= !place.join(SUBDIRECTORY).is_dir();
-        }
+        found.theirs |= server::holds_apaches(place)?;
     }
     Ok(found)
 }
 
 fn judged(config: &Config, named: &str, found: &Found, serves: bool) -> Finding {
-    let ours = found.snapshots || found.segments;
-    if found.theirs && (!ours || found.only_theirs) {
-        return Finding::new(
-            Level::Wrong,
-            format!("{named}: data of Apache ZooKeeper, and not of ringkeeper in each place, so nothing is started on it"),
-        )
-        .todo("Stop Apache's server first, so that nothing is written behind what is imported; then")
-        .todo(format!("ringkeeper snapshot import {named} --to NEWDIR"))
-        .todo("and in zoo.cfg dataDir=NEWDIR, without dataLogDir: all is in NEWDIR. What is imported is not changed.");
+    if let Some(stray) = &found.stray {
+        let wrong = Finding::new(Level::Wrong, stray.to_string());
+        return stray.todo().into_iter().fold(wrong, Finding::todo);
     }
-    if !ours {
+    if !found.snapshots && !found.segments {
         return empty(config, named, serves);
     }
     if !found.segments {
@@ -110,26 +100,6 @@ fn empty(config: &Config, named: &str, serves: bool) -> Finding {
     .todo("server with ringkeeper snapshot import DATADIR --to NEWDIR, with its logs, as it left them when it stopped.")
     .todo("If they are lost, or it is new here, it may start with nothing but myid while the others serve: it gets")
     .todo("everything from them and has no vote before. Stop none of them until `srvr` says follower here.")
-}
-
-/// False if there is no such directory. One that can't be read is not an empty one.
-fn holds(directory: &Path, wanted: fn(&str) -> bool) -> Result<bool, String> {
-    let failed = |error: Error| format!("{}: {error}", directory.display());
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(failed(error)),
-    };
-    for entry in entries {
-        if entry.map_err(failed)?.file_name().to_str().is_some_and(wanted) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn is_apaches(name: &str) -> bool {
-    name.starts_with("snapshot.") || name.starts_with("log.")
 }
 
 /// Of the disk that holds it, or will.

@@ -7,7 +7,8 @@ use super::{Finding, Level};
 use crate::config::{Config, Io};
 use crate::io::cpu::Cpus;
 use crate::io::process::raise_open_files_max;
-use crate::io::{Backend, Loop};
+use crate::io::Loop;
+use crate::server;
 
 /// Sockets beside those of clients: files, rings, peers.
 const FILES_BESIDE: u64 = 512;
@@ -43,7 +44,7 @@ fn backend(config: &Config) -> Finding {
     if config.io == Io::Epoll {
         return Finding::new(Level::Note, format!("Linux {kernel}; epoll, as ringkeeper.io says"));
     }
-    match Loop::new(Backend::Auto, 16) {
+    match Loop::new(server::backend(config), 16) {
         Ok(io) if io.is_uring() => Finding::new(Level::Fine, format!("Linux {kernel}, io_uring")),
         Ok(io) => Finding::new(Level::Warning, format!("Linux {kernel}; sockets are carried by {}", io.backend_note()))
             .todo("All works, with less throughput. Containers: allow the io_uring_* calls in the seccomp profile; else")
@@ -82,6 +83,13 @@ fn write_cache(device: &str) -> Option<String> {
     queue.iter().find_map(|file| fs::read_to_string(file).ok())
 }
 
+/// A place as /proc/mounts has it: blanks, tabs, newlines and backslashes are a backslash and three octal digits there (proc(5)).
+fn unescaped(place: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .into_iter()
+        .fold(place.to_owned(), |place, (escape, character)| place.replace(escape, character))
+}
+
 /// `mounts`: as /proc/mounts has them; `write_cache`: [`write_cache`].
 fn disk(place: &Path, mounts: &str, write_cache: &dyn Fn(&str) -> Option<String>) -> Finding {
     let there = place.ancestors().find(|ancestor| ancestor.exists());
@@ -90,8 +98,10 @@ fn disk(place: &Path, mounts: &str, write_cache: &dyn Fn(&str) -> Option<String>
         let mut words = line.split(' ');
         Some((words.next()?, words.next()?, words.next()?))
     });
-    let mount =
-        lines.filter(|(_, point, _)| there.starts_with(point)).max_by_key(|(_, point, _)| point.len());
+    let mount = lines
+        .map(|(device, point, kind)| (device, unescaped(point), kind))
+        .filter(|(_, point, _)| there.starts_with(point))
+        .max_by_key(|(_, point, _)| point.len());
     let Some((device, point, kind)) = mount else {
         return Finding::new(Level::Note, format!("{}: its file system is not known", place.display()));
     };

@@ -21,8 +21,16 @@ fn the_log_belongs_on_a_disk() {
     assert!(memory.level == Level::Warning && memory.what.contains("memory"), "{memory:?}");
     assert_eq!(disk_at("/nowhere", "overlay / overlay rw 0 0", None).level, Level::Warning);
     assert_eq!(disk_at("/nowhere", "", None).level, Level::Note);
-    let named = disk_at("/nowhere", "x / ext4 rw 0 0\nssh:/y /\\040z fuse.sshfs rw 0 0", None);
-    assert_eq!(named.what, "log on ext4 at /");
+    let named = "x / ext4 rw 0 0\nssh:/y /no\\040where fuse.sshfs rw 0 0";
+    assert_eq!(disk_at("/nowhere", named, None).what, "log on ext4 at /");
+    // The place is looked for where it would be: a directory that isn't there counts by its nearest one above.
+    let there = std::env::temp_dir().join(format!("ringkeeper doctor {}", std::process::id()));
+    std::fs::create_dir(&there).expect("a directory");
+    let place = there.to_str().expect("a name in UTF-8");
+    let mounts = format!("x / ext4 rw 0 0\nssh:/y {} fuse.sshfs rw 0 0", place.replace(' ', "\\040"));
+    let blank = disk_at(place, &mounts, None);
+    std::fs::remove_dir(&there).expect("an empty directory");
+    assert!(blank.level == Level::Warning && blank.what.contains("ringkeeper doctor"), "{blank:?}");
     assert_eq!(disk_at("/nowhere", "ssh:/y / fuse.sshfs rw 0 0", None).level, Level::Warning);
 }
 

@@ -27,8 +27,27 @@ fn judged(states: [State; 3]) -> Vec<Finding> {
         .expect("sound")
         .0;
     let answer =
-        |(id, state)| Answer { id: Some(ServerId(id)), address: "h:2181".to_owned(), is_me: id == 2, state };
+        |(id, state)| Answer { id: Some(ServerId(id)), address: "h:2181".to_owned(), is_me: id == 2, reached: None, state };
     judge(&config, &(1..).zip(states).map(answer).collect::<Vec<_>>())
+}
+
+/// Two lines without client ports name one host: its one server was asked twice.
+#[test]
+fn one_server_counts_once() {
+    let answer = |id, port| Answer {
+        id: Some(ServerId(id)),
+        address: "b:2181".to_owned(),
+        is_me: id == 1,
+        reached: Some(SocketAddr::from(([10, 0, 0, 1], port))),
+        state: serves("follower", OURS),
+    };
+    let mut answers = vec![answer(1, 1), answer(2, 2), answer(3, 2), answer(4, 4)];
+    forget_doubles(&mut answers);
+    let dark: Vec<bool> = answers.iter().map(Answer::is_dark).collect();
+    assert_eq!(dark, [false, true, true, false]);
+    let mut alias = vec![answer(1, 1), answer(2, 1)];
+    forget_doubles(&mut alias);
+    assert!(!alias[0].is_dark() && alias[1].is_dark(), "this one is who it is");
 }
 
 fn has(findings: &[Finding], level: Level, text: &str) -> bool {
@@ -85,6 +104,10 @@ fn who_cannot_tell_is_told_as_that() {
     assert!(has(&unknown, Level::Note, "not in its 4lw.commands.whitelist"), "{unknown:?}");
     assert!(has(&unknown, Level::Warning, "runs, and is in no quorum"), "{unknown:?}");
     assert!(has(&unknown, Level::Note, "nobody leads"), "{unknown:?}");
+    for dark in [State::Unasked, parsed("srvr is not executed because it is not in the whitelist.\n")] {
+        let led = judged([dark.clone(), serves("leader", OURS), dark]);
+        assert!(has(&led, Level::Warning, "whether a quorum serves without server.2 isn't known"), "{led:?}");
+    }
     let beside = judged([State::Unasked, absent(), State::Unasked]);
     assert!(has(&beside, Level::Note, "whether a quorum serves isn't known"), "{beside:?}");
 }

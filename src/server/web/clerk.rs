@@ -1,10 +1,10 @@
 //! The thread "facts": takes one question at a time, asks the loops, makes the answer.
 
 use std::fs::File;
-use std::time::Duration;
 
 use crossbeam::channel::Receiver;
 use hyper::StatusCode;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::admin::{self, AdminCommand, Answer, Effect, Mode, Needs};
@@ -19,29 +19,25 @@ use crate::wire::acl::perms;
 use super::super::census::Ask;
 use super::super::facts::Gathered;
 use super::request::{Answered, Asked, BYTES, Command, JSON, Question, Reply, Wanted};
+use super::silence::{Silence, busy_or_dead};
 use super::{Desk, Place};
-
-/// A server whose loops answer nothing for so long is stuck. It may be silent for a while: a member that has to make its
-/// tree anew from the disk answers nobody meanwhile.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 pub struct Clerk {
     place: Place,
     super_digest: Option<String>,
     skips_acl: bool,
-    /// Since when the loops have been asked in vain.
-    unanswered: Option<Instant>,
+    silence: Arc<Silence>,
     /// The last that was asked for.
     snapshot_begun: Option<Instant>,
 }
 
 impl Clerk {
-    pub fn new(config: &Config, place: Place) -> Clerk {
+    pub fn new(config: &Config, place: Place, silence: Arc<Silence>) -> Clerk {
         Clerk {
             place,
+            silence,
             super_digest: config.super_digest.as_ref().map(|digest| digest.reveal().to_owned()),
             skips_acl: config.skip_acl,
-            unanswered: None,
             snapshot_begun: None,
         }
     }
@@ -75,10 +71,10 @@ impl Clerk {
     fn gather(&mut self, desk: &Desk, ask: Ask) -> Option<(Gathered, Option<AclRef>)> {
         let asked = Clock::instant();
         let Some((mut in_replica, shards)) = desk.inquiry.ask(ask) else {
-            self.unanswered.get_or_insert(asked);
+            self.silence.began(asked);
             return None;
         };
-        self.unanswered = None;
+        self.silence.ended();
         let root_acl = in_replica.root_acl.take();
         let mut gathered = desk.background.gather(in_replica, shards);
         desk.background.look_further(&mut gathered);
@@ -213,12 +209,7 @@ impl Clerk {
         if self.gather(desk, PROBE).is_some() {
             return Reply::line(StatusCode::OK, "ok");
         }
-        let silence = self.unanswered.map_or(Duration::ZERO, |since| Clock::instant().since(since));
-        if silence < SILENCE_MAX {
-            return Reply::line(StatusCode::OK, "ok: busy");
-        }
-        let text = format!("not alive: the server has answered nothing for {} s", silence.as_secs());
-        Reply::line(StatusCode::SERVICE_UNAVAILABLE, &text)
+        busy_or_dead(self.silence.lasts(Clock::instant()))
     }
 
     fn ready(&mut self, desk: Option<&Desk>) -> Reply {

@@ -23,7 +23,10 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time;
 
+use crate::io::Clock;
+
 use super::request::{Answered, Asked, Question, Reply, route};
+use super::silence::{Silence, busy_or_dead};
 use super::{CONNECTIONS_MAX, HEADER_BYTES_MAX, Port, UNREAD_BYTES_MAX};
 
 /// How long a port may be held by a server that ended just now.
@@ -36,7 +39,16 @@ const SNAPSHOT_LOOK: Duration = Duration::from_millis(50);
 /// Of one connection, however busy it is: who reads his answer that slowly isn't waited for.
 const LIFE_MAX: Duration = Duration::from_secs(3600);
 
-pub fn run(ports: Vec<Port>, questions: Sender<Question>) {
+/// What all connections of both ports share.
+#[derive(Clone)]
+struct Shared {
+    questions: Sender<Question>,
+    /// Bytes of answers that were begun to be sent.
+    unread: Arc<AtomicUsize>,
+    silence: Arc<Silence>,
+}
+
+pub fn run(ports: Vec<Port>, questions: Sender<Question>, silence: Arc<Silence>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -45,10 +57,10 @@ pub fn run(ports: Vec<Port>, questions: Sender<Question>) {
         }
     };
     runtime.block_on(async {
-        let unread = Arc::new(AtomicUsize::new(0));
+        let shared = Shared { questions, unread: Arc::new(AtomicUsize::new(0)), silence };
         let mut tasks = vec![];
         for port in ports {
-            tasks.push(tokio::spawn(serve(port, questions.clone(), unread.clone())));
+            tasks.push(tokio::spawn(serve(port, shared.clone())));
         }
         for task in tasks {
             // Each runs as long as the process; one whose port can't be had ends at once.
@@ -57,7 +69,7 @@ pub fn run(ports: Vec<Port>, questions: Sender<Question>) {
     });
 }
 
-async fn serve(port: Port, questions: Sender<Question>, unread: Arc<AtomicUsize>) {
+async fn serve(port: Port, shared: Shared) {
     let listener = match open(&port).await {
         Ok(listener) => listener,
         Err(error) => {
@@ -90,7 +102,7 @@ async fn serve(port: Port, questions: Sender<Question>, unread: Arc<AtomicUsize>
         {
             oldest.abort();
         }
-        let one = connection(stream, address.ip(), port.clone(), questions.clone(), unread.clone());
+        let one = connection(stream, address.ip(), port.clone(), shared.clone());
         open.push_back(tokio::spawn(one).abort_handle());
     }
 }
@@ -107,19 +119,13 @@ async fn open(port: &Port) -> std::io::Result<TcpListener> {
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    client: IpAddr,
-    port: Port,
-    questions: Sender<Question>,
-    unread: Arc<AtomicUsize>,
-) {
+async fn connection(stream: TcpStream, client: IpAddr, port: Port, shared: Shared) {
     // Small answers go out at once; where that can't be set they go out a little later.
     let _ = stream.set_nodelay(true);
     let idle = port.idle;
     let service = service_fn(|request: Request<Incoming>| {
-        let (port, questions, unread) = (port.clone(), questions.clone(), unread.clone());
-        async move { Ok::<_, Infallible>(respond(request, client, &port, &questions, &unread).await) }
+        let (port, shared) = (port.clone(), shared.clone());
+        async move { Ok::<_, Infallible>(respond(request, client, &port, &shared).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(HEADER_BYTES_MAX);
@@ -131,13 +137,8 @@ async fn connection(
     }
 }
 
-async fn respond(
-    request: Request<Incoming>,
-    client: IpAddr,
-    port: &Port,
-    questions: &Sender<Question>,
-    unread: &Arc<AtomicUsize>,
-) -> Response<Held> {
+async fn respond(request: Request<Incoming>, client: IpAddr, port: &Port, shared: &Shared) -> Response<Held> {
+    let unread = &shared.unread;
     let (parts, body) = request.into_parts();
     let has_body = !body.is_end_stream();
     drop(body);
@@ -145,7 +146,7 @@ async fn respond(
         too_many()
     } else {
         match route(&parts, client, port.command_url.as_deref()) {
-            Ok(asked) => match ask(asked, questions).await {
+            Ok(asked) => match ask(asked, shared).await {
                 // Others may have been answered meanwhile: of those that are large, only some.
                 reply if reply.body.len() + unread.load(Relaxed) > UNREAD_BYTES_MAX + PIECE_BYTES => {
                     too_many()
@@ -175,13 +176,12 @@ async fn respond(
     })
 }
 
-async fn ask(mut asked: Asked, questions: &Sender<Question>) -> Reply {
+async fn ask(mut asked: Asked, shared: &Shared) -> Reply {
     loop {
         let (answer, answered) = oneshot::channel();
         let is_probe = matches!(asked, Asked::Live);
-        if questions.try_send(Question { asked, answer }).is_err() {
-            // Others' questions are no sign of death, and who is taken for dead is killed.
-            return if is_probe { Reply::line(StatusCode::OK, "ok: busy") } else { busy() };
+        if shared.questions.try_send(Question { asked, answer }).is_err() {
+            return if is_probe { busy_or_dead(shared.silence.lasts(Clock::instant())) } else { busy() };
         }
         match answered.await {
             Ok(Answered::Reply(reply)) => return reply,
@@ -260,3 +260,7 @@ impl Body for Held {
         SizeHint::with_exact(self.file.as_ref().map_or(self.rest.len() as u64, |(_, left)| *left))
     }
 }
+
+#[cfg(test)]
+#[path = "connections_test.rs"]
+mod tests;

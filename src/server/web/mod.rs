@@ -15,6 +15,7 @@
 mod clerk;
 mod connections;
 mod request;
+mod silence;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -27,6 +28,7 @@ use super::inquiry::Inquiry;
 use super::{Fatal, spawn};
 
 use clerk::Clerk;
+use silence::Silence;
 
 /// Connections of one port.
 const CONNECTIONS_MAX: usize = 128;
@@ -83,9 +85,10 @@ pub fn start(config: &Config) -> Result<Place, Fatal> {
         return Ok(place);
     }
     let (questions, asked) = crossbeam::channel::bounded(QUEUE_MAX);
-    let clerk = Clerk::new(config, place.clone());
+    let silence = Arc::new(Silence::default());
+    let clerk = Clerk::new(config, place.clone(), silence.clone());
     spawn("facts", move || clerk.run(&asked))?;
-    spawn("admin", move || connections::run(ports, questions))?;
+    spawn("admin", move || connections::run(ports, questions, silence))?;
     Ok(place)
 }
 
