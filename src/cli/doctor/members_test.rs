@@ -103,7 +103,10 @@ fn who_cannot_tell_is_told_as_that() {
     ]);
     assert!(has(&unknown, Level::Note, "not in its 4lw.commands.whitelist"), "{unknown:?}");
     assert!(has(&unknown, Level::Warning, "runs, and is in no quorum"), "{unknown:?}");
-    assert!(has(&unknown, Level::Note, "nobody leads"), "{unknown:?}");
+    assert!(has(&unknown, Level::Note, "whether a quorum serves isn't known"), "{unknown:?}");
+    let idle = parsed("This ZooKeeper instance is not currently serving requests\n");
+    let nobody = judged([absent(), absent(), idle]);
+    assert!(has(&nobody, Level::Note, "nobody leads"), "{nobody:?}");
     for dark in [State::Unasked, parsed("srvr is not executed because it is not in the whitelist.\n")] {
         let led = judged([dark.clone(), serves("leader", OURS), dark]);
         assert!(has(&led, Level::Warning, "whether a quorum serves without server.2 isn't known"), "{led:?}");
