@@ -12,6 +12,8 @@ const REQUEST_BYTES_MAX: usize = 24 << 10;
 /// Nodes that one transaction changes: itself and its parent, for each part of a multi. A closeSession may change more,
 /// but not more than there are.
 const CHANGES_MAX: usize = 2 * PARTS_MAX as usize;
+/// Versions that it supersedes: those, and a statistic of a quota that is written twice, made and counted.
+const SUPERSEDED_MAX: usize = CHANGES_MAX + 2 * PARTS_MAX as usize;
 /// Superseded versions that a publication may leave to the next one.
 const VERSIONS_LEFT: usize = 64;
 
@@ -38,7 +40,7 @@ impl World {
             ("bytes of the open group", held.open_bytes, self.shape.group_bytes + REQUEST_BYTES_MAX * packet),
             ("changes in the overlay", held.overlay, overlay_max),
             ("nodes kept for a snapshot", store.kept_for_snapshot(), nodes),
-            ("superseded versions", store.retired(), VERSIONS_LEFT + CHANGES_MAX * unseen + nodes),
+            ("superseded versions", store.retired(), VERSIONS_LEFT + SUPERSEDED_MAX * unseen + nodes),
             ("watches", found as usize, watches as usize),
         ];
         for (what, found, limit) in limits {

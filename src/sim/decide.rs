@@ -199,8 +199,10 @@ impl Model {
         parent.cversion += 1;
         parent.pzxid = asker.zxid;
         parent.children.insert(path[slash + 1..].to_vec());
+        let bytes = node.data.as_ref().map_or(0, Vec::len);
         self.put(parent_path, asker.zxid, Some(parent));
         self.put(&path, asker.zxid, Some(node));
+        self.quota_created(asker.zxid, &path, bytes);
         Ok(Outcome::Created { path, stat, with_stat: form != Form::Create })
     }
 
@@ -233,8 +235,10 @@ impl Model {
         });
         parent.pzxid = zxid;
         parent.children.remove(name(path));
+        let bytes = node.data.as_ref().map_or(0, Vec::len) as i64;
         self.put(parent_path, zxid, Some(parent));
         self.put(path, zxid, None);
+        self.quota_changed(zxid, path, -bytes, -1);
     }
 
     fn set_data(
@@ -248,6 +252,8 @@ impl Model {
         let mut node = self.found(asker, path)?.clone();
         asker.check(&node.acl, identity::WRITE)?;
         check_version(version, node.version)?;
+        let length = |data: &Option<Vec<u8>>| data.as_ref().map_or(0, Vec::len) as i64;
+        let more = length(data) - length(&node.data);
         node.data = data.clone();
         node.version += 1;
         node.mzxid = asker.zxid;
@@ -260,6 +266,7 @@ impl Model {
             parent_acl: None,
         });
         self.put(path, asker.zxid, Some(node));
+        self.quota_changed(asker.zxid, path, more, 0);
         Ok(Outcome::Changed(stat))
     }
 

@@ -14,12 +14,12 @@
 //! | `network.rs`, `wires.rs` | byte streams, and what each end's bytes do on their way |
 //! | `client.rs`, `actors.rs`, `workload.rs`, `operation.rs`, `encoding.rs` | clients, what they do and ask for, and its bytes |
 //! | `stream.rs`, `answers.rs`, `watching.rs` | what clients check: order, replies, events |
-//! | `history.rs`, `model.rs`, `decide.rs`, `identity.rs` | the log as witness, and the naive tree that it must agree with |
+//! | `history.rs`, `model.rs`, `decide.rs`, `quotas.rs`, `identity.rs` | the log as witness, and the naive tree that it must agree with |
 //! | `faults.rs`, `audit.rs`, `bounds.rs`, `run.rs` | what goes wrong; whole-state checks; limits at every turn; the phases of a run |
 //!
 //! **Checked:** acknowledged is durable, and what was not acknowledged is there wholly or not at all, in zxid order;
 //! equal zxid means equal transaction; every decision, reply, Stat, event, ACL and child list against the model, error
-//! codes in their order of precedence; replies in request order; a session's reads see its writes before them and not
+//! codes in their order of precedence; statistics of quotas; replies in request order; a session's reads see its writes before them and not
 //! those behind them; zxids never fall; events are those of the specification's table, in its order, once per connection
 //! and trigger, before any data of their zxid, and after a reconnection made up for; sessions expire once, not early, and
 //! take their ephemerals along; containers and TTL nodes go in their time, and not before; sync waits; passwords count;
@@ -28,7 +28,7 @@
 //! progress once the faults end.
 //!
 //! Not here: races inside `lockfree` (loom), the kernel's own behaviour (`io`'s tests), Java's opinion (conformance).
-//! Limits: one server; no quotas; no reply is large enough to be answered in pieces. Tested: tests/sim, canaries included.
+//! Limits: one server; quotas count and don't refuse; no reply is large enough to be answered in pieces. Tested: tests/sim, canaries included.
 
 mod actors;
 mod answers;
@@ -49,6 +49,7 @@ mod network;
 mod one_loop;
 mod operation;
 mod plan;
+mod quotas;
 mod run;
 mod server;
 mod storage;

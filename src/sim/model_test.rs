@@ -130,3 +130,32 @@ fn a_list_is_normalised_and_asked() {
     let open = [entry(31, "world", "anyone"), entry(31, "world", "anyone")];
     assert_eq!(identity::normalised(&open, &[]), Ok(None));
 }
+
+#[test]
+fn a_statistic_counts_its_subtree_and_then_what_is_done_there() {
+    let mut model = model();
+    let stats = b"/zookeeper/quota/a/zookeeper_stats".to_vec();
+    let mut said = |operation: Operation| {
+        decide(&mut model, operation);
+        let node = model.now(&stats)?;
+        assert_eq!((node.version, node.mzxid), (0, node.czxid), "nobody wrote it");
+        Some(String::from_utf8_lossy(node.data.as_deref().unwrap_or_default()).into_owned())
+    };
+    let create = |path: &str, data: &str| {
+        let (path, data) = (path.as_bytes().to_vec(), Some(data.as_bytes().to_vec()));
+        Operation::Edit(Edit::Create(Creation { form: Form::Create, path, data, acl: identity::open(), flags: 0 }))
+    };
+    for path in ["/a", "/a/x", "/zookeeper/quota/a"] {
+        said(create(path, "four"));
+    }
+    let made = said(create("/zookeeper/quota/a/zookeeper_stats", "count=9,bytes=9"));
+    assert_eq!(made.as_deref(), Some("count=2,bytes=8"));
+    assert_eq!(said(create("/a/y", "12")).as_deref(), Some("count=2,bytes=8"), "without a limit nothing counts");
+    said(create("/zookeeper/quota/a/zookeeper_limits", "count=1,bytes=-1"));
+    assert_eq!(said(create("/a/z", "12")).as_deref(), Some("count=3,bytes=10"));
+    assert_eq!(said(create("/ab", "12")).as_deref(), Some("count=3,bytes=10"));
+    let longer = Edit::SetData { path: b"/a".to_vec(), data: Some(b"longer".to_vec()), version: -1 };
+    assert_eq!(said(Operation::Edit(longer)).as_deref(), Some("count=3,bytes=12"));
+    let delete = Edit::Delete { path: b"/a/z".to_vec(), version: -1 };
+    assert_eq!(said(Operation::Edit(delete)).as_deref(), Some("count=2,bytes=10"));
+}

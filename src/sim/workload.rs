@@ -6,6 +6,7 @@ use crate::wire::client::WatcherType;
 
 use super::identity;
 use super::operation::{Creation, Edit, Form, Look, Operation, Watched};
+use super::quotas::{LIMITS, STATS, leaf};
 
 pub struct Workload {
     prng: Prng,
@@ -14,6 +15,8 @@ pub struct Workload {
 }
 
 const NAMES: [&str; 9] = ["a", "b", "c", "a/x", "a/y", "b/x", "c/x", "a/x/1", "zookeeper/quota/q"];
+/// What quotas are on.
+const QUOTED: [&str; 3] = ["/a", "/a/x", "/b"];
 const USERS: [&str; 2] = ["anna", "ben"];
 /// Parts of a multi, at the most.
 pub const PARTS_MAX: u64 = 6;
@@ -100,8 +103,33 @@ impl Workload {
         Creation { form, path, data: self.data(), acl: self.acl(), flags }
     }
 
+    /// The znodes of a quota, and those above them.
+    fn quota_path(&mut self) -> Vec<u8> {
+        let root = self.pick(&QUOTED).as_bytes();
+        let name = self.pick(&["", LIMITS, LIMITS, STATS, STATS]);
+        leaf(root, name)
+    }
+
+    fn quota_edit(&mut self) -> Edit {
+        let path = self.quota_path();
+        let is_stats = path.ends_with(STATS.as_bytes());
+        let number = self.prng.below(9);
+        let text = match self.prng.below(8) {
+            0 => None,
+            _ if is_stats => Some(format!("count={number},bytes={}", 7 * number)),
+            _ => Some(format!("count={number},bytes=-1=;byteHardLimit=-1;countHardLimit={number}")),
+        };
+        let data = text.map(String::into_bytes);
+        match self.prng.below(8) {
+            0 => Edit::Delete { path, version: -1 },
+            1 => Edit::SetData { path, data, version: -1 },
+            _ => Edit::Create(Creation { form: Form::Create, path, data, acl: identity::open(), flags: 0 }),
+        }
+    }
+
     fn edit(&mut self) -> Edit {
-        match self.prng.below(15) {
+        match self.prng.below(16) {
+            15 => self.quota_edit(),
             0..=6 => Edit::Create(self.creation()),
             7..=9 => Edit::Delete { path: self.path(), version: self.version() },
             _ => Edit::SetData { path: self.path(), data: self.data(), version: self.version() },
@@ -147,7 +175,8 @@ impl Workload {
         let watch = self.prng.chance(1, 3);
         match self.prng.below(64) {
             0..=9 => Operation::Exists { path: self.path(), watch },
-            10..=23 => Operation::GetData { path: self.path(), watch },
+            10..=11 => Operation::GetData { path: self.quota_path(), watch },
+            12..=23 => Operation::GetData { path: self.path(), watch },
             24..=35 => Operation::GetChildren { path: self.path(), watch, two: self.prng.chance(1, 2) },
             36..=38 => Operation::GetAcl { path: self.path() },
             39..=41 => Operation::Sync { path: self.path() },
