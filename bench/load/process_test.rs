@@ -12,7 +12,10 @@ fn a_command_with_brackets_and_spaces_does_not_shift_the_fields() {
 #[test]
 fn the_machine_is_busy_except_when_idle_waiting_or_robbed() {
     let stat = "cpu  100 20 30 1000 2000 4 6 50 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
-    assert_eq!(machine_times(stat), Some(MachineUsage { busy_seconds: 1.6, kernel_seconds: 0.1, stolen_seconds: 0.5 }));
+    assert_eq!(
+        machine_times(stat),
+        Some(MachineUsage { busy_seconds: 1.6, kernel_seconds: 0.1, stolen_seconds: 0.5 })
+    );
     assert_eq!(machine_times("cpu0 1 1 1 1 1 1 1 1"), None);
     assert_eq!(machine_times("cpu  1 2 3"), None);
     assert!(machine_usage().expect("our own /proc/stat").busy_seconds > 0.0);

@@ -50,10 +50,18 @@ impl fmt::Display for Stray {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Stray::Apache { place, .. } => {
-                write!(f, "{} holds an Apache ZooKeeper server's data, and none of ringkeeper's; nothing is started on it", place.display())
+                write!(
+                    f,
+                    "{} holds an Apache ZooKeeper server's data, and none of ringkeeper's; nothing is started on it",
+                    place.display()
+                )
             }
             Stray::ApachesLogDir { place } => {
-                write!(f, "dataLogDir holds an Apache ZooKeeper server's log, {}, and ringkeeper's data are in dataDir", place.display())
+                write!(
+                    f,
+                    "dataLogDir holds an Apache ZooKeeper server's log, {}, and ringkeeper's data are in dataDir",
+                    place.display()
+                )
             }
             Stray::Log { data, .. } => write!(
                 f,

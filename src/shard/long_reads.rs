@@ -101,7 +101,19 @@ impl LongRead {
             }
         };
         let large = 0;
-        Some(LongRead { connection: id, at, since, xid, opcode, body, identities, skip_acl, large, reply, work })
+        Some(LongRead {
+            connection: id,
+            at,
+            since,
+            xid,
+            opcode,
+            body,
+            identities,
+            skip_acl,
+            large,
+            reply,
+            work,
+        })
     }
 
     /// Goes on for about `budget` units.

@@ -69,6 +69,8 @@ impl Model {
             Operation::SetAcl { path, acl, version } => self.set_acl(asker, path, acl, *version),
             Operation::CloseSession if alive => Ok(self.close(asker, &mut changes)),
             Operation::CloseSession => Err(Refusal::NoSession),
+            // Asked before who asks.
+            Operation::Reconfig => Err(ErrorCode::ReconfigDisabled.into()),
             read => unreachable!("{read:?} is no write"),
         };
         self.changes.push(changes);

@@ -5,8 +5,8 @@ use crate::wire::client::multi::{encode_end, encode_list};
 use crate::wire::client::{
     AddWatchMode, AddWatchRequest, AuthPacket, CheckVersionRequest, CheckWatchesRequest, CreateRequest,
     CreateTtlRequest, DeleteRequest, ExistsRequest, GetAclRequest, GetAllChildrenNumberRequest,
-    GetChildrenRequest, GetDataRequest, GetEphemeralsRequest, MultiOp, MultiReadOp, RemoveWatchesRequest,
-    SetAclRequest, SetDataRequest, SetWatches, SetWatches2, SyncRequest,
+    GetChildrenRequest, GetDataRequest, GetEphemeralsRequest, MultiOp, MultiReadOp, ReconfigRequest,
+    RemoveWatchesRequest, SetAclRequest, SetDataRequest, SetWatches, SetWatches2, SyncRequest,
 };
 use crate::wire::jute::encode_vector;
 use crate::wire::vector::Vector;
@@ -58,6 +58,16 @@ pub fn encode(xid: i32, operation: &Operation, out: &mut Vec<u8>) {
             frame(Opcode::SetAcl, &SetAclRequest { path: Text::from_bytes(path), acl, version: *version });
         }
         Operation::CloseSession => frame(Opcode::CloseSession, &()),
+        Operation::Reconfig => {
+            let members = Some("server.1=127.0.0.1:2888:3888:participant;2181".into());
+            let body = ReconfigRequest {
+                joining_servers: members,
+                leaving_servers: None,
+                new_members: None,
+                cur_config_id: -1,
+            };
+            frame(Opcode::Reconfig, &body);
+        }
         Operation::Exists { path, watch } => {
             frame(Opcode::Exists, &ExistsRequest { path: Text::from_bytes(path), watch: *watch });
         }

@@ -143,14 +143,24 @@ fn a_statistic_counts_its_subtree_and_then_what_is_done_there() {
     };
     let create = |path: &str, data: &str| {
         let (path, data) = (path.as_bytes().to_vec(), Some(data.as_bytes().to_vec()));
-        Operation::Edit(Edit::Create(Creation { form: Form::Create, path, data, acl: identity::open(), flags: 0 }))
+        Operation::Edit(Edit::Create(Creation {
+            form: Form::Create,
+            path,
+            data,
+            acl: identity::open(),
+            flags: 0,
+        }))
     };
     for path in ["/a", "/a/x", "/zookeeper/quota/a"] {
         said(create(path, "four"));
     }
     let made = said(create("/zookeeper/quota/a/zookeeper_stats", "count=9,bytes=9"));
     assert_eq!(made.as_deref(), Some("count=2,bytes=8"));
-    assert_eq!(said(create("/a/y", "12")).as_deref(), Some("count=2,bytes=8"), "without a limit nothing counts");
+    assert_eq!(
+        said(create("/a/y", "12")).as_deref(),
+        Some("count=2,bytes=8"),
+        "without a limit nothing counts"
+    );
     said(create("/zookeeper/quota/a/zookeeper_limits", "count=1,bytes=-1"));
     assert_eq!(said(create("/a/z", "12")).as_deref(), Some("count=3,bytes=10"));
     assert_eq!(said(create("/ab", "12")).as_deref(), Some("count=3,bytes=10"));

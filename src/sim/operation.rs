@@ -77,6 +77,8 @@ pub enum Operation {
         version: i32,
     },
     CloseSession,
+    /// Of a server alone, which refuses it.
+    Reconfig,
     Exists {
         path: Vec<u8>,
         watch: bool,
@@ -133,7 +135,11 @@ impl Operation {
     pub fn is_write(&self) -> bool {
         matches!(
             self,
-            Operation::Edit(_) | Operation::Multi(_) | Operation::SetAcl { .. } | Operation::CloseSession
+            Operation::Edit(_)
+                | Operation::Multi(_)
+                | Operation::SetAcl { .. }
+                | Operation::CloseSession
+                | Operation::Reconfig
         )
     }
 

@@ -19,12 +19,12 @@ pub fn leaf(root: &[u8], name: &str) -> Vec<u8> {
 impl Model {
     /// A node was created.
     pub(super) fn quota_created(&mut self, zxid: Zxid, path: &[u8], bytes: usize) {
-        let stats_of = path.strip_prefix(b"/zookeeper/quota").and_then(|rest| rest.strip_suffix(STATS.as_bytes()));
+        let stats_of =
+            path.strip_prefix(b"/zookeeper/quota").and_then(|rest| rest.strip_suffix(STATS.as_bytes()));
         if let Some(root) = stats_of.filter(|root| !root.is_empty()) {
             let below = [root, b"/"].concat();
             let subtree = self.all(zxid).filter(|(other, _)| *other == root || other.starts_with(&below));
-            let sizes: Vec<usize> =
-                subtree.map(|(_, node)| node.data.as_ref().map_or(0, Vec::len)).collect();
+            let sizes: Vec<usize> = subtree.map(|(_, node)| node.data.as_ref().map_or(0, Vec::len)).collect();
             self.write_stats(zxid, path, sizes.len() as i64, sizes.iter().sum::<usize>() as i64);
         }
         self.quota_changed(zxid, path, bytes as i64, 1);

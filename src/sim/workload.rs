@@ -155,6 +155,7 @@ impl Workload {
 
     pub fn write(&mut self) -> Operation {
         match self.prng.below(16) {
+            0..=2 if self.prng.chance(1, 20) => Operation::Reconfig,
             0..=2 => self.multi(),
             3 => {
                 let path = self.path();

@@ -40,7 +40,9 @@ struct Found {
 fn found(config: &Config, places: &[&Path]) -> Result<Found, Error> {
     let segments = config.data_log_dir.join(SUBDIRECTORY);
     let mut found = Found {
-        snapshots: server::holds(&config.data_dir.join(SUBDIRECTORY), |name| SnapshotName::parse(name).is_some())?,
+        snapshots: server::holds(&config.data_dir.join(SUBDIRECTORY), |name| {
+            SnapshotName::parse(name).is_some()
+        })?,
         segments: server::holds(&segments, |name| SegmentId::parse(name).is_some())?,
         theirs: false,
         stray: server::find_stray(&config.data_dir, &config.data_log_dir)?,

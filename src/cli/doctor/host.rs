@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::{Finding, Level};
 use crate::config::{Config, Io};
+use crate::io::Loop;
 use crate::io::cpu::Cpus;
 use crate::io::process::raise_open_files_max;
-use crate::io::Loop;
 use crate::server;
 
 /// Sockets beside those of clients: files, rings, peers.

@@ -26,8 +26,13 @@ fn judged(states: [State; 3]) -> Vec<Finding> {
         .check(|_| None, &|path: &Path| fs::read(path))
         .expect("sound")
         .0;
-    let answer =
-        |(id, state)| Answer { id: Some(ServerId(id)), address: "h:2181".to_owned(), is_me: id == 2, reached: None, state };
+    let answer = |(id, state)| Answer {
+        id: Some(ServerId(id)),
+        address: "h:2181".to_owned(),
+        is_me: id == 2,
+        reached: None,
+        state,
+    };
     judge(&config, &(1..).zip(states).map(answer).collect::<Vec<_>>())
 }
 
