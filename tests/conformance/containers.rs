@@ -163,18 +163,25 @@ fn a_ttl_node_goes_when_its_time_is_over() {
     until_gone(&mut client, "/parent");
 }
 
-/// Decision of ours: it is the server's own request.
+/// Decision of ours: these are the server's own requests. ZooKeeper would delete the node, and make the session once more.
 #[test]
-fn a_client_does_not_delete_containers() {
+fn a_client_does_not_make_the_servers_own_requests() {
     if !is_ringkeeper() {
         return;
     }
     let server = Server::start();
-    let mut client = Client::connect(&server);
-    client.create("/a", b"", PERSISTENT);
-    client.send_raw(77, Opcode::DeleteContainer.code(), b"\0\0\0\x02/a");
-    let reply = client.next_reply();
-    assert_eq!((reply.xid, reply.code(), reply.zxid), (77, ErrorCode::Unimplemented, -1));
-    client.assert_closed();
-    Client::connect(&server).stat("/a");
+    let mut other = Client::connect(&server);
+    other.create("/a", b"", PERSISTENT);
+    let timeout = 4_000i32.to_be_bytes();
+    for (opcode, body) in
+        [(Opcode::DeleteContainer, b"\0\0\0\x02/a".as_slice()), (Opcode::CreateSession, &timeout)]
+    {
+        let mut client = Client::connect(&server);
+        client.send_raw(77, opcode.code(), body);
+        let reply = client.next_reply();
+        let expected = (77, ErrorCode::Unimplemented, -1);
+        assert_eq!((reply.xid, reply.code(), reply.zxid), expected, "{opcode:?}");
+        client.assert_closed();
+        assert_eq!(other.data("/a"), b"");
+    }
 }

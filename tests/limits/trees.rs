@@ -4,7 +4,7 @@ use ringkeeper::base::Prng;
 
 use crate::support::client::{EPHEMERAL, PERSISTENT};
 use crate::support::{Client, Config, Server};
-use crate::{Bystander, alone, pipeline};
+use crate::{Bystander, alone, anonymous_mb, pipeline};
 
 #[test]
 fn a_session_with_100_000_ephemerals_closes() {
@@ -15,6 +15,7 @@ fn a_session_with_100_000_ephemerals_closes() {
     for parent in 0..10 {
         bystander.0.create(&format!("/p{parent}"), b"", PERSISTENT);
     }
+    let before = anonymous_mb(&server);
     let mut owner = Client::connect(&server);
     pipeline::creates(
         (&mut owner, &mut bystander),
@@ -31,6 +32,8 @@ fn a_session_with_100_000_ephemerals_closes() {
         assert_eq!(bystander.0.stat(&format!("/p{parent}")).num_children, 0);
     }
     assert_eq!(bystander.0.next_event().path, "/p3/e000003");
+    let grown = anonymous_mb(&server).saturating_sub(before);
+    assert!(grown < 100, "{grown} MB after {EPHEMERALS} nodes that were made and are gone");
     // The one transaction that removed them is read back, too.
     server.kill();
     server.restart();
@@ -64,9 +67,12 @@ fn a_million_children_of_one_node_are_listed_and_outlive_a_restart() {
     let mut server = Config::default().set("preAllocSize", 65_536).start();
     let mut bystander = Bystander::new(&server);
     bystander.0.create("/wide", b"", PERSISTENT);
+    let before = anonymous_mb(&server);
     let mut client = Client::connect(&server);
     pipeline::creates((&mut client, &mut bystander), CHILDREN, PERSISTENT, |n| format!("/wide/c{n:06}"), b"");
     bystander.lives();
+    let grown = anonymous_mb(&server).saturating_sub(before);
+    assert!(grown < 350, "{grown} MB for {CHILDREN} children");
     for life in 0..2 {
         let mut children = client.children("/wide", false).expect("it is there");
         children.sort_unstable();
@@ -95,7 +101,10 @@ fn a_path_of_five_thousand_levels_is_built_and_taken_down() {
     let mut bystander = Bystander::new(&server);
     let mut client = Client::connect(&server);
     let path = |level: usize| "/d".repeat(level + 1);
+    let before = anonymous_mb(&server);
     pipeline::creates((&mut client, &mut bystander), LEVELS, PERSISTENT, path, b"deep");
+    let grown = anonymous_mb(&server).saturating_sub(before);
+    assert!(grown < 150, "{grown} MB for paths of {} MB together", LEVELS * LEVELS >> 20);
     server.kill();
     server.restart();
     let mut client = Client::connect(&server);
