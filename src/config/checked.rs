@@ -12,6 +12,7 @@ use super::fault::{Fault, Origin, Severity, Warning};
 use super::keys;
 use super::raw::Raw;
 use super::requests::{self, ConnectionThrottle, LargeRequests};
+use super::secret::{SessionSecret, session_secret};
 use super::settings::Settings;
 use super::values::{self, SuperDigest, Whitelist};
 use super::web::{self, AdminServer, MetricsServer};
@@ -57,6 +58,8 @@ pub struct Config {
     pub force_sync: bool,
     pub skip_acl: bool,
     pub super_digest: Option<SuperDigest>,
+    /// `None`: sessions' passwords are Apache's.
+    pub session_secret: Option<SessionSecret>,
     /// Of no effect on a lone server, but for `isro`.
     pub read_only_mode: bool,
     pub containers: Containers,
@@ -245,6 +248,7 @@ fn config(settings: &mut Settings, resolve: Resolve, read: Read<'_>) -> Option<C
         four_letter_words: four_letter_words(settings, read_only_mode),
         force_sync: force_sync(settings),
         skip_acl: skip_acl(settings),
+        session_secret: session_secret(settings, read),
         super_digest: settings.secret("DigestAuthenticationProvider.superDigest", SuperDigest::new),
         read_only_mode,
         containers: containers(settings),

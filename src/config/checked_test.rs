@@ -78,6 +78,7 @@ fn defaults_are_zookeepers() {
         force_sync: true,
         skip_acl: false,
         super_digest: None,
+        session_secret: None,
         read_only_mode: false,
         containers: Containers {
             check_interval: Duration::from_secs(60),

@@ -83,6 +83,7 @@ const NAMES: &[(&str, Standing)] = &[
     ("ringkeeper.io", Honoured),
     ("ringkeeper.logWrite", Honoured),
     ("ringkeeper.lookMicros", Honoured),
+    ("ringkeeper.sessionSecret", Honoured),
     ("ringkeeper.shards", Honoured),
     ("ringkeeper.snapshotRate", Honoured),
     ("skipACL", Honoured),

@@ -217,7 +217,7 @@ impl Replica {
                     let session = header.client_id;
                     self.sessions.attach(session, timeout_ms, Owner::Client(to), self.now.instant);
                     notice.moved = Some((session, to));
-                    AnswerBody::Session { session, password: tree::password::of(session), timeout_ms }
+                    AnswerBody::Session { session, password: self.settings.passwords.of(session), timeout_ms }
                 }
                 outcome => answer_body(&txn, self.as_of_session(session, outcome), opcode),
             };

@@ -51,7 +51,7 @@ impl Replica {
         timeout_ms: i32,
         outputs: &mut Vec<Output>,
     ) {
-        let resumed = password.is_some_and(|password| tree::password::is_right(session, &password))
+        let resumed = password.is_some_and(|password| self.settings.passwords.is_right(session, &password))
             && self.sessions.attach(session, timeout_ms, Owner::Client(from), self.now.instant).is_some();
         if !resumed {
             self.answer(from, 0, AnswerBody::SessionRefused, outputs);
@@ -68,7 +68,7 @@ impl Replica {
         timeout_ms: i32,
         outputs: &mut Vec<Output>,
     ) {
-        let body = AnswerBody::Session { session, password: tree::password::of(session), timeout_ms };
+        let body = AnswerBody::Session { session, password: self.settings.passwords.of(session), timeout_ms };
         let answer = Some(Answer { to: from, xid: 0, body });
         self.defer(None, Notice { answer, moved: Some((session, from)), ..Notice::empty() }, outputs);
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::{HashKey, ServerId};
-use crate::tree;
+use crate::tree::{self, Passwords};
 use crate::zab::HistoryLimits;
 
 use super::{ContainerSettings, SnapshotSettings, ThrottleSettings};
@@ -24,6 +24,8 @@ pub struct Settings {
     /// Units of divisible work in one turn: `limits::TURN_BUDGET`, or less to test what takes turns.
     pub turn_budget: usize,
     pub hash_key: HashKey,
+    /// The same at all members.
+    pub passwords: Passwords,
     /// A member of an ensemble: how much of its log it keeps in memory for its learners. `None`: a standalone server.
     pub history: Option<HistoryLimits>,
     /// What is proposed carries the digest of the tree behind it, and where a transaction has one it is compared: each member

@@ -35,6 +35,7 @@ pub fn settings() -> Settings {
         throttle: None,
         turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),
+        passwords: crate::tree::Passwords::default(),
         history: None,
         digests: false,
     }
@@ -403,7 +404,7 @@ fn say_notice(shard: Option<ShardId>, notice: &Notice) -> String {
             AnswerBody::Stat(stat) => format!("version {}", stat.version),
             AnswerBody::Raw(bytes) => format!("{bytes:?}"),
             AnswerBody::Session { session, password, timeout_ms } => {
-                assert!(tree::password::is_right(*session, password));
+                assert!(tree::Passwords::Apaches.is_right(*session, password));
                 format!("session for {timeout_ms} ms")
             }
             AnswerBody::SessionRefused => "refused".to_owned(),

@@ -13,7 +13,7 @@ use crate::io::{Backend, Clock, Directory, ErrorKind, ListenerId, Lock, Loop, Se
 use crate::log::{SegmentId, SnapshotName};
 use crate::replica::{self, Replica, SnapshotSettings, Start, ensemble};
 use crate::shard::{self, Shard};
-use crate::tree::{self, Reader};
+use crate::tree::{self, Passwords, Reader};
 use crate::zab::History;
 
 use super::Fatal;
@@ -363,6 +363,9 @@ pub(super) fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) ->
         }),
         turn_budget: limits::TURN_BUDGET,
         hash_key,
+        passwords: config
+            .session_secret
+            .map_or(Passwords::Apaches, |secret| Passwords::Keyed(secret.reveal())),
         history: config.ensemble.as_ref().map(super::member::history_limits),
         digests: config.ensemble.is_some() && config.digest_enabled,
     }

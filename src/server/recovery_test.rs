@@ -70,6 +70,7 @@ fn recovery(directory: Directory, id: i64, snapshots: u64) -> Recovery {
         throttle: None,
         turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),
+        passwords: crate::tree::Passwords::default(),
         history: Some(HistoryLimits { count: 3, bytes: 1 << 20 }),
         digests: true,
     };

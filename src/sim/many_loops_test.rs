@@ -35,6 +35,7 @@ fn server() -> Server {
         throttle: None,
         turn_budget: limits::TURN_BUDGET,
         hash_key,
+        passwords: crate::tree::Passwords::default(),
         history: None,
         digests: false,
     };

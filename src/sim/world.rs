@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::base::{ConnectionId, HashKey, Instant, Now, Prng, ServerId, SessionId, WallMillis, Zxid};
 use crate::replica::{self, SnapshotSettings};
 use crate::shard;
-use crate::tree;
+use crate::tree::{self, Passwords};
 
 use super::boot::{Booting, Disk};
 use super::client::{Client, State};
@@ -230,6 +230,7 @@ impl World {
             throttle: None,
             turn_budget: shape.turn_budget,
             hash_key,
+            passwords: Passwords::default(),
             history: None,
             digests: shape.digests,
         };

@@ -26,6 +26,7 @@ pub use containers::Lifetimes;
 pub use java_snapshot::{JavaLoad, JavaSnapshot, JavaSnapshotError, JavaStreamId};
 pub use node::{Node, SERVER_ID_MAX_WITH_TTL};
 pub use overlay::Overlay;
+pub use password::Passwords;
 pub use prep::{Rules, Scratch, View, Write};
 pub use quotas::Excess;
 pub use reader::{Reader, Reading};

@@ -1,10 +1,15 @@
 //! Sessions belong to the ensemble: they move between servers, and expire once, everywhere.
 
+use std::fs;
+
+use ringkeeper::base::SessionId;
+use ringkeeper::tree::password;
 use ringkeeper::wire::ErrorCode;
 use ringkeeper::wire::client::EventType;
 
 use crate::support::client::{EPHEMERAL, PERSISTENT};
 use crate::support::ensemble::{TICK, move_to};
+use crate::support::server::folder;
 use crate::support::{Client, Connect, Ensemble, Refusal};
 
 /// Two seconds.
@@ -41,6 +46,33 @@ fn a_session_moves_between_servers_with_its_password() {
     }
     let tree = ensemble.assert_equal();
     assert!(!tree.contains_key("/mine"));
+}
+
+/// With a secret of the members' own nobody can compute a password from an id, as anybody can with Apache's.
+#[test]
+fn passwords_are_made_with_the_members_secret() {
+    let secret = folder("secret").join("session-secret");
+    fs::write(&secret, "correct horse battery staple\n").expect("room");
+    let mut ensemble =
+        Ensemble::prepare(3, 0, |_, config| config.set("ringkeeper.sessionSecret", secret.display()));
+    ensemble.launch_all();
+    let leader = ensemble.settle();
+    let mut client = Client::connect(&ensemble.servers[leader]);
+    client.create("/mine", b"", EPHEMERAL);
+    let apaches = password::of(SessionId(client.session));
+    assert_ne!(client.password, apaches);
+    for server in &ensemble.servers {
+        let forged = Connect { password: Some(apaches.to_vec()), ..Connect::again(&client) };
+        assert!(matches!(forged.try_open(server), Err(Refusal::Rejected(_))));
+    }
+    // It is the same at all of them, and in their next lives.
+    client = move_to(client, &ensemble.servers[ensemble.follower(leader)]);
+    ensemble.servers[leader].kill();
+    ensemble.settle();
+    ensemble.servers[leader].restart();
+    ensemble.settle();
+    client = move_to(client, &ensemble.servers[leader]);
+    assert_eq!(client.stat("/mine").ephemeral_owner.0, client.session);
 }
 
 #[test]

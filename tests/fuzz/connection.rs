@@ -13,7 +13,7 @@ use ringkeeper::base::{
 use ringkeeper::log;
 use ringkeeper::replica::{self, Boot, Replica, SnapshotCommand, SnapshotSettings, Start};
 use ringkeeper::shard::{self, Phase, Shard};
-use ringkeeper::tree::Rules;
+use ringkeeper::tree::{Passwords, Rules};
 use ringkeeper::wire::client::ConnectResponse;
 use ringkeeper::wire::frame::{Frame, split};
 use ringkeeper::wire::{Decode, Reader};
@@ -112,6 +112,7 @@ pub fn replica_settings(prng: &mut Prng) -> replica::Settings {
         throttle: None,
         turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),
+        passwords: Passwords::default(),
         history: None,
         digests: true,
     }

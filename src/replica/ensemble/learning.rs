@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::base::{Epoch, Instant, ServerId, SessionId, Zxid};
 use crate::messages::{AnswerBody, Identity, Request};
-use crate::tree::{self, Owner};
+use crate::tree::Owner;
 use crate::wire::peer::{Address, ForwardedRequest, packet};
 use crate::wire::{Decode, Encode, Opcode, Vector};
 use crate::zab::{Config, Learner, LearnerInput, LearnerOutput, LearnerRole};
@@ -255,7 +255,9 @@ impl Replica {
                     let session = self.sessions.allocate();
                     clients.push(session, Asked::Write { to: *from, xid: 0, opcode: Opcode::CreateSession });
                     self.forward(session, 0, Opcode::CreateSession, &timeout_ms.to_be_bytes(), None, outputs);
-                } else if password.is_some_and(|password| tree::password::is_right(*session, &password)) {
+                } else if password
+                    .is_some_and(|password| self.settings.passwords.is_right(*session, &password))
+                {
                     clients.come_back(*session, *from, timeout_ms);
                     self.learn(LearnerInput::Revalidate { session: *session, timeout_ms }, outputs);
                 } else {
