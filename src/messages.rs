@@ -77,8 +77,8 @@ pub struct Notice {
     pub answer: Option<Answer>,
     /// A session that ended with this transaction (closed or expired): its connection is closed after the answer.
     pub ended: Option<SessionId>,
-    /// A session that now belongs to this client: any other connection of it is closed.
-    pub moved: Option<(SessionId, Client)>,
+    /// A session that now belongs to this client, or (`None`) to one of another server: any other connection of it is closed.
+    pub moved: Option<(SessionId, Option<Client>)>,
 }
 
 impl Notice {

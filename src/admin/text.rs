@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::base::WallMillis;
+use crate::base::{WallMillis, host_address};
 
 /// `sum / (count * unit)` rounded half up to four decimals, printed as `Double.toString` does: at least one decimal,
 /// and an exponent below 10⁻³ and from 10⁷. `0.0` where nothing was counted.
@@ -40,12 +40,10 @@ fn at_least_one(decimals: &str) -> &str {
 
 /// As `InetSocketAddress.toString` of a peer: IPv4 in IPv6 is IPv4, and IPv6 is written out in full.
 pub fn socket_address(address: &SocketAddr) -> String {
-    match address.ip().to_canonical() {
-        IpAddr::V4(ip) => format!("/{ip}:{}", address.port()),
-        IpAddr::V6(ip) => {
-            let groups: Vec<String> = ip.segments().iter().map(|group| format!("{group:x}")).collect();
-            format!("/[{}]:{}", groups.join(":"), address.port())
-        }
+    let (ip, port) = (address.ip().to_canonical(), address.port());
+    match ip {
+        IpAddr::V4(_) => format!("/{}:{port}", host_address(ip)),
+        IpAddr::V6(_) => format!("/[{}]:{port}", host_address(ip)),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Imports no other room. Everything here is a value: nothing blocks, nothing allocates but the maps.
 
+mod address;
 mod ids;
 pub mod limits;
 mod map;
@@ -10,6 +11,7 @@ mod prefixes;
 mod prng;
 mod time;
 
+pub use address::{host_address, listening_at};
 pub use ids::{ConnectionId, Epoch, ServerId, SessionId, ShardId, Ticket, Zxid};
 #[cfg(test)]
 pub use map::hashed;

@@ -19,7 +19,7 @@ pub struct ClientPort {
 }
 
 impl ClientPort {
-    /// As an address to listen on; all addresses are IPv4's here.
+    /// As an address to listen on. `0.0.0.0` stands for all addresses, IPv6's too.
     pub fn socket_address(&self) -> SocketAddr {
         SocketAddr::new(self.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), self.port)
     }

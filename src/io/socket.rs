@@ -18,7 +18,9 @@ impl AcceptedSocket {
     /// `None` where the peer has gone before we looked at it.
     pub(super) fn new(fd: OwnedFd) -> Option<AcceptedSocket> {
         let stream = TcpStream::from(fd);
-        let peer = stream.peer_addr().ok()?;
+        let mut peer = stream.peer_addr().ok()?;
+        // An IPv4 peer of `[::]` is one all the same.
+        peer.set_ip(peer.ip().to_canonical());
         Some(AcceptedSocket { fd: stream.into(), peer })
     }
 

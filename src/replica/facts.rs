@@ -10,6 +10,7 @@ pub struct Facts {
     pub applied: Zxid,
     pub nodes_count: u64,
     pub data_bytes: u64,
+    pub path_bytes: u64,
     pub ephemerals_count: u64,
     /// Local ones excepted.
     pub sessions_count: u64,
@@ -47,6 +48,7 @@ impl Replica {
             applied: self.applied,
             nodes_count: self.store.nodes_count(),
             data_bytes: self.store.data_bytes(),
+            path_bytes: self.store.path_bytes(),
             ephemerals_count: self.store.ephemerals_count() as u64,
             sessions_count: (self.sessions.count() - local_sessions) as u64,
             local_sessions_count: local_sessions as u64,

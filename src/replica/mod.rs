@@ -216,7 +216,7 @@ impl Replica {
                 Outcome::SessionCreated { timeout_ms } => {
                     let session = header.client_id;
                     self.sessions.attach(session, timeout_ms, Owner::Client(to), self.now.instant);
-                    notice.moved = Some((session, to));
+                    notice.moved = Some((session, Some(to)));
                     AnswerBody::Session { session, password: self.settings.passwords.of(session), timeout_ms }
                 }
                 outcome => answer_body(&txn, self.as_of_session(session, outcome), opcode),

@@ -70,7 +70,7 @@ impl Replica {
     ) {
         let body = AnswerBody::Session { session, password: self.settings.passwords.of(session), timeout_ms };
         let answer = Some(Answer { to: from, xid: 0, body });
-        self.defer(None, Notice { answer, moved: Some((session, from)), ..Notice::empty() }, outputs);
+        self.defer(None, Notice { answer, moved: Some((session, Some(from))), ..Notice::empty() }, outputs);
     }
 
     /// Of sessions whose time is over. Whoever came back and waits for our word of it, as the disk is slow, isn't silent: we are.

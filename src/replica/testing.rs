@@ -416,7 +416,10 @@ fn say_notice(shard: Option<ShardId>, notice: &Notice) -> String {
         said += " ended;";
     }
     if let Some((_, owner)) = notice.moved {
-        said += &format!(" belongs to {};", owner.connection.slot);
+        match owner {
+            Some(owner) => said += &format!(" belongs to {};", owner.connection.slot),
+            None => said += " belongs to another server's;",
+        }
     }
     said
 }

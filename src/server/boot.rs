@@ -7,9 +7,9 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use crate::admin::About;
-use crate::base::{HashKey, Now, ServerId, ShardId, limits};
+use crate::base::{HashKey, Now, ServerId, ShardId, limits, listening_at};
 use crate::config::{Config, LogWrite};
-use crate::io::{Backend, Clock, Directory, ErrorKind, ListenerId, Lock, Loop, SegmentFile};
+use crate::io::{Backend, Clock, Directory, Error, ErrorKind, ListenerId, Lock, Loop, SegmentFile};
 use crate::log::{SegmentId, SnapshotName};
 use crate::replica::{self, Replica, SnapshotSettings, Start, ensemble};
 use crate::shard::{self, Shard};
@@ -132,7 +132,7 @@ pub fn listen_at(
     let until = Clock::instant() + PORT_PATIENCE;
     let mut is_told = false;
     loop {
-        match io.listen(address, backlog, false) {
+        match listen_once(io, address, backlog) {
             Ok(listening) => return Ok(listening),
             Err(error) if error.kind() == ErrorKind::Address && Clock::instant() < until => {
                 if !std::mem::replace(&mut is_told, true) {
@@ -143,6 +143,18 @@ pub fn listen_at(
             Err(error) => return Err(Fatal::Port(error)),
         }
     }
+}
+
+/// The last error, where there is a choice of addresses.
+fn listen_once(io: &mut Loop, address: SocketAddr, backlog: i32) -> Result<(ListenerId, SocketAddr), Error> {
+    let mut last = None;
+    for address in listening_at(address) {
+        match io.listen(address, backlog, false) {
+            Ok(listening) => return Ok(listening),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.expect("there is an address"))
 }
 
 /// The one line that says: ready, or of a member: up.

@@ -90,11 +90,14 @@ impl Background {
             paths_count: in_shard.data_watches.paths as u64,
             watches_count: in_shard.data_watches.watches as u64,
         };
+        let is_one = self.places.snapshots.path() == self.places.log.path();
+        let log_bytes = size(&self.places.log, "segment.");
         let directories = admin::DirectoryFacts {
             data_dir: self.places.snapshots.path().display().to_string(),
             data_log_dir: self.places.log.path().display().to_string(),
-            data_bytes: size(&self.places.snapshots, "snapshot."),
-            log_bytes: size(&self.places.log, "segment."),
+            // Of one directory for both, both are all that is in it, as ZooKeeper has it.
+            data_bytes: size(&self.places.snapshots, "snapshot.") + if is_one { log_bytes } else { 0 },
+            log_bytes: log_bytes + if is_one { size(&self.places.snapshots, "snapshot.") } else { 0 },
         };
         let times = &self.sync_times;
         let store = admin::StoreMetrics {
@@ -147,7 +150,7 @@ impl Background {
             nodes_count: in_replica.nodes_count + 1,
             watches_count: in_shard.watches,
             ephemerals_count: in_replica.ephemerals_count,
-            approximate_data_size: in_replica.data_bytes,
+            approximate_data_size: in_replica.data_bytes + in_replica.path_bytes,
             sessions_count: in_replica.sessions_count,
             local_sessions_count: in_replica.local_sessions_count,
             uptime: Clock::instant().since(self.started.instant),

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
+use crate::base::host_address;
 use crate::messages::Identity;
 use crate::wire::client::AuthPacket;
 use crate::wire::{Text, java_text};
@@ -18,7 +19,7 @@ pub fn identities(
     ip: std::net::IpAddr,
     super_digest: Option<&str>,
 ) -> Option<Vec<Identity>> {
-    let ip = Identity { scheme: "ip".to_owned(), id: ip.to_canonical().to_string() };
+    let ip = Identity { scheme: "ip".to_owned(), id: host_address(ip) };
     match (scheme, shown) {
         // ZooKeeper fails over what isn't there.
         ("digest", None) => None,

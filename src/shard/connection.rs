@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::base::{ConnectionId, Instant, SessionId, Zxid, limits};
+use crate::base::{ConnectionId, Instant, SessionId, Zxid, host_address, limits};
 use crate::messages::Identity;
 use crate::wire::Opcode;
 
@@ -198,7 +198,7 @@ impl Latency {
 
 impl Connection {
     pub fn new(id: ConnectionId, address: SocketAddr, now: Instant) -> Connection {
-        let ip = Identity { scheme: "ip".into(), id: address.ip().to_canonical().to_string() };
+        let ip = Identity { scheme: "ip".into(), id: host_address(address.ip()) };
         Connection {
             id,
             address,

@@ -74,9 +74,9 @@ impl State {
     }
 
     /// The session came back through another connection: ours is closed.
-    fn give_up_session(&mut self, session: SessionId, owner: Client) {
+    fn give_up_session(&mut self, session: SessionId, owner: Option<Client>) {
         if let Some(&id) = self.sessions.get(&session)
-            && (owner.shard != self.id || owner.connection != id)
+            && owner.is_none_or(|owner| owner.shard != self.id || owner.connection != id)
         {
             self.begin_close(id);
         }

@@ -177,7 +177,12 @@ impl Sessions {
         let session = self.table.get_mut(&id).filter(|session| !session.closing)?;
         session.owner = Some(owner);
         session.patience_ms = timeout_ms;
-        session.deadline_ms = session.deadline_ms.max(deadline);
+        if deadline < session.deadline_ms {
+            // Where it was filed before it is passed over, or found gone.
+            let due = if session.kind == Kind::Global { &mut self.due } else { &mut self.local_due };
+            due.entry(deadline).or_default().insert(id);
+        }
+        session.deadline_ms = deadline;
         Some(())
     }
 
@@ -217,6 +222,11 @@ impl Sessions {
     /// How long the session may stay silent, as its owner was told; `None` if there is no such session.
     pub fn patience_ms(&self, id: SessionId) -> Option<i32> {
         self.table.get(&id).map(|session| session.patience_ms)
+    }
+
+    /// Its client speaks through this server.
+    pub fn is_here(&self, id: SessionId) -> bool {
+        self.table.get(&id).is_some_and(|session| matches!(session.owner, Some(Owner::Client(_))))
     }
 
     /// A client that speaks through another server has come back to it. False if there is no such session.

@@ -44,6 +44,8 @@ pub struct Store {
     digest: u64,
     nodes_count: u64,
     data_bytes: u64,
+    /// Of all living nodes' paths.
+    path_bytes: u64,
     /// Done since it was last asked for, in units of `limits::TURN_BUDGET`.
     pub(super) work: usize,
     pub(super) walk: Option<Walk>,
@@ -78,6 +80,7 @@ impl Store {
             digest: 0,
             nodes_count: 0,
             data_bytes: 0,
+            path_bytes: 0,
             work: 0,
             walk: None,
             java_streams: JavaStreams::default(),
@@ -280,8 +283,10 @@ impl Store {
         assert!(old.is_alive() && old.children_count == 0);
         let tombstone = old.tombstone();
         let (digest, bytes, owner) = (self.digests[slot as usize], old.data_bytes(), old.owner());
+        let path_bytes = old.path.bytes().len();
         self.digest = self.digest.wrapping_sub(u64::from(digest));
         self.data_bytes -= bytes as u64;
+        self.path_bytes -= path_bytes as u64;
         self.nodes_count -= 1;
         self.unlist_by_kind(slot, owner);
         self.newest = self.newest.max(zxid);
@@ -365,6 +370,7 @@ impl Store {
     fn count_in(&mut self, node: &Node, digest: u32) {
         self.digest = self.digest.wrapping_add(u64::from(digest));
         self.data_bytes += node.data_bytes() as u64;
+        self.path_bytes += node.path.bytes().len() as u64;
         self.nodes_count += 1;
     }
 
@@ -425,6 +431,10 @@ impl Store {
     /// Nodes alive at the newest version.
     pub fn nodes_count(&self) -> u64 {
         self.nodes_count
+    }
+
+    pub fn path_bytes(&self) -> u64 {
+        self.path_bytes
     }
 
     pub fn data_bytes(&self) -> u64 {

@@ -204,7 +204,7 @@ pub type Image = BTreeMap<Vec<u8>, Seen>;
 /// The newest version, as the writer has it; index, counts, bag and digest are checked on the way.
 pub fn image_of(store: &Store) -> Image {
     let mut image = Image::new();
-    let (mut digest, mut bytes) = (0u64, 0);
+    let (mut digest, mut bytes, mut path_bytes) = (0u64, 0, 0);
     for slot in 0..store.arena().slots() {
         let Some(node) = store.arena().latest(slot).filter(|node| node.is_alive()) else { continue };
         let share = store.digests[slot as usize];
@@ -212,10 +212,12 @@ pub fn image_of(store: &Store) -> Image {
         assert_eq!(store.find(node.path.bytes()).map(|found| found.0), Some(slot), "{:?}", node.path);
         digest = digest.wrapping_add(u64::from(share));
         bytes += node.data_bytes() as u64;
+        path_bytes += node.path.bytes().len() as u64;
         assert!(image.insert(node.path.bytes().to_vec(), node.into()).is_none(), "{:?} twice", node.path);
     }
     assert_eq!(store.digest(), digest);
     assert_eq!((store.nodes_count(), store.data_bytes()), (image.len() as u64, bytes));
+    assert_eq!(store.path_bytes(), path_bytes);
     for path in image.keys() {
         let children = image.keys().filter(|other| crate::base::parent(other) == Some(path)).count();
         assert_eq!(image[path].children as usize, children, "{:?}", String::from_utf8_lossy(path));

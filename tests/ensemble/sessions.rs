@@ -48,6 +48,21 @@ fn a_session_moves_between_servers_with_its_password() {
     assert!(!tree.contains_key("/mine"));
 }
 
+/// As in ZooKeeper, where the leader looks at who owns a session with each request: an old connection that went on pinging
+/// would keep a session alive whose client is gone.
+#[test]
+fn an_old_connection_at_the_leader_is_closed_when_its_session_moves() {
+    let mut ensemble = Ensemble::start(3, 0);
+    let leader = ensemble.settle();
+    let mut old = Client::connect(&ensemble.servers[leader]);
+    old.create("/mine", b"", EPHEMERAL);
+    let mut new = Connect::again(&old).open(&ensemble.servers[ensemble.follower(leader)]);
+    old.assert_closed();
+    assert_eq!(new.stat("/mine").ephemeral_owner.0, new.session);
+    let mut back = Connect::again(&new).open(&ensemble.servers[leader]);
+    back.set_data("/mine", b"back", 0).expect("it is the owner");
+}
+
 /// With a secret of the members' own nobody can compute a password from an id, as anybody can with Apache's.
 #[test]
 fn passwords_are_made_with_the_members_secret() {

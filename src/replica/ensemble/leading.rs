@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::base::{Epoch, Instant, ServerId, SessionId, Zxid};
-use crate::messages::{Identity, Request};
+use crate::messages::{Identity, Notice, Request};
 use crate::tree::{self, Owner, Store};
 use crate::wire::txn::{ErrorTxn, Txn};
 use crate::wire::{ErrorCode, Opcode};
@@ -129,7 +129,13 @@ impl Replica {
                     self.release_syncs(committed, outputs);
                 }
                 LeaderOutput::Revalidate { link, server, session, .. } => {
+                    let was_here = self.sessions.is_here(session);
                     let valid = self.sessions.revalidate(session, server, self.now.instant);
+                    if valid && was_here {
+                        // Its connection here would go on reading, and its pings would keep the session alive.
+                        let moved = Some((session, None));
+                        self.defer(None, Notice { moved, ..Notice::empty() }, outputs);
+                    }
                     self.lead(LeaderInput::Revalidated { link, session, valid }, outputs);
                 }
                 LeaderOutput::Touched { sessions } => {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::Read;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time;
 
+use crate::base::listening_at;
 use crate::io::Clock;
 
 use super::request::{Answered, Asked, Question, Reply, route};
@@ -102,7 +103,7 @@ async fn serve(port: Port, shared: Shared) {
         {
             oldest.abort();
         }
-        let one = connection(stream, address.ip(), port.clone(), shared.clone());
+        let one = connection(stream, address.ip().to_canonical(), port.clone(), shared.clone());
         open.push_back(tokio::spawn(one).abort_handle());
     }
 }
@@ -110,13 +111,25 @@ async fn serve(port: Port, shared: Shared) {
 async fn open(port: &Port) -> std::io::Result<TcpListener> {
     let until = time::Instant::now() + PORT_PATIENCE;
     loop {
-        match TcpListener::bind(port.address).await {
+        match bind(port.address).await {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && time::Instant::now() < until => {
                 time::sleep(PORT_RETRY).await;
             }
             opened => return opened,
         }
     }
+}
+
+/// The last error, where there is a choice of addresses.
+async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let mut bound = Err(std::io::ErrorKind::AddrNotAvailable.into());
+    for address in listening_at(address) {
+        bound = TcpListener::bind(address).await;
+        if bound.is_ok() {
+            break;
+        }
+    }
+    bound
 }
 
 async fn connection(stream: TcpStream, client: IpAddr, port: Port, shared: Shared) {
