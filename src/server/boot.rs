@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::admin::About;
 use crate::base::{HashKey, Now, ServerId, ShardId, limits};
 use crate::config::{Config, LogWrite};
-use crate::io::{Backend, Clock, Directory, ErrorKind, ListenerId, Lock, Loop, SegmentFile};
+use crate::io::{Backend, Clock, Directory, ErrorKind, ListenerId, Lock, Loop, SegmentFile, Supervisor};
 use crate::log::{SegmentId, SnapshotName};
 use crate::replica::{self, Replica, SnapshotSettings, Start, ensemble};
 use crate::shard::{self, Shard};
@@ -34,6 +34,7 @@ pub struct Booted {
     pub config: Arc<Config>,
     pub about: About,
     pub started: Now,
+    pub supervisor: Arc<Supervisor>,
     pub recovery: Recovery,
     pub replica: Replica,
     /// One per shard.
@@ -52,6 +53,7 @@ pub fn boot(
     seed: u64,
     shards: usize,
     started: Now,
+    supervisor: Arc<Supervisor>,
 ) -> Result<Booted, Fatal> {
     crate::io::install_sigbus_handler().map_err(Fatal::Io)?;
     let places = Places::open(&config)?;
@@ -72,7 +74,7 @@ pub fn boot(
         }
         _ => None,
     };
-    Ok(Booted { config, about, started, recovery, replica, readers, member, active, epoch_file })
+    Ok(Booted { config, about, started, supervisor, recovery, replica, readers, member, active, epoch_file })
 }
 
 /// What makes the replica a member of an ensemble: the newest of its log, and what else it is told.
@@ -141,9 +143,10 @@ pub fn listen_at(
     }
 }
 
-/// The one line that says: ready, or of a member: up.
+/// The one line that says: ready, or of a member: up. Then whoever started this server is told.
 pub struct ReadyLine {
     started: Now,
+    supervisor: Arc<Supervisor>,
     facts: replica::Facts,
     directory: String,
     shards: usize,
@@ -166,6 +169,9 @@ impl ReadyLine {
                 shards => format!("a replica and {shards} shards"),
             },
         );
+        if let Err(error) = self.supervisor.tell(&format!("READY=1\nSTATUS={state} on {bound}")) {
+            tracing::warn!("{error}; who started this server doesn't know that it is {state}");
+        }
     }
 }
 
@@ -173,6 +179,7 @@ impl Booted {
     pub fn ready_line(&self) -> ReadyLine {
         ReadyLine {
             started: self.started,
+            supervisor: self.supervisor.clone(),
             facts: self.replica.facts(),
             directory: self.recovery.places.snapshots.path().display().to_string(),
             shards: self.readers.len(),
@@ -182,7 +189,8 @@ impl Booted {
 
     /// Starts the disk threads. `io` is the loop that owns them.
     pub fn into_parts(self, io: &Loop) -> Result<Parts, Fatal> {
-        let Booted { config, about, started, recovery, replica, readers, member, active, epoch_file } = self;
+        let Booted { config, about, started, recovery, replica, readers, member, active, epoch_file, .. } =
+            self;
         let places = recovery.places.clone();
         let sync_times = Arc::new(SyncTimes::default());
         let disk_settings = disk::Settings {
