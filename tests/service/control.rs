@@ -12,9 +12,12 @@ use crate::support::until;
 const STOPPED: &str = "Stopping zookeeper ... STOPPED\n";
 const STARTED: &str = "Starting zookeeper ... STARTED\n";
 
-/// What a command says when all is well: its words, and which configuration it takes.
+/// What a command says when all is well: its words, and which configuration it takes; of a start, where its log is.
 fn well(station: &Station, words: &str) -> Ran {
-    let err = format!("Using config: {}\n", station.configuration().display());
+    let mut err = format!("Using config: {}\n", station.configuration().display());
+    if words.contains("Starting") {
+        err.push_str(&format!("Using log: {}\n", station.log_file().display()));
+    }
     Ran { status: Some(0), out: words.to_owned(), err }
 }
 

@@ -88,10 +88,15 @@ impl Station {
         text.parse().unwrap_or_else(|error| panic!("{text:?}: {error}"))
     }
 
+    /// As zkServer.sh names it.
+    pub fn log_file(&self) -> PathBuf {
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
+        self.folder.join("logs").join(format!("zookeeper-tester-server-{}.out", host.trim()))
+    }
+
     /// What all servers of this place have said.
     pub fn log(&self) -> String {
-        let Ok(logs) = fs::read_dir(self.folder.join("logs")) else { return String::new() };
-        logs.map(|log| fs::read_to_string(log.expect("listed").path()).expect("text")).collect()
+        fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
     pub fn command(&self, words: &[&str]) -> Command {

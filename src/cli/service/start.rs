@@ -25,6 +25,7 @@ const SAID_BYTES_MAX: u64 = 16 << 10;
 pub fn run(places: &Places) -> Result<(), Trouble> {
     let pid_file = places.pid_file()?;
     places.refuse_missing()?;
+    eprintln!("Using log: {}", places.log.display());
     print!("Starting zookeeper ... ");
     let _ = io::stdout().flush();
     match instance::of(&pid_file, &places.program) {
