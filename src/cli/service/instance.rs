@@ -13,7 +13,7 @@ const APACHES: &[u8] = b"org.apache.zookeeper.server.quorum.QuorumPeerMain";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instance {
-    /// There is no pid file.
+    /// There is no pid file, or nothing in it: a start that is under way has not written it yet.
     Unknown,
     /// A server of either kind.
     Runs(u32),
@@ -34,6 +34,9 @@ pub fn of(pid_file: &Path, program: &Path) -> Result<Instance, Trouble> {
             return Err(Trouble(format!("can't read the pid file {}: {error}", pid_file.display())));
         }
     };
+    if text.trim().is_empty() {
+        return Ok(Instance::Unknown);
+    }
     let Some(id) = text.trim().parse::<u32>().ok().filter(|id| *id > 0) else {
         return Err(Trouble(format!(
             "the pid file {} holds no process id; remove it, if no server runs",
@@ -93,7 +96,9 @@ mod tests {
         assert_eq!(of(&file, &program).unwrap(), Instance::Ended(other.id()));
         other.wait().unwrap();
         assert_eq!(of(&file, &program).unwrap(), Instance::Ended(other.id()));
-        for odd in ["", "x", "-1", "0", "1 2"] {
+        fs::write(&file, "").unwrap();
+        assert_eq!(of(&file, &program).unwrap(), Instance::Unknown);
+        for odd in ["x", "-1", "0", "1 2"] {
             fs::write(&file, odd).unwrap();
             let Trouble(text) = of(&file, &program).unwrap_err();
             assert!(text.contains("holds no process id") && text.contains("pid"), "{odd:?}: {text}");

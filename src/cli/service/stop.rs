@@ -24,6 +24,7 @@ pub fn run(places: &Places) -> Result<(), Trouble> {
     };
     let shown = pid_file.display();
     match instance::of(&pid_file, &places.program) {
+        Ok(Instance::Unknown) if pid_file.exists() => nobody(format!("{shown} is empty")),
         Ok(Instance::Unknown) => nobody(format!("could not find file {shown}")),
         Ok(Instance::Ended(id)) => {
             let told = nobody(format!("process {id} of {shown} has ended"));
