@@ -1,14 +1,15 @@
 //! Subcommands of the `ringkeeper` binary.
 //!
 //! Called by `main`. Reads what the pure rooms may not: the command line, the environment, the configuration file.
-//! Exit codes: 0 done, 2 a command line or configuration that can't be carried out; others are room `server`'s: 3 what the
-//! operator can mend, 4 damaged data.
+//! Exit codes: 0 done, 1 not done (as Apache's scripts say it), 2 a command line or configuration that can't be carried out;
+//! others are room `server`'s: 3 what the operator can mend, 4 damaged data.
 //! Tested: the `*_test.rs` beside the files.
 
 /// What `main` must name, which sees nothing but this room.
 pub use crate::io::Allocator;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -16,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::admin::About;
 use crate::config::Config;
+use crate::io::{Supervisor, Surroundings};
 
 mod about;
 mod apache;
@@ -25,8 +27,10 @@ mod log_dump;
 mod log_import;
 mod progress;
 mod server;
+mod service;
 mod shell;
 mod snapshot;
+mod srvr;
 
 /// The variable that says which log lines are written, as `RINGKEEPER_LOG=debug` or `info,ringkeeper::io=trace`.
 const LOG_VARIABLE: &str = "RINGKEEPER_LOG";
@@ -46,6 +50,16 @@ struct Arguments {
 #[derive(clap::Subcommand)]
 enum Subcommand {
     Server(server::Arguments),
+    /// Starts a server in the background, as zkServer.sh does, and waits until it stands
+    Start(service::Arguments),
+    /// A server in the foreground, as zkServer.sh and the container image start it
+    StartForeground(service::Arguments),
+    /// Stops the server that `start` started
+    Stop(service::Arguments),
+    /// `stop`, then `start`
+    Restart(service::Arguments),
+    /// Asks the server on this host what it is: leader, follower, observer, standalone
+    Status(service::StatusArguments),
     /// Takes over data of Apache ZooKeeper, and gives it back.
     #[command(subcommand)]
     Snapshot(snapshot::Command),
@@ -63,7 +77,7 @@ pub fn run() -> ExitCode {
 }
 
 fn run_with(arguments: Vec<OsString>, start: Start) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments = match Arguments::try_parse_from(as_ours(arguments)) {
         Ok(arguments) => arguments,
         Err(answer) => {
             // Help and version come this way too. If nobody reads them there is nobody to tell.
@@ -73,6 +87,11 @@ fn run_with(arguments: Vec<OsString>, start: Start) -> ExitCode {
     };
     match arguments.subcommand.unwrap_or_else(|| Subcommand::Server(server::Arguments::default())) {
         Subcommand::Server(arguments) => server::run(&arguments, start),
+        Subcommand::Start(arguments) => service::start(&arguments),
+        Subcommand::StartForeground(arguments) => service::start_foreground(&arguments, start),
+        Subcommand::Stop(arguments) => service::stop(&arguments),
+        Subcommand::Restart(arguments) => service::restart(&arguments),
+        Subcommand::Status(arguments) => service::status(&arguments),
         Subcommand::Snapshot(command) => snapshot::run(&command),
         Subcommand::Log(command) => log_dump::run(&command),
         Subcommand::Doctor(arguments) => doctor::run(&arguments),
@@ -80,9 +99,35 @@ fn run_with(arguments: Vec<OsString>, start: Start) -> ExitCode {
     }
 }
 
+/// What scripts say to Apache's programs: through links of their names to this one, and to zkServer.sh with the
+/// configuration's directory before the command.
+fn as_ours(mut words: Vec<OsString>) -> Vec<OsString> {
+    if words.first().and_then(|program| Path::new(program).file_name()).is_some_and(|name| name == "zkCli.sh")
+    {
+        words.insert(1, "cli".into());
+    }
+    if words.len() > 3 && words[1] == "--config" {
+        words[1..4].rotate_right(1);
+    }
+    words
+}
+
+/// Whoever watches over this process, as its environment says.
+fn supervisor() -> Supervisor {
+    let surroundings = Surroundings {
+        socket: std::env::var_os("NOTIFY_SOCKET"),
+        watchdog: std::env::var_os("WATCHDOG_USEC"),
+        watched: std::env::var_os("WATCHDOG_PID"),
+    };
+    Supervisor::new(&surroundings).unwrap_or_else(|error| {
+        tracing::warn!("{error}; who started this server is told nothing");
+        Supervisor::default()
+    })
+}
+
 /// The one call into room `server`.
 fn start(config: Config, about: About) -> ExitCode {
-    match crate::server::run(config, about) {
+    match crate::server::run(config, about, supervisor()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {
             tracing::error!("{fatal}");

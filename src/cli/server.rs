@@ -1,4 +1,5 @@
-//! `ringkeeper server`: from the command line to a checked configuration, and on to room `server`.
+//! `ringkeeper server`: from the command line to a checked configuration, and on to room `server`; or, with `--check`, to the
+//! terminal.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,23 +10,41 @@ use std::process::ExitCode;
 
 use super::Start;
 use super::about::about;
-use crate::config::{Config, Raw, Refusal, Severity, Warning};
+use super::progress;
+use crate::config::{Checked, Config, Raw, Refusal, Severity, Warning};
 
 /// A server, in the foreground, until SIGTERM.
 ///
 /// Without arguments: standalone on 127.0.0.1:2181 with its data in ./ringkeeper-data.
 #[derive(clap::Args, Debug, Default)]
 #[command(
-    override_usage = "ringkeeper server [-D NAME=VALUE]… [CONFIG | PORT DATADIR [TICKTIME [MAXCLIENTCNXNS]]]"
+    override_usage = "ringkeeper server [--check] [-D NAME=VALUE]… [CONFIG | PORT DATADIR [TICKTIME [MAXCLIENTCNXNS]]]"
 )]
 pub struct Arguments {
+    #[command(flatten)]
+    pub source: Source,
+
+    /// Starts nothing: says what is wrong with the configuration, or prints it, every setting with where it comes from. The
+    /// exit status is 2 or 0.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// What makes the configuration.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[group(skip)]
+pub struct Source {
     /// CONFIG is a zoo.cfg; PORT and DATADIR are what a standalone server needs of one.
     #[arg(value_name = "CONFIG | PORT DATADIR", num_args = 0..=4)]
-    what: Vec<OsString>,
+    pub what: Vec<OsString>,
 
     /// Sets what a file would set, or a Java property: -DtickTime=500, -Dzookeeper.snapCount=1000. Wins over file and environment.
     #[arg(short = 'D', value_name = "NAME=VALUE", allow_hyphen_values = true)]
-    properties: Vec<String>,
+    pub properties: Vec<String>,
+
+    /// Without arguments: what the container image starts from, instead of what a person does.
+    #[arg(skip)]
+    pub is_container: bool,
 }
 
 pub const EXIT_REFUSED: u8 = 2;
@@ -42,12 +61,22 @@ enum Refused {
 }
 
 /// The configuration that a server would be started with, or all that is wrong with it.
-pub fn prepared(arguments: &Arguments) -> Result<(Config, Vec<Warning>), String> {
-    prepare(arguments, std::env::vars_os(), read, resolve).map_err(|refused| explanation(&refused))
+pub fn prepared(source: &Source) -> Result<(Config, Vec<Warning>), String> {
+    prepare(source, std::env::vars_os(), read, resolve)
+        .map(|checked| (checked.config, checked.warnings))
+        .map_err(|refused| explanation(&refused, NOT_STARTED))
+}
+
+/// The same as written, whatever is wrong with it.
+pub fn unchecked(source: &Source) -> Result<Raw, String> {
+    raw(source, std::env::vars_os(), read).map_err(|refused| explanation(&refused, "ringkeeper"))
 }
 
 pub fn run(arguments: &Arguments, start: Start) -> ExitCode {
-    match prepared(arguments) {
+    if arguments.check {
+        return check(&arguments.source);
+    }
+    match prepared(&arguments.source) {
         Ok((config, warnings)) => {
             super::log_to_stderr();
             for warning in &warnings {
@@ -62,6 +91,24 @@ pub fn run(arguments: &Arguments, start: Start) -> ExitCode {
     }
 }
 
+/// What is printed is a configuration; what is said of it goes beside it.
+fn check(source: &Source) -> ExitCode {
+    match prepare(source, std::env::vars_os(), read, resolve) {
+        Ok(checked) => {
+            for warning in &checked.warnings {
+                let kind = if warning.severity == Severity::Info { "note" } else { "warning" };
+                eprintln!("{kind}: {warning}");
+            }
+            progress::print(checked.effective().trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(refused) => {
+            eprint!("{}", explanation(&refused, "ringkeeper"));
+            ExitCode::from(EXIT_REFUSED)
+        }
+    }
+}
+
 fn tell(warning: &Warning) {
     match warning.severity {
         Severity::Info => tracing::info!("{warning}"),
@@ -70,10 +117,12 @@ fn tell(warning: &Warning) {
     }
 }
 
-/// All that is wrong, a line each, and last the summary.
-fn explanation(refused: &Refused) -> String {
+const NOT_STARTED: &str = "ringkeeper: not started";
+
+/// All that is wrong, a line each, and last the summary. `who`: the beginning of that one.
+fn explanation(refused: &Refused, who: &str) -> String {
     match refused {
-        Refused::Before(reason) => format!("ringkeeper: not started: {reason}\n"),
+        Refused::Before(reason) => format!("{who}: {reason}\n"),
         Refused::Configuration(refusal) => {
             let mut text = String::new();
             // An unknown key is often the reason why another one is missing.
@@ -85,18 +134,28 @@ fn explanation(refused: &Refused) -> String {
             }
             let count = refusal.faults.len();
             let plural = if count == 1 { "" } else { "s" };
-            text + &format!("ringkeeper: not started: {count} error{plural} in the configuration\n")
+            text + &format!("{who}: {count} error{plural} in the configuration\n")
         }
     }
 }
 
 fn prepare(
-    arguments: &Arguments,
+    source: &Source,
     environment: impl Iterator<Item = (OsString, OsString)>,
     read: fn(&Path) -> io::Result<Vec<u8>>,
     resolve: fn(&str) -> Option<IpAddr>,
-) -> Result<(Config, Vec<Warning>), Refused> {
-    let mut raw = match arguments.what.as_slice() {
+) -> Result<Checked, Refused> {
+    raw(source, environment, read)?.check_and_keep(resolve, &read).map_err(Refused::Configuration)
+}
+
+/// Everything that was given, in its layers.
+fn raw(
+    source: &Source,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+    read: fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Raw, Refused> {
+    let mut raw = match source.what.as_slice() {
+        [] if source.is_container => Raw::empty(),
         [] => Raw::built_in(),
         [file] => {
             let name = file.to_string_lossy();
@@ -126,17 +185,20 @@ fn prepare(
         }
     }
     raw.environment(variables);
-    for property in &arguments.properties {
+    for property in &source.properties {
         raw.property(property);
     }
-    raw.check(resolve, &read).map_err(Refused::Configuration)
+    if source.what.is_empty() && source.is_container {
+        raw.container();
+    }
+    Ok(raw)
 }
 
 fn text<'a>(value: &'a OsString, what: &str) -> Result<&'a str, Refused> {
     value.to_str().ok_or_else(|| Refused::Before(format!("{what} is not valid UTF-8: {value:?}")))
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut content)?;
     if content.len() as u64 > FILE_BYTES_MAX {

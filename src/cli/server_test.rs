@@ -29,9 +29,9 @@ fn prepared(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Config, St
     let parsed = super::super::Arguments::try_parse_from(command_line).map_err(|error| error.to_string())?;
     let Some(Subcommand::Server(arguments)) = parsed.subcommand else { panic!("no server") };
     let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    match prepare(&arguments, variables, read_one, |_| None) {
-        Ok((config, _)) => Ok(config),
-        Err(refused) => Err(explanation(&refused)),
+    match prepare(&arguments.source, variables, read_one, |_| None) {
+        Ok(checked) => Ok(checked.config),
+        Err(refused) => Err(explanation(&refused, NOT_STARTED)),
     }
 }
 
@@ -113,13 +113,13 @@ fn refusals_say_why() {
 #[test]
 fn bytes_which_are_no_text_are_refused() {
     let odd = || OsString::from_vec(vec![b'/', 0xff]);
-    let arguments = Arguments { what: vec!["2181".into(), odd()], properties: vec![] };
-    let refused = prepare(&arguments, std::iter::empty(), read_one, |_| None).unwrap_err();
-    assert!(explanation(&refused).contains("dataDir is not valid UTF-8"), "{refused:?}");
+    let source = Source { what: vec!["2181".into(), odd()], ..Source::default() };
+    let refused = prepare(&source, std::iter::empty(), read_one, |_| None).unwrap_err();
+    assert!(explanation(&refused, NOT_STARTED).contains("dataDir is not valid UTF-8"), "{refused:?}");
     let variables = [("ZOO_DATA_DIR".into(), odd()), ("OTHER".into(), odd())].into_iter();
-    let refused = prepare(&Arguments::default(), variables, read_one, |_| None).unwrap_err();
+    let refused = prepare(&Source::default(), variables, read_one, |_| None).unwrap_err();
     assert!(
-        explanation(&refused).contains("environment variable ZOO_DATA_DIR is not valid UTF-8"),
+        explanation(&refused, NOT_STARTED).contains("environment variable ZOO_DATA_DIR is not valid UTF-8"),
         "{refused:?}"
     );
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::client_port::{ClientPort, Own, Resolve, client_port};
 use super::defaults;
+use super::effective::Checked;
 use super::ensemble::{self, Ensemble, Read};
 use super::environment;
 use super::fault::{Fault, Origin, Severity, Warning};
@@ -134,7 +135,12 @@ pub struct Refusal {
 
 impl Raw {
     /// Decides every setting, or says all that is wrong at once.
-    pub fn check(mut self, resolve: Resolve, read: Read<'_>) -> Result<(Config, Vec<Warning>), Refusal> {
+    pub fn check(self, resolve: Resolve, read: Read<'_>) -> Result<(Config, Vec<Warning>), Refusal> {
+        self.check_and_keep(resolve, read).map(|checked| (checked.config, checked.warnings))
+    }
+
+    /// As [`Self::check`], for who wants to know where each setting comes from.
+    pub fn check_and_keep(mut self, resolve: Resolve, read: Read<'_>) -> Result<Checked, Refusal> {
         let strangers = std::mem::take(&mut self.strangers);
         let initial = self.without_secrets();
         let mut settings = Settings::new(self);
@@ -149,10 +155,10 @@ impl Raw {
         }
         let config = config(&mut settings, resolve, read);
         match (config, settings.into_findings()) {
-            (Some(config), (faults, warnings)) if faults.is_empty() => {
-                Ok((Config { initial, ..config }, warnings))
+            (Some(config), (faults, warnings, given)) if faults.is_empty() => {
+                Ok(Checked { config: Config { initial, ..config }, warnings, given })
             }
-            (_, (faults, warnings)) => {
+            (_, (faults, warnings, _)) => {
                 assert!(!faults.is_empty(), "a configuration is refused for a reason");
                 Err(Refusal { faults, warnings })
             }

@@ -211,6 +211,7 @@ pub fn ensemble(
         settings.fault_from(origin, problem);
         return None;
     };
+    settings.note("myid", me.0.to_string(), origin);
     if let Some(written) = peer_type.filter(|written| *written != own.role) {
         let text = format!("peerType={written} is ignored: server.{} is listed as {}", me.0, own.role);
         settings.warn_at("peerType", Severity::Warning, text);

@@ -3,6 +3,7 @@
 //! There they are written into a fresh `zoo.cfg`; here they override the file, so that one file serves many containers.
 
 use super::fault::{Fault, Origin};
+use super::keys;
 use super::raw::{Raw, Setting};
 
 /// Variable and the key it stands for.
@@ -23,8 +24,14 @@ const VARIABLES: &[(&str, &str)] = &[
 ];
 
 /// Variables of the image which say something to its scripts or to Java, and nothing to us.
-const UNUSED: &[&str] =
-    &["ZOO_CONF_DIR", "ZOO_DATADIR_AUTOCREATE_DISABLE", "ZOO_LOG4J_PROP", "ZOO_LOG_DIR", "ZOO_LOG_FILE"];
+const UNUSED: &[&str] = &[
+    "ZOO_CONF_DIR",
+    "ZOO_DATADIR_AUTOCREATE_DISABLE",
+    "ZOO_LOG4J_PROP",
+    "ZOO_LOG_DIR",
+    "ZOO_LOG_FILE",
+    "ZOO_NOEXEC",
+];
 
 impl Raw {
     /// Takes what is ours from the environment. An empty variable counts as unset, as in the image.
@@ -49,6 +56,30 @@ impl Raw {
                 self.strangers.push(name);
             }
         }
+    }
+
+    /// Below all the rest, for a container without a configuration file: what the image writes into the one it makes. (But
+    /// not its `autopurge.purgeInterval=0`, with which disks fill up.) After [`Self::environment`], since a server line
+    /// is made up only where none is given.
+    pub fn container(&mut self) {
+        let mut defaults = vec![
+            ("dataDir", "/data"),
+            ("dataLogDir", "/datalog"),
+            ("tickTime", "2000"),
+            ("initLimit", "5"),
+            ("syncLimit", "2"),
+            ("myid", "1"),
+        ];
+        let is_server = |setting: &Setting| keys::short(&setting.key).starts_with("server.");
+        if !self.environment.iter().chain(&self.command_line).any(is_server) {
+            defaults.push(("server.1", "localhost:2888:3888;2181"));
+        }
+        let setting = |(key, value): (&str, &str)| Setting {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            origin: Origin::BuiltIn,
+        };
+        self.file.extend(defaults.into_iter().map(setting));
     }
 
     fn entry(&mut self, entry: &str, origin: &Origin) {

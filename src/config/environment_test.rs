@@ -76,3 +76,43 @@ fn faults_of_the_environment_name_the_variable() {
         ]
     );
 }
+
+/// In a container without a file.
+fn contained(variables: &[(&str, &str)]) -> Raw {
+    let mut raw = Raw::empty();
+    raw.environment(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    raw.container();
+    raw
+}
+
+#[test]
+fn a_container_needs_no_file_and_no_variable() {
+    let unread = |path: &std::path::Path| panic!("{path:?} is none of a lone server's");
+    let (config, warnings) = contained(&[]).check(nowhere, &unread).unwrap();
+    assert_eq!(config.client.socket_address(), "0.0.0.0:2181".parse().unwrap());
+    assert_eq!((config.data_dir, config.data_log_dir), ("/data".into(), "/datalog".into()));
+    assert_eq!((config.tick_time, config.ensemble), (Duration::from_secs(2), None));
+    assert_eq!(texts(&warnings), Vec::<String>::new());
+}
+
+#[test]
+fn variables_make_a_container_a_member() {
+    let missing = |_: &std::path::Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
+    let variables = [
+        ("ZOO_SERVERS", "server.2=a:2888:3888;2181 server.3=b:2888:3888;2181 server.4=c:2888:3888;2182"),
+        ("ZOO_MY_ID", "4"),
+        ("ZOO_DATA_DIR", "/elsewhere"),
+        ("ZOO_SYNC_LIMIT", "7"),
+    ];
+    let (config, warnings) = contained(&variables).check(nowhere, &missing).unwrap();
+    let ensemble = config.ensemble.unwrap();
+    assert_eq!((ensemble.me.0, ensemble.init_limit, ensemble.sync_limit), (4, 5, 7));
+    assert_eq!(ensemble.members.members().count(), 3, "none is made up beside those given");
+    assert_eq!((config.client.port, config.data_dir), (2182, "/elsewhere".into()));
+    assert_eq!(texts(&warnings), Vec::<String>::new());
+    let number = contained(&[variables[0]]).check(nowhere, &missing).unwrap_err();
+    assert!(
+        texts(&number.faults)[0].contains("this is server 1, but no line server.1 lists it"),
+        "{number:?}"
+    );
+}

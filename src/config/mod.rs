@@ -10,11 +10,12 @@
 //! silently ignored that would change what a client sees.
 //! Limits: `base::limits` where a setting has a counterpart there.
 //! Tested: raw_test.rs, environment_test.rs, values_test.rs, checked_test.rs, ensemble_test.rs,
-//! client_port_test.rs, web_test.rs, and random settings in both ends.
+//! client_port_test.rs, web_test.rs, effective_test.rs, and random settings in both ends.
 
 mod checked;
 mod client_port;
 pub mod defaults;
+mod effective;
 mod ensemble;
 mod environment;
 mod fault;
@@ -29,6 +30,7 @@ mod web;
 
 pub use checked::{Config, Containers, Io, LogWrite, Purge, Refusal};
 pub use client_port::{ClientPort, Resolve};
+pub use effective::Checked;
 pub use ensemble::{Ensemble, Read};
 pub use fault::{Fault, Origin, Severity, Warning};
 pub use raw::{Raw, Setting};

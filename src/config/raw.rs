@@ -7,6 +7,7 @@
 
 use super::defaults;
 use super::fault::{Fault, Origin};
+use super::keys;
 
 /// One `key=value`, and where it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +73,22 @@ impl Raw {
     /// No file at all: everything comes from the command line.
     pub fn empty() -> Raw {
         Raw::default()
+    }
+
+    /// A setting as written in the layer that wins, unchecked: for who must get along with a configuration at fault.
+    pub fn given(&self, name: &str) -> Option<&str> {
+        let layers = [&self.command_line, &self.environment, &self.file];
+        let found = layers
+            .into_iter()
+            .find_map(|layer| layer.iter().rev().find(|setting| keys::short(&setting.key) == name));
+        found.map(|setting| setting.value.as_str())
+    }
+
+    /// Numbers and texts of the server lines, unchecked.
+    pub fn servers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let layers = [&self.command_line, &self.environment, &self.file];
+        let lines = layers.into_iter().flatten();
+        lines.filter_map(|line| Some((keys::short(&line.key).strip_prefix("server.")?, line.value.as_str())))
     }
 
     /// The lines of the file, without comments, and without what must stay secret. `None`: there is no file.

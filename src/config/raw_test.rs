@@ -129,3 +129,21 @@ fn any_bytes_are_parsed_or_refused() {
     }
     assert!(settings > 10_000, "the alphabet makes settings often enough to test anything: {settings}");
 }
+
+#[test]
+fn what_was_given_is_found_without_being_checked() {
+    let mut raw =
+        Raw::parse("zoo.cfg", b"dataDir=/a\nzookeeper.dataDir=/b\nclientPort=x\nserver.1=a:1:2\n\\uzzzz=1");
+    assert_eq!(
+        (raw.given("dataDir"), raw.given("clientPort"), raw.given("tickTime")),
+        (Some("/b"), Some("x"), None)
+    );
+    raw.environment([
+        ("ZOO_DATA_DIR".to_owned(), "/c".to_owned()),
+        ("ZOO_SERVERS".to_owned(), "server.2=;".to_owned()),
+    ]);
+    assert_eq!(raw.given("dataDir"), Some("/c"));
+    raw.property("dataDir=/d");
+    assert_eq!(raw.given("dataDir"), Some("/d"));
+    assert_eq!(raw.servers().collect::<Vec<_>>(), [("2", ";"), ("1", "a:1:2")]);
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use super::effective::Given;
 use super::fault::{Fault, Origin, Severity, Warning, printable};
 use super::keys::{self, Standing};
 use super::raw::{Raw, Setting};
@@ -12,7 +13,7 @@ use super::values;
 /// The winning settings under their canonical names, and the findings so far.
 pub struct Settings {
     file: Option<String>,
-    effective: BTreeMap<String, Setting>,
+    effective: Given,
     faults: Vec<Fault>,
     warnings: Vec<Warning>,
 }
@@ -141,6 +142,11 @@ impl Settings {
         self.lay(lines);
     }
 
+    /// What was found elsewhere than among the settings, and where.
+    pub fn note(&mut self, key: &str, value: String, origin: Origin) {
+        self.effective.insert(key.to_owned(), Setting { key: key.to_owned(), value, origin });
+    }
+
     /// The lines which say who is a member and what is a quorum.
     pub fn membership_lines(&self) -> Vec<(String, String)> {
         let lines =
@@ -189,12 +195,12 @@ impl Settings {
         self.warn(severity, setting.origin.clone(), text);
     }
 
-    /// Faults and warnings, in the order of the lines they speak of.
-    pub fn into_findings(mut self) -> (Vec<Fault>, Vec<Warning>) {
+    /// Faults and warnings, in the order of the lines they speak of; and what won.
+    pub fn into_findings(mut self) -> (Vec<Fault>, Vec<Warning>, Given) {
         let main = self.file.as_deref();
         self.faults.sort_by_key(|fault| line(&fault.origin, main));
         self.warnings.sort_by_key(|warning| line(&warning.origin, main));
-        (self.faults, self.warnings)
+        (self.faults, self.warnings, self.effective)
     }
 
     pub fn warn(&mut self, severity: Severity, origin: Origin, text: String) {

@@ -122,6 +122,17 @@ impl Whitelist {
     }
 }
 
+/// As `4lw.commands.whitelist` has it.
+impl fmt::Display for Whitelist {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.all {
+            return f.write_str("*");
+        }
+        let words: Vec<_> = self.words.iter().map(|word| String::from_utf8_lossy(word)).collect();
+        f.write_str(&words.join(","))
+    }
+}
+
 /// `user:base64(SHA-1(user:password))`. Not a password, but whoever knows it can try passwords offline: never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SuperDigest(String);

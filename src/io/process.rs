@@ -1,7 +1,9 @@
-//! What the kernel knows of this process: for metrics, `envi`, `mntr` and `doctor`.
+//! What the kernel knows of this process: for metrics, `envi`, `mntr` and `doctor`. And what `start` and `stop` do to others.
 
 use std::fs;
 use std::mem::MaybeUninit;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 use super::error::Error;
@@ -70,6 +72,27 @@ pub fn id() -> u32 {
     std::process::id()
 }
 
+/// The program that is started by `command` belongs to no terminal: none can hang up on it.
+pub fn detach(command: &mut Command) {
+    let leave = || {
+        // SAFETY: takes no pointers, and is async-signal-safe.
+        check(unsafe { libc::setsid() })
+    };
+    // SAFETY: between fork and exec only a system call is made; it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(leave) };
+}
+
+/// Asks a process to end (SIGTERM).
+pub fn terminate(id: u32) -> Result<(), Error> {
+    let failed = |error| Error::new("send SIGTERM to process", error).on(id);
+    // 0 and what is negative would be groups of processes.
+    let Some(id) = libc::pid_t::try_from(id).ok().filter(|id| *id > 0) else {
+        return Err(failed(std::io::Error::other("no process has that number")));
+    };
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::kill(id, libc::SIGTERM) }).map_err(failed)
+}
+
 fn open_files_limit() -> Result<libc::rlimit, Error> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is writable during the call.
@@ -104,6 +127,26 @@ mod tests {
         assert!(open_files().unwrap() >= files.len() as u64);
         assert!(raise_open_files_max().unwrap() >= open_files().unwrap());
         assert_eq!(raise_open_files_max().unwrap(), open_files_max().unwrap());
+    }
+
+    #[test]
+    fn a_detached_process_ends_when_it_is_asked_to() {
+        let mut command = Command::new("cat");
+        command.stdin(std::process::Stdio::piped());
+        detach(&mut command);
+        let mut child = command.spawn().unwrap();
+        let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        // Behind the name in brackets: state, parent, group, session.
+        let session = stat.rsplit(')').next().unwrap().split_whitespace().nth(3).unwrap();
+        assert_eq!(session, child.id().to_string());
+        terminate(child.id()).unwrap();
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap()),
+            Some(libc::SIGTERM)
+        );
+        for nobody in [0, u32::MAX] {
+            assert!(terminate(nobody).is_err());
+        }
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::time::Duration;
 use crate::admin::About;
 use crate::base::{HashKey, Now, ServerId, ShardId, limits, listening_at};
 use crate::config::{Config, LogWrite};
-use crate::io::{Backend, Clock, Directory, Error, ErrorKind, ListenerId, Lock, Loop, SegmentFile};
+use crate::io::{
+    Backend, Clock, Directory, Error, ErrorKind, ListenerId, Lock, Loop, SegmentFile, Supervisor,
+};
 use crate::log::{SegmentId, SnapshotName};
 use crate::replica::{self, Replica, SnapshotSettings, Start, ensemble};
 use crate::shard::{self, Shard};
@@ -35,6 +37,7 @@ pub struct Booted {
     pub config: Arc<Config>,
     pub about: About,
     pub started: Now,
+    pub supervisor: Arc<Supervisor>,
     pub recovery: Recovery,
     pub replica: Replica,
     /// One per shard.
@@ -53,6 +56,7 @@ pub fn boot(
     seed: u64,
     shards: usize,
     started: Now,
+    supervisor: Arc<Supervisor>,
 ) -> Result<Booted, Fatal> {
     crate::io::install_sigbus_handler().map_err(Fatal::Io)?;
     let places = Places::open(&config)?;
@@ -73,7 +77,7 @@ pub fn boot(
         }
         _ => None,
     };
-    Ok(Booted { config, about, started, recovery, replica, readers, member, active, epoch_file })
+    Ok(Booted { config, about, started, supervisor, recovery, replica, readers, member, active, epoch_file })
 }
 
 /// What makes the replica a member of an ensemble: the newest of its log, and what else it is told.
@@ -157,9 +161,10 @@ fn listen_once(io: &mut Loop, address: SocketAddr, backlog: i32) -> Result<(List
     Err(last.expect("there is an address"))
 }
 
-/// The one line that says: ready, or of a member: up.
+/// The one line that says: ready, or of a member: up. Then whoever started this server is told.
 pub struct ReadyLine {
     started: Now,
+    supervisor: Arc<Supervisor>,
     facts: replica::Facts,
     directory: String,
     shards: usize,
@@ -182,6 +187,9 @@ impl ReadyLine {
                 shards => format!("a replica and {shards} shards"),
             },
         );
+        if let Err(error) = self.supervisor.tell(&format!("READY=1\nSTATUS={state} on {bound}")) {
+            tracing::warn!("{error}; who started this server doesn't know that it is {state}");
+        }
     }
 }
 
@@ -189,6 +197,7 @@ impl Booted {
     pub fn ready_line(&self) -> ReadyLine {
         ReadyLine {
             started: self.started,
+            supervisor: self.supervisor.clone(),
             facts: self.replica.facts(),
             directory: self.recovery.places.snapshots.path().display().to_string(),
             shards: self.readers.len(),
@@ -198,7 +207,8 @@ impl Booted {
 
     /// Starts the disk threads. `io` is the loop that owns them.
     pub fn into_parts(self, io: &Loop) -> Result<Parts, Fatal> {
-        let Booted { config, about, started, recovery, replica, readers, member, active, epoch_file } = self;
+        let Booted { config, about, started, recovery, replica, readers, member, active, epoch_file, .. } =
+            self;
         let places = recovery.places.clone();
         let sync_times = Arc::new(SyncTimes::default());
         let disk_settings = disk::Settings {

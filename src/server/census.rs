@@ -20,6 +20,11 @@ pub struct Ask {
     pub effect: Effect,
 }
 
+impl Ask {
+    /// The least that can be asked: whether somebody is there.
+    pub const PROBE: Ask = Ask { needs: Needs::Counters, effect: Effect::None };
+}
+
 /// One shard's part.
 pub struct ShardCensus {
     pub facts: shard::Facts,

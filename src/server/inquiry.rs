@@ -1,4 +1,5 @@
-//! Asks the loops from outside: by the thread "facts", which works for the ports that speak HTTP, one question at a time.
+//! Asks the loops from outside: by the thread "facts", which works for the ports that speak HTTP, and by the thread
+//! "watchdog"; each of them one question at a time.
 //!
 //! A loop looks for a question once a turn, as it does for other rare words, and answers with a census; nothing that it
 //! writes on its way is shared. Whoever asks waits with a bound: a loop that is stuck keeps no monitor from hearing so.
@@ -13,6 +14,9 @@ use super::rings::{Bell, ToReplica, ToShard};
 
 /// Answered is with what came in until then.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The threads that ask. A loop that turns has at most one question of each before it.
+pub const ASKERS: usize = 2;
 
 /// To the one loop.
 pub struct Question {
@@ -40,7 +44,7 @@ impl Inquiry {
         match self {
             Inquiry::One { ask: questions, bell } => {
                 let (answer, census) = bounded(1);
-                // Full: it hasn't even taken the last one.
+                // Full: it hasn't even taken the last ones.
                 questions.try_send(Question { ask, answer }).ok()?;
                 bell.wake();
                 census.recv_timeout(PATIENCE).ok()

@@ -36,7 +36,7 @@ pub fn run(
     // Only peers' connections.
     let connections_max = peers.as_ref().map_or(1, peers::Settings::connections_max);
     let mut io = boot::event_loop(&booted.config, connections_max)?;
-    let stop = Stop::on_signals(&io.doorbell())?;
+    let stop = Stop::on_signals(&io.doorbell(), &booted.supervisor)?;
     let bell = Bell::new(io.doorbell());
     let (to_replica, words_for_replica) = unbounded();
     let (questions_in, questions) = unbounded();

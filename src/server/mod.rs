@@ -32,6 +32,7 @@ mod slots;
 mod stash;
 mod strays;
 mod sync_times;
+mod watchdog;
 mod web;
 mod words;
 
@@ -41,7 +42,7 @@ use std::thread::JoinHandle;
 
 use crate::admin::About;
 use crate::config::Config;
-use crate::io::{Clock, Error, Waker};
+use crate::io::{Clock, Error, Supervisor, Waker};
 use crate::log;
 use crate::replica::BootError;
 
@@ -127,28 +128,42 @@ const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Set by a signal; asked by the loop each turn.
 #[derive(Clone)]
-pub struct Stop(&'static AtomicBool);
+pub struct Stop {
+    asked: &'static AtomicBool,
+    supervisor: Arc<Supervisor>,
+}
 
 impl Stop {
     /// SIGTERM and SIGINT ask, and wake the loop of `waker`.
-    fn on_signals(waker: &Waker) -> Result<Stop, Fatal> {
-        crate::io::signal::install(waker).map(Stop).map_err(Fatal::Io)
+    fn on_signals(waker: &Waker, supervisor: &Arc<Supervisor>) -> Result<Stop, Fatal> {
+        let asked = crate::io::signal::install(waker).map_err(Fatal::Io)?;
+        Ok(Stop { asked, supervisor: supervisor.clone() })
     }
 
     fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// That it begins.
+    fn tell(&self) {
+        tracing::info!("stopping");
+        if let Err(error) = self.supervisor.tell("STOPPING=1\nSTATUS=stopping") {
+            tracing::debug!("{error}");
+        }
     }
 }
 
-/// Runs a server until it is told to stop.
-pub fn run(config: Config, about: About) -> Result<(), Fatal> {
+/// Runs a server until it is told to stop. `supervisor` is told when it is ready, that it lives, and that it stops.
+pub fn run(config: Config, about: About, supervisor: Supervisor) -> Result<(), Fatal> {
     let started = Clock::now();
+    let supervisor = Arc::new(supervisor);
     let seed = crate::io::entropy::seed().map_err(Fatal::Io)?;
     let placement = Placement::choose(&config)?;
     let peers = member::peers(&config)?;
     // Before recovery, which may take a while: who asks is told that it lives, and isn't ready.
     let desk = web::start(&config)?;
-    let booted = boot::boot(Arc::new(config), about, seed, placement.shards, started)?;
+    watchdog::start(&supervisor, &desk)?;
+    let booted = boot::boot(Arc::new(config), about, seed, placement.shards, started, supervisor)?;
     if placement.shards == 1 {
         placement.pin(0)?;
         OneLoop::build(booted, peers, &desk)?.run()

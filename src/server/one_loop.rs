@@ -43,7 +43,7 @@ pub struct OneLoop {
     reloader: Reloader,
     admission: Arc<Admission>,
     words: Words,
-    /// From the ports that speak HTTP.
+    /// From the ports that speak HTTP, and the watchdog.
     questions: Receiver<inquiry::Question>,
     stop: Stop,
     attention: Attention,
@@ -64,16 +64,17 @@ impl OneLoop {
         let attention = Attention::new(booted.config.look, processors);
         let of_peers = peers.as_ref().map_or(0, peers::Settings::connections_max);
         let mut io = boot::event_loop(&booted.config, connections_max + of_peers)?;
-        let stop = Stop::on_signals(&io.doorbell())?;
+        let stop = Stop::on_signals(&io.doorbell(), &booted.supervisor)?;
         let bound = boot::listen(&booted.config, &mut io)?;
         let peers = peers.map(|settings| Peers::listen(settings, &mut io)).transpose()?;
-        booted.ready_line().tell(bound);
+        let ready = booted.ready_line();
         let parts = booted.into_parts(&io)?;
         let Parts { replica, disk, reloader, admission, words, mut shards, member } = parts;
         let shard = shards.pop().expect("this placement has one shard");
         let words = words.at_port(bound.port());
-        let (ask, questions) = bounded(1);
+        let (ask, questions) = bounded(inquiry::ASKERS);
         web::open(desk, &words.0, Inquiry::One { ask, bell: io.doorbell() });
+        ready.tell(bound);
         Ok(OneLoop {
             io,
             replica,
@@ -459,7 +460,7 @@ impl OneLoop {
 
     /// Nothing new is taken; what is proposed is made durable, answered and sent; then the log is sealed with a mark.
     fn finish(mut self, turn: &mut Turn) -> Result<(), Fatal> {
-        tracing::info!("stopping");
+        self.stop.tell();
         let deadline = Clock::instant() + GOODBYE;
         self.shard.close_all();
         loop {

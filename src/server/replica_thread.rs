@@ -65,7 +65,7 @@ impl ReplicaThread {
         while !self.stop.is_asked() {
             self.turn(&mut turn)?;
         }
-        tracing::info!("stopping");
+        self.stop.tell();
         for (to_shard, end) in self.to_shards.iter().zip(&self.shards) {
             let _ = to_shard.send(ToShard::Stop);
             end.bell.ring();

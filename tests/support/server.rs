@@ -33,6 +33,7 @@ pub struct Config {
     data_dir: Option<PathBuf>,
     wrapper: Vec<String>,
     command: Option<Vec<String>>,
+    variables: Vec<(String, String)>,
     host: Option<Ipv4Addr>,
 }
 
@@ -58,6 +59,12 @@ impl Config {
     /// Runs the server under another program: `strace …`.
     pub fn under(mut self, wrapper: &[&str]) -> Config {
         self.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub fn variable(mut self, name: &str, value: impl std::fmt::Display) -> Config {
+        self.variables.push((name.to_owned(), value.to_string()));
         self
     }
 
@@ -105,6 +112,7 @@ pub struct Server {
     /// What a Java server is told on top of its command.
     java_options: String,
     command: Vec<String>,
+    variables: Vec<(String, String)>,
     child: Option<Child>,
 }
 
@@ -158,7 +166,9 @@ impl Server {
         let wrapper = config.wrapper;
         let command = config.command.unwrap_or_else(command);
         let host = config.host.unwrap_or(Ipv4Addr::LOCALHOST);
-        let server = Server { host, port, folder, data_dir, wrapper, command, java_options, child: None };
+        let variables = config.variables;
+        let server =
+            Server { host, port, folder, data_dir, wrapper, command, variables, java_options, child: None };
         let mut lines = vec![
             format!("dataDir={}", server.data_dir.display()),
             format!("clientPort={port}"),
@@ -224,6 +234,7 @@ impl Server {
             .args(&words[1..])
             .arg(self.config())
             .env("JAVA_TOOL_OPTIONS", &self.java_options)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(output)

@@ -1,20 +1,14 @@
 //! Who serves, whether a quorum is left without this server, and the order of moving over.
 
-use std::io::{Error, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
 use std::thread;
-use std::time::Duration;
 
+use super::super::srvr::{shown, srvr};
 use super::{Finding, Level};
 use crate::base::ServerId;
 use crate::config::{Config, Ensemble};
-use crate::io::Clock;
 use crate::zab::{Member, ServerSet};
-
-/// To connect, and for the whole of an answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// `srvr` takes some hundred.
-const ANSWER_BYTES_MAX: usize = 16 << 10;
 
 /// In what a server says that may not answer to a word.
 const WHITELIST: &str = "whitelist";
@@ -144,50 +138,13 @@ fn joined(host: &str, port: u16) -> String {
 }
 
 fn state_of(address: &str) -> (State, Option<SocketAddr>) {
-    match answer_of(address) {
+    match srvr(address) {
         Ok((text, reached)) => (parsed(&text), Some(reached)),
         Err(error) => {
             let is_refused = error.kind() == ErrorKind::ConnectionRefused;
             (State::Absent { error: error.to_string(), is_refused }, None)
         }
     }
-}
-
-fn answer_of(address: &str) -> Result<(String, SocketAddr), Error> {
-    let mut last = Error::other("the name has no address");
-    // As clients do: the first that takes the connection.
-    for address in address.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(stream) => return Ok((told_by(stream)?, address)),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// All that comes in the time for it: somebody else's port may talk for ever.
-fn told_by(mut stream: TcpStream) -> Result<String, Error> {
-    stream.write_all(b"srvr")?;
-    let until = Clock::instant() + PATIENCE;
-    let (mut text, mut piece) = (vec![], [0; 4096]);
-    while text.len() < ANSWER_BYTES_MAX {
-        let left = until.since(Clock::instant());
-        // Zero would mean for ever.
-        if left.is_zero() || stream.set_read_timeout(Some(left)).is_err() {
-            break;
-        }
-        // A server that closes without a word is there, too.
-        match stream.read(&mut piece) {
-            Ok(0) | Err(_) => break,
-            Ok(count) => text.extend_from_slice(&piece[..count]),
-        }
-    }
-    Ok(String::from_utf8_lossy(&text).into_owned())
-}
-
-/// Of a stranger's words: as much as fits in a line, and nothing that a terminal obeys.
-fn shown(text: &str) -> String {
-    text.trim().chars().take(120).flat_map(char::escape_debug).collect()
 }
 
 fn parsed(text: &str) -> State {

@@ -32,7 +32,7 @@ use crate::config::{Config, Severity};
 )]
 pub struct Arguments {
     #[command(flatten)]
-    server: server::Arguments,
+    server: server::Source,
 }
 
 const EXIT_WRONG: u8 = 1;

@@ -195,7 +195,7 @@ impl Clerk {
     fn metrics(&mut self, desk: Option<&Desk>) -> Reply {
         let unavailable = |why: &str| Reply::line(StatusCode::SERVICE_UNAVAILABLE, why);
         let Some(desk) = desk else { return unavailable("starting") };
-        let Some((gathered, _)) = self.gather(desk, PROBE) else {
+        let Some((gathered, _)) = self.gather(desk, Ask::PROBE) else {
             return unavailable("the server doesn't answer in time");
         };
         let with_process =
@@ -206,7 +206,7 @@ impl Clerk {
 
     fn live(&mut self, desk: Option<&Desk>) -> Reply {
         let Some(desk) = desk else { return Reply::line(StatusCode::OK, "ok: starting") };
-        if self.gather(desk, PROBE).is_some() {
+        if self.gather(desk, Ask::PROBE).is_some() {
             return Reply::line(StatusCode::OK, "ok");
         }
         busy_or_dead(self.silence.lasts(Clock::instant()))
@@ -216,7 +216,7 @@ impl Clerk {
         let not_ready =
             |why: &str| Reply::line(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {why}"));
         let Some(desk) = desk else { return not_ready("starting") };
-        match self.gather(desk, PROBE).map(|(gathered, _)| gathered.mode()) {
+        match self.gather(desk, Ask::PROBE).map(|(gathered, _)| gathered.mode()) {
             None => not_ready("the server doesn't answer in time"),
             Some(None) => not_ready("not in a quorum, or not serving clients"),
             Some(Some(Mode::ReadOnly)) => not_ready("read-only: not in a quorum"),
@@ -229,6 +229,3 @@ fn reply(answer: &Answer) -> Reply {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     Reply::new(status, JSON, answer.text())
 }
-
-/// The least that can be asked.
-const PROBE: Ask = Ask { needs: Needs::Counters, effect: Effect::None };
