@@ -260,6 +260,11 @@ impl Server {
         self.child.is_some() && self.exit_status().is_none()
     }
 
+    /// Its host has another address now; the configuration names none.
+    pub fn has_moved_to(&mut self, host: Ipv4Addr) {
+        self.host = host;
+    }
+
     /// From its next start on it is Ringkeeper, with the same configuration file.
     pub fn become_ringkeeper(&mut self) {
         self.command = command();
