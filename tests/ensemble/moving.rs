@@ -188,7 +188,10 @@ fn names_that_are_not_known_yet_are_waited_for() {
         let server = &mut ensemble.servers[0];
         assert!(server.is_running(), "it has ended:\n{}", server.output());
         let text = server.output();
-        (text.contains("can't be resolved") && text.contains("ringkeeper-1.") && text.contains("ringkeeper-2.")).then_some(())
+        (text.contains("can't be resolved")
+            && text.contains("ringkeeper-1.")
+            && text.contains("ringkeeper-2."))
+        .then_some(())
     });
     hosts.name(&[1, 2]);
     ensemble.servers[1].spawn();

@@ -119,7 +119,9 @@ fn command() -> Vec<String> {
         // Another package's tests (`tests/recipes`) are built beside no server.
         Err(_) => match option_env!("CARGO_BIN_EXE_ringkeeper") {
             Some(path) => vec![path.to_owned(), "server".to_owned()],
-            None => panic!("name the server: RINGKEEPER_TEST_SERVER=\"$PWD/target/release/ringkeeper server\""),
+            None => {
+                panic!("name the server: RINGKEEPER_TEST_SERVER=\"$PWD/target/release/ringkeeper server\"")
+            }
         },
     }
 }

@@ -53,30 +53,36 @@ async fn serve(servers: &str, service: &str) -> Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(unopened)?;
     let address = listener.local_addr().map_err(unopened)?.to_string();
     loop {
-        let provided = async {
-            let client = connect(servers).await?;
-            let _registration = provide(&client, service, &address).await?;
-            println!("{address} provides {service}");
-            let mut states = client.state_watcher();
-            while !states.peek_state().is_terminated() {
-                states.changed().await;
-            }
-            Err(Error::SessionExpired)
+        let ended = tokio::select! {
+            ended = stay_registered(servers, service, &address) => ended,
+            ended = answer(&listener) => ended,
         };
-        let served = async {
-            loop {
-                // Short enough to go out at once; a caller that is gone already is no harm.
-                if let Ok((stream, _)) = listener.accept().await
-                    && stream.writable().await.is_ok()
-                {
-                    stream.try_write(WELL).ok();
-                }
-            }
-        };
-        let ended: Result<()> = tokio::select! { ended = provided => ended, ended = served => ended };
         match ended {
             Err(error) if is_over(&error) => {}
             ended => return ended,
+        }
+    }
+}
+
+/// Until the session ends.
+async fn stay_registered(servers: &str, service: &str, address: &str) -> Result<()> {
+    let client = connect(servers).await?;
+    let _registration = provide(&client, service, address).await?;
+    println!("{address} provides {service}");
+    let mut states = client.state_watcher();
+    while !states.peek_state().is_terminated() {
+        states.changed().await;
+    }
+    Err(Error::SessionExpired)
+}
+
+async fn answer(listener: &TcpListener) -> Result<()> {
+    loop {
+        // Short enough to go out at once; a caller that is gone already is no harm.
+        if let Ok((stream, _)) = listener.accept().await
+            && stream.writable().await.is_ok()
+        {
+            stream.try_write(WELL).ok();
         }
     }
 }

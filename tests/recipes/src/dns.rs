@@ -109,7 +109,8 @@ impl Resolver {
 
     async fn read(&mut self) -> Result<()> {
         let (client, directory) = (&self.client, providers(&self.service));
-        let (path, listed) = (status_path(&self.service), retry(|| client.list_and_watch_children(&directory)));
+        let (path, listed) =
+            (status_path(&self.service), retry(|| client.list_and_watch_children(&directory)));
         let (mut addresses, providers) = listed.await?;
         // Watched first, and read then: a change between the two fires.
         let (stat, watcher) = retry(|| client.check_and_watch_stat(&path)).await?;

@@ -24,9 +24,7 @@ pub async fn report_source(client: &Client, host: &str, status: &str) -> Result<
     let path = format!("{SOURCES}/{host}");
     match retry(|| client.create(&path, status.as_bytes(), &PERSISTENT)).await {
         Ok(_) => Ok(()),
-        Err(Error::NodeExists) => {
-            retry(|| client.set_data(&path, status.as_bytes(), None)).await.map(|_| ())
-        }
+        Err(Error::NodeExists) => retry(|| client.set_data(&path, status.as_bytes(), None)).await.map(|_| ()),
         Err(error) => Err(error),
     }
 }

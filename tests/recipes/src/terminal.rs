@@ -37,7 +37,10 @@ impl Keyboard {
         let (lines, keyboard) = unbounded_channel();
         let read = move || {
             let lines_of_input = std::io::stdin().lock().lines();
-            lines_of_input.map_while(std::result::Result::ok).take_while(|_| lines.send(()).is_ok()).for_each(drop);
+            lines_of_input
+                .map_while(std::result::Result::ok)
+                .take_while(|_| lines.send(()).is_ok())
+                .for_each(drop);
         };
         std::thread::Builder::new().spawn(read).expect("a thread can be started");
         Keyboard(keyboard)

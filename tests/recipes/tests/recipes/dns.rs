@@ -48,7 +48,8 @@ async fn a_restart_takes_over_the_address() {
     assert_eq!(resolver.pick(), None);
     // A life that ends without a word: its session goes on until it expires.
     let detached = zookeeper_client::Client::connector().with_detached();
-    let former = within("a session", detached.connect(&server.address().to_string())).await.expect("a session");
+    let former =
+        within("a session", detached.connect(&server.address().to_string())).await.expect("a session");
     provide(&former, "shop", "h1:80").await.expect("provided").forget();
     let session = former.into_session().id();
     let client = connect(&server).await;

@@ -1,7 +1,6 @@
 //! Locks: who may be in at once, who is woken, and what happens when a holder or a waiter dies.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use recipes::lock::{Kind, Lock};
 use zookeeper_client::Client;
@@ -102,7 +101,7 @@ async fn wakeups(server: &Server, herd: bool, waiting: usize) -> u32 {
         lock = lock.with_herd();
     }
     let mut guard = lock.acquire(Kind::Write).await.expect("acquired");
-    let mut others = vec![];
+    let (mut others, mut sessions) = (vec![], vec![]);
     for at in 0..waiting {
         let session = connect(server).await;
         let mut lock = Lock::new(&session, "stock", &format!("host{at}"));
@@ -110,6 +109,7 @@ async fn wakeups(server: &Server, herd: bool, waiting: usize) -> u32 {
             lock = lock.with_herd();
         }
         others.push(tokio::spawn(async move { lock.acquire(Kind::Write).await.expect("acquired") }));
+        sessions.push(session);
         until("all who wait to watch", || (watches(server) == at + 1).then_some(()));
     }
     let mut woken = 0;
@@ -117,6 +117,8 @@ async fn wakeups(server: &Server, herd: bool, waiting: usize) -> u32 {
         guard.release().await.expect("released");
         guard = within("the next one", other).await.expect("acquired");
         woken += guard.wakeups();
+        // What it has asked for before is done: its own last watch, which it doesn't need, is taken back.
+        sessions[at].check_stat("/").await.expect("answered");
         until("all who wait to watch again", || (watches(server) == waiting - at - 1).then_some(()));
     }
     guard.release().await.expect("released");

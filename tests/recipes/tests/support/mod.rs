@@ -80,8 +80,8 @@ impl Demo {
         command.arg(server.address().to_string()).args(arguments);
         command.stdin(Stdio::piped()).stdout(file).stderr(errors);
         let child = command.spawn();
-        let mut child = child
-            .unwrap_or_else(|error| panic!("{}: {error}; `cargo build --examples`", program.display()));
+        let mut child =
+            child.unwrap_or_else(|error| panic!("{}: {error}; `cargo build --examples`", program.display()));
         let stdin = child.stdin.take();
         Demo { name, child, stdin, output }
     }
