@@ -6,13 +6,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::network::Network;
 use crate::support::client::PERSISTENT;
-use crate::support::{Client, Ensemble, until};
+use crate::support::{Client, Connect, Ensemble, Server, until};
 
 const EXAMPLE: &str = include_str!("../../tuning/kubernetes/ringkeeper.yaml");
 const COUNT: u8 = 3;
+/// For one try to get a session.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What the tests set otherwise: a directory of their own, and short ticks.
 const KEPT: [&str; 5] = ["dataDir", "clientPort", "tickTime", "initLimit", "syncLimit"];
 
@@ -84,7 +87,8 @@ impl Hosts {
                 .under(&["ip", "netns", "exec", &namespace, "env", &name, &path])
                 .command(&["sh", "-c", &script()])
                 .set("clientPortAddress", "0.0.0.0")
-                .set("admin.enableServer", true);
+                .set("admin.enableServer", true)
+                .set("preAllocSize", 2048);
             for (key, value) in settings().filter(|(key, _)| !KEPT.contains(key)) {
                 config = config.set(key, value);
             }
@@ -119,17 +123,22 @@ impl Drop for Hosts {
 
 /// All serve under one leader, and what is written at one is read at all.
 fn check(ensemble: &mut Ensemble, round: usize) -> usize {
-    let leader = ensemble.settle();
+    ensemble.settle();
+    // A follower whose leader has vanished says for a while that it follows. A session, which is a write, it can't give.
+    let mut clients: Vec<Client> = ensemble.servers.iter().map(connect).collect();
     let path = format!("/round-{round}");
-    Client::connect(&ensemble.servers[round % 3]).create(&path, b"x", PERSISTENT);
-    for (at, server) in ensemble.servers.iter().enumerate() {
-        let mut client = Client::connect(server);
+    clients[round % 3].create(&path, b"x", PERSISTENT);
+    for (at, (server, client)) in ensemble.servers.iter().zip(&mut clients).enumerate() {
         assert_eq!(client.sync("/").err, 0);
         assert_eq!(client.data(&path), b"x");
         assert!(server.word("conf").contains(&format!("serverId={}\n", at + 1)), "identity is the id");
         assert!(!server.output().contains("zoo.cfg:"), "warned of:\n{}", server.output());
     }
-    leader
+    ensemble.settle()
+}
+
+fn connect(server: &Server) -> Client {
+    until("a session", || Connect::default().open_within(server.address(), PATIENCE).ok())
 }
 
 /// Each member in turn goes down and comes back at an address that nobody has seen. The others run on; they find it by its name.

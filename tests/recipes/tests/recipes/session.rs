@@ -41,7 +41,8 @@ async fn a_sequential_znode_is_found_again() {
     let made = lose_the_answer(&proxy, call, || async { children(&looker, "/line").await > 0 }).await;
     let (node, _client) = made.expect("created");
     let names = looker.list_children("/line").await.expect("listed");
-    assert_eq!(names.iter().map(|name| format!("/line/{name}")).collect::<Vec<_>>(), [node.path.clone()]);
+    let paths: Vec<String> = names.iter().map(|name| format!("/line/{name}")).collect();
+    assert!(paths.iter().eq([&node.path]), "{paths:?}");
     let stat = looker.check_stat(&node.path).await.expect("looked").expect("there");
     assert_eq!((stat.czxid, node.number), (node.czxid, 0));
 }

@@ -51,11 +51,11 @@ pub async fn children(client: &Client, path: &str) -> usize {
     client.list_children(path).await.map_or(0, |names| names.len())
 }
 
-/// Watches that all clients have set.
+/// Watches that all clients have set. Not by `wchs`, which leaves out those of children.
 pub fn watches(server: &Server) -> usize {
-    let text = server.word("wchs");
-    let total = text.lines().find_map(|line| line.strip_prefix("Total watches:"));
-    total.and_then(|count| count.trim().parse().ok()).unwrap_or_else(|| panic!("no total in {text:?}"))
+    let text = server.word("mntr");
+    let count = text.lines().find_map(|line| line.strip_prefix("zk_watch_count\t"));
+    count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no zk_watch_count in {text:?}"))
 }
 
 /// An example that runs. Dropped, it is killed.
