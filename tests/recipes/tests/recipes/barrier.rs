@@ -18,6 +18,11 @@ async fn all_go_on_together_and_home_together() {
     let mut tasks = vec![];
     for member in 0..size {
         let client = connect(&server).await;
+        if member + 1 == size {
+            // All the others wait for the last one.
+            eventually("the others to be there", || async { children(&client, MEMBERS).await == member })
+                .await;
+        }
         let (come, through) = (come.clone(), through.clone());
         tasks.push(tokio::spawn(async move {
             come.fetch_add(1, Ordering::SeqCst);

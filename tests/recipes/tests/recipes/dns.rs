@@ -23,7 +23,7 @@ fn until_resolved(resolver: &Demo, addresses: &[&str]) {
 fn who_hangs_or_dies_is_not_found() {
     let server = server();
     let resolver = Demo::start(&server, "dns", &["resolve", "shop"]);
-    let _collector = Demo::start(&server, "dns", &["collect", "shop"]);
+    let collector = Demo::start(&server, "dns", &["collect", "shop"]);
     let start = || {
         let demo = Demo::start(&server, "dns", &["provide", "shop"]);
         let line = demo.says(" provides shop");
@@ -32,6 +32,8 @@ fn who_hangs_or_dies_is_not_found() {
     let ((hangs, first), (mut dies, second)) = (start(), start());
     until_resolved(&resolver, &[&first, &second]);
     hangs.signal("STOP");
+    // Noticed by the collector, before its session expires.
+    collector.says(&format!("{first} down"));
     until_resolved(&resolver, &[&second]);
     hangs.signal("CONT");
     until_resolved(&resolver, &[&first, &second]);
