@@ -21,6 +21,8 @@ pub struct Network {
     name: String,
     subnet: u8,
     hosts: u8,
+    /// By host, the last number of its address: its own, unless it has moved.
+    numbers: Vec<u8>,
 }
 
 impl Network {
@@ -29,7 +31,8 @@ impl Network {
         let hosts = u8::try_from(hosts).expect("a handful");
         let id = std::process::id();
         let subnet = u8::try_from((id + u32::from(number)) % 256).expect("below 256");
-        let network = Network { name: format!("rk{}{number}", id % 100_000), subnet, hosts };
+        let numbers = (1..=hosts).collect();
+        let network = Network { name: format!("rk{}{number}", id % 100_000), subnet, hosts, numbers };
         for host in 1..=hosts {
             network.add(host);
         }
@@ -42,20 +45,47 @@ impl Network {
         ip(&format!("netns add {name}"));
         ip(&format!("-n {name} link set lo up"));
         ip(&format!("-n {name} addr add {address}/32 dev lo"));
-        let (cable, test) = (format!("{name}t"), self.address(TEST));
+        let (cable, test) = (self.cable(host), self.test());
         ip(&format!("link add {cable} type veth peer name test netns {name}"));
         ip(&format!("addr add {test}/32 dev {cable}"));
         ip(&format!("link set {cable} up"));
         ip(&format!("-n {name} link set test up"));
-        ip(&format!("route add {address}/32 dev {cable} src {test}"));
-        ip(&format!("-n {name} route add {test}/32 dev test src {address}"));
         for other in 1..host {
-            let (its_name, its_address) = (self.namespace(other), self.address(other));
+            let its_name = self.namespace(other);
             ip(&format!("link add to{other} netns {name} type veth peer name to{host} netns {its_name}"));
             ip(&format!("-n {name} link set to{other} up"));
             ip(&format!("-n {its_name} link set to{host} up"));
-            ip(&format!("-n {name} route add {its_address}/32 dev to{other} src {address}"));
-            ip(&format!("-n {its_name} route add {address}/32 dev to{host} src {its_address}"));
+        }
+        self.route(host, &(1..host).collect::<Vec<u8>>());
+    }
+
+    /// The ways from the host to the test and to these others, and back.
+    fn route(&self, host: u8, others: &[u8]) {
+        let (name, address) = (self.namespace(host), self.address(host));
+        let (cable, test) = (self.cable(host), self.test());
+        ip(&format!("route replace {address}/32 dev {cable} src {test}"));
+        ip(&format!("-n {name} route replace {test}/32 dev test src {address}"));
+        for other in others {
+            let (its_name, its_address) = (self.namespace(*other), self.address(*other));
+            ip(&format!("-n {name} route replace {its_address}/32 dev to{other} src {address}"));
+            ip(&format!("-n {its_name} route replace {address}/32 dev to{host} src {its_address}"));
+        }
+    }
+
+    /// Gives hosts other addresses, by their last numbers, all at once: one may get what was another one's.
+    pub fn renumber(&mut self, changes: &[(u8, u8)]) {
+        for (host, _) in changes {
+            let (name, address) = (self.namespace(*host), self.address(*host));
+            // All ways by it go with it, but those of others to it: they are replaced, or lead to a host that isn't there.
+            ip(&format!("-n {name} addr del {address}/32 dev lo"));
+        }
+        for (host, number) in changes {
+            self.numbers[usize::from(*host) - 1] = *number;
+            ip(&format!("-n {} addr add {}/32 dev lo", self.namespace(*host), self.address(*host)));
+        }
+        for (host, _) in changes {
+            let others: Vec<u8> = (1..=self.hosts).filter(|other| other != host).collect();
+            self.route(*host, &others);
         }
     }
 
@@ -101,12 +131,22 @@ impl Network {
         run("tc", &format!("-n {name} qdisc {what} dev to{} root blackhole", to + 1));
     }
 
-    fn namespace(&self, host: u8) -> String {
+    pub fn namespace(&self, host: u8) -> String {
         format!("{}n{host}", self.name)
     }
 
-    fn address(&self, host: u8) -> Ipv4Addr {
-        Ipv4Addr::new(198, 18, self.subnet, host)
+    pub fn address(&self, host: u8) -> Ipv4Addr {
+        Ipv4Addr::new(198, 18, self.subnet, self.numbers[usize::from(host) - 1])
+    }
+
+    /// The test's own address.
+    fn test(&self) -> Ipv4Addr {
+        Ipv4Addr::new(198, 18, self.subnet, TEST)
+    }
+
+    /// The test's end of its cable to a host.
+    fn cable(&self, host: u8) -> String {
+        format!("{}t", self.namespace(host))
     }
 }
 

@@ -124,7 +124,13 @@ pub fn is_ringkeeper() -> bool {
 fn command() -> Vec<String> {
     match std::env::var("RINGKEEPER_TEST_SERVER") {
         Ok(command) => command.split_whitespace().map(str::to_owned).collect(),
-        Err(_) => vec![env!("CARGO_BIN_EXE_ringkeeper").to_owned(), "server".to_owned()],
+        // Another package's tests (`tests/recipes`) are built beside no server.
+        Err(_) => match option_env!("CARGO_BIN_EXE_ringkeeper") {
+            Some(path) => vec![path.to_owned(), "server".to_owned()],
+            None => {
+                panic!("name the server: RINGKEEPER_TEST_SERVER=\"$PWD/target/release/ringkeeper server\"")
+            }
+        },
     }
 }
 
@@ -265,6 +271,11 @@ impl Server {
 
     pub fn is_running(&mut self) -> bool {
         self.child.is_some() && self.exit_status().is_none()
+    }
+
+    /// Its host has another address now; the configuration names none.
+    pub fn has_moved_to(&mut self, host: Ipv4Addr) {
+        self.host = host;
     }
 
     /// From its next start on it is Ringkeeper, with the same configuration file.
