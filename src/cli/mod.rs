@@ -19,11 +19,15 @@ use crate::config::Config;
 
 mod about;
 mod apache;
+mod backup;
 mod client;
 mod doctor;
+mod inspect;
 mod log_dump;
 mod log_import;
+mod moment;
 mod progress;
+mod restore;
 mod server;
 mod shell;
 mod snapshot;
@@ -46,12 +50,13 @@ struct Arguments {
 #[derive(clap::Subcommand)]
 enum Subcommand {
     Server(server::Arguments),
-    /// Takes over data of Apache ZooKeeper, and gives it back.
+    /// Snapshots and data directories: taken over from Apache ZooKeeper and given back, looked into, checked, restored.
     #[command(subcommand)]
     Snapshot(snapshot::Command),
-    /// Shows what a log holds, and brings a directory forward by logs of Apache ZooKeeper.
+    /// Shows what a log holds, checks it, and brings a directory forward by logs of Apache ZooKeeper.
     #[command(subcommand)]
     Log(log_dump::Command),
+    Backup(backup::Arguments),
     Doctor(doctor::Arguments),
     /// ZooKeeper's shell: every command of zkCli.sh, and more
     Cli(shell::Arguments),
@@ -75,6 +80,7 @@ fn run_with(arguments: Vec<OsString>, start: Start) -> ExitCode {
         Subcommand::Server(arguments) => server::run(&arguments, start),
         Subcommand::Snapshot(command) => snapshot::run(&command),
         Subcommand::Log(command) => log_dump::run(&command),
+        Subcommand::Backup(arguments) => backup::run(&arguments),
         Subcommand::Doctor(arguments) => doctor::run(&arguments),
         Subcommand::Cli(arguments) => shell::run(&arguments),
     }

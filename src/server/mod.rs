@@ -44,8 +44,9 @@ use crate::io::{Clock, Error, Waker};
 use crate::log;
 use crate::replica::BootError;
 
-pub use boot::SUBDIRECTORY;
-pub use image::{Image, Witness};
+pub use boot::{SUBDIRECTORY, hold};
+pub use image::{Image, Witness, read_epochs};
+pub use recovery::is_unsettled;
 
 use one_loop::OneLoop;
 use placement::Placement;
