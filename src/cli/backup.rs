@@ -113,7 +113,7 @@ fn receive(
         progress.is_at(file.len());
         piece.clear();
         let more = Read::take(&mut answer.body, PIECE_BYTES as u64).read_to_end(&mut piece).map_err(cut);
-        if let Err(refused) = appended.and_then(|()| more) {
+        if let Err(refused) = appended.and(more) {
             file.abandon();
             return Err(refused);
         }

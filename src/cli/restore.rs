@@ -421,7 +421,7 @@ fn blank() -> Result<Image, Refused> {
 }
 
 /// Apache's logs with the zxid that the name of each says.
-fn named(paths: &[PathBuf]) -> Result<Vec<((Zxid, ()), PathBuf)>, Refused> {
+fn named(paths: &[PathBuf]) -> Result<Vec<apache::LogFile>, Refused> {
     let of = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str());
         let zxid = name.and_then(apache::parse_log_name).ok_or_else(|| {

@@ -47,6 +47,9 @@ impl Options {
     }
 }
 
+/// A log, and the zxid with which its name says that it begins.
+pub type LogFile = ((Zxid, ()), PathBuf);
+
 /// What a directory holds.
 pub struct Recovered {
     /// Its newest zxid is that of the last transaction.
@@ -88,7 +91,7 @@ pub fn recover(
 /// The same of files by name: snapshots, at least one, and all logs, oldest first.
 pub fn recover_files(
     mut snapshots: Vec<((Zxid, Packing), PathBuf)>,
-    logs: &[((Zxid, ()), PathBuf)],
+    logs: &[LogFile],
     options: Options,
     key: HashKey,
     progress: &Progress,
@@ -211,7 +214,7 @@ fn check_place(place: &Path) -> Result<(), Fault> {
 }
 
 /// The logs of a folder, by the zxid with which each begins.
-pub fn logs_in(folder: &Path) -> Result<Vec<((Zxid, ()), PathBuf)>, Fault> {
+pub fn logs_in(folder: &Path) -> Result<Vec<LogFile>, Fault> {
     files(folder, |name| parse_log_name(name).map(|zxid| (zxid, ())))
 }
 
@@ -275,7 +278,7 @@ struct Replay<'a> {
 
 impl Replay<'_> {
     /// `logs`: all there are, oldest first.
-    fn logs(&mut self, logs: &[((Zxid, ()), PathBuf)]) -> Result<(), Fault> {
+    fn logs(&mut self, logs: &[LogFile]) -> Result<(), Fault> {
         let behind = logs.partition_point(|((zxid, ()), _)| *zxid <= self.applied);
         let end = logs.partition_point(|((zxid, ()), _)| self.options.reaches(*zxid));
         // The one before may go on behind the snapshot.
