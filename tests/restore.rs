@@ -96,9 +96,12 @@ fn a_running_server_is_backed_up_and_its_backup_serves() {
     let to = folder("backup");
     let back_up =
         |auth: &str| ["backup", "--to", text(&to), "--admin", &admin, "--auth", auth].map(str::to_owned);
-    let wrong = back_up("digest:super:wrong");
+    let wrong = back_up("nobody:super:wrong");
     let (code, told) = refused(&wrong.each_ref().map(String::as_str));
-    assert!(code == 3 && told.contains("the server answers 4") && !told.contains("wrong"), "{told}");
+    assert!(
+        code == 3 && told.contains("the server answers 401: Not authenticated") && !told.contains("wrong"),
+        "{told}"
+    );
     assert_eq!(refused(&["backup", "--to", text(&to), "--admin", &admin]).0, 2);
     let right = back_up("digest:super:secret");
     let told = ringkeeper(&right.each_ref().map(String::as_str));

@@ -165,7 +165,7 @@ fn every_byte_of_a_snapshot_counts() {
 #[test]
 fn a_dump_has_a_line_per_session_and_znode() {
     let mut world = World::small();
-    world.create("/line\nfeed", b"\x00\xffdata", false);
+    world.create("/quo\"te", b"\x00\xffdata", false);
     let (ours, theirs) = (ours(&world), theirs(&world));
     let (out, told) = dumped(ours.path(), true);
     let told = told.unwrap_or_else(|refused| panic!("{}", refused.text));
@@ -177,7 +177,7 @@ fn a_dump_has_a_line_per_session_and_znode() {
         "/a",
         "/a/e",
         "/c",
-        "/line\\nfeed",
+        "/quo\\\"te",
         "/zookeeper",
         "/zookeeper/config",
         "/zookeeper/quota",
@@ -194,7 +194,7 @@ fn a_dump_has_a_line_per_session_and_znode() {
     assert!(line("/a").ends_with(" version 1 cversion 1 aversion 0 children 1 data 3 bytes two"), "{out}");
     assert!(line("/a/e").contains(" ephemeral of 0x100000000000001 data 4 bytes mine"), "{out}");
     assert!(line("/c").contains(" container data null"), "{out}");
-    assert!(line("/line\\nfeed").ends_with("data 6 bytes \\x00\\xffdata"), "{out}");
+    assert!(line("/quo\\\"te").ends_with("data 6 bytes \\x00\\xffdata"), "{out}");
     assert!(line("/zookeeper/config").contains(" acl world:anyone:1 "), "{out}");
     // Of a directory of Apache's, and of a file: the same.
     assert_eq!(dumped(theirs.path(), true).0, out);
