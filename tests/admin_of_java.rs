@@ -309,3 +309,30 @@ fn metrics_have_apaches_names_and_types() {
         assert!(page(&ours).contains(sample), "{sample} isn't ours");
     }
 }
+
+/// `ringkeeper backup` takes a snapshot of either kind of server, and a server of ours starts on what is restored of it.
+#[test]
+fn a_backup_is_taken_of_either_kind() {
+    let run = |words: &[&str]| {
+        let out = std::process::Command::new(env!("CARGO_BIN_EXE_ringkeeper"))
+            .args(words)
+            .output()
+            .expect("it runs");
+        assert!(out.status.success(), "{words:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).expect("text")
+    };
+    for command in [apache(), ours()] {
+        let lone = lone(&command);
+        let (to, restored) = (support::server::folder("backup"), support::server::folder("restored"));
+        let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+        let admin = format!("http://127.0.0.1:{}", lone.admin);
+        let told = run(&["backup", "--to", &text(&to), "--admin", &admin, "--auth", "digest:super:secret"]);
+        assert!(told.contains("6 znodes, 1 sessions, zxid 0x"), "{told}");
+        let file = std::fs::read_dir(&to).expect("there").next().expect("a file").expect("readable").path();
+        run(&["snapshot", "restore", "--from", &text(&file), "--to", &text(&restored)]);
+        let words = ours();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let server = Config::default().data_dir(&restored).command(&words).start();
+        assert_eq!(Client::connect(&server).data("/a"), b"299");
+    }
+}

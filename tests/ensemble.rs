@@ -33,6 +33,8 @@ mod network;
 mod read_only;
 #[path = "ensemble/reconfig.rs"]
 mod reconfig;
+#[path = "ensemble/restore.rs"]
+mod restore;
 #[path = "ensemble/service.rs"]
 mod service;
 #[path = "ensemble/sessions.rs"]

@@ -284,3 +284,42 @@ fn later_logs_bring_an_imported_directory_forward() {
     assert_eq!(tree(&mut Connect::again(&client).open(&server)), before);
     server.kill();
 }
+
+#[test]
+fn a_directory_is_checked_compared_and_restored_to_a_zxid() {
+    let folder = support::server::folder("apache");
+    let mut server = apache(&folder, &["-Dzookeeper.snapCount=50"]);
+    let mut client = Client::connect(&server);
+    let mut trees = vec![];
+    for prefix in ["", "/a", "/a/empty"] {
+        load(&mut client, Client::connect(&server), prefix);
+        trees.push((server.zxid(), tree(&mut client)));
+    }
+    let snapshots = || {
+        let names = fs::read_dir(folder.join("version-2")).expect("there");
+        names.filter(|entry| text(&entry.as_ref().expect("readable").path()).contains("/snapshot.")).count()
+    };
+    until("two snapshots", || (snapshots() >= 2).then_some(()));
+    server.kill();
+    let checked = ringkeeper(&["log", "check", text(&folder)]).expect("whole");
+    assert!(checked.contains(" transactions, zxid 0x1 to 0x"), "{checked}");
+    let checked = ringkeeper(&["snapshot", "check", text(&folder)]).expect("whole");
+    assert_eq!(checked.lines().count(), snapshots(), "{checked}");
+    let (imported, _) = import(&folder);
+    assert_eq!(ringkeeper(&["snapshot", "diff", text(&folder), text(&imported)]), Ok(String::new()));
+    let dumps = [&folder, &imported].map(|place| ringkeeper(&["snapshot", "dump", "--data", text(place)]));
+    assert!(
+        dumps[0] == dumps[1] && dumps[0].as_ref().is_ok_and(|dump| dump.contains("\n/a/e czxid")),
+        "{dumps:?}"
+    );
+    for (zxid, before) in &trees {
+        let to = support::server::folder("restored");
+        let until_zxid = format!("{zxid:#x}");
+        let words =
+            ["snapshot", "restore", "--from", text(&folder), "--to", text(&to), "--until-zxid", &until_zxid];
+        ringkeeper(&words).expect("it is there");
+        let mut server = ours(&to);
+        assert_eq!(&tree(&mut Connect::again(&client).open(&server)), before, "{until_zxid}");
+        server.kill();
+    }
+}

@@ -1,40 +1,82 @@
-//! `ringkeeper log dump`: the transactions of a log file, Apache's or ours, a line each.
+//! `ringkeeper log dump`: the transactions of a log file or of a directory's logs, Apache's or ours, a line each.
 //!
 //! A line is what Apache's `TxnLogToolkit` prints up to the type: time, session, cxid, zxid, type. Then comes what it is
 //! about, without data and ACLs: those can be long and are anybody's bytes. The time is UTC.
 //! Tested: here, and tests/java_files.rs.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::apache::{LOG_MAGIC, LogReader, Step};
+use super::inspect::{self, Check, Logs, Seen, Told};
 use super::log_import::{self, Import};
+use super::moment::{self, Moment};
 use super::progress::Progress;
-use super::snapshot;
+use super::snapshot::{self, Refused};
 use crate::admin::date_time;
 use crate::io::MappedFile;
 use crate::log::{self, SegmentId};
-use crate::wire::txn::{Entry, Txn};
+use crate::wire::txn::{Entry, Txn, TxnHeader};
 use crate::wire::{Decode, Reader};
 
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
     Dump(Dump),
+    /// Says whether logs are whole: every checksum, every transaction, and that none is missing. Changes nothing
+    Check(Check),
     Import(Import),
 }
 
-/// Prints the transactions of a log file: one of Apache ZooKeeper's (log.…) or a segment of ours (segment.…).
+/// Prints the transactions of a log file: one of Apache ZooKeeper's (log.…) or a segment of ours (segment.…). Of a directory it
+/// prints those of all its logs, as they follow each other.
 #[derive(clap::Args, Debug)]
 pub struct Dump {
-    file: PathBuf,
+    /// A log file, or the directory of a server that is stopped
+    #[arg(value_name = "FILE|DIR")]
+    path: PathBuf,
+
+    #[command(flatten)]
+    range: Range,
+}
+
+/// What is printed of it.
+#[derive(clap::Args, Clone, Copy, Debug, Default)]
+pub struct Range {
+    /// Nothing before it: a zxid (0x…) or a time (2026-11-22T05:00:00Z)
+    #[arg(long, value_name = "ZXID|TIME", value_parser = moment::parse)]
+    from: Option<Moment>,
+
+    /// Nothing behind it
+    #[arg(long, value_name = "ZXID|TIME", value_parser = moment::parse)]
+    to: Option<Moment>,
+}
+
+impl Range {
+    /// Times need not rise: another leader's clock may be behind.
+    fn holds(&self, header: &TxnHeader) -> bool {
+        let is_late_enough = match self.from {
+            None => true,
+            Some(Moment::Zxid(from)) => header.zxid >= from,
+            Some(Moment::Time(from)) => header.time >= from,
+        };
+        let is_early_enough = match self.to {
+            None => true,
+            Some(Moment::Zxid(to)) => header.zxid <= to,
+            Some(Moment::Time(to)) => header.time <= to,
+        };
+        is_late_enough && is_early_enough
+    }
 }
 
 pub fn run(command: &Command) -> ExitCode {
     super::log_to_stderr();
     match command {
-        Command::Dump(Dump { file }) => run_dump(file),
+        Command::Dump(arguments) => run_dump(arguments),
+        Command::Check(arguments) => {
+            inspect::listing("log check", |out, progress| inspect::check_logs(arguments, out, progress))
+        }
         Command::Import(arguments) => run_import(arguments),
     }
 }
@@ -46,35 +88,22 @@ fn run_import(arguments: &Import) -> ExitCode {
     snapshot::tell("log import", done)
 }
 
-fn run_dump(file: &Path) -> ExitCode {
-    // Lines on the same terminal show how far it is.
-    let progress = if io::stdout().is_terminal() { Progress::hidden() } else { Progress::shown() };
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    let dumped = dump(file, &progress, &mut out);
-    progress.end();
-    let dumped = dumped.and_then(|end| out.flush().map(|()| end).map_err(End::Output));
-    match dumped {
-        Ok(line) => {
-            eprintln!("{line}");
-            ExitCode::SUCCESS
+fn run_dump(Dump { path, range }: &Dump) -> ExitCode {
+    inspect::listing("log dump", |mut out, progress| {
+        let dumped = match path.is_dir() {
+            true => dump_directory(path, *range, progress, &mut out),
+            false => dump(path, *range, progress, &mut out),
+        };
+        match dumped {
+            Ok(line) => Ok(Told { line, code: 0 }),
+            Err(End::Output(error)) => Err(inspect::End::Output(error)),
+            Err(End::Refused(refused)) => Err(inspect::End::Refused(refused)),
+            Err(End::Unreadable(text)) => Err(inspect::End::Refused(snapshot::refused(text))),
+            Err(End::Damaged { offset, what }) => {
+                Err(inspect::End::Refused(inspect::damaged(path, offset, what)))
+            }
         }
-        // Whoever reads has enough, as `head` does.
-        Err(End::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(End::Output(error)) => {
-            eprintln!("ringkeeper log dump: cannot write: {error}");
-            ExitCode::from(3)
-        }
-        Err(End::Unreadable(text)) => {
-            eprintln!("ringkeeper log dump: {text}");
-            ExitCode::from(3)
-        }
-        Err(End::Damaged { offset, what }) => {
-            // What is whole was printed.
-            let _ = out.flush();
-            eprintln!("ringkeeper log dump: {}: damaged at byte {offset}: {what}", file.display());
-            ExitCode::from(4)
-        }
-    }
+    })
 }
 
 /// Why it doesn't come to the end.
@@ -82,11 +111,41 @@ fn run_dump(file: &Path) -> ExitCode {
 enum End {
     Unreadable(String),
     Damaged { offset: u64, what: String },
+    Refused(Refused),
     Output(io::Error),
 }
 
+impl From<Refused> for End {
+    fn from(refused: Refused) -> End {
+        End::Refused(refused)
+    }
+}
+
+/// All logs of a directory.
+fn dump_directory(
+    path: &Path,
+    range: Range,
+    progress: &Progress,
+    out: &mut impl Write,
+) -> Result<String, End> {
+    let mut notes = vec![];
+    let mut count = 0;
+    for logs in Logs::of_directory(path)? {
+        logs.each(progress, &mut |note| notes.push(note), &mut |Seen { file, offset, entry, .. }| {
+            match write_entry(offset, entry, range, out) {
+                Ok(written) => count += written,
+                Err(End::Damaged { offset, what }) => return Err(inspect::damaged(file, offset, what).into()),
+                Err(end) => return Err(end),
+            }
+            Ok(true)
+        })?;
+    }
+    notes.push(format!("{count} transactions"));
+    Ok(notes.join("\n"))
+}
+
 /// Gives back what is to be said of the file's end.
-fn dump(path: &Path, progress: &Progress, out: &mut impl Write) -> Result<String, End> {
+fn dump(path: &Path, range: Range, progress: &Progress, out: &mut impl Write) -> Result<String, End> {
     let unreadable = |error: &dyn std::fmt::Display| End::Unreadable(error.to_string());
     crate::io::install_sigbus_handler().map_err(|error| unreadable(&error))?;
     let mut magic = [0; 4];
@@ -96,20 +155,19 @@ fn dump(path: &Path, progress: &Progress, out: &mut impl Write) -> Result<String
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     progress.begin("reading", path, file.bytes().len() as u64);
     match SegmentId::parse(name) {
-        Some(id) if magic != LOG_MAGIC => dump_ours(file.bytes(), id, progress, out),
-        _ => dump_apache(file.bytes(), progress, out),
+        Some(id) if magic != LOG_MAGIC => dump_ours(file.bytes(), id, range, progress, out),
+        _ => dump_apache(file.bytes(), range, progress, out),
     }
 }
 
-fn dump_apache(file: &[u8], progress: &Progress, out: &mut impl Write) -> Result<String, End> {
+fn dump_apache(file: &[u8], range: Range, progress: &Progress, out: &mut impl Write) -> Result<String, End> {
     let mut reader = LogReader::new(file);
     let mut count = 0;
     loop {
         match reader.step() {
             Step::Entry { offset, entry, .. } => {
-                write_entry(offset, entry, out)?;
+                count += write_entry(offset, entry, range, out)?;
                 progress.is_at(offset);
-                count += 1;
             }
             Step::End => return Ok(format!("{count} transactions")),
             Step::Torn { offset, why } => {
@@ -120,7 +178,13 @@ fn dump_apache(file: &[u8], progress: &Progress, out: &mut impl Write) -> Result
     }
 }
 
-fn dump_ours(file: &[u8], id: SegmentId, progress: &Progress, out: &mut impl Write) -> Result<String, End> {
+fn dump_ours(
+    file: &[u8],
+    id: SegmentId,
+    range: Range,
+    progress: &Progress,
+    out: &mut impl Write,
+) -> Result<String, End> {
     let header = log::Header::decode(file, id);
     let header =
         header.map_err(|fault| End::Damaged { offset: 0, what: format!("no segment {id}: {fault:?}") })?;
@@ -129,9 +193,9 @@ fn dump_ours(file: &[u8], id: SegmentId, progress: &Progress, out: &mut impl Wri
     loop {
         match reader.step() {
             log::Step::Entry(entry) => {
-                write_entry(reader.offset() - entry.payload.len() as u64, entry.payload, out)?;
+                let offset = reader.offset() - entry.payload.len() as u64;
+                count += write_entry(offset, entry.payload, range, out)?;
                 progress.is_at(reader.offset());
-                count += 1;
             }
             log::Step::Group => {}
             // Only the segment behind it says whether more was written once.
@@ -143,12 +207,16 @@ fn dump_ours(file: &[u8], id: SegmentId, progress: &Progress, out: &mut impl Wri
     }
 }
 
-fn write_entry(offset: u64, bytes: &[u8], out: &mut impl Write) -> Result<(), End> {
+/// How many lines came of it.
+fn write_entry(offset: u64, bytes: &[u8], range: Range, out: &mut impl Write) -> Result<u64, End> {
     let entry = Entry::decode(&mut Reader::new(bytes));
     let Entry { header, txn, .. } = entry.map_err(|error| End::Damaged {
         offset: offset + error.offset as u64,
         what: format!("a transaction that can't be read: {error}"),
     })?;
+    if !range.holds(&header) {
+        return Ok(0);
+    }
     let line = format!(
         "{} session 0x{:x} cxid 0x{:x} zxid {} {}",
         date_time(header.time),
@@ -157,7 +225,8 @@ fn write_entry(offset: u64, bytes: &[u8], out: &mut impl Write) -> Result<(), En
         header.zxid,
         describe(&txn)
     );
-    writeln!(out, "{}", line.trim_end()).map_err(End::Output)
+    writeln!(out, "{}", line.trim_end()).map_err(End::Output)?;
+    Ok(1)
 }
 
 /// Its type, and what it is about. One line, whatever the path.

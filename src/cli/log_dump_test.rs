@@ -5,7 +5,8 @@ use crate::cli::apache::testing::{Scratch, World};
 
 fn dumped(scratch: &Scratch, name: &str) -> (String, Result<String, End>) {
     let mut out = vec![];
-    let end = dump(&scratch.path().join("version-2").join(name), &Progress::hidden(), &mut out);
+    let end =
+        dump(&scratch.path().join("version-2").join(name), Range::default(), &Progress::hidden(), &mut out);
     (String::from_utf8(out).expect("text"), end)
 }
 

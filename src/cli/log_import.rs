@@ -58,7 +58,7 @@ pub fn import(
     let begun = Image::read(&config, entropy::seed()?, Clock::now(), &mut snapshot::Nobody)?;
     let end = begun.store.newest();
     let is_member = begun.epochs.is_some();
-    let options = apache::Options { lenient: *lenient, keeps_orphans: is_member };
+    let options = apache::Options { lenient: *lenient, keeps_orphans: is_member, until: None };
     let recovered = apache::go_on(begun.store, begun.sessions, logs, options, progress, tell)?;
     let reached = recovered.store.newest();
     if reached == end {
@@ -87,7 +87,8 @@ pub fn import(
     }
     let mut image = Image { store: recovered.store, sessions: recovered.sessions, epochs };
     let seed = entropy::seed()?;
-    let (place, ()) = snapshot::make(from, to, SUBDIRECTORY, |directory| Ok(image.write(directory, seed)?))?;
+    let (place, ()) =
+        snapshot::make(Some(from), to, SUBDIRECTORY, |directory| Ok(image.write(directory, seed)?))?;
     Ok(snapshot::done(&image, &place))
 }
 

@@ -21,11 +21,15 @@ use crate::io::{Supervisor, Surroundings};
 
 mod about;
 mod apache;
+mod backup;
 mod client;
 mod doctor;
+mod inspect;
 mod log_dump;
 mod log_import;
+mod moment;
 mod progress;
+mod restore;
 mod server;
 mod service;
 mod shell;
@@ -60,12 +64,13 @@ enum Subcommand {
     Restart(service::Arguments),
     /// Asks the server on this host what it is: leader, follower, observer, standalone
     Status(service::StatusArguments),
-    /// Takes over data of Apache ZooKeeper, and gives it back.
+    /// Snapshots and data directories: taken over from Apache ZooKeeper and given back, looked into, checked, restored.
     #[command(subcommand)]
     Snapshot(snapshot::Command),
-    /// Shows what a log holds, and brings a directory forward by logs of Apache ZooKeeper.
+    /// Shows what a log holds, checks it, and brings a directory forward by logs of Apache ZooKeeper.
     #[command(subcommand)]
     Log(log_dump::Command),
+    Backup(backup::Arguments),
     Doctor(doctor::Arguments),
     /// ZooKeeper's shell: every command of zkCli.sh, and more
     Cli(shell::Arguments),
@@ -94,6 +99,7 @@ fn run_with(arguments: Vec<OsString>, start: Start) -> ExitCode {
         Subcommand::Status(arguments) => service::status(&arguments),
         Subcommand::Snapshot(command) => snapshot::run(&command),
         Subcommand::Log(command) => log_dump::run(&command),
+        Subcommand::Backup(arguments) => backup::run(&arguments),
         Subcommand::Doctor(arguments) => doctor::run(&arguments),
         Subcommand::Cli(arguments) => shell::run(&arguments),
     }

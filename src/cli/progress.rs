@@ -1,6 +1,6 @@
 //! How far a long job has come, drawn on standard error if that is a terminal; nothing anywhere else.
 //!
-//! Called by `snapshot`, `log_import` and `log_dump`. Lines that are said meanwhile go through [`Progress::say`], so that the
+//! Called by the commands that read and write files. Lines that are said meanwhile go through [`Progress::say`], so that the
 //! bar doesn't stand in the middle of them.
 
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! `ringkeeper snapshot import | export`: data directories of Apache ZooKeeper to ours and back.
+//! `ringkeeper snapshot import | export`: data directories of Apache ZooKeeper to ours and back; and the other commands' door.
 //!
 //! What is written comes into being under another name, whole and durable, before it gets its own: a target that was left
 //! half made is never taken for data. The source is read only. Results go to standard output, warnings to standard error.
@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::apache::{self, Fault, LogWriter, Packing, SnapshotWriter};
+use super::inspect::{self, Check, Diff, Dump};
 use super::progress::{self, Progress};
+use super::restore::{self, Restore};
 use crate::base::{Epoch, SessionId, Zxid};
 use crate::config::{Config, Raw};
 use crate::io::{Clock, Directory, Error, entropy};
@@ -23,6 +25,11 @@ use crate::zab::Epochs;
 pub enum Command {
     Import(Import),
     Export(Export),
+    Dump(Dump),
+    /// Says whether snapshots are whole: every checksum, every znode, the tree's digest. Changes nothing
+    Check(Check),
+    Diff(Diff),
+    Restore(Restore),
 }
 
 /// Takes over a data directory of Apache ZooKeeper 3.5 to 3.9, whose server is stopped.
@@ -109,6 +116,24 @@ pub fn run(command: &Command) -> ExitCode {
             ("import", import(arguments, progress, &mut |line| progress.say(&line)))
         }
         Command::Export(arguments) => ("export", export(arguments, progress)),
+        Command::Restore(arguments) => {
+            ("restore", restore::restore(arguments, progress, &mut |line| progress.say(&line)))
+        }
+        Command::Dump(arguments) => {
+            return inspect::listing("snapshot dump", |out, progress| {
+                inspect::dump(arguments, out, progress)
+            });
+        }
+        Command::Check(arguments) => {
+            return inspect::listing("snapshot check", |out, progress| {
+                inspect::check_snapshots(arguments, out, progress)
+            });
+        }
+        Command::Diff(arguments) => {
+            return inspect::listing("snapshot diff", |out, progress| {
+                inspect::diff(arguments, out, progress)
+            });
+        }
     };
     progress.end();
     tell(&format!("snapshot {what}"), done)
@@ -137,12 +162,13 @@ pub fn import(
     let Import { from, from_log, to, lenient } = arguments;
     let from_log = from_log.as_ref().unwrap_or(from);
     check_places(&[from, from_log], to)?;
-    let options = apache::Options { lenient: *lenient, keeps_orphans: apache::is_member(from) };
+    let options = apache::Options { lenient: *lenient, keeps_orphans: apache::is_member(from), until: None };
     let recovered = apache::recover(from, from_log, options, entropy::hash_key()?, progress, tell)?;
     let epochs = apache::read_epochs(from, recovered.store.newest())?;
     let mut image = Image { store: recovered.store, sessions: recovered.sessions, epochs };
     let seed = entropy::seed()?;
-    let (place, ()) = make(from, to, server::SUBDIRECTORY, |directory| Ok(image.write(directory, seed)?))?;
+    let (place, ()) =
+        make(Some(from), to, server::SUBDIRECTORY, |directory| Ok(image.write(directory, seed)?))?;
     Ok(done(&image, &place))
 }
 
@@ -152,7 +178,7 @@ fn export(arguments: &Export, progress: &Progress) -> Result<String, Refused> {
     let from_log = from_log.as_ref().unwrap_or(from);
     check_places(&[from, from_log], to)?;
     let config = reading(from, from_log);
-    let place = make(from, to, apache::SUBDIRECTORY, |directory| {
+    let place = make(Some(from), to, apache::SUBDIRECTORY, |directory| {
         let mut exported = Exported {
             directory,
             progress,
@@ -289,9 +315,9 @@ pub fn check_places(from: &[&PathBuf], to: &Path) -> Result<(), Refused> {
     }
 }
 
-/// Makes `to/name` and all that is in it, and `to/myid` if the source has one.
+/// Makes `to/name` and all that is in it, and `to/myid` if there is a source that has one.
 pub fn make<T>(
-    from: &Path,
+    from: Option<&Path>,
     to: &Path,
     name: &str,
     fill: impl FnOnce(&Directory) -> Result<T, Refused>,
@@ -300,7 +326,9 @@ pub fn make<T>(
     let unfinished = format!("{name}{UNFINISHED}");
     let directory = Directory::create(&target.path_of(&unfinished))?;
     let made = fill(&directory).and_then(|filled| {
-        copy_id(from, &target)?;
+        if let Some(from) = from {
+            copy_id(from, &target)?;
+        }
         target.rename(&unfinished, name)?;
         Ok((target.path_of(name), filled))
     });

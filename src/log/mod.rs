@@ -49,7 +49,7 @@ pub use retention::{FoundSnapshot, Purge, plan_purge};
 pub use segment::{Header, HeaderFault, Position, SegmentId};
 pub use snapshot_file::{
     SnapshotDecoder, SnapshotEncoder, SnapshotFault, SnapshotName, SnapshotSummary, snapshot_file_name,
-    snapshot_temporary_name, verify_snapshot,
+    snapshot_temporary_name, snapshot_zxid, verify_snapshot,
 };
 pub use writer::{EntryRange, Resume, RetainedSegment, Sealed, Settings, Writer};
 

@@ -80,6 +80,13 @@ pub fn snapshot_temporary_name(zxid: Zxid) -> String {
     format!("{PREFIX}{:016x}{TEMPORARY_SUFFIX}", zxid.0)
 }
 
+/// The zxid at which a snapshot says to end, for a file whose name doesn't tell. Nothing is verified; `None`: no snapshot of
+/// this program's.
+pub fn snapshot_zxid(file: &[u8]) -> Option<Zxid> {
+    let header = file.first_chunk::<HEADER_BYTES>()?;
+    (header[0..8] == MAGIC).then(|| Zxid(u64_at(header, 16) as i64))
+}
+
 /// Makes the bytes of a snapshot, piece by piece, to be written one behind the other.
 #[derive(Debug)]
 pub struct SnapshotEncoder {

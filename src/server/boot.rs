@@ -272,6 +272,20 @@ const SESSIONLESS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(
 pub const CONNECTIONS_OF_A_LOOP: usize = 1 << 17;
 const BACKLOG: i32 = 1024;
 
+/// Keeps servers away from a folder in which one has run, and fails while one runs. Others need no lock: copies, and what is
+/// only to be read and can't be written to.
+pub fn hold(folder: &Path) -> Result<Option<Lock>, crate::io::Error> {
+    let directory = Directory::open(folder)?;
+    if !directory.path_of(LOCK).exists() {
+        return Ok(None);
+    }
+    match directory.lock(LOCK) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.kind() == ErrorKind::Denied => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The directories, ours alone as long as this lives.
 pub struct Places {
     pub snapshots: Arc<Directory>,

@@ -123,8 +123,8 @@ impl Image {
     }
 }
 
-/// As a start reads them, but the file stays as it is.
-fn read_epochs(directory: &Directory) -> Result<Option<Epochs>, Fatal> {
+/// As a start reads them, but the file stays as it is. `directory`: the log's.
+pub fn read_epochs(directory: &Directory) -> Result<Option<Epochs>, Fatal> {
     let bytes = match directory.read(EPOCH_FILE) {
         Ok(bytes) => Some(bytes),
         Err(error) if error.kind() == ErrorKind::Missing => None,

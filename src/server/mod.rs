@@ -46,8 +46,9 @@ use crate::io::{Clock, Error, Supervisor, Waker};
 use crate::log;
 use crate::replica::BootError;
 
-pub use boot::{SUBDIRECTORY, backend};
-pub use image::{Image, Witness};
+pub use boot::{SUBDIRECTORY, backend, hold};
+pub use image::{Image, Witness, read_epochs};
+pub use recovery::is_unsettled;
 pub use strays::{Stray, find as find_stray, holds, holds_apaches};
 
 use one_loop::OneLoop;

@@ -284,6 +284,12 @@ fn notes(directory: &Directory) -> Result<Vec<Zxid>, Fatal> {
     Ok(entries.iter().filter_map(|entry| parse_note(&entry.name)).collect())
 }
 
+/// A snapshot that came from a leader lies here, and the log beside it is still that of the history before: only a start
+/// can tell what goes on where. `directory`: the snapshots'.
+pub fn is_unsettled(directory: &Directory) -> Result<bool, Fatal> {
+    Ok(!notes(directory)?.is_empty())
+}
+
 enum LoadFault {
     Bad(String),
     Newer(String),

@@ -24,7 +24,7 @@ pub(crate) mod testing;
 pub use apply::{Applied, Outcome};
 pub use containers::Lifetimes;
 pub use java_snapshot::{JavaLoad, JavaSnapshot, JavaSnapshotError, JavaStreamId};
-pub use node::{Node, SERVER_ID_MAX_WITH_TTL};
+pub use node::{Kind, Node, SERVER_ID_MAX_WITH_TTL};
 pub use overlay::Overlay;
 pub use password::Passwords;
 pub use prep::{Rules, Scratch, View, Write};

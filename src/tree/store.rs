@@ -106,6 +106,12 @@ impl Store {
         })
     }
 
+    /// All that are alive, in their newest versions and in no order that means anything.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        let newest = |slot| self.arena.latest(slot);
+        (ROOT..self.arena.slots()).filter_map(newest).filter(|node| node.is_alive())
+    }
+
     pub fn node(&self, slot: u32) -> &Node {
         self.arena.latest(slot).expect("slots handed out by find are not released within a step")
     }

@@ -34,7 +34,7 @@ const NO_VOTE: Zxid = Zxid(-1);
 /// got a part of a history and ended before it had all. In each case what it has promised or once had is unknown: it is
 /// *damaged*. It votes no more than a blank one that has heard of an epoch, and shows the epoch, so that blank ones
 /// don't begin anew beside it. When a leader has synchronised it, it is sound. Alone in its configuration it votes: nobody
-/// else can have been promised anything (and so a backup is put back: on one server that is the only voter).
+/// else can have been promised anything. (`snapshot restore` gives a backup a record that fits; all voters start with a copy.)
 ///
 /// A record with no log beside it (a member always has a segment) is of no use: what it had logged is not known. It is put
 /// aside at the start, and the server is damaged until there is a record again (`server/recovery.rs`). No record and epoch 0

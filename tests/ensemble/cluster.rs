@@ -15,7 +15,7 @@ use crate::support::server::free_port;
 use crate::support::{Client, Config, Server, until};
 
 /// Of `super:secret`.
-const SUPER_DIGEST: &str = "super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
+pub const SUPER_DIGEST: &str = "super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
 pub const CONFIG: &str = "/zookeeper/config";
 
 /// Servers 1 to n by index, each with a configuration file that may be another one's.

@@ -1,6 +1,6 @@
 //! Data directories of Apache ZooKeeper: read with every check there is, and written. Format: ZooKeeper's `persistence` package.
 //!
-//! Called by `snapshot` (import, export), `log_import` and `log_dump`. A directory that is read is never written to.
+//! Called by `snapshot` (import, export), `log_import`, `restore` and `inspect`. A directory that is read is never written to.
 //!
 //! | file | holds |
 //! |---|---|
@@ -10,8 +10,10 @@
 //! | `snappy.rs` | snappy-java's stream |
 //! | `log_reader.rs` | a log file to transactions; what is a torn tail and what is damage |
 //! | `log_writer.rs` | transactions to a log file |
-//! | `recovery.rs` | a directory to a tree: the newest whole snapshot, the logs behind it, the epochs |
+//! | `recovery.rs` | a directory to a tree: the newest whole snapshot, the logs behind it |
+//! | `epochs.rs` | what a member has promised |
 
+mod epochs;
 mod log_reader;
 mod log_writer;
 mod packing;
@@ -25,10 +27,12 @@ pub mod testing;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use epochs::{is_member, is_members, read_epochs, read_epochs_in};
 pub use log_reader::{LogReader, MAGIC as LOG_MAGIC, Step};
 pub use log_writer::LogWriter;
 pub use packing::Packing;
-pub use recovery::{Options, go_on, is_member, is_members, read_epochs, read_epochs_in, recover};
+pub use recovery::{LogFile, Options, follows, go_on, logs_in, parse_log_name, recover, recover_files};
+pub use snapshot_reader::{Bad, parse_name as parse_snapshot_name, read_file as read_snapshot};
 pub use snapshot_writer::SnapshotWriter;
 
 /// Below `dataDir` and `dataLogDir`.
@@ -67,7 +71,7 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    fn damaged(file: &Path, offset: u64, what: impl Into<String>) -> Fault {
+    pub fn damaged(file: &Path, offset: u64, what: impl Into<String>) -> Fault {
         Fault::Damaged { file: file.to_owned(), offset, what: what.into() }
     }
 

@@ -15,7 +15,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::super::progress::Progress;
@@ -23,12 +22,11 @@ use super::log_reader::{LogReader, Step};
 use super::packing::Packing;
 use super::snapshot_reader::{self, Digest, Snapshot};
 use super::{Fault, SUBDIRECTORY};
-use crate::base::{Epoch, HashKey, SessionId, WallMillis, Zxid, limits};
+use crate::base::{HashKey, SessionId, WallMillis, Zxid, limits};
 use crate::io::MappedFile;
 use crate::tree::{Outcome, Store};
 use crate::wire::txn::{Entry, Txn, TxnDigest, TxnHeader};
 use crate::wire::{Decode, Opcode, Reader};
-use crate::zab::Epochs;
 
 /// A request, and what a transaction has beyond it: a closeSession names all ephemeral nodes of the session.
 pub const ENTRY_BYTES_MAX: usize = limits::FRAME_BYTES_MAX + (64 << 20);
@@ -39,7 +37,18 @@ pub struct Options {
     pub lenient: bool,
     /// Ephemeral nodes without a session stay: an ensemble's members have to agree on them.
     pub keeps_orphans: bool,
+    /// What is later is left out.
+    pub until: Option<Zxid>,
 }
+
+impl Options {
+    fn reaches(&self, zxid: Zxid) -> bool {
+        self.until.is_none_or(|until| zxid <= until)
+    }
+}
+
+/// A log, and the zxid with which its name says that it begins.
+pub type LogFile = ((Zxid, ()), PathBuf);
 
 /// What a directory holds.
 pub struct Recovered {
@@ -62,17 +71,49 @@ pub fn recover(
     }
     let (data, log) = (data.join(SUBDIRECTORY), log.join(SUBDIRECTORY));
     let snapshots = files(&data, snapshot_reader::parse_name)?;
-    let logs = files(&log, |name| parse_log_name(name).map(|zxid| (zxid, ())))?;
-    let Some(((newest, _), newest_file)) = snapshots.last().cloned() else {
+    if snapshots.is_empty() {
         return Err(Fault::Refused(format!(
             "{} holds no snapshot of Apache ZooKeeper: name its dataDir, and behind that its dataLogDir if it has one",
             data.display()
+        )));
+    }
+    let logs = logs_in(&log)?;
+    if logs.is_empty() {
+        tell(format!(
+            "{} holds no log: what was written behind the snapshot is not taken over. If the server has a dataLogDir, name \
+             it, too",
+            log.display()
+        ));
+    }
+    recover_files(snapshots, &logs, options, key, progress, tell)
+}
+
+/// The same of files by name: snapshots, at least one, and all logs, oldest first.
+pub fn recover_files(
+    mut snapshots: Vec<((Zxid, Packing), PathBuf)>,
+    logs: &[LogFile],
+    options: Options,
+    key: HashKey,
+    progress: &Progress,
+    tell: &mut dyn FnMut(String),
+) -> Result<Recovered, Fault> {
+    let oldest = snapshots.first().map_or(Zxid::ZERO, |((zxid, _), _)| *zxid);
+    snapshots.retain(|((zxid, _), _)| options.reaches(*zxid));
+    let Some(((newest, _), newest_file)) = snapshots.last().cloned() else {
+        let until = options.until.unwrap_or_default();
+        return Err(Fault::Refused(format!(
+            "the oldest snapshot is of zxid {oldest}, and nothing here reaches back to {until}"
         )));
     };
     let mut why = None;
     for ((zxid, packing), file) in snapshots.into_iter().rev() {
         let read = snapshot_reader::read_file(&file, zxid, packing, key, progress);
         match read.map_err(|error| Fault::Unreadable { file: file.clone(), error })? {
+            Ok(Snapshot { digest: Some(Digest { zxid: end, .. }), .. }) if !options.reaches(end) => {
+                let text = format!("{}: it was still being written at zxid {end}", file.display());
+                tell(format!("{text}; trying the snapshot before it"));
+                why.get_or_insert(text);
+            }
             Ok(Snapshot { store, sessions, digest }) => {
                 tell(format!(
                     "{}: {} znodes, {} sessions, zxid {zxid}",
@@ -91,14 +132,7 @@ pub fn recover(
                     tell,
                 };
                 replay.check_digest(&file, 0, None)?;
-                if logs.is_empty() {
-                    (replay.tell)(format!(
-                        "{} holds no log: what was written behind the snapshot is not taken over. If the server has a \
-                         dataLogDir, name it, too",
-                        log.display()
-                    ));
-                }
-                replay.logs(&logs)?;
+                replay.logs(logs)?;
                 if replay.applied < newest {
                     let what = why.unwrap_or_default();
                     return Err(Fault::Refused(format!(
@@ -121,10 +155,10 @@ pub fn recover(
             }
         }
     }
+    let place = newest_file.parent().unwrap_or(&newest_file).display();
     Err(Fault::Refused(format!(
-        "{}. There is no snapshot in {} that is whole.",
-        why.unwrap_or_default(),
-        data.display()
+        "{}. There is no snapshot in {place} that is whole.",
+        why.unwrap_or_default()
     )))
 }
 
@@ -179,7 +213,12 @@ fn check_place(place: &Path) -> Result<(), Fault> {
     )))
 }
 
-fn parse_log_name(name: &str) -> Option<Zxid> {
+/// The logs of a folder, by the zxid with which each begins.
+pub fn logs_in(folder: &Path) -> Result<Vec<LogFile>, Fault> {
+    files(folder, |name| parse_log_name(name).map(|zxid| (zxid, ())))
+}
+
+pub fn parse_log_name(name: &str) -> Option<Zxid> {
     parse_zxid(name.strip_prefix("log.")?)
 }
 
@@ -239,10 +278,11 @@ struct Replay<'a> {
 
 impl Replay<'_> {
     /// `logs`: all there are, oldest first.
-    fn logs(&mut self, logs: &[((Zxid, ()), PathBuf)]) -> Result<(), Fault> {
+    fn logs(&mut self, logs: &[LogFile]) -> Result<(), Fault> {
         let behind = logs.partition_point(|((zxid, ()), _)| *zxid <= self.applied);
+        let end = logs.partition_point(|((zxid, ()), _)| self.options.reaches(*zxid));
         // The one before may go on behind the snapshot.
-        for index in behind.saturating_sub(1)..logs.len() {
+        for index in behind.saturating_sub(1)..end {
             let next = logs.get(index + 1).map(|((zxid, ()), _)| *zxid);
             let (from, before) = (self.applied, self.count);
             self.log(&logs[index].1, next)?;
@@ -273,6 +313,10 @@ impl Replay<'_> {
         // Also of what the snapshot holds already: that is checked as well.
         let mut last = None;
         loop {
+            // What is behind the end may be damaged.
+            if self.options.until.is_some_and(|until| last >= Some(until)) {
+                return Ok(());
+            }
             match reader.step() {
                 Step::Entry { offset, zxid, entry } => {
                     if last.is_some_and(|last| zxid <= last) {
@@ -284,6 +328,9 @@ impl Replay<'_> {
                     }
                     last = Some(zxid);
                     self.progress.is_at(offset);
+                    if !self.options.reaches(zxid) {
+                        return Ok(());
+                    }
                     if zxid > self.applied {
                         self.apply(file, offset, zxid, entry)?;
                     }
@@ -408,70 +455,8 @@ impl Replay<'_> {
 }
 
 /// Nothing lies between: the next of its epoch, or the first of a later one.
-fn follows(next: Zxid, last: Zxid) -> bool {
+pub fn follows(next: Zxid, last: Zxid) -> bool {
     next == Zxid(last.0.wrapping_add(1)) || (next.epoch() > last.epoch() && next.0 & 0xffff_ffff <= 1)
-}
-
-/// Whether a member of an ensemble wrote here.
-pub fn is_member(data: &Path) -> bool {
-    is_members(&data.join(SUBDIRECTORY))
-}
-
-/// The same of a `version-2`.
-pub fn is_members(folder: &Path) -> bool {
-    ["currentEpoch", "acceptedEpoch"].iter().any(|name| folder.join(name).exists())
-}
-
-/// `acceptedEpoch` and `currentEpoch`, if a member of an ensemble wrote here. `zxid`: of the last transaction.
-pub fn read_epochs(data: &Path, zxid: Zxid) -> Result<Option<Epochs>, Fault> {
-    read_epochs_in(&data.join(SUBDIRECTORY), zxid)
-}
-
-/// The same of a `version-2`.
-pub fn read_epochs_in(folder: &Path, zxid: Zxid) -> Result<Option<Epochs>, Fault> {
-    let current = read_epoch(&folder.join("currentEpoch"))?;
-    let accepted = read_epoch(&folder.join("acceptedEpoch"))?;
-    // A standalone server's: it stays in epoch 0.
-    if current.is_none() && accepted.is_none() && zxid.epoch() == Epoch(0) {
-        return Ok(None);
-    }
-    // As QuorumPeer.loadDataBase: what is missing is the last transaction's.
-    let mut current = current.unwrap_or(zxid.epoch());
-    let accepted = accepted.unwrap_or(zxid.epoch());
-    if zxid.epoch() > current {
-        match read_epoch(&folder.join("currentEpoch.tmp"))? {
-            Some(later) => current = later,
-            None => {
-                return Err(Fault::Refused(format!(
-                    "{}: currentEpoch is {}, but the last transaction is of epoch {}",
-                    folder.display(),
-                    current.0,
-                    zxid.epoch().0
-                )));
-            }
-        }
-    }
-    if accepted < current {
-        return Err(Fault::Refused(format!(
-            "{}: acceptedEpoch is {}, less than the current epoch {}",
-            folder.display(),
-            accepted.0,
-            current.0
-        )));
-    }
-    Ok(Some(Epochs { accepted, current }))
-}
-
-fn read_epoch(file: &Path) -> Result<Option<Epoch>, Fault> {
-    let text = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Fault::Unreadable { file: file.to_owned(), error }),
-    };
-    match text.trim().parse() {
-        Ok(epoch) if epoch >= 0 => Ok(Some(Epoch(epoch))),
-        _ => Err(Fault::damaged(file, 0, format!("not an epoch: `{}`", text.trim().escape_debug()))),
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Directories as crashes, lost files and damage leave them.
 
+use super::super::read_epochs;
 use super::super::testing::{KEY, SESSION, Scratch, World};
 use super::*;
 

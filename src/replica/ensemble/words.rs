@@ -178,8 +178,8 @@ impl Settings {
                     %last,
                     "what this server has promised is not known: its record of epochs is missing, damaged, or older than \
                      its log. It has no vote until a leader has synchronised it. If its data is a backup and no other \
-                     server has more: start it once as the only voter of its configuration, with standaloneEnabled=false \
-                     and reconfigEnabled=false, stop it, and copy its data to every other voter before that one starts"
+                     server has more: stop all servers, make a directory with which an ensemble begins of it \
+                     (`ringkeeper snapshot restore --from DATADIR --to NEWDIR`), and copy that to every voter before any starts"
                 );
                 epochs.current
             }
