@@ -85,6 +85,7 @@ const NAMES: &[(&str, Standing)] = &[
     ("ringkeeper.lookMicros", Honoured),
     ("ringkeeper.shards", Honoured),
     ("ringkeeper.snapshotRate", Honoured),
+    ("ringkeeper.treeBrowser", Honoured),
     ("skipACL", Honoured),
     ("snapCount", Honoured),
     ("snapSizeLimitInKb", Honoured),

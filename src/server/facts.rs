@@ -95,6 +95,7 @@ impl Background {
             data_log_dir: self.places.log.path().display().to_string(),
             data_bytes: size(&self.places.snapshots, "snapshot."),
             log_bytes: size(&self.places.log, "segment."),
+            ..admin::DirectoryFacts::default()
         };
         let times = &self.sync_times;
         let store = admin::StoreMetrics {
@@ -190,6 +191,9 @@ impl Background {
         gathered.process.cpu_time = process::cpu_time();
         gathered.process.resident_bytes = process::resident_bytes().unwrap_or(0);
         gathered.process.threads = process::threads_cpu_time();
+        let available = |of: &Directory| of.space().ok().map(|space| space.available_bytes);
+        gathered.directories.data_available_bytes = available(&self.places.snapshots);
+        gathered.directories.log_available_bytes = available(&self.places.log);
         if let Some(last) = &mut gathered.last_snapshot {
             last.written = written(&self.places.snapshots, last.zxid).unwrap_or(-1);
         }

@@ -41,6 +41,17 @@ pub fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)]) ->
     answer.unwrap_or_else(|error| panic!("{method} {path} of port {port}: {error}"))
 }
 
+/// With JSON to say, as a WebDriver wants it.
+pub fn send_json(port: u16, method: &str, path: &str, body: &Value) -> Result<Answer, String> {
+    let body = body.to_string();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    try_bytes(port, head.as_bytes())
+}
+
 /// As [`get`], of a server that may not be there yet.
 pub fn try_get(port: u16, path: &str) -> Option<Answer> {
     let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");

@@ -15,6 +15,7 @@
 mod clerk;
 mod connections;
 mod request;
+mod tree;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
