@@ -17,14 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// To the one loop.
 pub enum Question {
-    Census {
-        ask: Ask,
-        answer: Sender<(ReplicaCensus, Vec<ShardCensus>)>,
-    },
-    Look {
-        look: Box<Look>,
-        answer: Sender<Box<Look>>,
-    },
+    Census { ask: Ask, answer: Sender<(ReplicaCensus, Vec<ShardCensus>)> },
+    Look { look: Box<Look>, answer: Sender<Box<Look>> },
 }
 
 /// A way to ask.

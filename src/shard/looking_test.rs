@@ -57,7 +57,10 @@ fn a_page_has_children_in_order_and_says_where_the_next_begins() {
     let (stat, kind) = first.children[0].seen.expect("readable");
     assert_eq!((stat.num_children, stat.data_length, kind), (1, 4, Kind::Persistent));
     let second = found(&mut bench, children_of("/a", "d", 2));
-    assert_eq!((names(&second), name(second.next.as_ref())), (vec!["d".into(), "e".into()], Some("é".into())));
+    assert_eq!(
+        (names(&second), name(second.next.as_ref())),
+        (vec!["d".into(), "e".into()], Some("é".into()))
+    );
     let last = found(&mut bench, children_of("/a", "é", 2));
     assert_eq!((names(&last), last.next.as_ref()), (vec!["é".to_owned()], None));
     assert!(matches!(last.children[0].seen, Some((_, Kind::Ephemeral(_)))));
@@ -70,7 +73,11 @@ fn a_page_has_children_in_order_and_says_where_the_next_begins() {
     let alone = found(&mut bench, children_of("/a", "", 0));
     assert_eq!((alone.children.len(), alone.next, alone.znode.is_some()), (0, None, true));
     let root = found(&mut bench, children_of("/", "a", 100));
-    assert_eq!(names(&root).first().map(String::as_str), Some("a"), "the root's children are found by name, too");
+    assert_eq!(
+        names(&root).first().map(String::as_str),
+        Some("a"),
+        "the root's children are found by name, too"
+    );
 }
 
 #[test]
@@ -157,10 +164,14 @@ fn nobody_sees_more_than_a_client_with_the_same_identities() {
     }
     // Its name stands in the list, as in getChildren's.
     let root = found(&mut bench, look("/", &[]));
-    let seen = |of: &str| root.children.iter().find(|child| child.path.bytes() == of.as_bytes()).map(|c| c.seen.is_some());
+    let seen = |of: &str| {
+        root.children.iter().find(|child| child.path.bytes() == of.as_bytes()).map(|c| c.seen.is_some())
+    };
     assert_eq!((seen("/open"), seen("/closed"), seen("/mixed")), (Some(true), Some(false), Some(true)));
     // Who may not set an ACL isn't shown its hashes.
-    let shown = |bench: &mut Bench, who: &[Identity]| found(bench, look("/mixed", who)).znode.expect("readable").acl[0].id.clone();
+    let shown = |bench: &mut Bench, who: &[Identity]| {
+        found(bench, look("/mixed", who)).znode.expect("readable").acl[0].id.clone()
+    };
     assert_eq!(shown(&mut bench, &[]), "bob:x");
     assert_eq!(shown(&mut bench, &someone("digest", "bob:hash")), "bob:hash");
 }

@@ -38,7 +38,8 @@ fn asked(expression: &str) -> Vec<(String, BTreeSet<String>)> {
     let mut asked = vec![];
     let mut rest = expression;
     while let Some(first) = rest.chars().next() {
-        let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')).unwrap_or(rest.len());
+        let length =
+            rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')).unwrap_or(rest.len());
         if length == 0 {
             let close = match first {
                 '[' => rest.find(']'),
@@ -54,7 +55,9 @@ fn asked(expression: &str) -> Vec<(String, BTreeSet<String>)> {
         let next = behind.trim_start();
         if word.starts_with(|c: char| c.is_ascii_digit()) {
             // With its fraction.
-            rest = rest.strip_prefix('.').map_or(rest, |fraction| fraction.trim_start_matches(|c: char| c.is_ascii_digit()));
+            rest = rest
+                .strip_prefix('.')
+                .map_or(rest, |fraction| fraction.trim_start_matches(|c: char| c.is_ascii_digit()));
         } else if LISTS.contains(&word) {
             let end = next.find(')').unwrap_or_else(|| panic!("{word} has no list in {expression}"));
             rest = &next[end + 1..];
@@ -86,7 +89,8 @@ fn assert_told(told: &Told, whose: &str, expression: &str) {
         if metric == "up" {
             continue;
         }
-        let known = told.get(&metric).unwrap_or_else(|| panic!("{whose}: no server tells {metric}: {expression}"));
+        let known =
+            told.get(&metric).unwrap_or_else(|| panic!("{whose}: no server tells {metric}: {expression}"));
         for label in labels.iter().filter(|label| !matches!(label.as_str(), "job" | "instance")) {
             assert!(known.contains(label), "{whose}: {metric} has no {label}, but {known:?}: {expression}");
         }
@@ -99,7 +103,9 @@ fn assert_labels(told: &Told, whose: &str, expression: &str, text: &str, begin: 
         let label: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
         let metrics = asked(expression);
         let is_known = matches!(label.as_str(), "job" | "instance")
-            || metrics.iter().any(|(metric, _)| told.get(metric).is_some_and(|labels| labels.contains(&label)));
+            || metrics
+                .iter()
+                .any(|(metric, _)| told.get(metric).is_some_and(|labels| labels.contains(&label)));
         assert!(is_known, "{whose}: {expression} gives no {label} for {text:?}");
     }
 }
@@ -123,7 +129,8 @@ fn rules(text: &str) -> Vec<BTreeMap<String, String>> {
                 let rule = rules.last_mut().unwrap_or_else(|| panic!("{line:?} before a rule"));
                 parent = if depth == 8 { key } else { parent };
                 assert!(depth == 8 || !value.is_empty(), "{line:?}");
-                let is_plain = !value.starts_with(['"', '\'', '&', '*', '!', '|', '>', '%', '@', '`', '{', '[', '#'])
+                let is_plain = !value
+                    .starts_with(['"', '\'', '&', '*', '!', '|', '>', '%', '@', '`', '{', '[', '#'])
                     && !value.contains(": ")
                     && !value.contains(" #");
                 let quoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
@@ -206,11 +213,12 @@ fn dashboard_and_rules_ask_for_what_servers_tell() {
 /// What the test itself would overlook if it read expressions wrongly.
 #[test]
 fn expressions_are_read_as_they_are_meant() {
-    let names = |expression: &str| -> Vec<String> {
-        asked(expression).into_iter().map(|(name, _)| name).collect()
-    };
+    let names =
+        |expression: &str| -> Vec<String> { asked(expression).into_iter().map(|(name, _)| name).collect() };
     assert_eq!(
-        names("histogram_quantile(0.99, sum by (le, instance) (rate(a_bucket{x=\"y\", z=~\"$z\"}[5m]))) > 0.1"),
+        names(
+            "histogram_quantile(0.99, sum by (le, instance) (rate(a_bucket{x=\"y\", z=~\"$z\"}[5m]))) > 0.1"
+        ),
         ["a_bucket"]
     );
     assert_eq!(names("a + 1 <= floor(b / 2) + 1e3 and c > 1"), ["a", "b", "c"]);

@@ -122,7 +122,10 @@ fn data_needs_what_a_snapshot_needs_and_znodes_their_own_acl() {
     assert_eq!(*closed, json!({ "name": "closed", "kind": null, "ttl": null, "stat": null }));
     for header in ["digest bob:secret", "digest super:secret"] {
         let seen = seen(port, "?path=/closed&data=true", Some(header));
-        assert_eq!((&seen["data"], &seen["data_is_cut"], names(&seen)), (&json!("dätä"), &json!(false), vec!["child"]));
+        assert_eq!(
+            (&seen["data"], &seen["data_is_cut"], names(&seen)),
+            (&json!("dätä"), &json!(false), vec!["child"])
+        );
         assert_eq!(seen["acl"][0]["id"], BOB);
     }
     assert_eq!(refused(port, "?path=/closed", Some("digest bob:wrong")), text(403, "Not authorized"));
@@ -176,7 +179,10 @@ fn the_ensemble_is_told_by_each_member_as_it_knows_it() {
         let told = seen_ensemble(ports[1]);
         (told["peer_state"] == "looking").then_some(told)
     });
-    assert_eq!((&alone["server_state"], &alone["leader"], &alone["me"]), (&Value::Null, &Value::Null, &json!(1)));
+    assert_eq!(
+        (&alone["server_state"], &alone["leader"], &alone["me"]),
+        (&Value::Null, &Value::Null, &json!(1))
+    );
     for at in 1..4 {
         ensemble.servers[at].spawn();
     }

@@ -77,12 +77,14 @@ fn a_million_children_of_one_node_are_listed_and_outlive_a_restart() {
     pipeline::creates((&mut client, &mut bystander), CHILDREN, PERSISTENT, |n| format!("/wide/c{n:06}"), b"");
     bystander.lives();
     // The page's tree browser goes through all of them for each page, beside the others.
-    let look = std::thread::spawn(move || get(admin, "/commands/ringkeeper_tree?path=/wide&from=c500000&limit=3"));
+    let look =
+        std::thread::spawn(move || get(admin, "/commands/ringkeeper_tree?path=/wide&from=c500000&limit=3"));
     while !look.is_finished() {
         bystander.lives();
     }
     let seen = look.join().expect("an answer").json();
-    let names: Vec<_> = seen["children"].as_array().expect("a list").iter().map(|child| &child["name"]).collect();
+    let names: Vec<_> =
+        seen["children"].as_array().expect("a list").iter().map(|child| &child["name"]).collect();
     assert_eq!((names, &seen["next"]), (vec!["c500000", "c500001", "c500002"], &json!("c500003")), "{seen}");
     for life in 0..2 {
         let mut children = client.children("/wide", false).expect("it is there");

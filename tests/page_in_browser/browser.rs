@@ -48,8 +48,9 @@ impl Browser {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        let driver = driver
-            .unwrap_or_else(|error| panic!("chromedriver: {error}; `tests/run --prepare` installs it with Chromium"));
+        let driver = driver.unwrap_or_else(|error| {
+            panic!("chromedriver: {error}; `tests/run --prepare` installs it with Chromium")
+        });
         let mut browser = Browser { driver, port, session: String::new(), profile, _alone: alone };
         until("the driver to be ready", || {
             let status = try_get(port, "/status")?.json();
@@ -82,7 +83,8 @@ impl Browser {
     }
 
     fn call(&self, method: &str, path: &str, body: &Value) -> Value {
-        let answer = send_json(self.port, method, path, body).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let answer =
+            send_json(self.port, method, path, body).unwrap_or_else(|error| panic!("{path}: {error}"));
         let said = answer.json()["value"].take();
         assert_eq!(answer.status, 200, "{method} {path} {body}: {said}");
         said
@@ -115,7 +117,10 @@ impl Browser {
         let selector = json!(selector);
         let what = format!("{selector} to say {text}");
         let text = json!(text);
-        self.wait_for(&what, &format!("return !!document.querySelector({selector})?.innerText.includes({text})"));
+        self.wait_for(
+            &what,
+            &format!("return !!document.querySelector({selector})?.innerText.includes({text})"),
+        );
     }
 
     /// As a hand does: the element has to be there, to be seen, and not to be covered.
@@ -194,7 +199,8 @@ impl Browser {
             serde_json::from_str::<Value>(message).expect("JSON")["message"].take()
         });
         let sent = entries.filter(|message| message["method"] == "Network.requestWillBeSent");
-        sent.map(|message| message["params"]["request"]["url"].as_str().expect("an address").to_owned()).collect()
+        sent.map(|message| message["params"]["request"]["url"].as_str().expect("an address").to_owned())
+            .collect()
     }
 
     /// That it asked this port for something, and nobody else, and that the browser had nothing to find fault with.

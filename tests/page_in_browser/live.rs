@@ -81,7 +81,10 @@ fn figures_move_under_load() {
         );
         browser.take_pictures("standalone");
     });
-    assert!(browser.run("return document.getElementById('ensemble').hidden") == true, "a lone server has none");
+    assert!(
+        browser.run("return document.getElementById('ensemble').hidden") == true,
+        "a lone server has none"
+    );
     browser.assert_at_home(port, false);
 }
 
@@ -134,7 +137,8 @@ fn every_member_of_an_ensemble_is_shown() {
         browser.take_pictures("leader");
     });
     ensemble.servers[follower].kill();
-    browser.wait_for_text(&format!("#members tr:nth-child({}) td:nth-child(3)", follower + 1), "not connected");
+    browser
+        .wait_for_text(&format!("#members tr:nth-child({}) td:nth-child(3)", follower + 1), "not connected");
     browser.assert_at_home(page, false);
 
     let observer = ports[4];

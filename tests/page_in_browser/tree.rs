@@ -9,7 +9,7 @@ use crate::start;
 use crate::support::client::{EPHEMERAL, PERSISTENT};
 use crate::support::{Client, Config};
 
-/// Of `bob:sécret 7`, as clients send it.
+/// As clients send it: in UTF-8.
 fn become_bob(client: &mut Client) {
     let mut packet = vec![];
     let shown = "bob:sécret7".as_bytes();
@@ -21,7 +21,7 @@ fn become_bob(client: &mut Client) {
 /// For the one who has authenticated, and for some others.
 fn set_acl(client: &mut Client, path: &str, others: &[OwnedAcl]) {
     let mut list = vec![];
-    encode_vector(&mut list, [&[OwnedAcl::new(31, "auth", "")], others].concat());
+    encode_vector(&mut list, [&[OwnedAcl::new(31, "auth", "")][..], others].concat());
     let acl = AclList::decode(&mut Reader::new(&list)).expect("encoded above");
     let set = SetAclRequest { path: path.into(), acl: Some(acl), version: -1 };
     assert_eq!(client.call(Opcode::SetAcl, &set).code(), ErrorCode::Ok);
@@ -83,7 +83,11 @@ fn the_tree_is_walked_and_data_is_shown_to_who_may_see_it() {
     browser.click("#who button");
     browser.wait_for_text("#data", "a line\nand another");
     assert!(browser.run("return document.getElementById('trouble').hidden") == true);
-    assert_eq!(browser.run("return document.getElementById('password').value"), "", "it isn't kept in the form");
+    assert_eq!(
+        browser.run("return document.getElementById('password').value"),
+        "",
+        "it isn't kept in the form"
+    );
     click_child(&browser, "secret");
     browser.wait_for_text("#data", "hidden");
     browser.wait_for_text("#acl", "digest:bob:");
@@ -152,12 +156,16 @@ fn the_keyboard_is_enough() {
         let has_focus = format!(
             "return document.activeElement.closest('#children') !== null && document.activeElement.innerText === {name:?}"
         );
-        let tabs = (0..40).take_while(|_| browser.run(&has_focus) != true).map(|_| browser.press(TAB)).count();
+        let tabs =
+            (0..40).take_while(|_| browser.run(&has_focus) != true).map(|_| browser.press(TAB)).count();
         assert!(tabs < 40, "{name} is never reached");
         browser.press(ENTER);
         let there = format!("return document.getElementById('path').value === {crumbs:?}");
         browser.wait_for("the child", &there);
-        browser.wait_for("the focus to be in the tree", "return document.activeElement.closest('#tree') !== null");
+        browser.wait_for(
+            "the focus to be in the tree",
+            "return document.activeElement.closest('#tree') !== null",
+        );
     }
     browser.wait_for_text("#shown", "no children");
 }

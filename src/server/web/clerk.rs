@@ -19,9 +19,7 @@ use crate::wire::acl::perms;
 
 use super::super::census::Ask;
 use super::super::facts::Gathered;
-use super::request::{
-    Answered, Asked, BYTES, Command, JSON, Question, Reply, SnapshotWanted, Walk, Wanted,
-};
+use super::request::{Answered, Asked, BYTES, Command, JSON, Question, Reply, SnapshotWanted, Walk, Wanted};
 use super::{Desk, Place, tree};
 
 /// A server whose loops answer nothing for so long is stuck. It may be silent for a while: a member that has to make its
@@ -295,8 +293,7 @@ impl Clerk {
         let Some((gathered, _)) = self.gather(desk, PROBE) else {
             return unavailable("the server doesn't answer in time");
         };
-        let with_process =
-            desk.background.config.metrics_server.as_ref().is_none_or(|of| of.exports_process);
+        let with_process = desk.background.config.metrics_server.as_ref().is_none_or(|of| of.exports_process);
         let page = admin::exposition(&desk.background.facts(&gathered), with_process);
         Reply::new(StatusCode::OK, admin::CONTENT_TYPE, page)
     }

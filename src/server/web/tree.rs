@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn queries() {
-        let all = arguments(&[("path", "/a/b"), ("from", "c d"), ("limit", "0"), ("data", "true"), ("x", "y")]);
+        let all =
+            arguments(&[("path", "/a/b"), ("from", "c d"), ("limit", "0"), ("data", "true"), ("x", "y")]);
         assert_eq!(query(&all), Ok(Query { path: "/a/b", from: "c d", limit: 0, with_data: true }));
         assert_eq!(query(&[]), Ok(Query { path: "/", from: "", limit: LIMIT_DEFAULT, with_data: false }));
         for (name, value, word) in [
