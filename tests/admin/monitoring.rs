@@ -33,6 +33,11 @@ fn ask(port: u16, told: &mut Told) {
 const LISTS: [&str; 6] = ["by", "without", "on", "ignoring", "group_left", "group_right"];
 const OPERATORS: [&str; 5] = ["and", "or", "unless", "bool", "offset"];
 
+/// As behind `sum` of `sum by (le)`.
+fn is_list(text: &str) -> bool {
+    LISTS.iter().any(|word| text.strip_prefix(word).is_some_and(|rest| rest.trim_start().starts_with('(')))
+}
+
 /// What an expression asks for, with the labels it chooses by. Of PromQL it knows what the two files use.
 fn asked(expression: &str) -> Vec<(String, BTreeSet<String>)> {
     let mut asked = vec![];
@@ -61,7 +66,7 @@ fn asked(expression: &str) -> Vec<(String, BTreeSet<String>)> {
         } else if LISTS.contains(&word) {
             let end = next.find(')').unwrap_or_else(|| panic!("{word} has no list in {expression}"));
             rest = &next[end + 1..];
-        } else if !next.starts_with('(') && !OPERATORS.contains(&word) {
+        } else if !next.starts_with('(') && !OPERATORS.contains(&word) && !is_list(next) {
             let mut labels = BTreeSet::new();
             if let Some(matchers) = behind.strip_prefix('{') {
                 let end = matchers.find('}').unwrap_or_else(|| panic!("no }} in {expression}"));

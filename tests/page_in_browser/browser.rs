@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::support::http::{send_json, try_get};
+use crate::support::http::send_json;
 use crate::support::server::{folder, free_port};
 use crate::support::until;
 
@@ -53,7 +53,7 @@ impl Browser {
         });
         let mut browser = Browser { driver, port, session: String::new(), profile, _alone: alone };
         until("the driver to be ready", || {
-            let status = try_get(port, "/status")?.json();
+            let status = send_json(port, "GET", "/status", &json!({})).ok()?.json();
             (status["value"]["ready"] == true).then_some(())
         });
         let arguments = [
@@ -198,7 +198,11 @@ impl Browser {
             let message = entry["message"].as_str().expect("a message");
             serde_json::from_str::<Value>(message).expect("JSON")["message"].take()
         });
-        let sent = entries.filter(|message| message["method"] == "Network.requestWillBeSent");
+        // The browser's own first tab is built in, and no page of ours.
+        let sent = entries.filter(|message| {
+            let document = message["params"]["documentURL"].as_str().unwrap_or_default();
+            message["method"] == "Network.requestWillBeSent" && !document.starts_with("chrome://")
+        });
         sent.map(|message| message["params"]["request"]["url"].as_str().expect("an address").to_owned())
             .collect()
     }

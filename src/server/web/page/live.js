@@ -131,7 +131,7 @@ function state(member, ensemble) {
 }
 
 function members(ensemble) {
-  at("ensemble").hidden = ensemble.members.length === 0;
+  at("ensemble").hidden = at("to-ensemble").hidden = ensemble.members.length === 0;
   at("members").replaceChildren(...ensemble.members.map(member => {
     const row = make("tr", ""), is_own = member.id === ensemble.me;
     row.className = is_own ? "own" : "";

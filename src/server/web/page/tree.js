@@ -95,7 +95,7 @@ function fill(path, from, node) {
   const shown = {
     "kind": kind_of(node), ...(is_owned ? { "owner": stat.ephemeral_owner } : {}),
     "created": `${date(stat.ctime)}, ${stat.czxid}`, "changed": `${date(stat.mtime)}, ${stat.mzxid}`,
-    "children changed": stat.pzxid, "version": stat.version, "of children": stat.cversion, "of ACL": stat.aversion,
+    "children changed": stat.pzxid, "version": stat.version, "version of children": stat.cversion, "version of ACL": stat.aversion,
     "bytes": stat.data_length, "children": count,
   };
   at("stat").replaceChildren(...Object.entries(shown).flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
@@ -145,7 +145,8 @@ function go_to(hash) {
 }
 at("go").onsubmit = event => {
   event.preventDefault();
-  go_to(address(at("path").value));
+  const path = at("path").value.trim();
+  go_to(address(path.startsWith("/") ? path : "/" + path));
 };
 at("seek").onsubmit = event => {
   event.preventDefault();
