@@ -130,10 +130,10 @@ fn every_member_of_an_ensemble_is_shown() {
     std::thread::scope(|scope| {
         let _stop = Stop(&stop);
         scope.spawn(|| load(&ensemble.servers[follower], &stop));
-        browser.wait_for_text(&format!("#members tr:nth-child({}) td:nth-child(4)", follower + 1), "0x");
-        let before = cell(follower, 4);
-        until("its zxid to rise", || (cell(follower, 4) != before).then_some(()));
-        assert!(cell(follower, 5).parse::<u64>().is_ok(), "transactions behind: {}", cell(follower, 5));
+        browser.wait_for_text(&format!("#members tr:nth-child({}) td:nth-child(5)", follower + 1), "0x");
+        let before = cell(follower, 5);
+        until("its zxid to rise", || (cell(follower, 5) != before).then_some(()));
+        assert!(cell(follower, 4).parse::<u64>().is_ok(), "transactions behind: {}", cell(follower, 4));
         browser.take_pictures("leader");
     });
     ensemble.servers[follower].kill();
@@ -145,5 +145,6 @@ fn every_member_of_an_ensemble_is_shown() {
     browser.go_to(&format!("http://127.0.0.1:{observer}/"));
     browser.wait_for_text("#state", "observer");
     browser.wait_for_text("#of-others", &format!("their leader {} shows", leader + 1));
+    browser.wait_for("a second look", "return document.querySelectorAll('#threads td').length > 2");
     browser.take_pictures("observer");
 }

@@ -139,8 +139,8 @@ function members(ensemble) {
     cell(row, role(member, ensemble));
     const now = state(member, ensemble);
     cell(row, now, now === "not connected" || now.includes("looking") ? "bad" : "");
-    cell(row, (is_own ? ensemble.last_zxid : member.learner?.acked) ?? "–", "number");
     cell(row, si(member.learner?.behind), "number");
+    cell(row, (is_own ? ensemble.last_zxid : member.learner?.acked) ?? "–", "number");
     cell(row, member.quorum.join(", "));
     cell(row, member.client ?? "–");
     return row;
