@@ -15,6 +15,10 @@ mod health;
 mod hostile;
 #[path = "admin/metrics.rs"]
 mod metrics;
+#[path = "admin/monitoring.rs"]
+mod monitoring;
+#[path = "admin/tree.rs"]
+mod tree;
 
 use support::server::free_port;
 use support::{Config, Server, until};

@@ -2,8 +2,55 @@
 
 use serde_json::{Value, json};
 
-use super::commands::{Fields, fields};
-use super::facts::{EnsembleFacts, Facts, MemberFacts, Mode, ServerFacts};
+use super::commands::{Answer, Fields, fields};
+use super::facts::{EnsembleFacts, Facts, LearnerFacts, MemberFacts, Mode, ServerFacts};
+
+/// Of the page at `/`: ZooKeeper has no such command, so it is in no list of them.
+pub const ENSEMBLE: &str = "ringkeeper_ensemble";
+
+/// All that this server knows of its ensemble, itself included; with zxids as text, as a browser's numbers have 53 bits.
+/// `learner` is told by the leader only.
+pub fn ensemble(facts: &Facts<'_>) -> Answer {
+    let mode = facts.server.map(|server| server.mode.name());
+    let last = facts.server.map(|server| server.last_zxid);
+    let mut body = json!({
+        "server_state": mode,
+        "last_zxid": last.map(|zxid| zxid.to_string()),
+        "members": [],
+    });
+    if let Some(ensemble) = facts.ensemble {
+        let learner = |id| ensemble.learners.iter().find(|learner| learner.id == id);
+        let shown = |of: &LearnerFacts| {
+            json!({
+                "synced": of.is_synced,
+                "acked": of.votes.then(|| of.acked.to_string()),
+                "behind": last.and_then(|last| EnsembleFacts::lag(of, last)),
+            })
+        };
+        let member = |member: &MemberFacts| {
+            let own = facts.server.filter(|_| member.id == ensemble.me);
+            json!({
+                "id": member.id,
+                "votes": member.votes,
+                "quorum": member.quorum,
+                "election": member.election,
+                "client": member.client.clone().or(own.map(|server| client_address(&server, facts))),
+                "learner": learner(member.id).map(shown),
+            })
+        };
+        body["me"] = json!(ensemble.me);
+        body["leader"] = json!(ensemble.leader);
+        body["peer_state"] = json!(ensemble.peer_state);
+        body["zab_state"] = json!(ensemble.zab_state);
+        body["accepted_epoch"] = json!(ensemble.accepted_epoch);
+        body["current_epoch"] = json!(ensemble.current_epoch);
+        body["config_version"] = json!(format!("0x{:x}", ensemble.config_version));
+        body["members"] = ensemble.members.iter().map(member).collect();
+    }
+    body["command"] = json!(ENSEMBLE);
+    body["error"] = Value::Null;
+    Answer { status: 200, body }
+}
 
 /// A server that serves reads without a leader is none of its ensemble's, in ZooKeeper's answers.
 fn in_ensemble<'a>(server: &ServerFacts, facts: &Facts<'a>) -> Option<&'a EnsembleFacts> {

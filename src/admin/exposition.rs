@@ -14,9 +14,10 @@ use prometheus::proto::{
 use prometheus::{TEXT_FORMAT, TextEncoder};
 
 use super::VERSION;
-use super::facts::Facts;
+use super::facts::{EnsembleFacts, Facts};
 use super::figures::{Figure, Sheet, rounded};
 use super::metrics::Distribution;
+use crate::base::Zxid;
 
 /// What the page is sent as.
 pub const CONTENT_TYPE: &str = TEXT_FORMAT;
@@ -174,6 +175,18 @@ impl Page {
             MetricType::GAUGE,
             bytes.into(),
         );
+        let available = [
+            ("data", facts.directories.data_available_bytes),
+            ("log", facts.directories.log_available_bytes),
+        ];
+        let known = available.iter().filter_map(|(name, bytes)| Some((name, (*bytes)? as f64)));
+        let bytes = known.map(|(name, bytes)| gauge(bytes, &[("directory", name)]));
+        self.add(
+            "ringkeeper_disk_available_bytes",
+            "What the file systems of these directories have left",
+            MetricType::GAUGE,
+            bytes.collect(),
+        );
         let mut threads: BTreeMap<&str, Duration> = BTreeMap::new();
         for (name, time) in &facts.process.threads {
             *threads.entry(name).or_default() += *time;
@@ -198,19 +211,16 @@ impl Page {
         ] {
             self.gauge(name, help, value as f64);
         }
-        let last = facts.server.map_or(0, |server| server.last_zxid.0);
-        let lags = ensemble.learners.iter().filter(|learner| learner.votes && learner.is_synced);
+        let last = facts.server.map_or(Zxid::ZERO, |server| server.last_zxid);
         let lag = |learner: &super::LearnerFacts| {
-            // Of another epoch it has nothing of this one.
-            let behind =
-                if learner.acked.0 >> 32 == last >> 32 { last - learner.acked.0 } else { last & 0xffff_ffff };
-            gauge(behind.max(0) as f64, &[("sid", &learner.id.to_string())])
+            let behind = EnsembleFacts::lag(learner, last)?;
+            Some(gauge(behind as f64, &[("sid", &learner.id.to_string())]))
         };
         self.add(
             "ringkeeper_follower_lag",
             "Transactions that a follower hasn't acknowledged yet, of those applied here",
             MetricType::GAUGE,
-            lags.map(lag).collect(),
+            ensemble.learners.iter().filter_map(lag).collect(),
         );
     }
 

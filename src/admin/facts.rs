@@ -141,6 +141,14 @@ impl EnsembleFacts {
         self.learners.iter().filter(move |learner| learner.is_synced && learner.votes == votes)
     }
 
+    /// Transactions that a follower hasn't acknowledged yet, of those up to `last`. Of an observer nothing is known.
+    pub fn lag(learner: &LearnerFacts, last: Zxid) -> Option<i64> {
+        let (acked, last) = (learner.acked.0, last.0);
+        // Of another epoch it has nothing of this one.
+        let behind = if acked >> 32 == last >> 32 { last - acked } else { last & 0xffff_ffff };
+        (learner.votes && learner.is_synced).then_some(behind.max(0))
+    }
+
     fn list(&self, out: &mut Sheet) {
         out.gauge("quorum_size", self.members.iter().filter(|member| member.votes).count() as u64);
         if self.is_leader() {
@@ -252,6 +260,9 @@ pub struct DirectoryFacts {
     pub data_log_dir: String,
     pub data_bytes: u64,
     pub log_bytes: u64,
+    /// What their file systems have left for us. `None`: not asked for, or not known.
+    pub data_available_bytes: Option<u64>,
+    pub log_available_bytes: Option<u64>,
 }
 
 /// `wchs`: of data and exist watches.

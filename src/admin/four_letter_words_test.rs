@@ -104,6 +104,7 @@ impl Server {
                 data_log_dir: "/zk/version-2".to_owned(),
                 data_bytes: 67_109_538,
                 log_bytes: 67_109_538,
+                ..DirectoryFacts::default()
             },
             watches: vec![paths(0x10, &["/a", "/b"]), paths(0x11, &["/b"])],
             sessions: SessionFacts::default(),

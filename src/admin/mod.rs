@@ -19,6 +19,7 @@ mod metrics;
 mod text;
 
 pub use commands::{AdminCommand, Answer, links, run, trace_mask};
+pub use ensemble_commands::{ENSEMBLE, ensemble};
 pub use exposition::{CONTENT_TYPE, exposition};
 pub use facts::{
     ConnectionFacts, DirectoryFacts, EnsembleFacts, Facts, LearnerFacts, MemberFacts, Mode, PathsOfSession,

@@ -184,6 +184,7 @@ fn every_key_has_its_effect() {
         ("ringkeeper.logWrite=mmap", |c| c.log_write == LogWrite::Mmap),
         ("ringkeeper.snapshotRate=1", |c| c.snapshot_rate == Some(1 << 20)),
         ("ringkeeper.snapshotRate=0", |c| c.snapshot_rate.is_none()),
+        ("ringkeeper.treeBrowser=false", |c| c.admin_server.as_ref().is_some_and(|a| !a.shows_tree)),
     ];
     for (line, holds) in cases {
         assert!(holds(&config_of(line)), "{line}");

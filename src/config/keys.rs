@@ -86,6 +86,7 @@ const NAMES: &[(&str, Standing)] = &[
     ("ringkeeper.sessionSecret", Honoured),
     ("ringkeeper.shards", Honoured),
     ("ringkeeper.snapshotRate", Honoured),
+    ("ringkeeper.treeBrowser", Honoured),
     ("skipACL", Honoured),
     ("snapCount", Honoured),
     ("snapSizeLimitInKb", Honoured),

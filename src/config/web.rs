@@ -23,6 +23,8 @@ pub struct AdminServer {
     pub restore_enabled: bool,
     /// Each of these two runs at most once in this time.
     pub rate_limit: Duration,
+    /// `ringkeeper.treeBrowser`: the page shows znodes.
+    pub shows_tree: bool,
 }
 
 /// Where Prometheus asks.
@@ -58,6 +60,7 @@ pub fn admin_server(settings: &mut Settings, resolve: Resolve) -> Option<AdminSe
             0,
             defaults::ADMIN_RATE_LIMITER_INTERVAL_MS,
         ),
+        shows_tree: settings.boolean("ringkeeper.treeBrowser", true),
     };
     is_enabled.then_some(server)
 }

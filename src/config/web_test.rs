@@ -75,6 +75,7 @@ fn defaults_are_zookeepers() {
         snapshot_enabled: true,
         restore_enabled: true,
         rate_limit: Duration::from_secs(300),
+        shows_tree: true,
     };
     assert_eq!(admin(""), expected);
 }

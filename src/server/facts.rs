@@ -98,6 +98,7 @@ impl Background {
             // Of one directory for both, both are all that is in it, as ZooKeeper has it.
             data_bytes: size(&self.places.snapshots, "snapshot.") + if is_one { log_bytes } else { 0 },
             log_bytes: log_bytes + if is_one { size(&self.places.snapshots, "snapshot.") } else { 0 },
+            ..admin::DirectoryFacts::default()
         };
         let times = &self.sync_times;
         let store = admin::StoreMetrics {
@@ -193,6 +194,9 @@ impl Background {
         gathered.process.cpu_time = process::cpu_time();
         gathered.process.resident_bytes = process::resident_bytes().unwrap_or(0);
         gathered.process.threads = process::threads_cpu_time();
+        let available = |of: &Directory| of.space().ok().map(|space| space.available_bytes);
+        gathered.directories.data_available_bytes = available(&self.places.snapshots);
+        gathered.directories.log_available_bytes = available(&self.places.log);
         if let Some(last) = &mut gathered.last_snapshot {
             last.written = written(&self.places.snapshots, last.zxid).unwrap_or(-1);
         }

@@ -8,6 +8,7 @@ use crossbeam::channel::{Sender, bounded, unbounded};
 use std::time::Duration;
 
 use crate::io::Waker;
+use crate::shard::Look;
 
 use super::census::{Ask, ReplicaCensus, ShardCensus};
 use super::rings::{Bell, ToReplica, ToShard};
@@ -19,9 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub const ASKERS: usize = 2;
 
 /// To the one loop.
-pub struct Question {
-    pub ask: Ask,
-    pub answer: Sender<(ReplicaCensus, Vec<ShardCensus>)>,
+pub enum Question {
+    Census { ask: Ask, answer: Sender<(ReplicaCensus, Vec<ShardCensus>)> },
+    Look { look: Box<Look>, answer: Sender<Box<Look>> },
 }
 
 /// A way to ask.
@@ -45,7 +46,7 @@ impl Inquiry {
             Inquiry::One { ask: questions, bell } => {
                 let (answer, census) = bounded(1);
                 // Full: it hasn't even taken the last ones.
-                questions.try_send(Question { ask, answer }).ok()?;
+                questions.try_send(Question::Census { ask, answer }).ok()?;
                 bell.wake();
                 census.recv_timeout(PATIENCE).ok()
             }
@@ -55,6 +56,23 @@ impl Inquiry {
                 is_whole.then_some((in_replica, shards))
             }
         }
+    }
+
+    /// One more piece of a look, by the first shard. `None`: it doesn't answer.
+    pub fn look(&self, look: Box<Look>) -> Option<Box<Look>> {
+        let (answer, seen) = bounded(1);
+        match self {
+            Inquiry::One { ask: questions, bell } => {
+                questions.try_send(Question::Look { look, answer }).ok()?;
+                bell.wake();
+            }
+            Inquiry::Many(loops) => {
+                let (to_shard, bell) = loops.shards.first()?;
+                to_shard.send(ToShard::Look(look, answer)).ok()?;
+                bell.ring();
+            }
+        }
+        seen.recv_timeout(PATIENCE).ok()
     }
 }
 

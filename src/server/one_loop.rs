@@ -451,10 +451,17 @@ impl OneLoop {
     }
 
     fn answer_questions(&mut self, now: crate::base::Instant) {
-        while let Ok(inquiry::Question { ask, answer }) = self.questions.try_recv() {
-            let in_replica = ReplicaCensus::take(&mut self.replica, ask, now);
-            // Who asked may have given up.
-            let _ = answer.send((in_replica, vec![ShardCensus::take(&mut self.shard, ask, true)]));
+        // Who asked may have given up.
+        match self.questions.try_recv() {
+            Ok(inquiry::Question::Census { ask, answer }) => {
+                let in_replica = ReplicaCensus::take(&mut self.replica, ask, now);
+                let _ = answer.send((in_replica, vec![ShardCensus::take(&mut self.shard, ask, true)]));
+            }
+            Ok(inquiry::Question::Look { mut look, answer }) => {
+                self.shard.look(&mut look);
+                let _ = answer.send(look);
+            }
+            Err(_) => {}
         }
     }
 

@@ -13,6 +13,7 @@ use crate::base::{ConnectionId, limits};
 use crate::io::{AcceptedSocket, Waker};
 use crate::lockfree::{Consumer, Doorbell, Producer, ring};
 use crate::messages::{Notice, Request};
+use crate::shard::Look;
 use crate::tree::Reader;
 
 use super::census::{Ask, ReplicaCensus, ShardCensus};
@@ -54,6 +55,7 @@ pub enum ToShard {
         text: String,
     },
     Census(Ask, Sender<ShardCensus>),
+    Look(Box<Look>, Sender<Box<Look>>),
     /// Whether clients are served.
     Serve(crate::messages::Service),
     /// The tree was made anew: from here on this reader, and these notices. What the old ring still holds is of the old tree,

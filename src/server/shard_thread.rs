@@ -116,6 +116,10 @@ impl ShardThread {
                     // Who asked may have given up.
                     let _ = answer.send(ShardCensus::take(&mut self.shard, ask, false));
                 }
+                ToShard::Look(mut look, answer) => {
+                    self.shard.look(&mut look);
+                    let _ = answer.send(look);
+                }
                 ToShard::Serve(service) => {
                     self.shard.step(turn.now, shard::Input::Serve(service), &mut turn.outputs);
                     self.carry_out(turn);

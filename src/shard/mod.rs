@@ -24,6 +24,7 @@ mod input_room;
 mod intake;
 mod large_requests;
 mod long_reads;
+mod looking;
 mod multi_read;
 mod notices;
 mod reads;
@@ -41,6 +42,7 @@ pub use auth::identities;
 pub use connection::{Connection, Latency, Phase, Stats};
 pub use contract::{Input, Output};
 pub use large_requests::LargeRequests;
+pub use looking::{CHILDREN_MAX, Child, DATA_BYTES_MAX, Found, Look, Unseen, Znode};
 pub use room::Bounds;
 pub use tallies::{Facts, Spread, Tallies};
 

@@ -418,7 +418,7 @@ impl Encode for Shown {
 }
 
 /// Without ADMIN a digest id shows its user and `x`.
-fn shown(entry: &OwnedAcl, sees_hashes: bool) -> OwnedAcl {
+pub fn shown(entry: &OwnedAcl, sees_hashes: bool) -> OwnedAcl {
     let mut entry = entry.clone();
     if !sees_hashes
         && entry.scheme == "digest"

@@ -29,7 +29,7 @@ pub use overlay::Overlay;
 pub use password::Passwords;
 pub use prep::{Rules, Scratch, View, Write};
 pub use quotas::Excess;
-pub use reader::{Reader, Reading};
+pub use reader::{Place, Reader, Reading};
 pub use sessions::{Owner, Sessions};
 pub use snapshot::{Head, LoadError, Progress, Record};
 pub use store::Store;

@@ -146,9 +146,13 @@ impl Node {
         }
     }
 
+    pub fn kind(&self) -> Kind {
+        Kind::of(self.owner())
+    }
+
     /// A container or a TTL node: the server deletes it when it has served its time.
     pub fn is_reapable(&self) -> bool {
-        matches!(Kind::of(self.owner()), Kind::Container | Kind::Ttl(_))
+        matches!(self.kind(), Kind::Container | Kind::Ttl(_))
     }
 
     /// What clients see.

@@ -5,7 +5,7 @@
 //! ([`Reader::raise`]). What was readable at the turn's floor or later stays allocated for the whole turn.
 
 use crate::base::{HashKey, Zxid};
-use crate::lockfree::{IndexReader, Observer, Turn, View};
+use crate::lockfree::{Bag, IndexReader, Observer, Turn, View};
 
 use super::node::Node;
 
@@ -88,11 +88,53 @@ impl Reading<'_> {
         Some(slots.position())
     }
 
+    /// The next piece of a listing that goes on over several turns, each at its own version. Returns whether there may be more.
+    /// A child that is there all the time is met, at least once; of what comes or goes meanwhile anything.
+    pub fn next_children<'r>(
+        &'r self,
+        node: &'r Node,
+        at: Zxid,
+        place: &mut Place,
+        budget: usize,
+        each: impl FnMut(&'r Node),
+    ) -> bool {
+        let Some(bag) = node.children_bag() else { return false };
+        if !place.bag.as_ref().is_some_and(|old| triomphe::Arc::ptr_eq(old, &bag)) {
+            *place = Place { bag: Some(bag), position: 0 };
+        }
+        let next = self.some_children(node, at, place.position, budget, each);
+        place.position = next.unwrap_or(place.position);
+        next.is_some()
+    }
+
     /// The children of `node` as of `at`, in no particular order; `node` must have been read at `at`.
     pub fn children<'r>(&'r self, node: &'r Node, at: Zxid) -> impl Iterator<Item = &'r Node> {
         node.children().into_iter().flat_map(|bag| bag.iter()).filter_map(move |slot| {
             let child = self.view.read(&self.turn, slot, at.version())?;
             child.is_alive().then_some(child)
         })
+    }
+}
+
+/// Where such a listing goes on.
+#[derive(Clone, Default)]
+pub struct Place {
+    /// What `position` is of. Held, so that a bag which was made anew is known for another one.
+    bag: Option<triomphe::Arc<Bag>>,
+    position: u32,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Place) -> bool {
+        let place = |of: &Place| (of.bag.as_ref().map(triomphe::Arc::as_ptr), of.position);
+        place(self) == place(other)
+    }
+}
+
+impl Eq for Place {}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "position {}", self.position)
     }
 }

@@ -151,8 +151,23 @@ fn asked_at(port: u16, path: &str) -> u16 {
 }
 
 /// Of `super:secret` and `bob:secret`.
-const SUPER: &str = "super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
-const BOB: &str = "bob:fyVmFCwVbTJYrznoSu1koqYEYF0=";
+pub const SUPER: &str = "super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
+pub const BOB: &str = "bob:fyVmFCwVbTJYrznoSu1koqYEYF0=";
+
+pub fn become_bob(client: &mut Client) {
+    let mut packet = vec![];
+    AuthPacket { auth_type: 0, scheme: Some("digest".into()), auth: Some(b"bob:secret") }.encode(&mut packet);
+    client.send_raw(-4, Opcode::Auth.code(), &packet);
+    assert_eq!(client.next_reply().code(), ErrorCode::Ok);
+}
+
+pub fn set_acl(client: &mut Client, path: &str, entries: &[OwnedAcl]) {
+    let mut list = vec![];
+    encode_vector(&mut list, entries);
+    let acl = AclList::decode(&mut Reader::new(&list)).expect("encoded above");
+    let set = SetAclRequest { path: path.into(), acl: Some(acl), version: -1 };
+    assert_eq!(client.call(Opcode::SetAcl, &set).code(), ErrorCode::Ok);
+}
 
 #[test]
 fn who_may_take_a_snapshot() {
@@ -178,15 +193,8 @@ fn who_may_take_a_snapshot() {
     ] {
         assert_eq!(status("snapshot", authorization), expected, "{authorization}");
     }
-    let mut packet = vec![];
-    AuthPacket { auth_type: 0, scheme: Some("digest".into()), auth: Some(b"bob:secret") }.encode(&mut packet);
-    client.send_raw(-4, Opcode::Auth.code(), &packet);
-    assert_eq!(client.next_reply().code(), ErrorCode::Ok);
-    let mut list = vec![];
-    encode_vector(&mut list, [OwnedAcl::new(31, "digest", BOB), OwnedAcl::new(1, "world", "anyone")]);
-    let acl = AclList::decode(&mut Reader::new(&list)).expect("encoded above");
-    let set = SetAclRequest { path: "/".into(), acl: Some(acl), version: -1 };
-    assert_eq!(client.call(Opcode::SetAcl, &set).code(), ErrorCode::Ok);
+    become_bob(&mut client);
+    set_acl(&mut client, "/", &[OwnedAcl::new(31, "digest", BOB), OwnedAcl::new(1, "world", "anyone")]);
     for (authorization, expected) in [
         ("digest bob:secret", (200, None)),
         ("digest super:secret", (200, None)),

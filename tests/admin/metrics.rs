@@ -7,7 +7,7 @@ use crate::support::http::{get, try_get};
 use crate::support::server::free_port;
 use crate::support::{Client, Config, Ensemble, Server, until};
 
-fn with_metrics(config: Config) -> (Config, u16) {
+pub fn with_metrics(config: Config) -> (Config, u16) {
     let port = free_port();
     let config = config
         .set("metricsProvider.className", "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider")
@@ -16,7 +16,7 @@ fn with_metrics(config: Config) -> (Config, u16) {
     (config, port)
 }
 
-fn start(config: Config) -> (Server, u16) {
+pub fn start(config: Config) -> (Server, u16) {
     let (config, port) = with_metrics(config);
     let server = config.start();
     until("the metrics port to be open", || try_get(port, "/metrics"));

@@ -1,8 +1,11 @@
 //! Wide and deep trees, and a session that owns a great many nodes.
 
 use ringkeeper::base::Prng;
+use serde_json::json;
 
 use crate::support::client::{EPHEMERAL, PERSISTENT};
+use crate::support::http::get;
+use crate::support::server::free_port;
 use crate::support::{Client, Config, Server};
 use crate::{Bystander, alone, anonymous_mb, pipeline};
 
@@ -64,7 +67,13 @@ fn a_session_with_long_paths_closes_and_stays_closed() {
 fn a_million_children_of_one_node_are_listed_and_outlive_a_restart() {
     const CHILDREN: usize = 1_000_000;
     let _alone = alone();
-    let mut server = Config::default().set("preAllocSize", 65_536).start();
+    let admin = free_port();
+    let mut server = Config::default()
+        .set("preAllocSize", 65_536)
+        .set("admin.enableServer", true)
+        .set("admin.serverAddress", "127.0.0.1")
+        .set("admin.serverPort", admin)
+        .start();
     let mut bystander = Bystander::new(&server);
     bystander.0.create("/wide", b"", PERSISTENT);
     let before = anonymous_mb(&server);
@@ -73,6 +82,16 @@ fn a_million_children_of_one_node_are_listed_and_outlive_a_restart() {
     bystander.lives();
     let grown = anonymous_mb(&server).saturating_sub(before);
     assert!(grown < 350, "{grown} MB for {CHILDREN} children");
+    // The page's tree browser goes through all of them for each page, beside the others.
+    let look =
+        std::thread::spawn(move || get(admin, "/commands/ringkeeper_tree?path=/wide&from=c500000&limit=3"));
+    while !look.is_finished() {
+        bystander.lives();
+    }
+    let seen = look.join().expect("an answer").json();
+    let children = seen["children"].as_array().expect("a list");
+    let names: Vec<&str> = children.iter().filter_map(|child| child["name"].as_str()).collect();
+    assert_eq!((names, &seen["next"]), (vec!["c500000", "c500001", "c500002"], &json!("c500003")), "{seen}");
     for life in 0..2 {
         let mut children = client.children("/wide", false).expect("it is there");
         children.sort_unstable();

@@ -41,6 +41,33 @@ pub fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)]) ->
     answer.unwrap_or_else(|error| panic!("{method} {path} of port {port}: {error}"))
 }
 
+/// With JSON to say, as a WebDriver wants it; which then leaves the connection open, whatever it was asked for.
+pub fn send_json(port: u16, method: &str, path: &str, body: &Value) -> Result<Answer, String> {
+    let body = body.to_string();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = connect(port)?;
+    let failed = |error: std::io::Error| error.to_string();
+    stream.write_all(head.as_bytes()).map_err(failed)?;
+    let (mut bytes, mut piece) = (vec![], vec![0; 64 << 10]);
+    loop {
+        let length = stream.read(&mut piece).map_err(failed)?;
+        bytes.extend_from_slice(&piece[..length]);
+        if let Some(answer) = parse(&bytes)
+            && let Some(whole) = answer.header("content-length").and_then(|text| text.parse().ok())
+            && answer.body.len() >= whole
+        {
+            return Ok(answer);
+        }
+        if length == 0 {
+            return Err(format!("no whole answer: {:?}", String::from_utf8_lossy(&bytes)));
+        }
+    }
+}
+
 /// As [`get`], of a server that may not be there yet.
 pub fn try_get(port: u16, path: &str) -> Option<Answer> {
     let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");

@@ -6,7 +6,7 @@ use crate::rules::Fault;
 use crate::source::{Source, block_end, words};
 
 /// What `shard` may take from room `tree`: "(readers)" in the table.
-const READER_HALF: &[&str] = &["Reader", "Reading", "Node", "acl"];
+const READER_HALF: &[&str] = &["Reader", "Reading", "Place", "Node", "Kind", "acl"];
 
 /// And what its tests may: a whole tree to read, which the server never hands to a shard.
 const TREE_FOR_TESTS: &str = "tree::testing::";

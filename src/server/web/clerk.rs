@@ -12,15 +12,22 @@ use crate::base::{Instant, Zxid};
 use crate::config::Config;
 use crate::io::Clock;
 use crate::log::snapshot_file_name;
-use crate::messages::AclRef;
+use crate::messages::{AclRef, Identity};
+use crate::shard::Look;
 use crate::tree::acl;
 use crate::wire::acl::perms;
 
 use super::super::census::Ask;
 use super::super::facts::Gathered;
-use super::request::{Answered, Asked, BYTES, Command, JSON, Question, Reply, Wanted};
+use super::request::{Answered, Asked, BYTES, Command, JSON, Question, Reply, SnapshotWanted, Walk, Wanted};
 use super::silence::{Silence, busy_or_dead};
-use super::{Desk, Place};
+use super::{Desk, Place, tree};
+
+/// Between two pieces of looks at the tree, whoever asks for them: the loops have other work.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// A look at a list which takes longer than that is given up: it changes faster than it can be gone through.
+const LOOK_MAX: Duration = Duration::from_secs(60);
 
 pub struct Clerk {
     place: Place,
@@ -29,6 +36,9 @@ pub struct Clerk {
     silence: Arc<Silence>,
     /// The last that was asked for.
     snapshot_begun: Option<Instant>,
+    shows_tree: bool,
+    /// When the last piece of a look was asked for.
+    looked: Option<Instant>,
 }
 
 impl Clerk {
@@ -39,6 +49,8 @@ impl Clerk {
             super_digest: config.super_digest.as_ref().map(|digest| digest.reveal().to_owned()),
             skips_acl: config.skip_acl,
             snapshot_begun: None,
+            shows_tree: config.admin_server.as_ref().is_some_and(|admin| admin.shows_tree),
+            looked: None,
         }
     }
 
@@ -63,7 +75,11 @@ impl Clerk {
             Asked::Live => self.live(desk),
             Asked::Ready => self.ready(desk),
             Asked::Metrics => self.metrics(desk),
-            Asked::Snapshot(wanted) => return self.snapshot(desk, wanted),
+            Asked::Again(Wanted::Snapshot(wanted)) => return self.snapshot(desk, wanted),
+            Asked::Again(Wanted::Look(walk)) => match self.look(desk, walk) {
+                Ok(answer) => reply(&answer),
+                Err(wanted) => return Answered::Later(wanted),
+            },
         })
     }
 
@@ -84,6 +100,11 @@ impl Clerk {
     /// A snapshot that has to be waited for, where it isn't an answer.
     fn answer_command(&mut self, asked: &Command, desk: Option<&Desk>) -> Result<Answer, Wanted> {
         let name = &asked.name;
+        match name.as_str() {
+            tree::NAME => return self.show_tree(asked, desk),
+            admin::ENSEMBLE => return Ok(self.show_ensemble(asked, desk)),
+            _ => {}
+        }
         let Some(command) = AdminCommand::find(name) else { return Ok(Answer::unknown(name)) };
         let Some(desk) = desk else { return Ok(Answer::not_serving(name)) };
         let ask = Ask {
@@ -137,27 +158,26 @@ impl Clerk {
         let ask = Ask { needs: Needs::Permissions, effect: Effect::TakeSnapshot };
         let Some((in_replica, _)) = desk.inquiry.ask(ask) else { return Ok(Answer::bare(COMMAND, 500)) };
         let given = asked.arguments.iter().find(|(name, _)| name == "streaming");
-        Err(Wanted {
+        Err(Wanted::Snapshot(SnapshotWanted {
             zxid: in_replica.facts.applied,
             failed: in_replica.facts.snapshots_failed,
             // As Java reads it: what isn't `true` is false.
             streams: given.is_none_or(|(_, value)| value.eq_ignore_ascii_case("true")),
-        })
+        }))
     }
 
-    fn snapshot(&mut self, desk: Option<&Desk>, wanted: Wanted) -> Answered {
+    fn snapshot(&mut self, desk: Option<&Desk>, wanted: SnapshotWanted) -> Answered {
         const COMMAND: AdminCommand = AdminCommand::Snapshot;
         let failed = || Answered::Reply(reply(&Answer::bare(COMMAND, 500)));
         let Some(desk) = desk else { return failed() };
         // One that was being taken already may be too old: then the next one is waited for, which is due as long as it
         // isn't begun.
-        let ask = Ask { needs: Needs::Permissions, effect: Effect::None };
-        let Some((in_replica, _)) = desk.inquiry.ask(ask) else { return failed() };
+        let Some((in_replica, _)) = desk.inquiry.ask(PERMISSIONS) else { return failed() };
         let facts = &in_replica.facts;
         let Some(zxid) = facts.newest_snapshot.filter(|newest| *newest >= wanted.zxid) else {
             // Of a fresh tree there is none to be taken.
             let is_vain = facts.snapshots_failed > wanted.failed || facts.applied == Zxid::ZERO;
-            return if is_vain { failed() } else { Answered::Later(wanted) };
+            return if is_vain { failed() } else { Answered::Later(Wanted::Snapshot(wanted)) };
         };
         let path = desk.background.places.snapshots.path_of(&snapshot_file_name(zxid));
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
@@ -172,6 +192,15 @@ impl Clerk {
 
     /// Who has all permissions at the root node; a status and the reason otherwise.
     fn admit(&self, asked: &Command, root_acl: Option<&AclRef>) -> Result<(), (u16, &'static str)> {
+        let identities = self.identities(asked)?;
+        let entries = root_acl.and_then(|acl| acl.as_deref());
+        let may = |perm| self.skips_acl || acl::check(entries, perm, &identities).is_ok();
+        let all = [perms::READ, perms::WRITE, perms::CREATE, perms::DELETE, perms::ADMIN];
+        if all.into_iter().all(may) { Ok(()) } else { Err((403, "Not authorized")) }
+    }
+
+    /// Who the header says who asks is.
+    fn identities(&self, asked: &Command) -> Result<Vec<Identity>, (u16, &'static str)> {
         const NOT_AUTHENTICATED: (u16, &str) = (401, "Not authenticated");
         let Some(header) = &asked.authorization else {
             return Err((401, "Auth info is missing for the command"));
@@ -185,11 +214,73 @@ impl Clerk {
         };
         let super_digest = self.super_digest.as_deref();
         let identities = crate::shard::identities(scheme, shown, asked.client, super_digest);
-        let identities = identities.ok_or(NOT_AUTHENTICATED)?;
-        let entries = root_acl.and_then(|acl| acl.as_deref());
-        let may = |perm| self.skips_acl || acl::check(entries, perm, &identities).is_ok();
-        let all = [perms::READ, perms::WRITE, perms::CREATE, perms::DELETE, perms::ADMIN];
-        if all.into_iter().all(may) { Ok(()) } else { Err((403, "Not authorized")) }
+        identities.ok_or(NOT_AUTHENTICATED)
+    }
+
+    /// The ensemble as this server knows it, also while nobody is served.
+    fn show_ensemble(&mut self, asked: &Command, desk: Option<&Desk>) -> Answer {
+        let refused = |status, why: &str| Answer::refused(admin::ENSEMBLE, status, why);
+        let Some(desk) = desk else { return Answer::not_serving(admin::ENSEMBLE) };
+        if asked.is_post {
+            return refused(405, "ringkeeper_ensemble is asked by GET");
+        }
+        let Some((gathered, _)) = self.gather(desk, PROBE) else {
+            return refused(503, "the server doesn't answer in time");
+        };
+        admin::ensemble(&desk.background.facts(&gathered))
+    }
+
+    /// A znode with its children, or a look that has to go on.
+    fn show_tree(&mut self, asked: &Command, desk: Option<&Desk>) -> Result<Answer, Wanted> {
+        let refused = |status, why: &str| Ok(Answer::refused(tree::NAME, status, why));
+        let Some(desk) = desk else { return Ok(Answer::not_serving(tree::NAME)) };
+        if !self.shows_tree {
+            return refused(503, "ringkeeper.treeBrowser=false");
+        }
+        if asked.is_post {
+            return refused(405, "ringkeeper_tree is asked by GET");
+        }
+        let query = match tree::query(&asked.arguments) {
+            Ok(query) => query,
+            Err(why) => return refused(400, &why),
+        };
+        // Who shows nothing is one of the world; not even his address counts, which may be that of something in between.
+        let is_authenticated = asked.authorization.is_some();
+        let shown = if is_authenticated { self.identities(asked) } else { Ok(vec![]) };
+        let identities = match shown {
+            Ok(identities) => identities,
+            Err((status, why)) => return refused(status, why),
+        };
+        if query.with_data {
+            let Some((in_replica, _)) = desk.inquiry.ask(PERMISSIONS) else {
+                return refused(503, "the server doesn't answer in time");
+            };
+            if let Err((status, why)) = self.admit(asked, in_replica.root_acl.as_ref()) {
+                return refused(status, why);
+            }
+        }
+        let look = Look::new(query.path, query.from, query.limit, query.with_data, identities);
+        let since = Clock::instant();
+        self.look(Some(desk), Walk { look: Box::new(look), since, is_authenticated })
+    }
+
+    /// One more piece of it.
+    fn look(&mut self, desk: Option<&Desk>, walk: Walk) -> Result<Answer, Wanted> {
+        let refused = |status, why: &str| Ok(Answer::refused(tree::NAME, status, why));
+        let Some(desk) = desk else { return Ok(Answer::not_serving(tree::NAME)) };
+        let now = Clock::instant();
+        if self.looked.is_some_and(|last| now.since(last) < LOOK_EVERY) {
+            return Err(Wanted::Look(walk));
+        }
+        if now.since(walk.since) > LOOK_MAX {
+            return refused(503, "its children change faster than they can be listed; try again");
+        }
+        self.looked = Some(now);
+        let Walk { look, since, is_authenticated } = walk;
+        let Some(look) = desk.inquiry.look(look) else {
+            return refused(503, "the server doesn't answer in time");
+        };
+        tree::answer(&look, is_authenticated).ok_or(Wanted::Look(Walk { look, since, is_authenticated }))
     }
 
     fn metrics(&mut self, desk: Option<&Desk>) -> Reply {
@@ -198,8 +289,7 @@ impl Clerk {
         let Some((gathered, _)) = self.gather(desk, Ask::PROBE) else {
             return unavailable("the server doesn't answer in time");
         };
-        let with_process =
-            desk.background.config.metrics_server.as_ref().is_some_and(|of| of.exports_process);
+        let with_process = desk.background.config.metrics_server.as_ref().is_none_or(|of| of.exports_process);
         let page = admin::exposition(&desk.background.facts(&gathered), with_process);
         Reply::new(StatusCode::OK, admin::CONTENT_TYPE, page)
     }
@@ -229,3 +319,6 @@ fn reply(answer: &Answer) -> Reply {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     Reply::new(status, JSON, answer.text())
 }
+
+/// The least that can be asked.
+const PERMISSIONS: Ask = Ask { needs: Needs::Permissions, effect: Effect::None };

@@ -35,8 +35,6 @@ const PORT_PATIENCE: Duration = Duration::from_secs(2);
 const PORT_RETRY: Duration = Duration::from_millis(50);
 /// No descriptor or no memory for one more connection: the next try.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// Between two looks at a snapshot that is being taken.
-const SNAPSHOT_LOOK: Duration = Duration::from_millis(50);
 /// Of one connection, however busy it is: who reads his answer that slowly isn't waited for.
 const LIFE_MAX: Duration = Duration::from_secs(3600);
 
@@ -199,8 +197,8 @@ async fn ask(mut asked: Asked, shared: &Shared) -> Reply {
         match answered.await {
             Ok(Answered::Reply(reply)) => return reply,
             Ok(Answered::Later(wanted)) => {
-                time::sleep(SNAPSHOT_LOOK).await;
-                asked = Asked::Snapshot(wanted);
+                time::sleep(wanted.pause()).await;
+                asked = Asked::Again(wanted);
             }
             Err(_) => return busy(),
         }

@@ -16,6 +16,7 @@ mod clerk;
 mod connections;
 mod request;
 mod silence;
+mod tree;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::AUTHORIZATION;
@@ -9,7 +10,8 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use tokio::sync::oneshot;
 
-use crate::base::Zxid;
+use crate::base::{Instant, Zxid};
+use crate::shard::Look;
 
 /// To the thread "facts".
 pub struct Question {
@@ -26,13 +28,39 @@ pub enum Asked {
     /// Is it in a quorum, and serves?
     Ready,
     Metrics,
-    /// How a snapshot comes along that was asked for.
-    Snapshot(Wanted),
+    /// How something comes along that was asked for.
+    Again(Wanted),
+}
+
+/// What takes longer than one question to the loops.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wanted {
+    Snapshot(SnapshotWanted),
+    Look(Walk),
+}
+
+impl Wanted {
+    /// Before it is asked for again.
+    pub fn pause(&self) -> Duration {
+        Duration::from_millis(match self {
+            Wanted::Snapshot(_) => 50,
+            Wanted::Look(_) => 1,
+        })
+    }
+}
+
+/// A look at the tree on its way.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Walk {
+    pub look: Box<Look>,
+    pub since: Instant,
+    /// Somebody who has shown who he is asks.
+    pub is_authenticated: bool,
 }
 
 /// A snapshot that is being taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct SnapshotWanted {
     /// It holds this, or more.
     pub zxid: Zxid,
     /// How many had failed before.
@@ -77,12 +105,22 @@ pub const JSON: &str = "application/json";
 pub const TEXT: &str = "text/plain; charset=utf-8";
 pub const HTML: &str = "text/html; charset=utf-8";
 
-/// For people: this server live. It asks the admin port and nobody else.
-const PAGE: &str = include_str!("page.html");
+/// For people: this server live, and its tree. It asks the admin port and nobody else.
+const PAGE: &str = concat!(
+    include_str!("page/head.html"),
+    "<style>\n",
+    include_str!("page/style.css"),
+    "</style>\n",
+    include_str!("page/body.html"),
+    "<script>\n",
+    include_str!("page/live.js"),
+    include_str!("page/tree.js"),
+    "</script>\n</html>\n",
+);
 /// The browser holds it to that.
 const POLICY: &str = concat!(
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; ",
-    "connect-src 'self'; frame-ancestors 'none'",
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; ",
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
 );
 
 impl Reply {
@@ -210,6 +248,7 @@ mod tests {
     fn the_page_fetches_nothing_from_outside() {
         let (_, page) = asked("GET", "/").unwrap_err();
         assert!(page.contains("const COMMANDS = \"/commands\"") && !page.contains("COMMAND_URL"));
+        assert!(page.starts_with("<!doctype html>") && page.ends_with("</script>\n</html>\n"));
         // The one address is the name of a kind of XML, which is no place.
         let outside = page.replace("http://www.w3.org/2000/svg", "");
         for word in ["http://", "https://", "src=", "@import", "url(", "innerHTML"] {
