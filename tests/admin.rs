@@ -13,6 +13,8 @@ mod commands;
 mod health;
 #[path = "admin/hostile.rs"]
 mod hostile;
+#[path = "admin/log_lines.rs"]
+mod log_lines;
 #[path = "admin/metrics.rs"]
 mod metrics;
 

@@ -14,6 +14,7 @@ use super::log_import::{self, Import};
 use super::progress::Progress;
 use super::snapshot;
 use crate::admin::date_time;
+use crate::config::LogFormat;
 use crate::io::MappedFile;
 use crate::log::{self, SegmentId};
 use crate::wire::txn::{Entry, Txn};
@@ -32,7 +33,7 @@ pub struct Dump {
 }
 
 pub fn run(command: &Command) -> ExitCode {
-    super::log_to_stderr();
+    super::log_to_stderr(LogFormat::Text);
     match command {
         Command::Dump(Dump { file }) => run_dump(file),
         Command::Import(arguments) => run_import(arguments),

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use super::Start;
 use super::about::about;
-use crate::config::{Config, Raw, Refusal, Severity, Warning};
+use crate::config::{Config, Raw, Refusal, Severity, Warning, is_setting};
 
 /// A server, in the foreground, until SIGTERM.
 ///
@@ -49,11 +49,11 @@ pub fn prepared(arguments: &Arguments) -> Result<(Config, Vec<Warning>), String>
 pub fn run(arguments: &Arguments, start: Start) -> ExitCode {
     match prepared(arguments) {
         Ok((config, warnings)) => {
-            super::log_to_stderr();
+            let lines = super::log_to_stderr(config.log_format);
             for warning in &warnings {
                 tell(warning);
             }
-            start(config, about())
+            start(config, about(), lines)
         }
         Err(explanation) => {
             eprint!("{explanation}");
@@ -120,7 +120,7 @@ fn prepare(
     };
     let mut variables = Vec::new();
     for (name, value) in environment {
-        if let Some(name) = name.to_str().filter(|name| name.starts_with("ZOO_")) {
+        if let Some(name) = name.to_str().filter(|name| is_setting(name)) {
             let value = text(&value, &format!("environment variable {name}"))?;
             variables.push((name.to_owned(), value.to_owned()));
         }

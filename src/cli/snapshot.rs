@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use super::apache::{self, Fault, LogWriter, Packing, SnapshotWriter};
 use super::progress::{self, Progress};
 use crate::base::{Epoch, SessionId, Zxid};
-use crate::config::{Config, Raw};
+use crate::config::{Config, LogFormat, Raw};
 use crate::io::{Clock, Directory, Error, entropy};
 use crate::server::{self, Image, Witness};
 use crate::tree::Store;
@@ -102,7 +102,7 @@ pub fn refused(text: impl Display) -> Refused {
 }
 
 pub fn run(command: &Command) -> ExitCode {
-    super::log_to_stderr();
+    super::log_to_stderr(LogFormat::Text);
     let progress = &Progress::shown();
     let (what, done) = match command {
         Command::Import(arguments) => {

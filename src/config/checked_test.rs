@@ -97,6 +97,7 @@ fn defaults_are_zookeepers() {
         look: Some(Duration::from_micros(30)),
         io: Io::Auto,
         log_write: LogWrite::Direct,
+        log_format: LogFormat::Text,
         snapshot_rate: Some(64 << 20),
         initial: Some("dataDir=/data\nclientPort=2181\n".to_owned()),
         // web_test.rs shows it.
@@ -179,6 +180,7 @@ fn every_key_has_its_effect() {
         ("ringkeeper.lookMicros=0", |c| c.look.is_none()),
         ("ringkeeper.io=epoll", |c| c.io == Io::Epoll),
         ("ringkeeper.io=uring", |c| c.io == Io::Uring),
+        ("ringkeeper.logFormat=JSON", |c| c.log_format == LogFormat::Json),
         ("ringkeeper.logWrite=mmap", |c| c.log_write == LogWrite::Mmap),
         ("ringkeeper.snapshotRate=1", |c| c.snapshot_rate == Some(1 << 20)),
         ("ringkeeper.snapshotRate=0", |c| c.snapshot_rate.is_none()),

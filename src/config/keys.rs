@@ -81,6 +81,7 @@ const NAMES: &[(&str, Standing)] = &[
     ("request_throttle_max_requests", Honoured),
     ("ringkeeper.cores", Honoured),
     ("ringkeeper.io", Honoured),
+    ("ringkeeper.logFormat", Honoured),
     ("ringkeeper.logWrite", Honoured),
     ("ringkeeper.lookMicros", Honoured),
     ("ringkeeper.shards", Honoured),

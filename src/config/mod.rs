@@ -2,7 +2,8 @@
 //!
 //! Called by `cli`, which reads the file, the environment and the command line and hands them in as bytes and strings; `myid`
 //! and the dynamic file, whose places only the settings tell, it reads when asked to ([`Read`]).
-//! Settings come in layers, a later one wins: built-in, file, environment (`ZOO_*`), command line (`-Dname=value`).
+//! Settings come in layers, a later one wins: built-in, file, environment (`ZOO_*`,
+//! `RINGKEEPER_LOG_FORMAT`), command line (`-Dname=value`).
 //! Every name is taken in three forms: `tickTime`, `zookeeper.tickTime`, and either of them after `-D`.
 //!
 //! Invariants: a [`Config`] is complete and consistent: no reader of it needs a default or a check of its own. All
@@ -19,6 +20,7 @@ mod ensemble;
 mod environment;
 mod fault;
 mod keys;
+mod lines;
 mod raw;
 mod requests;
 mod rewrite;
@@ -29,7 +31,9 @@ mod web;
 pub use checked::{Config, Containers, Io, LogWrite, Purge, Refusal};
 pub use client_port::{ClientPort, Resolve};
 pub use ensemble::{Ensemble, Read};
+pub use environment::is_setting;
 pub use fault::{Fault, Origin, Severity, Warning};
+pub use lines::LogFormat;
 pub use raw::{Raw, Setting};
 pub use requests::{ConnectionThrottle, LargeRequests};
 pub use rewrite::{is_dynamic, rewritten};

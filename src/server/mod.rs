@@ -13,6 +13,7 @@ mod facts;
 mod gather;
 mod image;
 mod inquiry;
+mod lines;
 mod log_thread;
 mod many_loops;
 mod member;
@@ -46,6 +47,7 @@ use crate::replica::BootError;
 
 pub use boot::SUBDIRECTORY;
 pub use image::{Image, Witness};
+pub use lines::{Filter, Lines};
 
 use one_loop::OneLoop;
 use placement::Placement;
@@ -133,13 +135,13 @@ impl Stop {
 }
 
 /// Runs a server until it is told to stop.
-pub fn run(config: Config, about: About) -> Result<(), Fatal> {
+pub fn run(config: Config, about: About, lines: Lines) -> Result<(), Fatal> {
     let started = Clock::now();
     let seed = crate::io::entropy::seed().map_err(Fatal::Io)?;
     let placement = Placement::choose(&config)?;
     let peers = member::peers(&config)?;
     // Before recovery, which may take a while: who asks is told that it lives, and isn't ready.
-    let desk = web::start(&config)?;
+    let desk = web::start(&config, lines)?;
     let booted = boot::boot(Arc::new(config), about, seed, placement.shards, started)?;
     if placement.shards == 1 {
         placement.pin(0)?;

@@ -10,7 +10,7 @@ use crate::support::client::{EPHEMERAL, PERSISTENT};
 use crate::support::http::{get, request};
 use crate::support::{Client, Config, Server};
 
-const NAMES: [&str; 28] = [
+const NAMES: [&str; 29] = [
     "configuration",
     "connection_stat_reset",
     "connections",
@@ -23,6 +23,7 @@ const NAMES: [&str; 28] = [
     "is_read_only",
     "last_snapshot",
     "leader",
+    "log_level",
     "monitor",
     "observer_connection_stat_reset",
     "observers",
@@ -68,7 +69,7 @@ fn every_command_is_linked_and_says_its_name() {
     }
     for name in NAMES {
         let answer = get(port, &format!("/commands/{name}"));
-        let expected = if matches!(name, "snapshot" | "restore") { 401 } else { 200 };
+        let expected = if matches!(name, "log_level" | "snapshot" | "restore") { 401 } else { 200 };
         assert_eq!(answer.status, expected, "{name}");
         let body = answer.json();
         assert_eq!(body["command"], name);
@@ -151,8 +152,21 @@ fn asked_at(port: u16, path: &str) -> u16 {
 }
 
 /// Of `super:secret` and `bob:secret`.
-const SUPER: &str = "super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
+pub const SUPER: &str = "super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
 const BOB: &str = "bob:fyVmFCwVbTJYrznoSu1koqYEYF0=";
+
+/// Others may only read it.
+pub fn give_root_to_bob(client: &mut Client) {
+    let mut packet = vec![];
+    AuthPacket { auth_type: 0, scheme: Some("digest".into()), auth: Some(b"bob:secret") }.encode(&mut packet);
+    client.send_raw(-4, Opcode::Auth.code(), &packet);
+    assert_eq!(client.next_reply().code(), ErrorCode::Ok);
+    let mut list = vec![];
+    encode_vector(&mut list, [OwnedAcl::new(31, "digest", BOB), OwnedAcl::new(1, "world", "anyone")]);
+    let acl = AclList::decode(&mut Reader::new(&list)).expect("encoded above");
+    let set = SetAclRequest { path: "/".into(), acl: Some(acl), version: -1 };
+    assert_eq!(client.call(Opcode::SetAcl, &set).code(), ErrorCode::Ok);
+}
 
 #[test]
 fn who_may_take_a_snapshot() {
@@ -178,15 +192,7 @@ fn who_may_take_a_snapshot() {
     ] {
         assert_eq!(status("snapshot", authorization), expected, "{authorization}");
     }
-    let mut packet = vec![];
-    AuthPacket { auth_type: 0, scheme: Some("digest".into()), auth: Some(b"bob:secret") }.encode(&mut packet);
-    client.send_raw(-4, Opcode::Auth.code(), &packet);
-    assert_eq!(client.next_reply().code(), ErrorCode::Ok);
-    let mut list = vec![];
-    encode_vector(&mut list, [OwnedAcl::new(31, "digest", BOB), OwnedAcl::new(1, "world", "anyone")]);
-    let acl = AclList::decode(&mut Reader::new(&list)).expect("encoded above");
-    let set = SetAclRequest { path: "/".into(), acl: Some(acl), version: -1 };
-    assert_eq!(client.call(Opcode::SetAcl, &set).code(), ErrorCode::Ok);
+    give_root_to_bob(&mut client);
     for (authorization, expected) in [
         ("digest bob:secret", (200, None)),
         ("digest super:secret", (200, None)),

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::time::Duration;
 
-use crossbeam::channel::Receiver;
+use crossbeam::channel::{Receiver, RecvTimeoutError};
 use hyper::StatusCode;
+use serde_json::json;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::admin::{self, AdminCommand, Answer, Effect, Mode, Needs};
@@ -18,6 +19,7 @@ use crate::wire::acl::perms;
 
 use super::super::census::Ask;
 use super::super::facts::Gathered;
+use super::super::lines::{self, Lines};
 use super::request::{Answered, Asked, BYTES, Command, JSON, Question, Reply, Wanted};
 use super::{Desk, Place};
 
@@ -33,26 +35,37 @@ pub struct Clerk {
     unanswered: Option<Instant>,
     /// The last that was asked for.
     snapshot_begun: Option<Instant>,
+    lines: Lines,
 }
 
 impl Clerk {
-    pub fn new(config: &Config, place: Place) -> Clerk {
+    pub fn new(config: &Config, place: Place, lines: Lines) -> Clerk {
         Clerk {
             place,
             super_digest: config.super_digest.as_ref().map(|digest| digest.reveal().to_owned()),
             skips_acl: config.skip_acl,
             unanswered: None,
             snapshot_begun: None,
+            lines,
         }
     }
 
     pub fn run(mut self, questions: &Receiver<Question>) {
-        while let Ok(Question { asked, answer }) = questions.recv() {
-            // Who asked is gone: then so is his wish.
-            if answer.is_closed() {
-                continue;
+        loop {
+            let next = match self.lines.to_come(Clock::instant()) {
+                Some((_, time)) => questions.recv_timeout(time),
+                None => questions.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            self.lines.lapse(Clock::instant());
+            match next {
+                // Who asked is gone: then so is his wish.
+                Ok(Question { answer, .. }) if answer.is_closed() => {}
+                Ok(Question { asked, answer }) => {
+                    let _ = answer.send(self.answer(asked));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-            let _ = answer.send(self.answer(asked));
         }
     }
 
@@ -113,6 +126,9 @@ impl Clerk {
         if command == AdminCommand::Snapshot {
             return self.begin_snapshot(asked, desk);
         }
+        if command == AdminCommand::LogLevel {
+            return Ok(self.log_level(asked));
+        }
         if ask.effect == Effect::ResetServer {
             desk.background.sync_times.reset();
         }
@@ -172,6 +188,29 @@ impl Clerk {
         } else {
             Reply { headers, ..reply(&Answer::bare(COMMAND, 200)) }
         })
+    }
+
+    /// `log_level?filter=F&seconds=N`: these lines are written, for so long or until further notice. Without a filter: tells.
+    fn log_level(&mut self, asked: &Command) -> Answer {
+        let now = Clock::instant();
+        let wish = match lines::wish(&asked.arguments) {
+            Ok(wish) => wish,
+            Err(why) => return Answer::refused(&asked.name, 400, &why),
+        };
+        let before = self.lines.current().to_owned();
+        if let Some((filter, time)) = wish {
+            // In front of the change, which may silence it.
+            tracing::warn!(client = %asked.client, from = before, to = %filter, ?time, "log level: changed by the admin port");
+            self.lines.change(now, filter, time);
+        }
+        let to_come = self.lines.to_come(now);
+        let fields = json!({
+            "filter": self.lines.current(),
+            "previous_filter": before,
+            "falls_back_to": to_come.map(|(filter, _)| filter),
+            "falls_back_in_seconds": to_come.map(|(_, time)| time.as_secs_f64().ceil() as u64),
+        });
+        Answer::new(AdminCommand::LogLevel, admin::fields(fields))
     }
 
     /// Who has all permissions at the root node; a status and the reason otherwise.

@@ -24,7 +24,7 @@ use crate::config::Config;
 
 use super::facts::Background;
 use super::inquiry::Inquiry;
-use super::{Fatal, spawn};
+use super::{Fatal, Lines, spawn};
 
 use clerk::Clerk;
 
@@ -62,7 +62,7 @@ struct Port {
 }
 
 /// Starts the threads, if there is a port to be opened.
-pub fn start(config: &Config) -> Result<Place, Fatal> {
+pub fn start(config: &Config, lines: Lines) -> Result<Place, Fatal> {
     let place = Place::default();
     let admin = config.admin_server.as_ref().map(|admin| Port {
         name: "admin server",
@@ -83,7 +83,7 @@ pub fn start(config: &Config) -> Result<Place, Fatal> {
         return Ok(place);
     }
     let (questions, asked) = crossbeam::channel::bounded(QUEUE_MAX);
-    let clerk = Clerk::new(config, place.clone());
+    let clerk = Clerk::new(config, place.clone(), lines);
     spawn("facts", move || clerk.run(&asked))?;
     spawn("admin", move || connections::run(ports, questions))?;
     Ok(place)
