@@ -7,6 +7,10 @@
 #[path = "support/mod.rs"]
 mod support;
 
+#[path = "admin/audit.rs"]
+mod audit;
+#[path = "admin/audited.rs"]
+mod audited;
 #[path = "admin/commands.rs"]
 mod commands;
 #[path = "admin/health.rs"]

@@ -5,6 +5,10 @@
     reason = "these tests drive real processes in real time, with threads of their own"
 )]
 
+#[path = "admin_of_java/audit.rs"]
+mod audit;
+#[path = "admin/audited.rs"]
+mod audited;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

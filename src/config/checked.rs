@@ -10,7 +10,7 @@ use super::ensemble::{self, Ensemble, Read};
 use super::environment;
 use super::fault::{Fault, Origin, Severity, Warning};
 use super::keys;
-use super::lines::{self, LogFormat};
+use super::lines::{self, AuditLog, LogFormat};
 use super::raw::Raw;
 use super::requests::{self, ConnectionThrottle, LargeRequests};
 use super::settings::Settings;
@@ -78,6 +78,8 @@ pub struct Config {
     pub io: Io,
     pub log_write: LogWrite,
     pub log_format: LogFormat,
+    /// `None`: nothing is audited.
+    pub audit: Option<AuditLog>,
     /// Bytes per second that a snapshot may write; `None`: no limit.
     pub snapshot_rate: Option<u64>,
     /// The configuration file as it was written, its secrets left out: what `initial_configuration` shows.
@@ -265,6 +267,7 @@ fn config(settings: &mut Settings, resolve: Resolve, read: Read<'_>) -> Option<C
         io: settings.value("ringkeeper.io", io).unwrap_or(Io::Auto),
         log_write: settings.value("ringkeeper.logWrite", log_write).unwrap_or(LogWrite::Direct),
         log_format: settings.value("ringkeeper.logFormat", lines::log_format).unwrap_or_default(),
+        audit: lines::audit_log(settings),
         snapshot_rate: positive(snapshot_rate).map(|mib| mib * KIB * KIB),
         initial: None,
         admin_server: web::admin_server(settings, resolve),

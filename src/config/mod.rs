@@ -11,7 +11,7 @@
 //! silently ignored that would change what a client sees.
 //! Limits: `base::limits` where a setting has a counterpart there.
 //! Tested: raw_test.rs, environment_test.rs, values_test.rs, checked_test.rs, ensemble_test.rs,
-//! client_port_test.rs, web_test.rs, and random settings in both ends.
+//! client_port_test.rs, web_test.rs, lines.rs, and random settings in both ends.
 
 mod checked;
 mod client_port;
@@ -33,7 +33,7 @@ pub use client_port::{ClientPort, Resolve};
 pub use ensemble::{Ensemble, Read};
 pub use environment::is_setting;
 pub use fault::{Fault, Origin, Severity, Warning};
-pub use lines::LogFormat;
+pub use lines::{AuditLog, LogFormat};
 pub use raw::{Raw, Setting};
 pub use requests::{ConnectionThrottle, LargeRequests};
 pub use rewrite::{is_dynamic, rewritten};

@@ -5,6 +5,7 @@
 
 mod admission;
 mod attention;
+mod audit;
 mod boot;
 mod census;
 mod disk;
@@ -40,6 +41,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use crate::admin::About;
+use crate::base::Now;
 use crate::config::Config;
 use crate::io::{Clock, Error, Waker};
 use crate::log;
@@ -49,6 +51,7 @@ pub use boot::SUBDIRECTORY;
 pub use image::{Image, Witness};
 pub use lines::{Filter, Lines};
 
+use audit::Audit;
 use one_loop::OneLoop;
 use placement::Placement;
 
@@ -137,6 +140,21 @@ impl Stop {
 /// Runs a server until it is told to stop.
 pub fn run(config: Config, about: About, lines: Lines) -> Result<(), Fatal> {
     let started = Clock::now();
+    let Some((audit, auditor)) = audit::begin(&config, &about)? else {
+        return serve(config, about, lines, started, None);
+    };
+    let ended = serve(config, about, lines, started, Some(audit));
+    auditor.end();
+    ended
+}
+
+fn serve(
+    config: Config,
+    about: About,
+    lines: Lines,
+    started: Now,
+    audit: Option<Audit>,
+) -> Result<(), Fatal> {
     let seed = crate::io::entropy::seed().map_err(Fatal::Io)?;
     let placement = Placement::choose(&config)?;
     let peers = member::peers(&config)?;
@@ -145,9 +163,9 @@ pub fn run(config: Config, about: About, lines: Lines) -> Result<(), Fatal> {
     let booted = boot::boot(Arc::new(config), about, seed, placement.shards, started)?;
     if placement.shards == 1 {
         placement.pin(0)?;
-        OneLoop::build(booted, peers, &desk)?.run()
+        OneLoop::build(booted, peers, &desk, audit)?.run()
     } else {
-        many_loops::run(booted, &placement, peers, &desk)
+        many_loops::run(booted, &placement, peers, &desk, audit)
     }
 }
 

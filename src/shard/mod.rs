@@ -37,7 +37,7 @@ mod testing;
 mod watch_requests;
 mod watches;
 
-pub use auth::identities;
+pub use auth::{identities, user};
 pub use connection::{Connection, Latency, Phase, Stats};
 pub use contract::{Input, Output};
 pub use large_requests::LargeRequests;
