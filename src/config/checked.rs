@@ -69,6 +69,8 @@ pub struct Config {
     pub connection_throttle: ConnectionThrottle,
     /// A sync that takes longer is worth a line.
     pub fsync_warning_threshold: Duration,
+    /// A request that takes so long is worth a line; `Duration::MAX`: none is.
+    pub slow_request: Duration,
     /// Processors to pin threads to; `None`: the placement rule decides.
     pub cores: Option<BTreeSet<u16>>,
     /// Event loops for clients, at most `limits::SHARDS_MAX`; `None`: the placement rule decides.
@@ -261,6 +263,7 @@ fn config(settings: &mut Settings, resolve: Resolve, read: Read<'_>) -> Option<C
             "milliseconds",
             defaults::FSYNC_WARNING_THRESHOLD_MS,
         )),
+        slow_request: lines::slow_request(settings),
         cores: settings.value("ringkeeper.cores", values::cores),
         shards: positive(shards).map(|count| count as usize),
         look: positive(look).map(Duration::from_micros),

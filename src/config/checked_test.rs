@@ -92,6 +92,7 @@ fn defaults_are_zookeepers() {
             fill_count: 1,
         },
         fsync_warning_threshold: Duration::from_secs(1),
+        slow_request: Duration::from_secs(1),
         cores: None,
         shards: None,
         look: Some(Duration::from_micros(30)),
@@ -197,7 +198,7 @@ fn every_key_has_its_effect() {
     }
     // Each honoured key has a row above, or is shown by another test.
     let elsewhere = ["dataDir", "clientPort", "standaloneEnabled", "reconfigEnabled"];
-    let of_lines = ["audit.enable", "ringkeeper.auditFile"];
+    let of_lines = ["audit.enable", "ringkeeper.auditFile", "ringkeeper.slowRequestMillis"];
     for name in keys::names(keys::Standing::Honoured) {
         let row = cases.iter().any(|(line, _)| line.split('=').next() == Some(name));
         let of_web = name.starts_with("admin.") || name.starts_with("metricsProvider.");

@@ -87,6 +87,7 @@ const NAMES: &[(&str, Standing)] = &[
     ("ringkeeper.logWrite", Honoured),
     ("ringkeeper.lookMicros", Honoured),
     ("ringkeeper.shards", Honoured),
+    ("ringkeeper.slowRequestMillis", Honoured),
     ("ringkeeper.snapshotRate", Honoured),
     ("skipACL", Honoured),
     ("snapCount", Honoured),

@@ -3,7 +3,10 @@
 //! Called by `checked`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::checked::{INT_MAX, positive};
+use super::defaults;
 use super::fault::Severity;
 use super::settings::Settings;
 
@@ -23,6 +26,13 @@ pub fn log_format(text: &str) -> Result<LogFormat, String> {
         "json" => Ok(LogFormat::Json),
         _ => Err("no such format; allowed: text, json".to_owned()),
     }
+}
+
+/// `ringkeeper.slowRequestMillis`.
+pub fn slow_request(settings: &mut Settings) -> Duration {
+    let default = defaults::SLOW_REQUEST_MS;
+    let given = settings.number("ringkeeper.slowRequestMillis", 0..=INT_MAX, "milliseconds, 0: off", default);
+    positive(given).map_or(Duration::MAX, Duration::from_millis)
 }
 
 /// `audit.enable`: who changed what.
@@ -58,6 +68,18 @@ mod tests {
         let raw = Raw::parse("zoo.cfg", content.as_bytes());
         let checked = raw.check(|_| None, &|path| panic!("{path:?} is read"));
         checked.map(|(config, warnings)| (config, warnings.iter().map(ToString::to_string).collect()))
+    }
+
+    #[test]
+    fn slow_requests_are_told_from_a_threshold_on_or_never() {
+        for (lines, expected) in [
+            ("", Duration::from_secs(1)),
+            ("ringkeeper.slowRequestMillis=20", Duration::from_millis(20)),
+            ("ringkeeper.slowRequestMillis=0", Duration::MAX),
+        ] {
+            assert_eq!(check(lines).expect("no fault").0.slow_request, expected, "{lines}");
+        }
+        assert!(check("ringkeeper.slowRequestMillis=-1").is_err());
     }
 
     #[test]

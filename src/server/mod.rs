@@ -31,6 +31,7 @@ mod rings;
 mod segments;
 mod shard_thread;
 mod slots;
+mod slow;
 mod stash;
 mod sync_times;
 mod web;

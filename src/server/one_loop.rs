@@ -439,6 +439,7 @@ impl OneLoop {
                 }
                 shard::Output::Close { connection } => self.io.close(connection),
                 shard::Output::Abort { connection } => self.io.close_now(connection),
+                shard::Output::Slow(slow) => super::slow::tell(&slow),
                 shard::Output::Word { connection, word, argument } => {
                     let text = self.answer_word(word, &argument, turn.now.instant);
                     self.shard.finish_with(connection, text.as_bytes());

@@ -239,6 +239,9 @@ impl State {
                 Ok(Progress::More) => self.long_read = Some(read),
                 Ok(Progress::Done) => {
                     let (id, at, since) = (read.connection, read.at, read.since);
+                    if self.is_slow(since) {
+                        self.note_slow_read(id, read.opcode, &read.body, since, at);
+                    }
                     let reply = read.finish(reading);
                     let size = reply.len();
                     self.fill_gap(id, reply);

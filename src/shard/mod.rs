@@ -31,6 +31,7 @@ mod room;
 mod sending;
 mod service;
 mod silence;
+mod slow;
 mod tallies;
 #[cfg(test)]
 mod testing;
@@ -42,6 +43,7 @@ pub use connection::{Connection, Latency, Phase, Stats};
 pub use contract::{Input, Output};
 pub use large_requests::LargeRequests;
 pub use room::Bounds;
+pub use slow::SlowRequest;
 pub use tallies::{Facts, Spread, Tallies};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -53,6 +55,7 @@ use crate::base::{ConnectionId, HashKey, Instant, KeyedHasher, Map, Now, Session
 use crate::messages::{Notice, Service};
 use crate::tree::Reader;
 use long_reads::LongRead;
+use slow::SlowRequests;
 use watch_requests::NULL_PATH;
 use watches::{Table, Watches};
 
@@ -67,6 +70,8 @@ pub struct Settings {
     pub frame_bytes_max: usize,
     /// A connection without a session is closed after this.
     pub sessionless_timeout: Duration,
+    /// A request that took so long is told of; `Duration::MAX`: none is.
+    pub slow_request: Duration,
     pub skip_acl: bool,
     /// `user:digest` of the super user, if there is one.
     pub super_digest: Option<Arc<str>>,
@@ -142,6 +147,7 @@ struct State {
     sent: u64,
     bytes_received: u64,
     tallies: Tallies,
+    slow: SlowRequests,
 }
 
 impl Shard {
@@ -186,6 +192,7 @@ impl Shard {
             sent: 0,
             bytes_received: 0,
             tallies: Tallies::default(),
+            slow: SlowRequests::default(),
             settings,
             now,
         };
@@ -234,6 +241,7 @@ impl Shard {
                 self.state.taken = 0;
                 self.state.hear_on(outputs);
                 self.state.flush(outputs);
+                self.state.slow.tell(outputs);
             }
         }
     }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::commands::{SUPER, give_root_to_bob};
+use crate::support::client::PERSISTENT;
 use crate::support::http::{request, try_bytes};
 use crate::support::{Client, Config, Server, until};
 use crate::{start, with_admin};
@@ -144,4 +145,63 @@ fn an_unknown_form_is_refused() {
     let (status, output) = Config::default().set("ringkeeper.logFormat", "xml").start_in_vain();
     assert_eq!(status.code(), Some(2));
     assert!(output.contains("ringkeeper.logFormat=xml: no such format; allowed: text, json"), "{output}");
+}
+
+/// So much that writing it takes more than a millisecond.
+const MUCH: &[u8] = &[7; 900_000];
+
+#[test]
+fn slow_requests_are_told_with_their_moments() {
+    for shards in [1, 2] {
+        let config =
+            Config::default().set("ringkeeper.slowRequestMillis", 1).set("ringkeeper.shards", shards);
+        let server = config.set("ringkeeper.logFormat", "json").start();
+        let mut client = Client::connect(&server);
+        client.create("/a", b"", PERSISTENT);
+        let slow = |server: &Server| -> Vec<Value> {
+            let lines = server.output();
+            let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+            lines
+                .filter(|line| line["message"].as_str().is_some_and(|text| text.starts_with("slow request")))
+                .collect()
+        };
+        let line = until("a slow write", || {
+            assert!(client.set_data("/a", MUCH, -1).is_ok());
+            slow(&server).into_iter().find(|line| line["op"] == "setData" && line["taken_ms"].is_u64())
+        });
+        assert_eq!((&line["path"], &line["level"]), (&json!("/a"), &json!("WARN")), "{line}");
+        assert_eq!(line["session"], format!("0x{:x}", client.session), "{line}");
+        assert!(line["zxid"].as_str().is_some_and(|zxid| zxid.starts_with("0x")), "{line}");
+        let moments = ["taken_ms", "proposed_ms", "durable_ms", "committed_ms", "answered_ms"];
+        let moments = moments.map(|name| line[name].as_u64().unwrap_or_else(|| panic!("{name}: {line}")));
+        assert!(moments.is_sorted() && moments[4] >= 1, "{line}");
+    }
+}
+
+#[test]
+fn fast_requests_are_no_lines() {
+    let server = Config::default().set("ringkeeper.slowRequestMillis", 0).start();
+    let mut client = Client::connect(&server);
+    client.create("/a", b"", PERSISTENT);
+    for _ in 0..10 {
+        assert!(client.set_data("/a", MUCH, -1).is_ok());
+    }
+    assert!(!server.output().contains("slow request"), "{}", server.output());
+}
+
+#[test]
+fn slow_syncs_are_told_once_a_second() {
+    let (server, port) = start(Config::default().set("fsync.warningthresholdms", 0));
+    let mut client = Client::connect(&server);
+    client.create("/a", b"", PERSISTENT);
+    let begun = std::time::Instant::now();
+    let told = || server.output().matches("syncing the transaction log took long").count() as u64;
+    until("a line that counts others", || {
+        assert!(client.set_data("/a", b"", -1).is_ok());
+        server.output().contains("left_out=").then_some(())
+    });
+    let stats = request(port, "GET", "/commands/stats", &[]).json();
+    let slow = stats["server_stats"]["fsync_threshold_exceed_count"].as_u64().expect("a count");
+    assert!(slow > told(), "{slow} syncs, {} lines", told());
+    assert!(told() <= 2 + begun.elapsed().as_secs(), "{} lines", told());
 }
