@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::{ConnectionId, Path, ServerId, SessionId, ShardId, Zxid};
+use crate::base::{ConnectionId, Instant, Path, ServerId, SessionId, ShardId, Zxid};
 use crate::wire::{ErrorCode, Opcode, OwnedAcl, Stat};
 
 /// A shared ACL list. `None` stands for world:anyone with all permissions, which nearly every node has.
@@ -79,12 +79,35 @@ pub struct Notice {
     pub ended: Option<SessionId>,
     /// A session that now belongs to this client, or (`None`) to one of another server: any other connection of it is closed.
     pub moved: Option<(SessionId, Option<Client>)>,
+    /// Of a write that took long here.
+    pub stages: Option<Box<Stages>>,
+}
+
+/// The way of a write through the server that answers it, on the monotone clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stages {
+    /// By the replica.
+    pub taken: Instant,
+    /// It became a transaction; a follower's, that came from its leader.
+    pub proposed: Instant,
+    /// The transaction was durable here; `None`: it was not yet when it was applied.
+    pub durable: Option<Instant>,
+    pub committed: Option<Instant>,
+    /// Of a multi the first. A transaction that only says how a write failed has none.
+    pub path: Option<Path>,
 }
 
 impl Notice {
     /// Of nothing, before everything.
     pub fn empty() -> Notice {
-        Notice { zxid: Zxid::ZERO, changes: Changes::None, answer: None, ended: None, moved: None }
+        Notice {
+            zxid: Zxid::ZERO,
+            changes: Changes::None,
+            answer: None,
+            ended: None,
+            moved: None,
+            stages: None,
+        }
     }
 }
 

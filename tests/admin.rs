@@ -7,12 +7,18 @@
 #[path = "support/mod.rs"]
 mod support;
 
+#[path = "admin/audit.rs"]
+mod audit;
+#[path = "admin/audited.rs"]
+mod audited;
 #[path = "admin/commands.rs"]
 mod commands;
 #[path = "admin/health.rs"]
 mod health;
 #[path = "admin/hostile.rs"]
 mod hostile;
+#[path = "admin/log_lines.rs"]
+mod log_lines;
 #[path = "admin/metrics.rs"]
 mod metrics;
 #[path = "admin/monitoring.rs"]

@@ -23,6 +23,8 @@ mod full_disk;
 mod history;
 #[path = "ensemble/local_sessions.rs"]
 mod local_sessions;
+#[path = "ensemble/log_lines.rs"]
+mod log_lines;
 #[path = "ensemble/moving.rs"]
 mod moving;
 #[path = "ensemble/namespaces.rs"]

@@ -3,7 +3,7 @@
 //! Names, aliases, fields and their order are those of `org.apache.zookeeper.server.admin.Commands` 3.9. Called by
 //! `server`, which speaks HTTP, gathers the facts that a command needs and sees to `snapshot` and `restore`, which do more
 //! than ask. Where ZooKeeper fails with an HTTP 500 (`monitor` without a leader, POST to what is asked by GET) an error is
-//! told in JSON.
+//! told in JSON. `log_level` is ours; `server` carries it out, too.
 //! Tested: commands_test.rs; field by field against Apache ZooKeeper: tests/admin_of_java.rs.
 
 use std::collections::BTreeMap;
@@ -32,6 +32,7 @@ pub enum AdminCommand {
     IsReadOnly,
     LastSnapshot,
     Leader,
+    LogLevel,
     Monitor,
     ObserverConnectionStatReset,
     Observers,
@@ -52,13 +53,13 @@ pub enum AdminCommand {
 
 use AdminCommand::{
     Configuration, ConnectionStatReset, Connections, Dirs, Dump, Environment, GetTraceMask, Hash,
-    InitialConfiguration, IsReadOnly, LastSnapshot, Leader, Monitor, ObserverConnectionStatReset, Observers,
-    Restore, Ruok, ServerStats, SetTraceMask, Snapshot, StatReset, Stats, SystemProperties, VotingView,
-    WatchSummary, Watches, WatchesByPath, ZabState,
+    InitialConfiguration, IsReadOnly, LastSnapshot, Leader, LogLevel, Monitor, ObserverConnectionStatReset,
+    Observers, Restore, Ruok, ServerStats, SetTraceMask, Snapshot, StatReset, Stats, SystemProperties,
+    VotingView, WatchSummary, Watches, WatchesByPath, ZabState,
 };
 
 /// Primary name, then aliases; in the order of the names, as the list of links shows them.
-const NAMES: [(AdminCommand, &[&str]); 28] = [
+const NAMES: [(AdminCommand, &[&str]); 29] = [
     (Configuration, &["configuration", "conf", "config"]),
     (ConnectionStatReset, &["connection_stat_reset", "crst"]),
     (Connections, &["connections", "cons"]),
@@ -71,6 +72,7 @@ const NAMES: [(AdminCommand, &[&str]); 28] = [
     (IsReadOnly, &["is_read_only", "isro"]),
     (LastSnapshot, &["last_snapshot", "lsnp"]),
     (Leader, &["leader", "lead"]),
+    (LogLevel, &["log_level"]),
     (Monitor, &["monitor", "mntr"]),
     (ObserverConnectionStatReset, &["observer_connection_stat_reset", "orst"]),
     (Observers, &["observers", "obsr"]),
@@ -105,17 +107,17 @@ impl AdminCommand {
 
     /// Answered only while clients are served. `monitor` isn't such a one in ZooKeeper, where it fails instead.
     pub fn needs_service(self) -> bool {
-        !matches!(self, Environment | GetTraceMask | SetTraceMask | SystemProperties | ZabState)
+        !matches!(self, Environment | GetTraceMask | LogLevel | SetTraceMask | SystemProperties | ZabState)
     }
 
     /// Only for who may do everything at the root node.
     pub fn is_privileged(self) -> bool {
-        matches!(self, Snapshot | Restore)
+        matches!(self, LogLevel | Snapshot | Restore)
     }
 
     /// Asked by POST, and not by GET.
     pub fn is_posted(self) -> bool {
-        self == Restore
+        matches!(self, LogLevel | Restore)
     }
 
     pub fn needs(self) -> Needs {
@@ -126,7 +128,7 @@ impl AdminCommand {
             WatchSummary => Needs::WatchCounts,
             Watches | WatchesByPath => Needs::Watches,
             Configuration | Dirs | ServerStats => Needs::Directories,
-            Snapshot | Restore => Needs::Permissions,
+            LogLevel | Snapshot | Restore => Needs::Permissions,
             _ => Needs::Counters,
         }
     }
@@ -154,7 +156,7 @@ impl Answer {
     }
 
     /// Fields, then what every answer ends with. A command that failed says so before its name, as in ZooKeeper.
-    fn new(command: AdminCommand, fields: Fields) -> Answer {
+    pub fn new(command: AdminCommand, fields: Fields) -> Answer {
         let mut fields = fields;
         fields.insert("command".to_owned(), json!(command.name()));
         if !fields.contains_key("error") {
@@ -204,19 +206,20 @@ pub fn trace_mask(arguments: &[(String, String)]) -> Result<i64, String> {
 }
 
 /// Answers a command that only asks, out of facts which were gathered for it; `facts.trace_mask` is the new one, if it was
-/// set. `restore` is answered as where it is disabled.
+/// set. What `server` carries out is answered as where it is disabled.
 pub fn run(command: AdminCommand, arguments: &[(String, String)], facts: &Facts<'_>) -> Answer {
     let Some(server) = &facts.server else {
         return match command {
             _ if command.needs_service() => Answer::not_serving(command.name()),
             ZabState => Answer::new(command, zab_state_of_nobody()),
+            LogLevel => Answer::bare(command, 503),
             _ => Answer::new(command, anytime(command, arguments, facts)),
         };
     };
     let fields = match command {
         Environment | GetTraceMask | SetTraceMask | SystemProperties => anytime(command, arguments, facts),
         ConnectionStatReset | ObserverConnectionStatReset | Ruok | StatReset => Fields::new(),
-        Snapshot | Restore => return Answer::bare(command, 503),
+        LogLevel | Snapshot | Restore => return Answer::bare(command, 503),
         Configuration => configuration(server, facts),
         Connections => connections(facts.connections, full),
         Dirs => fields(json!({

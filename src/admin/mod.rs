@@ -18,7 +18,7 @@ mod json;
 mod metrics;
 mod text;
 
-pub use commands::{AdminCommand, Answer, links, run, trace_mask};
+pub use commands::{AdminCommand, Answer, fields, links, run, trace_mask};
 pub use ensemble_commands::{ENSEMBLE, ensemble};
 pub use exposition::{CONTENT_TYPE, exposition};
 pub use facts::{

@@ -1,6 +1,7 @@
 //! What `envi` and the version line tell of this process and its host. Read once, at start.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -16,12 +17,20 @@ pub fn about() -> About {
         ("os.name", line_of("/proc/sys/kernel/ostype")),
         ("os.arch", Some(architecture().to_owned())),
         ("os.version", line_of("/proc/sys/kernel/osrelease")),
-        ("user.name", variable("USER").or_else(|| variable("LOGNAME"))),
+        ("user.name", variable("USER").or_else(|| variable("LOGNAME")).or_else(user)),
         ("user.home", variable("HOME")),
         ("user.dir", directory),
     ];
     let environment = found.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
     About { built: built().unwrap_or_else(|| "an unknown date".to_owned()), environment }
+}
+
+/// Of a service, which often has no variables.
+fn user() -> Option<String> {
+    let id = fs::metadata("/proc/self").ok()?.uid().to_string();
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    let of_id = |line: &&str| line.split(':').nth(2) == Some(id.as_str());
+    Some(users.lines().find(of_id)?.split(':').next()?.to_owned())
 }
 
 /// The build's own word, or else the moment the linker wrote this executable.

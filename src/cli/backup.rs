@@ -16,6 +16,7 @@ use super::moment;
 use super::progress::Progress;
 use super::snapshot::{self, Refused, refused};
 use crate::base::Zxid;
+use crate::config::LogFormat;
 use crate::io::Directory;
 use crate::log;
 
@@ -50,7 +51,7 @@ const PIECE_BYTES: usize = 256 << 10;
 const UNVERIFIED: &str = ".unverified";
 
 pub fn run(arguments: &Arguments) -> ExitCode {
-    super::log_to_stderr();
+    super::log_to_stderr(LogFormat::Text);
     let progress = &Progress::shown();
     let done = back_up(arguments, progress);
     progress.end();

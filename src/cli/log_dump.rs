@@ -16,6 +16,7 @@ use super::moment::{self, Moment};
 use super::progress::Progress;
 use super::snapshot::{self, Refused};
 use crate::admin::date_time;
+use crate::config::LogFormat;
 use crate::io::MappedFile;
 use crate::log::{self, SegmentId};
 use crate::wire::txn::{Entry, Txn, TxnHeader};
@@ -71,7 +72,7 @@ impl Range {
 }
 
 pub fn run(command: &Command) -> ExitCode {
-    super::log_to_stderr();
+    super::log_to_stderr(LogFormat::Text);
     match command {
         Command::Dump(arguments) => run_dump(arguments),
         Command::Check(arguments) => {

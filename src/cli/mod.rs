@@ -12,12 +12,11 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
-use tracing_subscriber::EnvFilter;
-
 use crate::admin::About;
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::io::{Supervisor, Surroundings};
+use crate::server::{Filter, Lines};
+use clap::Parser;
 
 mod about;
 mod apache;
@@ -38,10 +37,9 @@ mod srvr;
 
 /// The variable that says which log lines are written, as `RINGKEEPER_LOG=debug` or `info,ringkeeper::io=trace`.
 const LOG_VARIABLE: &str = "RINGKEEPER_LOG";
-const LOG_DEFAULT: &str = "info";
 
 /// What a server is started with; returns when it has ended.
-type Start = fn(Config, About) -> ExitCode;
+type Start = fn(Config, About, Lines) -> ExitCode;
 
 /// A ZooKeeper server. Without a subcommand: `ringkeeper server`.
 #[derive(Parser)]
@@ -132,8 +130,8 @@ fn supervisor() -> Supervisor {
 }
 
 /// The one call into room `server`.
-fn start(config: Config, about: About) -> ExitCode {
-    match crate::server::run(config, about, supervisor()) {
+fn start(config: Config, about: About, lines: Lines) -> ExitCode {
+    match crate::server::run(config, about, lines, supervisor()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {
             tracing::error!("{fatal}");
@@ -143,20 +141,16 @@ fn start(config: Config, about: About) -> ExitCode {
 }
 
 /// Sends log lines to standard error from here on.
-fn log_to_stderr() {
+fn log_to_stderr(format: LogFormat) -> Lines {
     let given = std::env::var(LOG_VARIABLE).ok().filter(|directives| !directives.trim().is_empty());
-    let (filter, complaint) = match EnvFilter::try_new(given.as_deref().unwrap_or(LOG_DEFAULT)) {
-        Ok(filter) => (filter, None),
-        Err(error) => (EnvFilter::new(LOG_DEFAULT), Some(error)),
+    let (filter, complaint) = match given.as_deref().map(Filter::parse) {
+        None => (Filter::default(), None),
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(problem)) => (Filter::default(), Some(problem)),
     };
-    tracing_subscriber::fmt()
-        .compact()
-        .with_ansi(false)
-        .with_target(false)
-        .with_writer(std::io::stderr)
-        .with_env_filter(filter)
-        .init();
-    if let Some(error) = complaint {
-        tracing::warn!("{LOG_VARIABLE}: {error}; using {LOG_VARIABLE}={LOG_DEFAULT}");
+    let lines = Lines::begin(filter, format);
+    if let Some(problem) = complaint {
+        tracing::warn!("{LOG_VARIABLE}: {problem}; using {LOG_VARIABLE}={}", lines.current());
     }
+    lines
 }

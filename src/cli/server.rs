@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use super::Start;
 use super::about::about;
 use super::progress;
-use crate::config::{Checked, Config, Raw, Refusal, Severity, Warning};
+use crate::config::{Checked, Config, Raw, Refusal, Severity, Warning, is_setting};
 
 /// A server, in the foreground, until SIGTERM.
 ///
@@ -78,11 +78,11 @@ pub fn run(arguments: &Arguments, start: Start) -> ExitCode {
     }
     match prepared(&arguments.source) {
         Ok((config, warnings)) => {
-            super::log_to_stderr();
+            let lines = super::log_to_stderr(config.log_format);
             for warning in &warnings {
                 tell(warning);
             }
-            start(config, about())
+            start(config, about(), lines)
         }
         Err(explanation) => {
             eprint!("{explanation}");
@@ -179,7 +179,7 @@ fn raw(
     };
     let mut variables = Vec::new();
     for (name, value) in environment {
-        if let Some(name) = name.to_str().filter(|name| name.starts_with("ZOO_")) {
+        if let Some(name) = name.to_str().filter(|name| is_setting(name)) {
             let value = text(&value, &format!("environment variable {name}"))?;
             variables.push((name.to_owned(), value.to_owned()));
         }

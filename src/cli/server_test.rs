@@ -75,6 +75,23 @@ fn variables_override_the_file_and_lose_to_properties() {
 }
 
 #[test]
+fn the_form_of_log_lines_is_a_variable_or_a_setting() {
+    use crate::config::LogFormat::{Json, Text};
+    const VARIABLE: &str = "RINGKEEPER_LOG_FORMAT";
+    let of = |arguments: &[&str], variables: &[(&str, &str)]| {
+        prepared(arguments, variables).map(|config| config.log_format)
+    };
+    assert_eq!(of(&["zoo.cfg"], &[("RINGKEEPER_LOG", "debug")]), Ok(Text));
+    assert_eq!(of(&["zoo.cfg"], &[(VARIABLE, "json")]), Ok(Json));
+    assert_eq!(of(&["zoo.cfg", "-Dringkeeper.logFormat=text"], &[(VARIABLE, "json")]), Ok(Text));
+    let refusal = of(&["zoo.cfg"], &[(VARIABLE, "xml")]).unwrap_err();
+    assert!(
+        refusal.contains(VARIABLE) && refusal.contains("no such format; allowed: text, json"),
+        "{refusal}"
+    );
+}
+
+#[test]
 fn a_member_of_an_ensemble_reads_its_number() {
     let config = prepared(&["three.cfg"], &[]).unwrap();
     assert_eq!(config.ensemble.unwrap().me, crate::base::ServerId(2));

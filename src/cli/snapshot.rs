@@ -15,7 +15,7 @@ use super::inspect::{self, Check, Diff, Dump};
 use super::progress::{self, Progress};
 use super::restore::{self, Restore};
 use crate::base::{Epoch, SessionId, Zxid};
-use crate::config::{Config, Raw};
+use crate::config::{Config, LogFormat, Raw};
 use crate::io::{Clock, Directory, Error, entropy};
 use crate::server::{self, Image, Witness};
 use crate::tree::Store;
@@ -109,7 +109,7 @@ pub fn refused(text: impl Display) -> Refused {
 }
 
 pub fn run(command: &Command) -> ExitCode {
-    super::log_to_stderr();
+    super::log_to_stderr(LogFormat::Text);
     let progress = &Progress::shown();
     let (what, done) = match command {
         Command::Import(arguments) => {

@@ -11,6 +11,7 @@ use super::ensemble::{self, Ensemble, Read};
 use super::environment;
 use super::fault::{Fault, Origin, Severity, Warning};
 use super::keys;
+use super::lines::{self, AuditLog, LogFormat};
 use super::raw::Raw;
 use super::requests::{self, ConnectionThrottle, LargeRequests};
 use super::secret::{SessionSecret, session_secret};
@@ -72,6 +73,8 @@ pub struct Config {
     pub connection_throttle: ConnectionThrottle,
     /// A sync that takes longer is worth a line.
     pub fsync_warning_threshold: Duration,
+    /// A request that takes so long is worth a line; `Duration::MAX`: none is.
+    pub slow_request: Duration,
     /// Processors to pin threads to; `None`: the placement rule decides.
     pub cores: Option<BTreeSet<u16>>,
     /// Event loops for clients, at most `limits::SHARDS_MAX`; `None`: the placement rule decides.
@@ -80,6 +83,9 @@ pub struct Config {
     pub look: Option<Duration>,
     pub io: Io,
     pub log_write: LogWrite,
+    pub log_format: LogFormat,
+    /// `None`: nothing is audited.
+    pub audit: Option<AuditLog>,
     /// Bytes per second that a snapshot may write; `None`: no limit.
     pub snapshot_rate: Option<u64>,
     /// The configuration file as it was written, its secrets left out: what `initial_configuration` shows.
@@ -267,11 +273,14 @@ fn config(settings: &mut Settings, resolve: Resolve, read: Read<'_>) -> Option<C
             "milliseconds",
             defaults::FSYNC_WARNING_THRESHOLD_MS,
         )),
+        slow_request: lines::slow_request(settings),
         cores: settings.value("ringkeeper.cores", values::cores),
         shards: positive(shards).map(|count| count as usize),
         look: positive(look).map(Duration::from_micros),
         io: settings.value("ringkeeper.io", io).unwrap_or(Io::Auto),
         log_write: settings.value("ringkeeper.logWrite", log_write).unwrap_or(LogWrite::Direct),
+        log_format: settings.value("ringkeeper.logFormat", lines::log_format).unwrap_or_default(),
+        audit: lines::audit_log(settings),
         snapshot_rate: positive(snapshot_rate).map(|mib| mib * KIB * KIB),
         initial: None,
         admin_server: web::admin_server(settings, resolve),

@@ -94,11 +94,14 @@ fn defaults_are_zookeepers() {
             fill_count: 1,
         },
         fsync_warning_threshold: Duration::from_secs(1),
+        slow_request: Duration::from_secs(1),
         cores: None,
         shards: None,
         look: Some(Duration::from_micros(30)),
         io: Io::Auto,
         log_write: LogWrite::Direct,
+        log_format: LogFormat::Text,
+        audit: None,
         snapshot_rate: Some(64 << 20),
         initial: Some("dataDir=/data\nclientPort=2181\n".to_owned()),
         // web_test.rs shows it.
@@ -181,6 +184,7 @@ fn every_key_has_its_effect() {
         ("ringkeeper.lookMicros=0", |c| c.look.is_none()),
         ("ringkeeper.io=epoll", |c| c.io == Io::Epoll),
         ("ringkeeper.io=uring", |c| c.io == Io::Uring),
+        ("ringkeeper.logFormat=JSON", |c| c.log_format == LogFormat::Json),
         ("ringkeeper.logWrite=mmap", |c| c.log_write == LogWrite::Mmap),
         ("ringkeeper.snapshotRate=1", |c| c.snapshot_rate == Some(1 << 20)),
         ("ringkeeper.snapshotRate=0", |c| c.snapshot_rate.is_none()),
@@ -198,10 +202,11 @@ fn every_key_has_its_effect() {
     // Each honoured key has a row above, or is shown by another test.
     let elsewhere =
         ["dataDir", "clientPort", "standaloneEnabled", "reconfigEnabled", "ringkeeper.sessionSecret"];
+    let of_lines = ["audit.enable", "ringkeeper.auditFile", "ringkeeper.slowRequestMillis"];
     for name in keys::names(keys::Standing::Honoured) {
         let row = cases.iter().any(|(line, _)| line.split('=').next() == Some(name));
         let of_web = name.starts_with("admin.") || name.starts_with("metricsProvider.");
-        assert!(row || elsewhere.contains(&name) || of_web, "{name}");
+        assert!(row || elsewhere.contains(&name) || of_lines.contains(&name) || of_web, "{name}");
     }
 }
 

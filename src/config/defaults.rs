@@ -56,6 +56,8 @@ pub const METRICS_PORT: i64 = 7000;
 pub const SNAPSHOT_RATE_MIB: i64 = 64;
 /// Ours: `ringkeeper.lookMicros`: about twice what a wake-up costs.
 pub const LOOK_MICROS: i64 = 30;
+/// Ours: `ringkeeper.slowRequestMillis`: as long as a sync may take, which is what most slow requests wait for.
+pub const SLOW_REQUEST_MS: i64 = 1000;
 /// Ours: `ringkeeper.shards`; 0 leaves the number to the placement rule.
 pub const SHARDS: i64 = 0;
 

@@ -1,4 +1,4 @@
-//! `ZOO_*` variables, as the official container image takes them.
+//! `ZOO_*` variables, as the official container image takes them, and ours.
 //!
 //! There they are written into a fresh `zoo.cfg`; here they override the file, so that one file serves many containers.
 
@@ -8,6 +8,7 @@ use super::raw::{Raw, Setting};
 
 /// Variable and the key it stands for.
 const VARIABLES: &[(&str, &str)] = &[
+    ("RINGKEEPER_LOG_FORMAT", "ringkeeper.logFormat"),
     ("ZOO_4LW_COMMANDS_WHITELIST", "4lw.commands.whitelist"),
     ("ZOO_ADMINSERVER_ENABLED", "admin.enableServer"),
     ("ZOO_AUTOPURGE_PURGEINTERVAL", "autopurge.purgeInterval"),
@@ -33,12 +34,18 @@ const UNUSED: &[&str] = &[
     "ZOO_NOEXEC",
 ];
 
+/// Whether this variable says something to [`Raw::environment`].
+pub fn is_setting(variable: &str) -> bool {
+    // What else begins with RINGKEEPER_ speaks to `cli` or to tests.
+    variable.starts_with("ZOO_") || VARIABLES.iter().any(|(name, _)| *name == variable)
+}
+
 impl Raw {
     /// Takes what is ours from the environment. An empty variable counts as unset, as in the image.
     pub fn environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
         let mut variables: Vec<(String, String)> = variables
             .into_iter()
-            .filter(|(name, value)| name.starts_with("ZOO_") && !value.trim().is_empty())
+            .filter(|(name, value)| is_setting(name) && !value.trim().is_empty())
             .collect();
         // The environment has no order worth keeping, and messages should not depend on it.
         variables.sort();

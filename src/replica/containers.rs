@@ -118,7 +118,7 @@ impl Replica {
             let digest = settings.digests.then(|| TxnDigest::of(view.tree_digest()));
             let entry = Entry::new(SessionId::NONE, 0, zxid, now.wall, txn, digest);
             log.append(zxid, |buffer| entry.encode(buffer));
-            proposals.push(zxid, Origin { to: None, opcode: Opcode::DeleteContainer });
+            proposals.push(zxid, Origin { to: None, opcode: Opcode::DeleteContainer, since: now.instant });
             *proposed = zxid;
             true
         });

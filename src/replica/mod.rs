@@ -58,7 +58,7 @@ use answers::answer_body;
 use containers::Reaper;
 use digests::Digests;
 use ensemble::Ensemble;
-use proposals::{Origin, Proposals};
+use proposals::{Asker, Origin, Proposals};
 use queries::{Deferred, Query};
 use snapshots::Snapshots;
 use throttle::Throttle;
@@ -209,9 +209,13 @@ impl Replica {
             _ => {}
         }
         let (session, cxid) = (header.client_id, header.cxid);
-        let asker = origin.to.map(|(to, xid)| (to, xid, origin.opcode));
+        let asker = origin.to.map(|(to, xid)| Asker { to, xid, opcode: origin.opcode, since: origin.since });
         let handed_on = self.ensemble.as_deref_mut().and_then(|ensemble| ensemble.asker_of(session, cxid));
-        if let Some((to, xid, opcode)) = asker.or(handed_on) {
+        if let Some(Asker { to, xid, opcode, since }) = asker.or(handed_on) {
+            // Where the other half was lost the shard tells.
+            if self.now.instant.since(since) >= self.settings.slow_request / 2 {
+                notice.stages = Some(self.proposals.stages_of(zxid, since, &txn));
+            }
             let body = match applied.outcome {
                 Outcome::SessionCreated { timeout_ms } => {
                     let session = header.client_id;
@@ -365,7 +369,8 @@ impl Replica {
         write: &tree::Write<'_>,
         outputs: &mut Vec<Output>,
     ) {
-        let (session, origin) = (write.session, Origin { to, opcode: write.opcode });
+        let session = write.session;
+        let origin = Origin { to, opcode: write.opcode, since: self.now.instant };
         let zxid = self.next_zxid();
         if write.opcode == Opcode::Reconfig && self.ensemble.is_some() {
             return match self.propose_reconfig(zxid, cxid, origin, write, outputs) {

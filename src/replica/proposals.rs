@@ -5,16 +5,49 @@
 
 use std::collections::VecDeque;
 
-use crate::base::Zxid;
+use crate::base::{Instant, Path, Zxid};
 use crate::log;
-use crate::messages::Client;
-use crate::wire::Opcode;
+use crate::messages::{Client, Stages};
+use crate::wire::txn::Txn;
+use crate::wire::{Opcode, Text};
 
 /// Who wants to know.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
     pub to: Option<(Client, i32)>,
     pub opcode: Opcode,
+    /// When it was proposed.
+    pub since: Instant,
+}
+
+/// Who waits for a transaction, and since when this server has had the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    pub to: Client,
+    pub xid: i32,
+    pub opcode: Opcode,
+    pub since: Instant,
+}
+
+/// When what happened, to everything up to a zxid. No more marks than proposals.
+#[derive(Debug, Default)]
+struct Marks(VecDeque<(Zxid, Instant)>);
+
+impl Marks {
+    /// `oldest`: what is before it is asked for no more.
+    fn add(&mut self, up_to: Zxid, at: Instant, oldest: Option<Zxid>) {
+        while self.0.front().is_some_and(|(marked, _)| oldest.is_none_or(|oldest| *marked < oldest)) {
+            self.0.pop_front();
+        }
+        if oldest.is_some_and(|oldest| oldest <= up_to) && self.0.back().is_none_or(|(last, _)| *last < up_to)
+        {
+            self.0.push_back((up_to, at));
+        }
+    }
+
+    fn of(&self, zxid: Zxid) -> Option<Instant> {
+        self.0.iter().find(|(up_to, _)| zxid <= *up_to).map(|(_, at)| *at)
+    }
 }
 
 #[derive(Debug)]
@@ -27,6 +60,8 @@ pub struct Proposals {
     /// Where the oldest proposal's entry begins in the front group.
     at: usize,
     committed: Zxid,
+    durable_at: Marks,
+    committed_at: Marks,
 }
 
 impl Proposals {
@@ -37,6 +72,8 @@ impl Proposals {
             bytes: 0,
             at: log::Sealed::FIRST,
             committed,
+            durable_at: Marks::default(),
+            committed_at: Marks::default(),
         }
     }
 
@@ -50,15 +87,34 @@ impl Proposals {
         self.groups.push_back(group);
     }
 
-    /// Everything up to `zxid` is committed.
-    pub fn commit(&mut self, zxid: Zxid) {
+    /// Everything up to `zxid` is durable here, at this moment.
+    pub fn on_durable(&mut self, zxid: Zxid, at: Instant) {
+        self.durable_at.add(zxid, at, self.oldest());
+    }
+
+    /// Everything up to `zxid` is committed, at this moment.
+    pub fn commit(&mut self, zxid: Zxid, at: Instant) {
         assert!(zxid >= self.committed);
-        self.committed = zxid;
+        self.commit_at_least(zxid, at);
     }
 
     /// Likewise; what was committed before stays so.
-    pub fn commit_at_least(&mut self, zxid: Zxid) {
+    pub fn commit_at_least(&mut self, zxid: Zxid, at: Instant) {
+        self.committed_at.add(zxid, at, self.oldest());
         self.committed = self.committed.max(zxid);
+    }
+
+    /// The way of the oldest proposal, which is being applied.
+    #[cold]
+    pub fn stages_of(&self, zxid: Zxid, taken: Instant, txn: &Txn<'_>) -> Box<Stages> {
+        let proposed = self.origins.front().map_or(taken, |(_, origin)| origin.since);
+        let (durable, committed) = (self.durable_at.of(zxid), self.committed_at.of(zxid));
+        let path = path_of(txn).map(|path| Path::new(path.as_bytes()));
+        Box::new(Stages { taken, proposed, durable, committed, path })
+    }
+
+    fn oldest(&self) -> Option<Zxid> {
+        self.origins.front().map(|(zxid, _)| *zxid)
     }
 
     /// Nobody wants to know any more.
@@ -100,5 +156,42 @@ impl Proposals {
     /// Bytes of the groups that hold them, as far as they are sealed.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+}
+
+fn path_of<'a>(txn: &Txn<'a>) -> Option<Text<'a>> {
+    match txn {
+        Txn::Create(create) | Txn::Create2(create) => Some(create.path),
+        Txn::CreateContainer(create) => Some(create.path),
+        Txn::CreateTtl(create) => Some(create.path),
+        Txn::Delete(delete) | Txn::DeleteContainer(delete) => Some(delete.path),
+        Txn::SetData(set) | Txn::Reconfig(set) => Some(set.path),
+        Txn::SetAcl(set) => Some(set.path),
+        Txn::Check(check) => Some(check.path),
+        Txn::Multi(operations) => operations.iter().next().and_then(|first| path_of(&first.0)),
+        Txn::CreateSession(_) | Txn::CloseSession(_) | Txn::Error(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_tell_when_each_was_covered_and_go_with_what_they_speak_of() {
+        let mut marks = Marks::default();
+        marks.add(Zxid(3), Instant(30), Some(Zxid(2)));
+        marks.add(Zxid(3), Instant(31), Some(Zxid(2)));
+        marks.add(Zxid(5), Instant(50), Some(Zxid(2)));
+        assert_eq!(
+            [2, 3, 4, 5, 6].map(|zxid| marks.of(Zxid(zxid)).map(|at| at.0)),
+            [Some(30), Some(30), Some(50), Some(50), None]
+        );
+        marks.add(Zxid(5), Instant(60), Some(Zxid(4)));
+        assert_eq!(marks.0, [(Zxid(5), Instant(50))]);
+        // Nothing is proposed, or nothing that old: there is nothing to mark.
+        marks.add(Zxid(5), Instant(70), Some(Zxid(6)));
+        marks.add(Zxid(7), Instant(80), None);
+        assert!(marks.0.is_empty(), "{marks:?}");
     }
 }

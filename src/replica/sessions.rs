@@ -39,7 +39,7 @@ impl Replica {
         }
         let session = self.sessions.allocate();
         let zxid = self.next_zxid();
-        let origin = Origin { to: Some((from, 0)), opcode: Opcode::CreateSession };
+        let origin = Origin { to: Some((from, 0)), opcode: Opcode::CreateSession, since: self.now.instant };
         self.append(zxid, session, 0, &Txn::CreateSession(CreateSessionTxn { timeout_ms }), origin);
     }
 

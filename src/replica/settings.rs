@@ -19,6 +19,8 @@ pub struct Settings {
     pub snapshots: SnapshotSettings,
     /// Requests that may be proposed and not answered before no more are taken; at most `limits::PROPOSALS_MAX`.
     pub outstanding_max: usize,
+    /// A request that took so long is told with the moments of its way; `Duration::MAX`: none is.
+    pub slow_request: Duration,
     /// Connect requests that may come; `None`: as many as want to.
     pub throttle: Option<ThrottleSettings>,
     /// Units of divisible work in one turn: `limits::TURN_BUDGET`, or less to test what takes turns.

@@ -32,6 +32,7 @@ pub fn settings() -> Settings {
             seed: 1,
         },
         outstanding_max: limits::PROPOSALS_MAX,
+        slow_request: Duration::MAX,
         throttle: None,
         turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),

@@ -117,3 +117,29 @@ fn the_versions_that_large_multis_leave_are_freed() {
     let left = server.replica.store().retired();
     assert!(left < 1000, "{left} versions of one node are kept");
 }
+
+/// At half the threshold: what else it waits for is the shard's to say.
+#[test]
+fn the_answer_to_a_slow_write_carries_its_moments() {
+    let half = Duration::from_millis(50);
+    let mut server = start_with(Settings { slow_request: half * 2, ..settings() });
+    let session = server.open(1);
+    for (xid, path, waits, is_slow) in
+        [(1, "/fast", Duration::from_millis(49), false), (2, "/slow", half, true)]
+    {
+        let taken = server.now.instant;
+        server.create(session, 1, xid, path, 0);
+        server.turn_end();
+        server.pass(waits);
+        server.durable();
+        let mut outputs = vec![];
+        assert!(server.replica.apply_next(&mut outputs));
+        let Some(Output::Notify { notice, .. }) = outputs.first() else { panic!("{outputs:?}") };
+        let durable = Some(server.now.instant);
+        let path = Some(crate::base::Path::new(path.as_bytes()));
+        let stages = crate::messages::Stages { taken, proposed: taken, durable, committed: durable, path };
+        assert_eq!(notice.stages.as_deref(), is_slow.then_some(&stages));
+        server.replica.publish(notice.zxid);
+        server.settle();
+    }
+}

@@ -229,6 +229,7 @@ impl Booted {
             tick: config.tick_time,
             frame_bytes_max: config.jute_max_buffer,
             sessionless_timeout: SESSIONLESS_TIMEOUT,
+            slow_request: config.slow_request,
             skip_acl: config.skip_acl,
             turn_budget: limits::TURN_BUDGET,
             bounds: shard::Bounds::default(),
@@ -391,6 +392,7 @@ pub(super) fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) ->
             retain: config.purge.interval.map(|_| config.purge.snap_retain_count),
             seed,
         },
+        slow_request: config.slow_request,
         outstanding_max: config.outstanding_max.unwrap_or(limits::PROPOSALS_MAX).min(limits::PROPOSALS_MAX),
         throttle: throttle.tokens.map(|tokens| replica::ThrottleSettings {
             tokens,

@@ -15,6 +15,7 @@ use crate::io::Waker;
 use crate::shard::Shard;
 
 use super::admission::Admission;
+use super::audit::Audit;
 use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Parts};
 use super::inquiry::{Inquiry, Loops};
 use super::peers::{self, Peers};
@@ -31,6 +32,7 @@ pub fn run(
     placement: &Placement,
     peers: Option<peers::Settings>,
     desk: &web::Place,
+    audit: Option<Audit>,
 ) -> Result<(), Fatal> {
     placement.pin(0)?;
     // Only peers' connections.
@@ -81,6 +83,7 @@ pub fn run(
 
     let peers = peers.map(|settings| Peers::listen(settings, &mut io)).transpose()?;
     ready.tell(bound);
+    audit.iter().for_each(Audit::on_start);
     ReplicaThread {
         io,
         replica,
@@ -92,6 +95,7 @@ pub fn run(
         shards: replica_ends,
         to_shards,
         words: words_for_replica,
+        audit,
         stop,
     }
     .run()

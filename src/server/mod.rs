@@ -5,6 +5,7 @@
 
 mod admission;
 mod attention;
+mod audit;
 mod boot;
 mod census;
 mod disk;
@@ -13,6 +14,7 @@ mod facts;
 mod gather;
 mod image;
 mod inquiry;
+mod lines;
 mod log_thread;
 mod many_loops;
 mod member;
@@ -29,6 +31,7 @@ mod rings;
 mod segments;
 mod shard_thread;
 mod slots;
+mod slow;
 mod stash;
 mod strays;
 mod sync_times;
@@ -41,6 +44,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use crate::admin::About;
+use crate::base::Now;
 use crate::config::Config;
 use crate::io::{Clock, Error, Supervisor, Waker};
 use crate::log;
@@ -48,9 +52,11 @@ use crate::replica::BootError;
 
 pub use boot::{SUBDIRECTORY, backend, hold};
 pub use image::{Image, Witness, read_epochs};
+pub use lines::{Filter, Lines};
 pub use recovery::is_unsettled;
 pub use strays::{Stray, find as find_stray, holds, holds_apaches};
 
+use audit::Audit;
 use one_loop::OneLoop;
 use placement::Placement;
 
@@ -155,21 +161,37 @@ impl Stop {
 }
 
 /// Runs a server until it is told to stop. `supervisor` is told when it is ready, that it lives, and that it stops.
-pub fn run(config: Config, about: About, supervisor: Supervisor) -> Result<(), Fatal> {
+pub fn run(config: Config, about: About, lines: Lines, supervisor: Supervisor) -> Result<(), Fatal> {
     let started = Clock::now();
     let supervisor = Arc::new(supervisor);
+    let Some((audit, auditor)) = audit::begin(&config, &about)? else {
+        return serve(config, about, lines, started, None, supervisor);
+    };
+    let ended = serve(config, about, lines, started, Some(audit), supervisor);
+    auditor.end();
+    ended
+}
+
+fn serve(
+    config: Config,
+    about: About,
+    lines: Lines,
+    started: Now,
+    audit: Option<Audit>,
+    supervisor: Arc<Supervisor>,
+) -> Result<(), Fatal> {
     let seed = crate::io::entropy::seed().map_err(Fatal::Io)?;
     let placement = Placement::choose(&config)?;
     let peers = member::peers(&config)?;
     // Before recovery, which may take a while: who asks is told that it lives, and isn't ready.
-    let desk = web::start(&config)?;
+    let desk = web::start(&config, lines)?;
     watchdog::start(&supervisor, &desk)?;
     let booted = boot::boot(Arc::new(config), about, seed, placement.shards, started, supervisor)?;
     if placement.shards == 1 {
         placement.pin(0)?;
-        OneLoop::build(booted, peers, &desk)?.run()
+        OneLoop::build(booted, peers, &desk, audit)?.run()
     } else {
-        many_loops::run(booted, &placement, peers, &desk)
+        many_loops::run(booted, &placement, peers, &desk, audit)
     }
 }
 

@@ -21,6 +21,7 @@ use crate::shard::{self, Shard};
 
 use super::admission::Admission;
 use super::attention::Attention;
+use super::audit::Audit;
 use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Member, Parts};
 use super::census::{ReplicaCensus, ShardCensus};
 use super::disk::{Disk, Done};
@@ -43,6 +44,7 @@ pub struct OneLoop {
     reloader: Reloader,
     admission: Arc<Admission>,
     words: Words,
+    audit: Option<Audit>,
     /// From the ports that speak HTTP, and the watchdog.
     questions: Receiver<inquiry::Question>,
     stop: Stop,
@@ -58,6 +60,7 @@ impl OneLoop {
         booted: Booted,
         peers: Option<peers::Settings>,
         desk: &web::Place,
+        audit: Option<Audit>,
     ) -> Result<OneLoop, Fatal> {
         let connections_max = booted.config.max_cnxns.min(CONNECTIONS_OF_A_LOOP);
         let processors = Cpus::detect().map_err(Fatal::Io)?.usable();
@@ -75,6 +78,7 @@ impl OneLoop {
         let (ask, questions) = bounded(inquiry::ASKERS);
         web::open(desk, &words.0, Inquiry::One { ask, bell: io.doorbell() });
         ready.tell(bound);
+        audit.iter().for_each(Audit::on_start);
         Ok(OneLoop {
             io,
             replica,
@@ -83,6 +87,7 @@ impl OneLoop {
             reloader,
             admission,
             words,
+            audit,
             questions,
             stop,
             attention,
@@ -369,9 +374,11 @@ impl OneLoop {
                     continue;
                 }
                 replica::Output::Serve(service) => {
+                    self.audit.iter_mut().for_each(Audit::on_service);
                     self.shard.step(turn.now, shard::Input::Serve(service), &mut turn.from_shard);
                 }
                 replica::Output::Notify { notice, .. } => {
+                    self.audit.iter_mut().for_each(|audit| audit.on_notice(turn.now.wall, &notice));
                     self.shard.step(turn.now, shard::Input::Notice(notice), &mut turn.from_shard);
                 }
                 replica::Output::Publish { zxid } => {
@@ -416,6 +423,7 @@ impl OneLoop {
         for output in outputs.drain(..) {
             match output {
                 shard::Output::Request(request) => {
+                    self.audit.iter_mut().for_each(|audit| audit.on_request(&request));
                     self.replica.step(turn.now, replica::Input::Request(request), &mut turn.from_replica);
                 }
                 shard::Output::Send { connection, bytes } => {
@@ -432,6 +440,7 @@ impl OneLoop {
                 }
                 shard::Output::Close { connection } => self.io.close(connection),
                 shard::Output::Abort { connection } => self.io.close_now(connection),
+                shard::Output::Slow(slow) => super::slow::tell(&slow),
                 shard::Output::Word { connection, word, argument } => {
                     let text = self.answer_word(word, &argument, turn.now.instant);
                     self.shard.finish_with(connection, text.as_bytes());

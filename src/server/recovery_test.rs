@@ -67,6 +67,7 @@ fn recovery(directory: Directory, id: i64, snapshots: u64) -> Recovery {
             seed: 1,
         },
         outstanding_max: limits::PROPOSALS_MAX,
+        slow_request: Duration::MAX,
         throttle: None,
         turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),

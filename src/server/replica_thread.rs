@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender};
 
-use crate::base::{Now, Zxid};
+use crate::base::{Now, WallMillis, Zxid};
 use crate::io::{Clock, Event, Loop};
+use crate::messages::Notice;
 use crate::replica::ensemble::{PeerInput, PeerOutput};
 use crate::replica::{self, Replica, Start};
 
+use super::audit::Audit;
 use super::boot::Member;
 use super::census::ReplicaCensus;
 use super::disk::{Disk, Done};
@@ -37,6 +39,7 @@ pub struct ReplicaThread {
     pub shards: Vec<ReplicaEnd>,
     pub to_shards: Vec<Sender<ToShard>>,
     pub words: Receiver<ToReplica>,
+    pub audit: Option<Audit>,
     pub stop: Stop,
 }
 
@@ -193,6 +196,9 @@ impl ReplicaThread {
                     return;
                 }
                 let Some(request) = self.shards[at].requests.pop() else { break };
+                if let Some(audit) = &mut self.audit {
+                    audit.on_request(&request);
+                }
                 self.replica.step(turn.now, replica::Input::Request(request), &mut turn.outputs);
                 self.carry_out(turn);
             }
@@ -227,18 +233,21 @@ impl ReplicaThread {
                     peers.carry_out(&mut self.io, turn.now.instant, output);
                 }
                 replica::Output::Serve(service) => {
+                    self.audit.iter_mut().for_each(Audit::on_service);
                     for (to_shard, end) in self.to_shards.iter().zip(&self.shards) {
                         let _ = to_shard.send(ToShard::Serve(service));
                         end.bell.ring();
                     }
                 }
                 replica::Output::Notify { shard: None, notice } => {
+                    self.note(turn.now.wall, &notice);
                     for end in &mut self.shards {
                         end.notify(Arc::clone(&notice));
                     }
                     turn.notified = true;
                 }
                 replica::Output::Notify { shard: Some(shard), notice } => {
+                    self.note(turn.now.wall, &notice);
                     self.shards[usize::from(shard.0)].notify(notice);
                     turn.notified = true;
                 }
@@ -252,6 +261,12 @@ impl ReplicaThread {
                 peers.flush(&mut self.io, turn.now.instant);
             }
             self.disk.submit(&mut self.io);
+        }
+    }
+
+    fn note(&mut self, at: WallMillis, notice: &Arc<Notice>) {
+        if let Some(audit) = &mut self.audit {
+            audit.on_notice(at, notice);
         }
     }
 

@@ -225,6 +225,7 @@ impl ShardThread {
                 shard::Output::Resume { connection } => self.io.resume_receive(connection),
                 shard::Output::Close { connection } => self.io.close(connection),
                 shard::Output::Abort { connection } => self.io.close_now(connection),
+                shard::Output::Slow(slow) => super::slow::tell(&slow),
                 shard::Output::Word { connection, word, argument } => {
                     let asker = self.shard.id();
                     let _ = self.questions.send(Question { asker, connection, word, argument });

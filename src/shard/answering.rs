@@ -70,6 +70,9 @@ impl State {
         }
         if answered == Answered::Whole {
             self.count_answer(id, version, since, size, false);
+            if self.is_slow(since) {
+                self.note_slow_read(id, opcode, body, since, version);
+            }
             return true;
         }
         self.put_back(reading, id, Pending::Read { xid, opcode, body: body.into(), since }, answered, done);

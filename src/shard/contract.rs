@@ -8,6 +8,8 @@ use std::sync::Arc;
 use crate::base::{ConnectionId, Zxid};
 use crate::messages::{Notice, Request, Service};
 
+use super::slow::SlowRequest;
+
 #[derive(Debug)]
 pub enum Input<'a> {
     Accepted {
@@ -80,4 +82,6 @@ pub enum Output {
         word: [u8; 4],
         argument: Vec<u8>,
     },
+    /// A request that took longer than the operator wants, for a line: not more than a few in a second.
+    Slow(Box<SlowRequest>),
 }

@@ -256,6 +256,9 @@ impl State {
                 Ok(Progress::More) => self.long_read = Some(read),
                 Ok(Progress::Done) => {
                     let (id, at, since, large) = (read.connection, read.at, read.since, read.large);
+                    if self.is_slow(since) {
+                        self.note_slow_read(id, read.opcode, &read.body, since, at);
+                    }
                     let reply = read.finish(reading);
                     let size = reply.len();
                     if let Some(connection) = self.connection(id) {

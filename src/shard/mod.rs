@@ -32,18 +32,20 @@ mod room;
 mod sending;
 mod service;
 mod silence;
+mod slow;
 mod tallies;
 #[cfg(test)]
 mod testing;
 mod watch_requests;
 mod watches;
 
-pub use auth::identities;
+pub use auth::{identities, user};
 pub use connection::{Connection, Latency, Phase, Stats};
 pub use contract::{Input, Output};
 pub use large_requests::LargeRequests;
 pub use looking::{CHILDREN_MAX, Child, DATA_BYTES_MAX, Found, Look, Unseen, Znode};
 pub use room::Bounds;
+pub use slow::SlowRequest;
 pub use tallies::{Facts, Spread, Tallies};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -55,6 +57,7 @@ use crate::base::{ConnectionId, HashKey, Instant, KeyedHasher, Map, Now, Session
 use crate::messages::{Notice, Service};
 use crate::tree::Reader;
 use long_reads::LongRead;
+use slow::SlowRequests;
 use watch_requests::NULL_PATH;
 use watches::{Table, Watches};
 
@@ -69,6 +72,8 @@ pub struct Settings {
     pub frame_bytes_max: usize,
     /// A connection without a session is closed after this.
     pub sessionless_timeout: Duration,
+    /// A request that took so long is told of; `Duration::MAX`: none is.
+    pub slow_request: Duration,
     pub skip_acl: bool,
     /// `user:digest` of the super user, if there is one.
     pub super_digest: Option<Arc<str>>,
@@ -144,6 +149,7 @@ struct State {
     sent: u64,
     bytes_received: u64,
     tallies: Tallies,
+    slow: SlowRequests,
 }
 
 impl Shard {
@@ -188,6 +194,7 @@ impl Shard {
             sent: 0,
             bytes_received: 0,
             tallies: Tallies::default(),
+            slow: SlowRequests::default(),
             settings,
             now,
         };
@@ -236,6 +243,7 @@ impl Shard {
                 self.state.taken = 0;
                 self.state.hear_on(outputs);
                 self.state.flush(outputs);
+                self.state.slow.tell(outputs);
             }
         }
     }

@@ -64,7 +64,7 @@ impl State {
         if let Some(answer) = &notice.answer
             && answer.to.shard == self.id
         {
-            self.on_answer(notice.zxid, answer, reading, outputs);
+            self.on_answer(notice, answer, reading, outputs);
         }
         if let Some(session) = notice.ended
             && let Some(&id) = self.sessions.get(&session)
@@ -82,8 +82,14 @@ impl State {
         }
     }
 
-    fn on_answer(&mut self, zxid: Zxid, answer: &Answer, reading: &Reading<'_>, outputs: &mut Vec<Output>) {
-        let id = answer.to.connection;
+    fn on_answer(
+        &mut self,
+        notice: &Notice,
+        answer: &Answer,
+        reading: &Reading<'_>,
+        outputs: &mut Vec<Output>,
+    ) {
+        let (zxid, id) = (notice.zxid, answer.to.connection);
         let Some(connection) = self.connection(id) else { return };
         match connection.phase {
             Phase::Closing | Phase::Greeting => return,
@@ -125,6 +131,9 @@ impl State {
         let size = connection.output.len() - before;
         connection.asks &= opcode != Opcode::GetEphemerals;
         self.count_answer(id, zxid, since, size, true);
+        if self.is_slow(since) {
+            self.note_slow_write(id, opcode, since, zxid, notice.stages.as_deref());
+        }
         if opcode == Opcode::CloseSession {
             self.begin_close(id);
         }

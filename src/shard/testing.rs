@@ -43,6 +43,8 @@ pub struct Bench {
     pub shard: Shard,
     pub now: Now,
     pub requests: VecDeque<Request>,
+    /// Slow requests that were told of.
+    pub slow: Vec<SlowRequest>,
     wires: Vec<Wire>,
 }
 
@@ -62,6 +64,7 @@ impl Bench {
             tick: TICK,
             frame_bytes_max: limits::FRAME_BYTES_DEFAULT,
             sessionless_timeout: Duration::from_secs(10),
+            slow_request: Duration::MAX,
             skip_acl: false,
             super_digest: Some(Arc::from(super::auth::digest("super:secret"))),
             turn_budget: limits::TURN_BUDGET,
@@ -72,7 +75,7 @@ impl Bench {
         };
         let reader = world.readers.pop().expect("one reader");
         let shard = Shard::new(ShardId(0), settings, reader, now);
-        Bench { world, shard, now, requests: VecDeque::new(), wires: vec![] }
+        Bench { world, shard, now, requests: VecDeque::new(), slow: vec![], wires: vec![] }
     }
 
     pub fn id(client: usize) -> ConnectionId {
@@ -94,6 +97,7 @@ impl Bench {
                 Output::Close { connection } | Output::Abort { connection } => {
                     self.wires[connection.slot as usize].is_closed = true;
                 }
+                Output::Slow(slow) => self.slow.push(*slow),
                 Output::Word { .. } => panic!("no test sends words"),
             }
         }
@@ -162,7 +166,7 @@ impl Bench {
     }
 
     fn notify(&mut self, zxid: Zxid, changes: Changes, answer: Option<Answer>) {
-        let notice = Notice { zxid, changes, answer, ended: None, moved: None };
+        let notice = Notice { zxid, changes, answer, ..Notice::empty() };
         self.step(Input::Notice(Arc::new(notice)));
         self.world.publish();
         self.step(Input::Published { zxid });

@@ -307,6 +307,7 @@ impl Server {
                 let for_room = self.lanes[index].shard.is_cut_for_room(connection);
                 effects.push(Effect::Close { shard, connection, at_once: true, for_room });
             }
+            shard::Output::Slow(_) => unreachable!("none is slow enough"),
             shard::Output::Word { connection, word, .. } => {
                 let text = if &word == b"ruok" { &b"imok"[..] } else { b"" };
                 self.lanes[index].shard.finish_with(connection, text);

@@ -10,7 +10,7 @@ use crate::support::client::{EPHEMERAL, PERSISTENT};
 use crate::support::http::{get, request};
 use crate::support::{Client, Config, Server};
 
-const NAMES: [&str; 28] = [
+const NAMES: [&str; 29] = [
     "configuration",
     "connection_stat_reset",
     "connections",
@@ -23,6 +23,7 @@ const NAMES: [&str; 28] = [
     "is_read_only",
     "last_snapshot",
     "leader",
+    "log_level",
     "monitor",
     "observer_connection_stat_reset",
     "observers",
@@ -68,7 +69,7 @@ fn every_command_is_linked_and_says_its_name() {
     }
     for name in NAMES {
         let answer = get(port, &format!("/commands/{name}"));
-        let expected = if matches!(name, "snapshot" | "restore") { 401 } else { 200 };
+        let expected = if matches!(name, "log_level" | "snapshot" | "restore") { 401 } else { 200 };
         assert_eq!(answer.status, expected, "{name}");
         let body = answer.json();
         assert_eq!(body["command"], name);
@@ -169,6 +170,12 @@ pub fn set_acl(client: &mut Client, path: &str, entries: &[OwnedAcl]) {
     assert_eq!(client.call(Opcode::SetAcl, &set).code(), ErrorCode::Ok);
 }
 
+/// Others may only read it.
+pub fn give_root_to_bob(client: &mut Client) {
+    become_bob(client);
+    set_acl(client, "/", &[OwnedAcl::new(31, "digest", BOB), OwnedAcl::new(1, "world", "anyone")]);
+}
+
 #[test]
 fn who_may_take_a_snapshot() {
     let config = Config::default()
@@ -193,8 +200,7 @@ fn who_may_take_a_snapshot() {
     ] {
         assert_eq!(status("snapshot", authorization), expected, "{authorization}");
     }
-    become_bob(&mut client);
-    set_acl(&mut client, "/", &[OwnedAcl::new(31, "digest", BOB), OwnedAcl::new(1, "world", "anyone")]);
+    give_root_to_bob(&mut client);
     for (authorization, expected) in [
         ("digest bob:secret", (200, None)),
         ("digest super:secret", (200, None)),

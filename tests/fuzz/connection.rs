@@ -109,6 +109,7 @@ pub fn replica_settings(prng: &mut Prng) -> replica::Settings {
             seed: 1,
         },
         outstanding_max: limits::PROPOSALS_MAX,
+        slow_request: Duration::MAX,
         throttle: None,
         turn_budget: limits::TURN_BUDGET,
         hash_key: HashKey(1, 2),
@@ -128,6 +129,7 @@ impl Server {
             tick: TICK,
             frame_bytes_max: FRAME_BYTES_MAX,
             sessionless_timeout: Duration::from_secs(10),
+            slow_request: Duration::MAX,
             skip_acl: false,
             super_digest: None,
             turn_budget: limits::TURN_BUDGET,
@@ -396,6 +398,7 @@ impl Server {
                     self.peers[peer].close_asked = true;
                 }
             }
+            shard::Output::Slow(_) => panic!("none is slow enough"),
             shard::Output::Word { connection, .. } => {
                 let peer = self.peer(connection).expect("who is gone asks nothing");
                 assert!(self.peers[peer].is_word, "no word was sent");

@@ -17,18 +17,15 @@ use bytes::Bytes;
 
 use crate::base::{HashKey, KeyedHasher, Map, SessionId, Zxid};
 use crate::messages::Client;
-use crate::wire::Opcode;
+
+use super::super::proposals::Asker;
 
 /// Which request of its session an upgrade is, in its transaction. Clients may use the number, too: order tells them apart.
 pub const UPGRADE_CXID: i32 = 0;
 
 #[derive(Debug)]
 pub enum Asked {
-    Write {
-        to: Client,
-        xid: i32,
-        opcode: Opcode,
-    },
+    Write(Asker),
     /// The createSession of a local session, which goes before its first ephemeral node.
     Upgrade {
         to: Client,
@@ -104,7 +101,7 @@ impl Clients {
     }
 
     /// The session's transaction `cxid` is applied: who waits for it?
-    pub fn take_write(&mut self, session: SessionId, cxid: i32) -> Option<(Client, i32, Opcode)> {
+    pub fn take_write(&mut self, session: SessionId, cxid: i32) -> Option<Asker> {
         let queue = self.asked.get_mut(&session)?;
         if let Some(Asked::Upgrade { .. }) = queue.front()
             && cxid == UPGRADE_CXID
@@ -112,11 +109,10 @@ impl Clients {
             self.pop(session);
             return None;
         }
-        let Some(Asked::Write { to, xid, opcode }) = queue.front() else { return None };
-        if *xid != cxid {
+        let Some(&Asked::Write(found)) = queue.front() else { return None };
+        if found.xid != cxid {
             return None;
         }
-        let found = (*to, *xid, *opcode);
         self.pop(session);
         Some(found)
     }
@@ -124,7 +120,7 @@ impl Clients {
     /// What is first of the session and needs nothing more.
     pub fn take_ready(&mut self, session: SessionId) -> Option<Asked> {
         match self.asked.get(&session)?.front()? {
-            Asked::Write { .. } | Asked::Upgrade { .. } | Asked::Sync { done: None, .. } => None,
+            Asked::Write(_) | Asked::Upgrade { .. } | Asked::Sync { done: None, .. } => None,
             Asked::Sync { .. } | Asked::Ephemerals { .. } | Asked::Close { .. } => self.pop(session),
         }
     }
@@ -158,10 +154,10 @@ impl Clients {
     /// Who waits for it?
     pub fn before_write(&mut self, session: SessionId, cxid: i32, applied: Zxid) -> Option<Client> {
         let queue = self.asked.get_mut(&session)?;
-        let is_decided = |asked: &Asked| matches!(asked, Asked::Write { .. } | Asked::Upgrade { .. });
+        let is_decided = |asked: &Asked| matches!(asked, Asked::Write(_) | Asked::Upgrade { .. });
         let first = queue.iter().position(is_decided)?;
         let (to, xid) = match queue.get(first)? {
-            Asked::Write { to, xid, .. } => (*to, *xid),
+            Asked::Write(asker) => (asker.to, asker.xid),
             Asked::Upgrade { to } => (*to, UPGRADE_CXID),
             Asked::Sync { .. } | Asked::Ephemerals { .. } | Asked::Close { .. } => return None,
         };
@@ -201,7 +197,8 @@ impl Clients {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{ConnectionId, ShardId};
+    use crate::base::{ConnectionId, Instant, ShardId};
+    use crate::wire::Opcode;
 
     const SESSION: SessionId = SessionId(7);
 
@@ -210,11 +207,11 @@ mod tests {
     }
 
     fn write(xid: i32) -> Asked {
-        Asked::Write { to: to(), xid, opcode: Opcode::Create }
+        Asked::Write(Asker { to: to(), xid, opcode: Opcode::Create, since: Instant(1) })
     }
 
-    fn xid_of(taken: Option<(Client, i32, Opcode)>) -> Option<i32> {
-        taken.map(|(_, xid, _)| xid)
+    fn xid_of(taken: Option<Asker>) -> Option<i32> {
+        taken.map(|asker| asker.xid)
     }
 
     #[test]

@@ -221,7 +221,7 @@ impl Replica {
     }
 
     fn propose_error(&mut self, session: SessionId, cxid: i32, code: ErrorCode) {
-        let origin = Origin { to: None, opcode: Opcode::Error };
+        let origin = Origin { to: None, opcode: Opcode::Error, since: self.now.instant };
         let txn = Txn::Error(ErrorTxn { err: code.code() });
         self.append(self.next_zxid(), session, cxid, &txn, origin);
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::{Epoch, Instant, ServerId, SessionId, Zxid};
-use crate::messages::{AnswerBody, Identity, Request};
+use crate::messages::{AnswerBody, Client, Identity, Request};
 use crate::tree::Owner;
 use crate::wire::peer::{Address, ForwardedRequest, packet};
 use crate::wire::{Decode, Encode, Opcode, Vector};
 use crate::zab::{Config, Learner, LearnerInput, LearnerOutput, LearnerRole};
 
-use super::super::proposals::Origin;
+use super::super::proposals::{Asker, Origin};
 use super::super::queries::Query;
 use super::super::{Output, Replica};
 use super::clients::{Asked, UPGRADE_CXID};
@@ -149,7 +149,8 @@ impl Replica {
                         }
                     };
                     self.log.append(zxid, |buffer| buffer.extend_from_slice(&payload));
-                    self.proposals.push(zxid, Origin { to: None, opcode: Opcode::Error });
+                    let since = self.now.instant;
+                    self.proposals.push(zxid, Origin { to: None, opcode: Opcode::Error, since });
                     self.proposed = zxid;
                     if let Some(config) = config {
                         self.set_next(config, true, outputs);
@@ -248,12 +249,14 @@ impl Replica {
         let server_sessions = self.negotiated(request);
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return false };
         let Ensemble { role: Role::Learning(_), clients, .. } = ensemble else { return false };
+        let since = self.now.instant;
+        let asker = |to: &Client, xid, opcode| Asked::Write(Asker { to: *to, xid, opcode, since });
         match request {
             Request::Connect { from, session, password, .. } => {
                 let timeout_ms = server_sessions;
                 if *session == SessionId::NONE {
                     let session = self.sessions.allocate();
-                    clients.push(session, Asked::Write { to: *from, xid: 0, opcode: Opcode::CreateSession });
+                    clients.push(session, asker(from, 0, Opcode::CreateSession));
                     self.forward(session, 0, Opcode::CreateSession, &timeout_ms.to_be_bytes(), None, outputs);
                 } else if password
                     .is_some_and(|password| self.settings.passwords.is_right(*session, &password))
@@ -272,7 +275,7 @@ impl Replica {
                 true
             }
             Request::Write { from, session, xid, opcode, body, identities } => {
-                clients.push(*session, Asked::Write { to: *from, xid: *xid, opcode: *opcode });
+                clients.push(*session, asker(from, *xid, *opcode));
                 self.forward(*session, *xid, *opcode, body, Some(identities), outputs);
                 true
             }
@@ -404,7 +407,7 @@ impl Replica {
                     self.answer_at(at, to, xid, AnswerBody::Raw(Bytes::new()), query);
                 }
                 Asked::Close { to, xid } => self.close_local_session(session, Some((to, xid)), outputs),
-                Asked::Write { .. } | Asked::Upgrade { .. } => {
+                Asked::Write(_) | Asked::Upgrade { .. } => {
                     unreachable!("a write is answered when it is applied")
                 }
             }

@@ -93,7 +93,7 @@ impl Replica {
 
     /// A createSession for which no client waits.
     pub(super) fn propose_session(&mut self, session: SessionId, cxid: i32, timeout_ms: i32) {
-        let origin = Origin { to: None, opcode: Opcode::CreateSession };
+        let origin = Origin { to: None, opcode: Opcode::CreateSession, since: self.now.instant };
         let txn = Txn::CreateSession(CreateSessionTxn { timeout_ms });
         self.append(self.next_zxid(), session, cxid, &txn, origin);
     }

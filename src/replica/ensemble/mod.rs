@@ -55,11 +55,11 @@ pub use words::{EpochRecord, Mode, PeerInput, PeerOutput, PeerPort, Settings, ac
 use std::collections::BTreeMap;
 
 use crate::base::{Instant, Now, ServerId, SessionId, Zxid};
-use crate::messages::{Client, Service};
+use crate::messages::Service;
 use crate::tree::Overlay;
-use crate::wire::Opcode;
 use crate::zab::{self, Election, Epochs, History, Joint, Link, Links, Standing, election};
 
+use super::proposals::Asker;
 use super::{Output, Replica, SnapshotCommand};
 use clients::Clients;
 use leading::Leading;
@@ -318,7 +318,9 @@ impl Replica {
 
     /// The own log is durable up to here.
     pub(super) fn on_logged(&mut self, zxid: Zxid, outputs: &mut Vec<Output>) {
-        let Some(ensemble) = self.ensemble.as_deref_mut() else { return self.proposals.commit(zxid) };
+        let now = self.now.instant;
+        self.proposals.on_durable(zxid, now);
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return self.proposals.commit(zxid, now) };
         ensemble.durable = zxid;
         match ensemble.role {
             Role::Leading(_) => self.lead(zab::LeaderInput::Durable { zxid }, outputs),
@@ -333,7 +335,7 @@ impl Replica {
         if let Some(ensemble) = self.ensemble.as_deref_mut() {
             ensemble.committed = ensemble.committed.max(zxid);
         }
-        self.proposals.commit_at_least(zxid);
+        self.proposals.commit_at_least(zxid, self.now.instant);
     }
 
     /// After each transaction applied, and whenever nothing is to be applied: begins to serve if it is time.
@@ -451,7 +453,7 @@ impl Replica {
 
 impl Ensemble {
     /// Who waits here for the transaction that was just applied.
-    pub(super) fn asker_of(&mut self, session: SessionId, cxid: i32) -> Option<(Client, i32, Opcode)> {
+    pub(super) fn asker_of(&mut self, session: SessionId, cxid: i32) -> Option<Asker> {
         self.clients.take_write(session, cxid)
     }
 

@@ -2,10 +2,12 @@
 
 use std::fs::File;
 
-use crossbeam::channel::Receiver;
+use crossbeam::channel::{Receiver, RecvTimeoutError};
 use hyper::StatusCode;
+use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use crate::admin::{self, AdminCommand, Answer, Effect, Mode, Needs};
 use crate::base::{Instant, Zxid};
@@ -19,6 +21,7 @@ use crate::wire::acl::perms;
 
 use super::super::census::Ask;
 use super::super::facts::Gathered;
+use super::super::lines::{self, Lines};
 use super::request::{Answered, Asked, BYTES, Command, JSON, Question, Reply, SnapshotWanted, Walk, Wanted};
 use super::silence::{Silence, busy_or_dead};
 use super::{Desk, Place, tree};
@@ -39,10 +42,11 @@ pub struct Clerk {
     shows_tree: bool,
     /// When the last piece of a look was asked for.
     looked: Option<Instant>,
+    lines: Lines,
 }
 
 impl Clerk {
-    pub fn new(config: &Config, place: Place, silence: Arc<Silence>) -> Clerk {
+    pub fn new(config: &Config, place: Place, silence: Arc<Silence>, lines: Lines) -> Clerk {
         Clerk {
             place,
             silence,
@@ -51,16 +55,26 @@ impl Clerk {
             snapshot_begun: None,
             shows_tree: config.admin_server.as_ref().is_some_and(|admin| admin.shows_tree),
             looked: None,
+            lines,
         }
     }
 
     pub fn run(mut self, questions: &Receiver<Question>) {
-        while let Ok(Question { asked, answer }) = questions.recv() {
-            // Who asked is gone: then so is his wish.
-            if answer.is_closed() {
-                continue;
+        loop {
+            let next = match self.lines.to_come(Clock::instant()) {
+                Some((_, time)) => questions.recv_timeout(time),
+                None => questions.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            self.lines.lapse(Clock::instant());
+            match next {
+                // Who asked is gone: then so is his wish.
+                Ok(Question { answer, .. }) if answer.is_closed() => {}
+                Ok(Question { asked, answer }) => {
+                    let _ = answer.send(self.answer(asked));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-            let _ = answer.send(self.answer(asked));
         }
     }
 
@@ -130,6 +144,9 @@ impl Clerk {
         if command == AdminCommand::Snapshot {
             return self.begin_snapshot(asked, desk);
         }
+        if command == AdminCommand::LogLevel {
+            return Ok(self.log_level(asked));
+        }
         if ask.effect == Effect::ResetServer {
             desk.background.sync_times.reset();
         }
@@ -190,6 +207,29 @@ impl Clerk {
         })
     }
 
+    /// `log_level?filter=F&seconds=N`: these lines are written, for so long or until further notice. Without a filter: tells.
+    fn log_level(&mut self, asked: &Command) -> Answer {
+        let now = Clock::instant();
+        let wish = match lines::wish(&asked.arguments) {
+            Ok(wish) => wish,
+            Err(why) => return Answer::refused(&asked.name, 400, &why),
+        };
+        let before = self.lines.current().to_owned();
+        if let Some((filter, time)) = wish {
+            // In front of the change, which may silence it.
+            tracing::warn!(client = %asked.client, from = before, to = %filter, ?time, "log level: changed by the admin port");
+            self.lines.change(now, filter, time);
+        }
+        let to_come = self.lines.to_come(now);
+        let fields = json!({
+            "filter": self.lines.current(),
+            "previous_filter": before,
+            "falls_back_to": to_come.map(|(filter, _)| filter),
+            "falls_back_in_seconds": to_come.map(|(_, time)| time.as_secs_f64().ceil() as u64),
+        });
+        Answer::new(AdminCommand::LogLevel, admin::fields(fields))
+    }
+
     /// Who has all permissions at the root node; a status and the reason otherwise.
     fn admit(&self, asked: &Command, root_acl: Option<&AclRef>) -> Result<(), (u16, &'static str)> {
         let identities = self.identities(asked)?;
@@ -224,7 +264,7 @@ impl Clerk {
         if asked.is_post {
             return refused(405, "ringkeeper_ensemble is asked by GET");
         }
-        let Some((gathered, _)) = self.gather(desk, PROBE) else {
+        let Some((gathered, _)) = self.gather(desk, Ask::PROBE) else {
             return refused(503, "the server doesn't answer in time");
         };
         admin::ensemble(&desk.background.facts(&gathered))

@@ -26,7 +26,7 @@ use crate::config::Config;
 
 use super::facts::Background;
 use super::inquiry::Inquiry;
-use super::{Fatal, spawn};
+use super::{Fatal, Lines, spawn};
 
 use clerk::Clerk;
 use silence::Silence;
@@ -65,7 +65,7 @@ struct Port {
 }
 
 /// Starts the threads, if there is a port to be opened.
-pub fn start(config: &Config) -> Result<Place, Fatal> {
+pub fn start(config: &Config, lines: Lines) -> Result<Place, Fatal> {
     let place = Place::default();
     let admin = config.admin_server.as_ref().map(|admin| Port {
         name: "admin server",
@@ -87,7 +87,7 @@ pub fn start(config: &Config) -> Result<Place, Fatal> {
     }
     let (questions, asked) = crossbeam::channel::bounded(QUEUE_MAX);
     let silence = Arc::new(Silence::default());
-    let clerk = Clerk::new(config, place.clone(), silence.clone());
+    let clerk = Clerk::new(config, place.clone(), silence.clone(), lines);
     spawn("facts", move || clerk.run(&asked))?;
     spawn("admin", move || connections::run(ports, questions, silence))?;
     Ok(place)

@@ -117,6 +117,7 @@ fn shard_settings() -> shard::Settings {
         tick: TICK,
         frame_bytes_max: 1 << 20,
         sessionless_timeout: Duration::from_secs(10),
+        slow_request: Duration::MAX,
         skip_acl: false,
         turn_budget: limits::TURN_BUDGET,
         bounds: shard::Bounds::default(),
@@ -428,6 +429,7 @@ impl World {
                 // Behind what is being sent.
                 self.at(20_000, Event::ServerClosed { node, life, connection });
             }
+            shard::Output::Slow(_) => unreachable!("none is slow enough"),
             shard::Output::Word { .. } => unreachable!("nobody sends words"),
         }
     }

@@ -8,7 +8,7 @@ use crate::wire::client::{
     SetDataRequest, SetWatches, SyncRequest,
 };
 use crate::wire::jute::encode_vector;
-use crate::wire::{Decode, Encode, Text, Vector};
+use crate::wire::{Decode, Encode, Opcode, Text, Vector};
 
 /// A body that is encoded already.
 struct Encoded(Vec<u8>);
