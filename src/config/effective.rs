@@ -10,6 +10,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::checked::{Config, Io, LogWrite};
+use super::lines::LogFormat;
 use super::ensemble::Ensemble;
 use super::fault::{Origin, Warning};
 use super::raw::Setting;
@@ -34,6 +35,7 @@ impl Checked {
         listing.requests(&self.config);
         listing.web(&self.config);
         listing.members(&self.config);
+        listing.lines(&self.config);
         listing.ours(&self.config);
         listing.without_effect(self.config.ensemble.is_some());
         listing.rendered()
@@ -157,6 +159,7 @@ impl Listing<'_> {
             self.put("admin.idleTimeout", admin.idle_timeout.as_millis());
             self.put("admin.snapshot.enabled", admin.snapshot_enabled);
             self.put("admin.restore.enabled", admin.restore_enabled);
+            self.put("ringkeeper.treeBrowser", admin.shows_tree);
             self.put("admin.rateLimiterIntervalInMS", admin.rate_limit.as_millis());
         }
         const PROVIDER: &str = "metricsProvider.className";
@@ -207,6 +210,23 @@ impl Listing<'_> {
         self.put("localSessionsUpgradingEnabled", ensemble.local_sessions_upgrading);
         if !self.given.contains_key("dynamicConfigFile") {
             self.remark("dynamicConfigFile", "none");
+        }
+    }
+
+    fn lines(&mut self, config: &Config) {
+        let format = match config.log_format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        self.put("ringkeeper.logFormat", format);
+        let slow = config.slow_request;
+        self.put("ringkeeper.slowRequestMillis", if slow == Duration::MAX { 0 } else { slow.as_millis() });
+        self.put("audit.enable", config.audit.is_some());
+        const FILE: &str = "ringkeeper.auditFile";
+        match config.audit.as_ref().map(|audit| audit.file.as_ref()) {
+            Some(Some(file)) => self.put(FILE, file.display()),
+            Some(None) => self.remark(FILE, "standard error"),
+            None => self.remark(FILE, "nothing is audited"),
         }
     }
 
