@@ -31,6 +31,8 @@ mod network;
 mod read_only;
 #[path = "ensemble/reconfig.rs"]
 mod reconfig;
+#[path = "ensemble/server_lists.rs"]
+mod server_lists;
 #[path = "ensemble/service.rs"]
 mod service;
 #[path = "ensemble/sessions.rs"]
