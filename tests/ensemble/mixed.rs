@@ -18,7 +18,7 @@ const OURS_COMPLAINT: &str = "this server's tree differs from the leader's";
 
 /// Between batches of a writer: with four of them some thousand transactions a second, which Apache's servers keep up with
 /// while they synchronise.
-const GENTLY: Duration = Duration::from_millis(10);
+pub const GENTLY: Duration = Duration::from_millis(10);
 
 /// The command of an Apache server.
 pub fn java() -> Vec<String> {

@@ -1,11 +1,15 @@
 //! Reconfiguration where both kinds are in one ensemble: either kind decides it, follows it, joins and leaves by it.
 
-use crate::cluster::{Cluster, Load, members, reconfig, version_of};
-use crate::mixed::{assert_no_mismatch, java};
+use crate::cluster::{Cluster, members, reconfig, version_of};
+use crate::history::{History, Load};
+use crate::mixed::{GENTLY, assert_no_mismatch, java};
 use crate::support::Client;
 use crate::support::client::PERSISTENT;
 
 const LEADER: usize = 3;
+const WRITERS: usize = 2;
+/// Batches of all writers that are acknowledged between two changes.
+const SOME: u64 = 20;
 
 /// Three voters, the third of which leads, and two more to join. `java_ids`: which are Apache's.
 fn start(java_ids: &[usize]) -> Cluster {
@@ -18,6 +22,7 @@ fn start(java_ids: &[usize]) -> Cluster {
                 if java_ids.contains(&id) { config.command(&words) } else { config }
             },
         );
+    cluster.pause = GENTLY;
     cluster.name_voters(3);
     // With nothing in any log the larger number decides.
     for id in [LEADER, 1] {
@@ -48,7 +53,9 @@ fn reconfigure(java_ids: &[usize]) {
     let mut cluster = start(java_ids);
     let first = cluster.await_version(LEADER, 1);
     assert_agreed(&cluster, &[1, 2, 3], &first, "first");
-    let load = Load::start(&cluster.servers[LEADER - 1], "load");
+    let mut history = History::default();
+    let load = Load::start_at(&cluster, 0, WRITERS, &[LEADER - 1]);
+    load.go_on(SOME);
 
     // An observer, which then gets a vote; asked at a follower, of the other kind than the leader.
     cluster.start_joiner(4, &[1, 2, 3], "observer");
@@ -73,17 +80,9 @@ fn reconfigure(java_ids: &[usize]) {
     assert_agreed(&cluster, &[1, 3, 4, 5], &text, "replaced");
 
     assert_eq!(cluster.leader(), LEADER, "nothing of this was the leader's end");
-    let acknowledged = load.stop();
-    assert!(acknowledged.len() > 10, "{}", acknowledged.len());
-    let running = || cluster.servers.iter().filter(|server| server.is_launched());
-    for server in running() {
-        let mut client = Client::connect(server);
-        client.sync("/");
-        for path in &acknowledged {
-            assert!(client.exists(path, false).is_ok(), "{path} is lost");
-        }
-    }
-    assert_no_mismatch(running());
+    load.go_on(SOME);
+    history.check(&mut cluster, load);
+    assert_no_mismatch(cluster.servers.iter().filter(|server| server.is_launched()));
     // Who leads next has it from its own log.
     cluster.servers[LEADER - 1].kill();
     cluster.leader();
