@@ -13,8 +13,8 @@ use crate::support::{Client, Config, Connect, Ensemble, Refusal, Server, until};
 
 const WRITERS: usize = 4;
 const SOME: u64 = 30;
-const THEIRS_COMPLAINT: &str = "Digests are not matching";
-const OURS_COMPLAINT: &str = "this server's tree differs from the leader's";
+pub const THEIRS_COMPLAINT: &str = "Digests are not matching";
+pub const OURS_COMPLAINT: &str = "this server's tree differs from the leader's";
 
 /// Between batches of a writer: with four of them some thousand transactions a second, which Apache's servers keep up with
 /// while they synchronise.

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::history::{History, Load};
 use crate::migration::convert;
-use crate::mixed::{assert_no_mismatch, java, prepare};
+use crate::mixed::{OURS_COMPLAINT, THEIRS_COMPLAINT, assert_no_mismatch, java, prepare};
 use crate::support::client::PERSISTENT;
 use crate::support::server::{folder, free_port};
 use crate::support::{Client, Config, Ensemble, Server, until};
@@ -178,7 +178,6 @@ fn nothing_foreign(ensemble: &Ensemble, places: &[usize]) {
         client.sync("/");
         let names = client.children("/", false).expect("the root");
         assert!(!names.iter().any(|name| name.starts_with("foreign")), "server {}: {names:?}", at + 1);
-        client.close();
     }
 }
 
@@ -222,4 +221,39 @@ fn a_member_of_another_cluster_with_a_later_epoch_replaces_nothing() {
     a_later_history_stays_outside(&[1], false);
     a_later_history_stays_outside(&[1], true);
     a_later_history_stays_outside(&[1, 2], false);
+}
+
+/// Of the same epoch, and longer: by number alone it is this ensemble's. It is cut, and what is left is told to be none of the
+/// leader's trees; those that serve keep theirs.
+fn a_longer_history_is_told(java_ids: &[usize], foreign_is_java: bool) {
+    println!("Apache's: {java_ids:?}, the foreign one is Apache's: {foreign_is_java}");
+    let mut ensemble = prepare(3, 0, java_ids);
+    ensemble.launch_all();
+    ensemble.settle();
+    ensemble.assert_equal();
+    change_places(&mut ensemble, foreign_is_java, 2);
+    let leader = ensemble.settle();
+    Client::connect(&ensemble.servers[leader]).close();
+    assert_eq!(ensemble.servers[leader].zxid() >> 32, 2, "the epoch of the other one");
+    ensemble.servers[OURS].restart();
+    let mut history = History::default();
+    let load = Load::start_at(&ensemble, 0, 2, &[0, 1]);
+    load.go_on(SOME);
+    let words = if foreign_is_java { THEIRS_COMPLAINT } else { OURS_COMPLAINT };
+    await_word(&ensemble.servers[OURS], words);
+    assert_eq!(ensemble.settle(), leader);
+    nothing_foreign(&ensemble, &[0, 1]);
+    ensemble.servers[OURS].kill();
+    ensemble.wipe(OURS);
+    ensemble.servers[OURS].restart();
+    load.go_on(SOME);
+    history.check(&mut ensemble, load);
+    nothing_foreign(&ensemble, &[0, 1, 2]);
+}
+
+#[test]
+fn a_member_of_another_cluster_with_a_longer_history_replaces_nothing_and_is_told() {
+    a_longer_history_is_told(&[1], false);
+    a_longer_history_is_told(&[1], true);
+    a_longer_history_is_told(&[1, 2], false);
 }
