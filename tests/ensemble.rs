@@ -37,6 +37,8 @@ mod read_only;
 mod reconfig;
 #[path = "ensemble/restore.rs"]
 mod restore;
+#[path = "ensemble/server_lists.rs"]
+mod server_lists;
 #[path = "ensemble/service.rs"]
 mod service;
 #[path = "ensemble/sessions.rs"]

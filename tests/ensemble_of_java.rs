@@ -33,6 +33,10 @@ mod mixed_bad_input;
 mod mixed_crashes;
 #[path = "ensemble/mixed_reconfig.rs"]
 mod mixed_reconfig;
+#[path = "ensemble/mixed_refusals.rs"]
+mod mixed_refusals;
+#[path = "ensemble/mixed_versions.rs"]
+mod mixed_versions;
 #[path = "ensemble/mixed_znodes.rs"]
 mod mixed_znodes;
 #[path = "ensemble/synchronisation.rs"]

@@ -7,8 +7,8 @@ use crate::messages::{Client, Identity, Request};
 use crate::tree::Reading;
 use crate::wire::client::header::{encode_bare_reply, encode_reply};
 use crate::wire::client::{
-    AuthPacket, ConnectRequest, GetEphemeralsRequest, GetSaslRequest, RequestHeader, SetSaslResponse,
-    SyncRequest,
+    AuthPacket, ConnectRequest, CreateMode, CreateTtlRequest, GetEphemeralsRequest, GetSaslRequest,
+    RequestHeader, SetSaslResponse, SyncRequest,
 };
 use crate::wire::frame::{Frame, split};
 use crate::wire::jute::encode_bytes;
@@ -300,6 +300,10 @@ impl State {
                 self.writes += 1;
                 outputs.push(Output::Request(request));
             }
+            Some(opcode @ Opcode::CreateTtl) if is_poison(body) => {
+                connection.queue(Pending::Read { xid, opcode, body: body.into(), since });
+                self.run_queued_reads(reading, id);
+            }
             Some(opcode) if is_write(opcode) => {
                 connection.queue(Pending::Write { xid, opcode, since, bytes: body.len() });
                 let identities = connection.identities.clone();
@@ -417,6 +421,14 @@ fn is_write(opcode: Opcode) -> bool {
             | Opcode::Multi
             | Opcode::Reconfig
     )
+}
+
+/// A createTTL without a TTL node's flags and without a time: a leader of Apache's takes it, and it ends every server of Apache's
+/// that applies it. It is refused here, as the leader may be one.
+fn is_poison(body: &[u8]) -> bool {
+    CreateTtlRequest::decode(&mut Reader::new(body)).is_ok_and(|request| {
+        request.ttl < 0 && CreateMode::from_flags(request.flags).is_some_and(|mode| !mode.is_ttl())
+    })
 }
 
 /// The body of a sync's reply: its path as Java writes it, without what a client may have sent behind it.

@@ -184,6 +184,8 @@ pub fn answer(
         }
         // They come here only if they can't be decoded.
         Opcode::Sync | Opcode::GetEphemerals => Err(ErrorCode::MarshallingError),
+        // And this one only if no leader must hear it.
+        Opcode::CreateTtl => Err(ErrorCode::BadArguments),
         _ => {
             encode_bare_reply(out, crate::wire::client::xid::PING, at, ErrorCode::Ok);
             Ok(())

@@ -4,8 +4,8 @@ use super::testing::{Bench, TICK, Told};
 use super::*;
 use crate::messages::{AnswerBody, Request};
 use crate::wire::client::{
-    AddWatchMode, AddWatchRequest, AuthPacket, ExistsRequest, GetChildrenRequest, GetDataRequest,
-    GetEphemeralsRequest, RemoveWatchesRequest, SetDataRequest, SyncRequest, WatcherType,
+    AddWatchMode, AddWatchRequest, AuthPacket, CreateTtlRequest, ExistsRequest, GetChildrenRequest,
+    GetDataRequest, GetEphemeralsRequest, RemoveWatchesRequest, SetDataRequest, SyncRequest, WatcherType,
 };
 use crate::wire::{ErrorCode, Opcode};
 
@@ -298,4 +298,25 @@ fn who_sends_what_cannot_be_taken_yet_is_heard_of() {
     let touch = bench.requests.pop_front();
     assert!(matches!(&touch, Some(Request::Touch { sessions: found }) if *found == sessions), "{touch:?}");
     assert!(bench.requests.is_empty(), "the write waits");
+}
+
+/// What kills a leader of Apache's: answered in its turn, and nobody else hears of it.
+#[test]
+fn a_create_ttl_that_no_leader_must_hear_is_refused_here() {
+    let mut bench = Bench::new();
+    bench.write(None, |world| world.create("/a", b""));
+    let client = bench.connect();
+    let create = |flags, ttl| CreateTtlRequest { path: "/t".into(), data: None, acl: None, flags, ttl };
+    bench.send(client, 1, Opcode::SetData, &set("/a"));
+    bench.send(client, 2, Opcode::CreateTtl, &create(0, -1));
+    assert_eq!((bench.requests.len(), bench.xids(client)), (1, vec![]), "it waits for the write before it");
+    bench.write(Some((client, 1)), |world| world.set_data("/a", b"new"));
+    let told = bench.told(client);
+    let [_, Told::Reply { xid: 2, err, .. }] = told[..] else { panic!("{told:?}") };
+    assert_eq!(ErrorCode::from_i32(err), Some(ErrorCode::BadArguments));
+    // Whatever a leader refuses by itself is his, and has a zxid.
+    for (xid, (flags, ttl)) in (3..).zip([(0, 0), (0, 5), (5, -1), (5, 5), (6, 5), (7, -1)]) {
+        bench.send(client, xid, Opcode::CreateTtl, &create(flags, ttl));
+        assert_eq!(bench.requests.len(), xid as usize - 1, "flags {flags}, {ttl}");
+    }
 }

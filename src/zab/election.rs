@@ -269,7 +269,7 @@ impl Election {
             self.on_vote(from, n, outputs);
         } else if n.state == PeerState::Looking {
             if self.state == PeerState::Leading {
-                outputs.push(Output::PeerLooking { peer: from });
+                outputs.push(Output::peer_looking(from, n));
             }
             self.answer_settled(from, outputs);
         }

@@ -31,7 +31,7 @@ fn show(output: &Output) -> String {
             format!("decided {} {} round {} by {}", d.state, d.leader.0, d.vote.round, d.supporters)
         }
         Output::ConfigSeen { from, config } => format!("config {:x} seen at {}", config.version(), from.0),
-        Output::PeerLooking { peer } => format!("{} looks", peer.0),
+        Output::PeerLooking { peer, .. } => format!("{} looks", peer.0),
         Output::Ignored { from, reason } => format!("ignored {}: {reason:?}", from.0),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::quorum::{Config, Joint};
 use super::servers::ServerSet;
 use super::vote::{Standing, Vote};
-use crate::base::{ServerId, Zxid};
+use crate::base::{Epoch, ServerId, Zxid};
 use crate::wire::peer::{Notification, OwnedNotification, PeerState};
 
 /// What this server is, apart from the configuration.
@@ -65,10 +65,17 @@ pub enum Output {
     /// A peer's committed configuration is newer than ours. To be made ours, durably, and then put in as
     /// [`Input::Configured`]. Its message is used only if the members are the same.
     ConfigSeen { from: ServerId, config: Arc<Config> },
-    /// We lead, and a voter looks for a leader.
-    PeerLooking { peer: ServerId },
+    /// We lead, and a voter looks for a leader. `history`: the latest epoch of what it has, if it votes for itself.
+    PeerLooking { peer: ServerId, history: Epoch },
     /// Worth a line in the log: a message, or a part of it, was of no use.
     Ignored { from: ServerId, reason: IgnoreReason },
+}
+
+impl Output {
+    pub(super) fn peer_looking(peer: ServerId, n: &Notification<'_>) -> Output {
+        let history = if n.leader == peer { n.peer_epoch.max(n.zxid.epoch()) } else { Epoch(0) };
+        Output::PeerLooking { peer, history }
+    }
 }
 
 /// The result of an election.

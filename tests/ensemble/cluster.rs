@@ -2,17 +2,13 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::ops::{Deref, DerefMut};
 
 use ringkeeper::wire::client::{AuthPacket, GetDataResponse, ReconfigRequest};
 use ringkeeper::wire::{ErrorCode, Opcode};
 
-use crate::support::client::PERSISTENT;
 use crate::support::ensemble::{SYNC_LIMIT, TICK};
-use crate::support::server::free_port;
-use crate::support::{Client, Config, Server, until};
+use crate::support::{Client, Config, Ensemble, until};
 
 /// Of `super:secret`.
 pub const SUPER_DIGEST: &str = "super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
@@ -20,8 +16,21 @@ pub const CONFIG: &str = "/zookeeper/config";
 
 /// Servers 1 to n by index, each with a configuration file that may be another one's.
 pub struct Cluster {
-    pub servers: Vec<Server>,
-    ports: Vec<(u16, u16)>,
+    ensemble: Ensemble,
+}
+
+impl Deref for Cluster {
+    type Target = Ensemble;
+
+    fn deref(&self) -> &Ensemble {
+        &self.ensemble
+    }
+}
+
+impl DerefMut for Cluster {
+    fn deref_mut(&mut self) -> &mut Ensemble {
+        &mut self.ensemble
+    }
 }
 
 impl Cluster {
@@ -38,8 +47,7 @@ impl Cluster {
             fs::write(server.data_dir().join("myid"), format!("{id}\n")).expect("a directory");
             server
         };
-        let ports = (0..count).map(|_| (free_port(), free_port())).collect();
-        Cluster { servers: (1..=count).map(server).collect(), ports }
+        Cluster { ensemble: Ensemble::of((1..=count).map(server).collect(), count) }
     }
 
     /// The first `voters` of `count` servers, started.
@@ -62,7 +70,7 @@ impl Cluster {
     }
 
     pub fn line(&self, id: usize, role: &str) -> String {
-        let (quorum, election) = self.ports[id - 1];
+        let (quorum, election) = (self.quorum_ports[id - 1], self.election_ports[id - 1]);
         format!("server.{id}=127.0.0.1:{quorum}:{election}:{role};127.0.0.1:{}", self.servers[id - 1].port)
     }
 
@@ -158,39 +166,33 @@ pub fn reconfig(
     Ok(text)
 }
 
+/// Asks server `id` for a change, until a quorum follows the leader that decides it. The configuration that comes of it.
+///
+/// Whoever answers may have another leader by then, and no client any more: then the configuration tells.
+pub fn change(cluster: &mut Cluster, id: usize, joining: Option<&str>, leaving: Option<usize>) -> String {
+    cluster.leader();
+    let before = version_of(&cluster.await_version(id, 0));
+    let leaving = leaving.map(|id| id.to_string());
+    let request = ReconfigRequest {
+        joining_servers: joining.map(Into::into),
+        leaving_servers: leaving.as_deref().map(Into::into),
+        new_members: None,
+        cur_config_id: -1,
+    };
+    let mut root = cluster.root(id);
+    until("a quorum to have the same leader", || {
+        match root.try_call(Opcode::Reconfig, &request).map(|reply| reply.code()) {
+            Some(ErrorCode::Ok) | None => Some(()),
+            Some(ErrorCode::NewConfigNoQuorum) => None,
+            Some(error) => panic!("{error:?}"),
+        }
+    });
+    cluster.leader();
+    cluster.await_version(id, before + 1)
+}
+
 pub fn members(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = text.lines().filter(|line| line.starts_with("server.")).collect();
     lines.sort_unstable();
     lines
-}
-
-/// Writes until it is stopped, at whatever server serves; says what was acknowledged.
-pub struct Load {
-    stop: Arc<AtomicBool>,
-    thread: thread::JoinHandle<Vec<String>>,
-}
-
-impl Load {
-    pub fn start(server: &Server, name: &'static str) -> Load {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut client = Client::connect(server);
-        let stopped = stop.clone();
-        let thread = thread::spawn(move || {
-            let mut acknowledged = vec![];
-            while !stopped.load(Ordering::Relaxed) {
-                let path = format!("/{name}-{}", acknowledged.len());
-                match client.try_create(&path, b"x", PERSISTENT) {
-                    Ok(path) => acknowledged.push(path),
-                    Err(error) => panic!("{path}: {error:?}"),
-                }
-            }
-            acknowledged
-        });
-        Load { stop, thread }
-    }
-
-    pub fn stop(self) -> Vec<String> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("no write fails")
-    }
 }

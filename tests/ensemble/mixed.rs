@@ -13,16 +13,19 @@ use crate::support::{Client, Config, Connect, Ensemble, Refusal, Server, until};
 
 const WRITERS: usize = 4;
 const SOME: u64 = 30;
-const THEIRS_COMPLAINT: &str = "Digests are not matching";
-const OURS_COMPLAINT: &str = "this server's tree differs from the leader's";
+pub const THEIRS_COMPLAINT: &str = "Digests are not matching";
+pub const OURS_COMPLAINT: &str = "this server's tree differs from the leader's";
 
 /// Between batches of a writer: with four of them some thousand transactions a second, which Apache's servers keep up with
 /// while they synchronise.
-const GENTLY: Duration = Duration::from_millis(10);
+pub const GENTLY: Duration = Duration::from_millis(10);
 
-/// The command of an Apache server.
+/// The command of an Apache server, of the version that is tested with.
 pub fn java() -> Vec<String> {
-    let version = std::env::var("ZOOKEEPER_VERSION").unwrap_or_else(|_| "3.9.5".to_owned());
+    java_of(&std::env::var("ZOOKEEPER_VERSION").unwrap_or_else(|_| "3.9.5".to_owned()))
+}
+
+pub fn java_of(version: &str) -> Vec<String> {
     let jars = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/.clients/zookeeper-{version}"));
     let found = jars.join(format!("zookeeper-{version}.jar")).exists();
     assert!(found, "Apache ZooKeeper isn't in {}: `tests/run --prepare` puts it there", jars.display());

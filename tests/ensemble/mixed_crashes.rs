@@ -108,11 +108,15 @@ fn a_snapshot_of_apaches_leader_ends_in_the_middle() {
         assert_ne!(leader, OURS);
         stop_in_the_middle(&mut ensemble, OURS, SENDS, leader);
         let synchronised = said(&ensemble.servers[OURS], "synchronised with the leader");
+        let closed =
+            format!("server {}: the leader closed the connection in the middle of its snapshot", leader + 1);
+        let before = said(&ensemble.servers[OURS], &closed);
         if leader_dies {
             ensemble.servers[leader].kill();
             until("our learner to notice", || {
-                (said(&ensemble.servers[OURS], "looking for a leader reason=") > 0).then_some(())
+                (said(&ensemble.servers[OURS], &closed) > before).then_some(())
             });
+            assert_eq!(said(&ensemble.servers[OURS], &closed), before + 1, "once");
             assert_eq!(said(&ensemble.servers[OURS], "synchronised with the leader"), synchronised);
             ensemble.servers[leader].spawn();
         } else {
@@ -131,6 +135,7 @@ fn a_snapshot_of_apaches_leader_ends_in_the_middle() {
 fn a_snapshot_for_apaches_learner_ends_in_the_middle() {
     const JAVA: usize = 0;
     const SENDS: &str = "Getting a snapshot from leader";
+    const GONE: &str = "the learner has gone in the middle of its snapshot";
     let mut ensemble = prepare(3, 0, &[1]);
     ensemble.launch_all();
     let leader = ensemble.settle();
@@ -148,7 +153,13 @@ fn a_snapshot_for_apaches_learner_ends_in_the_middle() {
         } else {
             stop_in_the_middle(&mut ensemble, JAVA, SENDS, JAVA);
             load.go_on(SOME);
+            assert_eq!(said(&ensemble.servers[leader], GONE), 0, "it may go on");
             ensemble.servers[JAVA].kill();
+            until("our leader to notice", || (said(&ensemble.servers[leader], GONE) > 0).then_some(()));
+            let told = format!("peer=server {}", JAVA + 1);
+            let output = ensemble.servers[leader].output();
+            let lines: Vec<&str> = output.lines().filter(|line| line.contains(GONE)).collect();
+            assert!(matches!(lines[..], [line] if line.contains(&told)), "{lines:?}");
             load.go_on(SOME);
             ensemble.servers[JAVA].spawn();
         }

@@ -5,9 +5,14 @@ use std::fs;
 use ringkeeper::wire::ErrorCode;
 use ringkeeper::wire::client::EventType;
 
-use crate::cluster::{CONFIG, Cluster, Load, members, reconfig, version_of};
+use crate::cluster::{CONFIG, Cluster, change, members, reconfig, version_of};
+use crate::history::{History, Load};
 use crate::support::client::PERSISTENT;
 use crate::support::{Client, until};
+
+const WRITERS: usize = 4;
+/// Batches of all writers that are acknowledged between two changes.
+const SOME: u64 = 40;
 
 #[test]
 fn servers_join_and_leave_under_load() {
@@ -16,7 +21,9 @@ fn servers_join_and_leave_under_load() {
     let first = cluster.await_version(leader, 1);
     assert_eq!(members(&first).len(), 3);
     assert_eq!(version_of(&first) & 0xffff_ffff, 0, "the epoch's: {first}");
-    let load = Load::start(&cluster.servers[leader - 1], "load");
+    let mut history = History::default();
+    let load = Load::start_at(&cluster, 0, WRITERS, &[0, 1, 2]);
+    load.go_on(SOME);
     cluster.start_joiner(4, &[1, 2, 3], "participant");
     let mut watcher = Client::connect(&cluster.servers[3]);
     watcher.get_data(CONFIG, true).expect("everybody may read it");
@@ -32,10 +39,10 @@ fn servers_join_and_leave_under_load() {
     for id in 1..=4 {
         assert_eq!(cluster.await_version(id, version_of(&text)), text, "server {id}");
     }
+    load.go_on(SOME);
     let text = reconfig(&mut root, None, Some(&follower.to_string()), None, -1).expect("it leaves");
     assert_eq!(members(&text).len(), 3);
-    let acknowledged = load.stop();
-    assert!(acknowledged.len() > 10, "{}", acknowledged.len());
+    load.go_on(SOME);
     // Whoever left has no vote; of the three two are enough.
     cluster.servers[follower - 1].kill();
     let other = (1..=3).find(|id| ![leader, follower].contains(id)).expect("the third");
@@ -44,11 +51,55 @@ fn servers_join_and_leave_under_load() {
         let mut client = Client::connect(&cluster.servers[3]);
         client.try_create("/after", b"", PERSISTENT).ok()
     });
-    let mut client = Client::connect(&cluster.servers[3]);
-    client.sync("/");
-    for path in &acknowledged {
-        assert!(client.exists(path, false).is_ok(), "{path} is lost");
+    load.go_on(SOME);
+    cluster.servers[other - 1].restart();
+    load.go_on(SOME);
+    history.check(&mut cluster, load);
+    assert!(history.losses() > 0, "the kills were felt");
+}
+
+/// Whoever leads is removed, or made an observer, while all write: asked of itself and of a follower.
+#[test]
+fn the_leader_goes_under_load() {
+    let mut cluster = Cluster::start(3, 4);
+    let mut history = History::default();
+    let load = Load::start_at(&cluster, 0, WRITERS, &[0, 1, 2]);
+    cluster.start_joiner(4, &[1, 2, 3], "participant");
+    let line = cluster.line(4, "participant");
+    let leader = cluster.leader();
+    change(&mut cluster, leader, Some(&line), None);
+    for (is_removed, asks_leader) in [(true, true), (false, true), (true, false), (false, false)] {
+        println!("removed: {is_removed}, by its own word: {asks_leader}");
+        load.go_on(SOME);
+        let old = cluster.leader();
+        let asked = if asks_leader { old } else { old % 4 + 1 };
+        let text = if is_removed {
+            change(&mut cluster, asked, None, Some(old))
+        } else {
+            let line = cluster.line(old, "observer");
+            change(&mut cluster, asked, Some(&line), None)
+        };
+        cluster.await_mode(old, if is_removed { "follower" } else { "observer" });
+        let new = cluster.leader();
+        assert_ne!(new, old);
+        load.go_on(SOME);
+        for id in 1..=4 {
+            assert_eq!(cluster.await_version(id, version_of(&text)), text, "server {id}");
+        }
+        let line = cluster.line(old, "participant");
+        let text = change(&mut cluster, new, Some(&line), None);
+        assert_eq!(members(&text).len(), 4);
+        cluster.await_mode(old, "follower");
+        load.go_on(SOME);
     }
+    history.check(&mut cluster, load);
+    assert!(history.losses() > 0, "the changes of leaders were felt");
+    // All of it is on the disks, and so is the configuration.
+    for server in &mut cluster.servers {
+        server.kill();
+    }
+    cluster.launch_all();
+    history.check_again(&mut cluster);
 }
 
 #[test]

@@ -38,6 +38,20 @@ fn dump(file: &Path) -> String {
     String::from_utf8_lossy(&out.expect("it runs").stdout).into_owned()
 }
 
+/// What the servers at these places have said, together.
+fn lines(ensemble: &Ensemble, places: &[usize], is_wanted: impl Fn(&str) -> bool) -> usize {
+    let count = |at: &usize| ensemble.servers[*at].output().lines().filter(|line| is_wanted(line)).count();
+    places.iter().map(count).sum()
+}
+
+/// Differences that a leader of Apache's among the others has sent to the member, or the member of Apache's was sent by whoever
+/// leads.
+fn diffs(ensemble: &Ensemble) -> usize {
+    let to_it = format!("for peer sid: {}", MOVED + 1);
+    lines(ensemble, &OTHERS, |line| line.contains("Sending DIFF") && line.ends_with(&to_it))
+        + lines(ensemble, &[MOVED], |line| line.contains("Getting a diff from the leader"))
+}
+
 fn alone(number: usize) -> String {
     format!("/alone-{number}")
 }
@@ -81,23 +95,114 @@ fn assert_nobody_has_the_tail(ensemble: &Ensemble) {
     }
 }
 
-/// `word`: what is done to the member; the others are Apache's, or ours. `writes`: they write before it is back.
-fn a_tail_goes(word: &str, others_are_java: bool, writes: bool) {
-    let back = if word == "import" { "export" } else { "import" };
-    let java: Vec<usize> =
-        (0..3).filter(|at| if *at == MOVED { word == "import" } else { others_are_java }).collect();
+/// Three servers, of which the last leads. `java`: the places of Apache's.
+fn start(java: &[usize]) -> Ensemble {
     let ids: Vec<usize> = java.iter().map(|at| at + 1).collect();
-    println!(
-        "{word}, {} lead, writes meanwhile: {writes}",
-        if others_are_java { "Apache's" } else { "ours" }
-    );
-    let mut ensemble = prepare_with(3, 0, &ids, |config| config.set("maxSessionTimeout", LONGEST_SESSION_MS));
+    let mut ensemble = prepare_with(3, 0, &ids, |config| {
+        // A difference is sent however much was written meanwhile.
+        config.set("maxSessionTimeout", LONGEST_SESSION_MS).set("commitLogCount", 100_000)
+    });
     for at in [MOVED, 0] {
         ensemble.servers[at].spawn();
     }
     assert_eq!(ensemble.settle_among(&[0, MOVED]), MOVED);
     ensemble.servers[1].spawn();
     ensemble.settle();
+    ensemble
+}
+
+/// Nothing is converted here: who led comes back as what it is, below a leader of the other kind.
+fn a_tail_is_cut(java: &[usize], words: &str) {
+    let mut ensemble = start(java);
+    let mut history = History::default();
+    let load = Load::start(&ensemble, 0, WRITERS);
+    load.go_on(SOME);
+    history.check(&mut ensemble, load);
+    leave_a_tail(&mut ensemble);
+    assert_eq!(lines(&ensemble, &[MOVED], |line| line.contains(words)), 0);
+    ensemble.servers[MOVED].restart();
+    assert_ne!(ensemble.settle(), MOVED);
+    assert_eq!(lines(&ensemble, &[MOVED], |line| line.contains(words)), 1, "once, and that was enough");
+    assert_nobody_has_the_tail(&ensemble);
+    ensemble.assert_equal();
+    // What it logs from here on comes where the tail was.
+    let load = Load::start(&ensemble, 1, WRITERS);
+    load.go_on(SOME);
+    history.check(&mut ensemble, load);
+    assert_no_mismatch(&ensemble.servers);
+    ensemble.servers[MOVED].kill();
+    ensemble.servers[MOVED].restart();
+    history.check_again(&mut ensemble);
+    assert_nobody_has_the_tail(&ensemble);
+}
+
+#[test]
+fn what_ours_logged_alone_is_cut_under_a_leader_of_apaches() {
+    a_tail_is_cut(&OTHERS, "the leader's history ends earlier: the log is cut");
+}
+
+#[test]
+fn what_apaches_logged_alone_is_cut_under_a_leader_of_ours() {
+    a_tail_is_cut(&[MOVED], "Truncating log to get in sync with the leader");
+}
+
+/// A member that was away gets the transactions that it missed, and no snapshot: as follower and as observer, idle and under load.
+fn a_difference_is_sent(leads_java: bool, voters: usize) {
+    let is_java = |at: &usize| if *at == MOVED { !leads_java } else { leads_java };
+    let ids: Vec<usize> = (0..3).filter(is_java).map(|at| at + 1).collect();
+    let mut ensemble = prepare_with(voters, 3 - voters, &ids, |config| config.set("commitLogCount", 100_000));
+    for at in OTHERS {
+        ensemble.servers[at].spawn();
+    }
+    ensemble.settle();
+    ensemble.servers[MOVED].spawn();
+    assert_ne!(ensemble.settle(), MOVED);
+    let snapshots = |ensemble: &Ensemble| {
+        let words = ["the leader sends a snapshot", "Getting a snapshot from leader"];
+        lines(ensemble, &[MOVED], |line| words.iter().any(|word| line.contains(word)))
+    };
+    let mut history = History::default();
+    for (round, is_idle) in [true, false].into_iter().enumerate() {
+        let mut load = Some(Load::start(&ensemble, 2 * round as u32, WRITERS));
+        load.iter().for_each(|load| load.go_on(SOME));
+        ensemble.servers[MOVED].kill();
+        load.iter().for_each(|load| load.go_on(SOME));
+        if is_idle {
+            load.take().into_iter().for_each(|load| history.check(&mut ensemble, load));
+        }
+        let before = (diffs(&ensemble), snapshots(&ensemble));
+        ensemble.servers[MOVED].restart();
+        let load = load.unwrap_or_else(|| Load::start(&ensemble, 2 * round as u32 + 1, WRITERS));
+        load.go_on(SOME);
+        history.check(&mut ensemble, load);
+        assert!(diffs(&ensemble) > before.0, "what it missed was sent some other way");
+        assert_eq!(snapshots(&ensemble), before.1, "and no snapshot");
+    }
+    assert_no_mismatch(&ensemble.servers);
+}
+
+#[test]
+fn ours_gets_a_difference_from_a_leader_of_apaches() {
+    a_difference_is_sent(true, 3);
+    a_difference_is_sent(true, 2);
+}
+
+#[test]
+fn apaches_gets_a_difference_from_a_leader_of_ours() {
+    a_difference_is_sent(false, 3);
+    a_difference_is_sent(false, 2);
+}
+
+/// `word`: what is done to the member; the others are Apache's, or ours. `writes`: they write before it is back.
+fn a_tail_goes(word: &str, others_are_java: bool, writes: bool) {
+    let back = if word == "import" { "export" } else { "import" };
+    let java: Vec<usize> =
+        (0..3).filter(|at| if *at == MOVED { word == "import" } else { others_are_java }).collect();
+    println!(
+        "{word}, {} lead, writes meanwhile: {writes}",
+        if others_are_java { "Apache's" } else { "ours" }
+    );
+    let mut ensemble = start(&java);
     let mut history = History::default();
     let load = Load::start(&ensemble, 0, WRITERS);
     load.go_on(SOME);
@@ -127,7 +232,11 @@ fn a_tail_goes(word: &str, others_are_java: bool, writes: bool) {
     }
     println!("{}", convert(&ensemble.servers[MOVED], back));
     become_kind(&mut ensemble.servers[MOVED], back);
+    let before = diffs(&ensemble);
     ensemble.servers[MOVED].restart();
+    if others_are_java != (back == "export") {
+        assert!(diffs(&ensemble) > before, "it lacks only what was written meanwhile");
+    }
     let load = load.unwrap_or_else(|| Load::start(&ensemble, 4, WRITERS));
     load.go_on(SOME);
     history.check(&mut ensemble, load);

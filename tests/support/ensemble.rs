@@ -77,6 +77,13 @@ impl Ensemble {
         Ensemble { servers, voters, quorum_ports, election_ports, pause: Duration::ZERO }
     }
 
+    /// Of servers whose files don't name them yet: that is the caller's.
+    pub fn of(servers: Vec<Server>, voters: usize) -> Ensemble {
+        let quorum_ports = servers.iter().map(|_| free_port()).collect();
+        let election_ports = servers.iter().map(|_| free_port()).collect();
+        Ensemble { servers, voters, quorum_ports, election_ports, pause: Duration::ZERO }
+    }
+
     pub fn launch_all(&mut self) {
         for server in &mut self.servers {
             server.spawn();

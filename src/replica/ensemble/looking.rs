@@ -256,8 +256,9 @@ impl Replica {
                     // There is no role to leave.
                     self.activate(config, None, outputs);
                 }
-                election::Output::PeerLooking { peer } => {
-                    tracing::debug!(peer = peer.0, "a voter looks for a leader");
+                election::Output::PeerLooking { peer, history } => {
+                    tracing::debug!(peer = peer.0, history = history.0, "a voter looks for a leader");
+                    self.lead(zab::LeaderInput::Looking { server: peer, history }, outputs);
                 }
                 election::Output::Ignored { from, reason } => {
                     self.pass_over(from, &reason.to_string());

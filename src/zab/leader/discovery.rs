@@ -53,11 +53,27 @@ impl Leader {
             Stage::Accepting => {}
             // It will never follow in this epoch, and nobody else would ever raise it.
             _ if packet.zxid.epoch() > self.epoch && self.configs.is_voter(info.server) => {
-                self.step_down("a voter has promised a later epoch to another leader", outputs);
+                match self.foreign_epoch(info.server) {
+                    // Not closed: it would be back at once.
+                    Some(theirs) => tracing::warn!(
+                        peer = %link::name(Some(info.server)),
+                        reason = foreign(theirs, self.epoch),
+                        "a learner is left waiting"
+                    ),
+                    None => self.step_down("a voter has promised a later epoch to another leader", outputs),
+                }
             }
             _ => self.tell_epoch(link, outputs),
         }
         Ok(())
+    }
+
+    /// That of a history which no member of this ensemble can have. A later epoch's history is sent behind a quorum's promises
+    /// only, and of that quorum nobody follows here: but a quorum does. Whoever has it must not lead, as it would if this
+    /// leader made way: its data would take the place of all that a quorum has.
+    fn foreign_epoch(&self, server: ServerId) -> Option<Epoch> {
+        let theirs = self.histories.get(&server).copied().filter(|theirs| *theirs > self.epoch);
+        theirs.filter(|_| self.has_quorum_of_followers())
     }
 
     pub(super) fn tell_epoch(&mut self, link: Link, outputs: &mut Vec<Output>) {
@@ -144,4 +160,12 @@ impl Leader {
             _ => {}
         }
     }
+}
+
+fn foreign(theirs: Epoch, ours: Epoch) -> String {
+    format!(
+        "its history is of epoch {}, and that of a quorum is of epoch {}: one of the two is another ensemble's, or an old \
+         copy. To make it a member with what the quorum has, start it with nothing but myid in its directory",
+        theirs.0, ours.0
+    )
 }

@@ -134,6 +134,8 @@ pub struct Leader {
     may_commit: bool,
     promised: Acks,
     learners: BTreeMap<Link, Learner>,
+    /// The latest epochs of what voters have, by their own votes.
+    histories: BTreeMap<ServerId, Epoch>,
     /// Of this turn: for all participants, for all observers.
     to_participants: Vec<u8>,
     to_observers: Vec<u8>,
@@ -170,6 +172,7 @@ impl Leader {
             may_commit: true,
             promised: Acks::default(),
             learners: BTreeMap::new(),
+            histories: BTreeMap::new(),
             to_participants: vec![],
             to_observers: vec![],
             hold: Hold::default(),
@@ -234,10 +237,13 @@ impl Leader {
             Input::Connected { link } => self.on_connected(link),
             Input::Received { link, bytes } => self.on_received(link, bytes, history, outputs),
             Input::Disconnected { link } => {
-                self.learners.remove(&link);
+                self.on_gone(link);
                 if !self.may_commit && !self.has_quorum_of_followers() {
                     self.step_down("another server was designated to lead", outputs);
                 }
+            }
+            Input::Looking { server, history } => {
+                self.histories.insert(server, history);
             }
             Input::EpochsDurable => self.on_epochs_durable(history, outputs),
             Input::Durable { zxid } => {

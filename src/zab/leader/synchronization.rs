@@ -51,6 +51,13 @@ impl Leader {
         self.send_history(link, zxid, vec![], history, outputs);
     }
 
+    pub(super) fn on_gone(&mut self, link: Link) {
+        if let Some(Learner { step: Step::Snapshot, server, .. }) = self.learners.remove(&link) {
+            let peer = link::name(server);
+            tracing::warn!(%peer, "the learner has gone in the middle of its snapshot: it is sent another one when it is back");
+        }
+    }
+
     /// Proposals and commits in (after, committed], NEWLEADER, and to participants what is outstanding.
     ///
     /// Apache's leader sends what is outstanding before NEWLEADER; its COMMIT then comes behind it, where a learner of 3.8.6

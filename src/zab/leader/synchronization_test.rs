@@ -55,11 +55,17 @@ impl Led {
     }
 
     fn connects(&mut self, server: i64) -> Link {
+        self.connects_with(server, Epoch(0))
+    }
+
+    fn connects_with(&mut self, server: i64, promised: Epoch) -> Link {
         let link = Link(server as u64);
         self.step(Input::Connected { link });
         let (protocol_version, config_version) = (Some(PROTOCOL_VERSION), Some(0));
         let info = LearnerInfo { server: ServerId(server), protocol_version, config_version };
-        self.hears(link, |bytes| packet::encode_record(Kind::FollowerInfo, Zxid::ZERO, &info, bytes));
+        self.hears(link, |bytes| {
+            packet::encode_record(Kind::FollowerInfo, beginning(promised), &info, bytes)
+        });
         link
     }
 
@@ -125,4 +131,28 @@ fn what_is_outstanding_comes_behind_newleader() {
     assert_eq!(led.told(late), [(Kind::Commit, zxid(2))]);
     led.acks(late, beginning(epoch));
     assert_eq!(led.told(late), [(Kind::UpToDate, Zxid(-1))]);
+}
+
+/// A voter that has promised a later epoch needs a new leader. Not one whose history is of that epoch: no quorum has ever followed
+/// its leader, or none of this ensemble.
+#[test]
+fn no_leader_with_a_quorum_makes_way_for_a_foreign_history() {
+    let later = Epoch(9);
+    for (history, phase) in [(Epoch(0), "election"), (Epoch(1), "election"), (later, "broadcast")] {
+        let mut led = Led::new();
+        let first = led.connects(2);
+        led.promises(first);
+        let epoch = led.leader.epoch();
+        led.acks(first, beginning(epoch));
+        led.step(Input::Looking { server: ServerId(3), history });
+        let late = led.connects_with(3, later);
+        assert_eq!((led.leader.phase(), led.told(late)), (phase, vec![]), "{history:?}");
+    }
+    // Without a quorum there is nothing to defend.
+    let mut led = Led::new();
+    let first = led.connects(2);
+    led.promises(first);
+    led.step(Input::Looking { server: ServerId(3), history: later });
+    led.connects_with(3, later);
+    assert_eq!(led.leader.phase(), "election");
 }

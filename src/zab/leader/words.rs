@@ -24,6 +24,11 @@ pub enum Input<'a> {
     Disconnected {
         link: Link,
     },
+    /// A voter looks for a leader, and what it has is of this epoch.
+    Looking {
+        server: ServerId,
+        history: Epoch,
+    },
     /// The record asked for last is on the disk.
     EpochsDurable,
     /// Everything in the own log up to `zxid` is durable.

@@ -180,7 +180,7 @@ impl Learner {
                     self.read(outputs);
                 }
             }
-            Input::Disconnected => self.leave("the leader closed the connection", outputs),
+            Input::Disconnected => self.leave(self.end_of_link(), outputs),
             Input::EpochsDurable => self.on_epochs_durable(outputs),
             Input::Durable { zxid } => {
                 assert!(zxid >= self.durable && zxid <= self.logged);
@@ -306,8 +306,7 @@ impl Learner {
     fn on_leader_info(&mut self, epoch: Epoch, outputs: &mut Vec<Output>) {
         self.epoch = epoch;
         if epoch < self.epochs.accepted {
-            let accepted = self.epochs.accepted.0;
-            return self.leave(&format!("it leads epoch {}, and {accepted} was promised", epoch.0), outputs);
+            return self.wait_for_another(&words::too_old(epoch, self.epochs));
         }
         if epoch > self.epochs.accepted {
             self.epochs.accepted = epoch;

@@ -108,7 +108,32 @@ pub enum Output {
     },
 }
 
+/// Why nobody is followed who leads this epoch.
+pub(super) fn too_old(epoch: Epoch, epochs: Epochs) -> String {
+    let (epoch, accepted, current) = (epoch.0, epochs.accepted.0, epochs.current.0);
+    if current > epoch {
+        return format!(
+            "it leads epoch {epoch}, and this server's history is of epoch {current}: one of the two is another ensemble's, or \
+             an old copy"
+        );
+    }
+    format!("it leads epoch {epoch}, and {accepted} was promised")
+}
+
 impl Learner {
+    /// Asked again it would say the same, a thousand times a second: no promise is made until it is gone, or initLimit is over.
+    pub(super) fn wait_for_another(&mut self, reason: &str) {
+        tracing::warn!(leader = self.leader.0, reason, "the leader can't be followed");
+        self.step = Step::Way;
+    }
+
+    pub(super) fn end_of_link(&self) -> &'static str {
+        match self.step {
+            Step::Snapshot { .. } => "the leader closed the connection in the middle of its snapshot",
+            _ => "the leader closed the connection",
+        }
+    }
+
     /// In ZooKeeper's words.
     pub fn phase(&self) -> &'static str {
         match self.step {
