@@ -9,7 +9,7 @@ impl World {
     /// `None`: it died in the middle.
     pub fn boot(&mut self, node: usize, to: Option<Zxid>, dies: bool) -> Option<Booted> {
         let (now, salt, seed) = (self.instant(node), self.prng.next(), self.prng.next());
-        let is_forgetful = self.plan.canary.is_some();
+        let is_forgetful = self.plan.canary.is_some() && self.plan.is_buggy;
         let found = &mut self.nodes[node];
         let disk = &mut found.disk;
         if to.is_none() && !is_forgetful && !disk.log.names().any(|name| SegmentId::parse(name).is_some()) {

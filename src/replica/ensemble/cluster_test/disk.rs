@@ -158,6 +158,13 @@ impl Disk {
         self.forget_epochs();
     }
 
+    /// The record is as old as the newest transaction: a start finds nothing wrong with it.
+    pub fn recall_epochs(&mut self, epoch: Epoch) {
+        if self.log.read(EPOCH_FILE).is_some() {
+            self.put_epochs(Epochs { accepted: epoch, current: epoch });
+        }
+    }
+
     pub fn forget_epochs(&mut self) {
         if self.log.read(EPOCH_FILE).is_some() {
             self.log.unlink(EPOCH_FILE);
@@ -235,7 +242,7 @@ impl World {
             return;
         }
         let life = self.nodes[node].disk_life;
-        if self.plan.canary == Some(Canary::AckBeforeDurable)
+        if self.plan.has_bug(Canary::AckBeforeDurable)
             && let Some((Finish::Durable(ticket, _), _)) = self.nodes[node].disk.running
         {
             self.at(1, Event::Lie { node, life, ticket });
@@ -271,7 +278,7 @@ impl World {
             Finish::Durable(ticket, zxid) => {
                 found.durable = found.durable.max(zxid);
                 self.pump(node);
-                if self.plan.canary != Some(Canary::AckBeforeDurable) {
+                if !self.plan.has_bug(Canary::AckBeforeDurable) {
                     self.tell(node, Input::Durable { ticket });
                 }
             }

@@ -199,8 +199,8 @@ impl World {
         found.serves = false;
         found.disk_life += 1;
         found.disk.crash(power, &mut self.prng);
-        if self.plan.canary == Some(Canary::EpochForgotten) {
-            found.disk.forget_epochs();
+        if self.plan.has_bug(Canary::EpochForgotten) {
+            found.disk.recall_epochs(found.durable.epoch());
         }
         // A host without power says nothing for a while.
         let silence = if power && self.prng.chance(1, 3) { self.prng.below(3_000_000_000) } else { 0 };

@@ -11,7 +11,7 @@ pub enum Canary {
     CommitWithoutQuorum,
     /// A voter loses its log and keeps its epochs: it doesn't know that it was wiped.
     WipedVoterVotes,
-    /// A crash takes the epochs.
+    /// A crash takes the epochs that no transaction in the log speaks of.
     EpochForgotten,
     /// Leaders hear acknowledgements of those who were no voters in the beginning before they are sent.
     NewVotersWithoutQuorum,
@@ -90,6 +90,8 @@ pub struct Plan {
     /// Clocks run between 90 and 110 % of true time.
     pub skewed: bool,
     pub canary: Option<Canary>,
+    /// False: all that is done to give a canary its chance, and no bug.
+    pub is_buggy: bool,
     /// Whether what goes over the wires is held against the disks. Off for canaries, whose harm must be seen without it.
     pub taps: bool,
 }
@@ -122,6 +124,7 @@ impl Plan {
             rarity: [300, 600, 1500][prng.below(3) as usize],
             skewed: prng.chance(1, 2),
             canary: None,
+            is_buggy: true,
             taps: true,
         };
         if prng.chance(1, 2) {
@@ -153,6 +156,15 @@ impl Plan {
         plan
     }
 
+    /// The same run with servers that are as they should be.
+    pub fn without_bug(self) -> Plan {
+        Plan { is_buggy: false, ..self }
+    }
+
+    pub fn has_bug(&self, canary: Canary) -> bool {
+        self.is_buggy && self.canary == Some(canary)
+    }
+
     /// Nothing happens but what a test does.
     pub fn quiet(voters: usize, observers: usize) -> Plan {
         Plan {
@@ -166,12 +178,16 @@ impl Plan {
             rarity: u64::MAX,
             skewed: false,
             canary: None,
+            is_buggy: true,
             taps: true,
         }
     }
 
     pub fn replay(&self) -> String {
-        let canary = self.canary.map_or(String::new(), |canary| format!("CLUSTER_CANARY={canary:?} "));
+        let mut canary = self.canary.map_or(String::new(), |canary| format!("CLUSTER_CANARY={canary:?} "));
+        if !self.is_buggy {
+            canary += "CLUSTER_BUG=0 ";
+        }
         format!("{canary}CLUSTER_SEED={} cargo test --lib ensemble::cluster_test::members", self.seed)
     }
 

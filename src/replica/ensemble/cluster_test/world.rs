@@ -194,7 +194,8 @@ impl World {
                 let away = (node + 2) % self.nodes.len();
                 self.isolate(late, 200_000_000);
                 self.at(200_000_000, Event::Crash { node: away, power: false });
-                self.at(200_000_000, Event::Lose { node, what: Lost { epochs: false, ..Lost::ALL } });
+                let epochs = !self.plan.has_bug(Canary::WipedVoterVotes);
+                self.at(200_000_000, Event::Lose { node, what: Lost { epochs, ..Lost::ALL } });
                 self.at(200_000_001, Event::Start { node });
                 self.at(1_500_000_000, Event::Start { node: away });
             }
