@@ -94,7 +94,7 @@ impl Led {
             self.now = self.now + Duration::from_millis(500);
             self.step(Input::Wakeup);
             for link in answering {
-                self.hears(*link, |bytes| packet::encode_ping_reply(Zxid::ZERO, [].into_iter(), bytes));
+                self.hears(*link, |bytes| packet::encode_ping_reply(Zxid::ZERO, [], bytes));
             }
         }
     }

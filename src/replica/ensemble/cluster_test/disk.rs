@@ -47,6 +47,8 @@ pub struct Disk {
     pub steps: VecDeque<Step>,
     pub is_stepping: bool,
     writing: Option<Zxid>,
+    /// The server's own snapshot, from its first byte to its last.
+    pub walking: Option<Zxid>,
     /// A test lets no sync of the log end, or no snapshot.
     pub holds_syncs: bool,
     pub holds_snapshots: bool,
@@ -127,7 +129,7 @@ impl Disk {
         self.running = None;
         self.steps.clear();
         self.is_stepping = false;
-        self.writing = None;
+        (self.writing, self.walking) = (None, None);
         self.slots = None;
         for directory in [&mut self.log, &mut self.snapshots] {
             if power { directory.lose_power(prng) } else { directory.lose_process(prng) }
@@ -294,6 +296,12 @@ impl World {
     }
 
     pub fn snapshot_command(&mut self, node: usize, command: SnapshotCommand) {
+        let walking = &mut self.nodes[node].disk.walking;
+        match &command {
+            SnapshotCommand::Create { zxid } => *walking = Some(*zxid),
+            SnapshotCommand::Complete { .. } | SnapshotCommand::Abandon { .. } => *walking = None,
+            _ => {}
+        }
         self.nodes[node].disk.steps.push_back(match command {
             SnapshotCommand::Create { zxid } => Step::Create(zxid),
             SnapshotCommand::Append { bytes } => Step::Append(bytes),

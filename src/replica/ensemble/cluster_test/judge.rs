@@ -88,6 +88,11 @@ impl Judge {
         self.txns.last_key_value().map_or(Zxid::ZERO, |(zxid, _)| *zxid)
     }
 
+    /// The newest, oldest first.
+    pub fn last_zxids(&self, count: usize) -> Vec<Zxid> {
+        self.txns.keys().copied().skip(self.txns.len().saturating_sub(count)).collect()
+    }
+
     pub fn knows(&self, zxid: Zxid) -> bool {
         self.txns.contains_key(&zxid)
     }
@@ -258,6 +263,9 @@ impl World {
         let mismatches = found.replica().map_or(0, |replica| replica.facts().digest_mismatches);
         assert!(mismatches == 0, "server {}: its leader's digest is another one behind {zxid}", node + 1);
         let before = std::mem::replace(&mut found.applied, zxid);
+        if let Some(snapshot) = found.disk.walking {
+            found.overlaps.push((snapshot, zxid));
+        }
         let payload = found.log.get(&zxid).cloned();
         let payload = payload.unwrap_or_else(|| panic!("server {} applies {zxid}, unlogged", node + 1));
         let is_new = !self.judge.knows(zxid);

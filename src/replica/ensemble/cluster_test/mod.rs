@@ -39,9 +39,11 @@ mod plan;
 mod reconfigs;
 mod scenarios;
 mod scenarios_disk;
+mod scenarios_flow;
 mod scenarios_lost;
 mod scenarios_reconfig;
 mod scenarios_sessions;
+mod scenarios_snapshots;
 mod world;
 
 use disk::Disk;
@@ -70,7 +72,8 @@ const ALL_EQUAL_MS: u64 = 3_000;
 
 impl World {
     fn all_serve(&self) -> bool {
-        self.nodes.iter().all(|node| node.serves)
+        let serves = |node: &Node| node.serves || !self.plan.leader_serves && node.leads();
+        self.nodes.iter().all(serves)
     }
 
     fn all_equal(&self) -> bool {
@@ -157,6 +160,18 @@ fn members_agree_whatever_happens() {
     }
     assert!(parts <= 1 + count / 20, "{parts} of {count} runs end early");
     assert!(writes > count * 30, "only {writes} writes in {count} runs");
+}
+
+/// The first runs, which are the usual ones, have each kind of ensemble.
+#[test]
+fn runs_have_groups_weights_and_reconfigurations() {
+    let plans: Vec<Plan> = (1..=20).map(Plan::draw).collect();
+    let count = |is_such: fn(&Plan) -> bool| plans.iter().filter(|plan| is_such(plan)).count();
+    assert!(count(|plan| plan.hierarchy.contains("group.2=")) >= 2);
+    assert!(count(|plan| plan.hierarchy.contains("=2\n")) >= 1);
+    assert!(count(|plan| plan.hierarchy.contains("=0\n")) >= 1);
+    assert!(count(|plan| plan.faults.reconfigure) >= 5);
+    assert!(count(|plan| plan.hierarchy.is_empty() && !plan.faults.reconfigure) >= 5);
 }
 
 /// What canaries are caught by: a part of the sentence that the judge says then, and only then.

@@ -75,6 +75,22 @@ impl Lost {
     }
 }
 
+/// One group to three; some voters count for more than others, some for nothing.
+fn draw_hierarchy(prng: &mut Prng, voters: usize) -> String {
+    let groups = 1 + prng.below(3) as usize;
+    let mut lines = vec![];
+    for group in 0..groups {
+        let ids: Vec<String> = (group..voters).step_by(groups).map(|at| (at + 1).to_string()).collect();
+        lines.push(format!("group.{}={}", group + 1, ids.join(":")));
+    }
+    for at in 0..voters {
+        // The first of each group has some: a group without weight does not count.
+        let weight = if at < groups { 1 + prng.below(2) } else { [0, 1, 1, 1, 2][prng.below(5) as usize] };
+        lines.push(format!("weight.{}={weight}", at + 1));
+    }
+    lines.join("\n") + "\n"
+}
+
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
@@ -92,6 +108,12 @@ pub struct Plan {
     pub canary: Option<Canary>,
     /// False: all that is done to give a canary its chance, and no bug.
     pub is_buggy: bool,
+    /// Groups and weights of the first configuration, as it has them; empty where all voters are equal.
+    pub hierarchy: String,
+    /// `leaderServes`.
+    pub leader_serves: bool,
+    /// Of the servers' own snapshots, in bytes per second; 0 is as fast as they can.
+    pub snapshot_pace: u64,
     /// Whether what goes over the wires is held against the disks. Off for canaries, whose harm must be seen without it.
     pub taps: bool,
 }
@@ -125,11 +147,22 @@ impl Plan {
             skewed: prng.chance(1, 2),
             canary: None,
             is_buggy: true,
+            hierarchy: String::new(),
+            leader_serves: true,
+            snapshot_pace: 0,
             taps: true,
         };
         if prng.chance(1, 2) {
             plan.faults.reconfigure = true;
             plan.joiners = [0, 1, 1, 2][prng.below(4) as usize];
+        }
+        // Of a stream of its own: the other runs stay what they were.
+        let mut prng = Prng::salted(seed, "hierarchy");
+        if voters >= 3 && prng.chance(1, 4) {
+            plan.hierarchy = draw_hierarchy(&mut prng, voters);
+            // Who joins would have to be in a group.
+            plan.faults.reconfigure = false;
+            plan.joiners = 0;
         }
         plan
     }
@@ -140,6 +173,7 @@ impl Plan {
         plan.voters = 3;
         plan.observers = 0;
         plan.joiners = 0;
+        plan.hierarchy.clear();
         plan.history_count = 500;
         plan.skewed = false;
         plan.taps = false;
@@ -179,6 +213,9 @@ impl Plan {
             skewed: false,
             canary: None,
             is_buggy: true,
+            hierarchy: String::new(),
+            leader_serves: true,
+            snapshot_pace: 0,
             taps: true,
         }
     }

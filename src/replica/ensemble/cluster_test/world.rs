@@ -84,6 +84,7 @@ impl World {
         for node in (0..count).filter(|node| plan.is_member(*node)) {
             text += &(member_line(node, plan.is_voter(node)) + "\n");
         }
+        text += &plan.hierarchy;
         let config = Arc::new(Config::parse(&(text + "version=0")).expect("a configuration"));
         let nodes = (0..count).map(|_| {
             let mut node = Node::new(if plan.skewed { 900 + prng.below(201) } else { 1000 });
@@ -208,8 +209,8 @@ impl World {
         }
     }
 
-    /// What was lost must be elsewhere: no more voters than can be spared are without their history, of the
-    /// configuration in force and of any that is proposed.
+    /// What was lost must be elsewhere: those who have their history are a quorum, of the configuration in force and of
+    /// any that is proposed.
     fn may_be_wiped(&self, node: usize) -> bool {
         self.open_configs().iter().all(|config| self.can_spare(config, Some(node)))
     }
@@ -220,8 +221,7 @@ impl World {
             let other = id.0 as usize - 1;
             Some(other) == node || !self.nodes[other].has_history
         };
-        let without = config.voters().iter().filter(|id| is_without(*id)).count();
-        without <= (config.voters().len() - 1) / 2
+        config.has_quorum(&config.voters().iter().filter(|id| !is_without(*id)).collect())
     }
 
     /// Of the process to which it happens: stopped ones hear later.
