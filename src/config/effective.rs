@@ -10,9 +10,9 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::checked::{Config, Io, LogWrite};
-use super::lines::LogFormat;
 use super::ensemble::Ensemble;
 use super::fault::{Origin, Warning};
+use super::lines::LogFormat;
 use super::raw::Setting;
 
 /// The winning settings, by their canonical names.

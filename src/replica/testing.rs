@@ -154,6 +154,14 @@ pub fn start_with(settings: Settings) -> Server {
 
 /// Server 1 of an ensemble of so many voters; the others are nowhere to be found.
 pub fn start_member(voters: usize, adapt: impl FnOnce(&mut ensemble::Settings)) -> Server {
+    start_member_saying(voters, adapt).0
+}
+
+/// And what it says by then.
+pub fn start_member_saying(
+    voters: usize,
+    adapt: impl FnOnce(&mut ensemble::Settings),
+) -> (Server, Vec<String>) {
     let limits = HistoryLimits { count: 1000, bytes: 1 << 20 };
     let mut server = start_with(Settings { history: Some(limits), ..settings() });
     let lines: Vec<String> = (1..=voters).map(|id| format!("server.{id}=127.0.0.1:1{id}:2{id}")).collect();
@@ -181,8 +189,8 @@ pub fn start_member(voters: usize, adapt: impl FnOnce(&mut ensemble::Settings)) 
     let mut outputs = vec![];
     server.replica.join(server.now, settings, history, &mut outputs);
     assert_eq!(server.carry_out(outputs), ["serve None"]);
-    server.settle();
-    server
+    let said = server.settle();
+    (server, said)
 }
 
 pub fn client(slot: u32) -> Client {

@@ -240,21 +240,118 @@ fn garbage_on_the_quorum_port_is_closed_with_a_line() {
     calm.after(&mut ensemble, count);
 }
 
-/// It has promised an epoch that no leader of this ensemble can reach, and its vote is nobody's.
+/// The epoch of LEADERINFO.
+fn told_epoch(stream: &mut TcpStream) -> i64 {
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("LEADERINFO");
+    assert_eq!(answer[..4], Kind::LeaderInfo.code().to_be_bytes());
+    i64::from_be_bytes(answer[4..].try_into().expect("eight")) >> 32
+}
+
+fn lines_about(server: &Server, id: i64) -> Vec<String> {
+    let name = format!("peer=server {id} ");
+    let output = server.output();
+    output.lines().map(|line| format!("{line} ")).filter(|line| line.contains(&name)).collect()
+}
+
+/// It has promised an epoch that this ensemble has not come to, and its vote is nobody's.
 #[test]
 fn a_stranger_s_epoch_does_not_unseat_the_leader() {
     let mut ensemble = Ensemble::start(3, 1);
     let mut calm = Calm::before(&mut ensemble);
     for kind in [Kind::FollowerInfo, Kind::ObserverInfo] {
-        let mut stream = say(ensemble.quorum_ports[calm.leader], &info(kind, 88, 0x7fff_ffff));
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).expect("LEADERINFO");
-        assert_eq!(answer[..4], Kind::LeaderInfo.code().to_be_bytes());
-        let epoch = i64::from_be_bytes(answer[4..].try_into().expect("eight")) >> 32;
-        assert_eq!(epoch, calm.epoch);
+        let mut stream = say(ensemble.quorum_ports[calm.leader], &info(kind, 88, calm.epoch + 7));
+        assert_eq!(told_epoch(&mut stream), calm.epoch);
+        calm.write();
+        // No server of any ensemble has come to this one.
+        let stream = say(ensemble.quorum_ports[calm.leader], &info(kind, 89, 0x7fff_ffff));
+        await_close(stream, "an epoch that leaves no room");
         calm.write();
     }
-    calm.after(&mut ensemble, 4);
+    let lines = lines_about(&ensemble.servers[calm.leader], 89);
+    assert!(
+        lines.len() == 2 && lines.iter().all(|line| line.contains("promised epoch 2147483647")),
+        "{lines:?}"
+    );
+    calm.after(&mut ensemble, 6);
+}
+
+/// Somebody is first at the quorum port of the one that will lead: before the voters, and before there is an epoch.
+#[test]
+fn a_stranger_s_epoch_is_not_the_next_one() {
+    const AHEAD: i64 = 1_000;
+    let mut ensemble = Ensemble::start(3, 0);
+    let leader = ensemble.settle();
+    let late = ensemble.follower(leader);
+    let third = (0..3).find(|at| *at != leader && *at != late).expect("three");
+    // From now on only one of the two that will meet can lead.
+    ensemble.servers[late].kill();
+    let mut client = Client::connect(&ensemble.servers[leader]);
+    client.create("/newer", b"", PERSISTENT);
+    let epoch = client.zxid >> 32;
+    ensemble.servers[third].kill();
+    ensemble.servers[leader].kill();
+
+    let starts = |server: &Server| server.output().matches("listening for learners").count();
+    let before = starts(&ensemble.servers[leader]);
+    ensemble.servers[leader].spawn();
+    // A connection says nothing of that: the kernel may take one for the process that has just ended.
+    until("the quorum port to be open", || (starts(&ensemble.servers[leader]) > before).then_some(()));
+    let port = ensemble.quorum_ports[leader];
+    let far = [Kind::FollowerInfo, Kind::ObserverInfo].map(|kind| say(port, &info(kind, 88, 0x7fff_ffff)));
+    let mut near = say(port, &info(Kind::FollowerInfo, 89, epoch + AHEAD));
+    ensemble.servers[late].spawn();
+    assert_eq!(ensemble.settle_among(&[leader, late]), leader);
+    for stream in far {
+        await_close(stream, "an epoch that leaves no room");
+    }
+    let next = told_epoch(&mut near);
+    assert!((epoch + 1..epoch + AHEAD).contains(&next), "epoch {next} after {epoch}");
+    let lines = lines_about(&ensemble.servers[leader], 88);
+    assert!(
+        lines.len() == 2 && lines.iter().all(|line| line.contains("promised epoch 2147483647")),
+        "{lines:?}"
+    );
+    let lines = lines_about(&ensemble.servers[leader], 89);
+    assert!(lines.len() == 1 && lines[0].contains("in no configuration"), "{lines:?}");
+
+    // And nobody remembers it.
+    ensemble.servers[third].spawn();
+    ensemble.settle();
+    ensemble.servers.iter_mut().for_each(Server::kill);
+    ensemble.launch_all();
+    let leader = ensemble.settle();
+    let mut client = Client::connect(&ensemble.servers[leader]);
+    client.create("/newest", b"", PERSISTENT);
+    let last = client.zxid >> 32;
+    assert!((next + 1..epoch + AHEAD).contains(&last), "epoch {last} after {next}");
+    ensemble.assert_equal();
+}
+
+/// Two servers were given the same myid, or somebody says so.
+#[test]
+fn who_says_the_id_of_a_connected_server_cuts_nobody_off() {
+    let mut ensemble = Ensemble::start(3, 1);
+    let mut calm = Calm::before(&mut ensemble);
+    let leader = calm.leader;
+    let searches = |server: &Server| server.output().matches("looking for a leader").count();
+    let before: Vec<usize> = ensemble.servers.iter().map(searches).collect();
+    let epochs = [0, calm.epoch, calm.epoch + 1, 0x7fff_ffff];
+    for id in (1..=4).filter(|id| *id != leader as i64 + 1) {
+        let kind = if id == 4 { Kind::ObserverInfo } else { Kind::FollowerInfo };
+        let known = lines_about(&ensemble.servers[leader], id).len();
+        for epoch in epochs {
+            let stream = say(ensemble.quorum_ports[leader], &info(kind, id, epoch));
+            await_close(stream, &format!("another server {id} with epoch {epoch}"));
+            calm.write();
+        }
+        let lines = lines_about(&ensemble.servers[leader], id).split_off(known);
+        assert_eq!(lines.len(), epochs.len(), "{lines:?}");
+        assert!(lines[..3].iter().all(|line| line.contains("same myid")), "{lines:?}");
+        assert!(lines[3].contains("promised epoch"), "{lines:?}");
+    }
+    assert_eq!(ensemble.servers.iter().map(searches).collect::<Vec<_>>(), before, "somebody was cut off");
+    calm.after(&mut ensemble, 3 * epochs.len());
 }
 
 /// Silent ones, on all ports: they are closed in time, and meanwhile a server restarts and comes back.

@@ -7,7 +7,7 @@ use ringkeeper::wire::client::{
 use ringkeeper::wire::{AclList, Encode, ErrorCode, Opcode};
 
 use crate::support::client::{EPHEMERAL, PERSISTENT, SEQUENTIAL};
-use crate::support::{Client, Ensemble, until};
+use crate::support::{Client, Connect, Ensemble, Refusal, until};
 
 /// Clients of servers 1 to 4; the fourth observes.
 fn clients(ensemble: &Ensemble) -> Vec<Client> {
@@ -214,5 +214,44 @@ fn each_server_says_what_it_is() {
         assert_eq!(server.word("isro"), "rw");
         // A zxid says in its upper half which leader gave it.
         until("the write to be applied everywhere", || (server.zxid() >> 32 == 1).then_some(()));
+    }
+}
+
+/// `leaderServes=no`: who leads closes what clients open, and serves them when another one leads.
+#[test]
+fn a_leader_that_is_not_to_serve_serves_as_a_follower() {
+    let mut ensemble = Ensemble::prepare(3, 0, |_, config| config.set("leaderServes", "no"));
+    ensemble.launch_all();
+    let followers = |ensemble: &Ensemble| -> Vec<usize> {
+        (0..3).filter(|at| ensemble.servers[*at].mode().is_some_and(|mode| mode == "follower")).collect()
+    };
+    let led = until("two to follow the third", || Some(followers(&ensemble)).filter(|led| led.len() == 2));
+    let leader = (0..3).find(|at| !led.contains(at)).expect("three");
+    let refused = |ensemble: &Ensemble, at: usize| match Connect::default().try_open(&ensemble.servers[at]) {
+        Err(Refusal::Closed) => true,
+        Err(Refusal::Rejected(bytes)) => panic!("rejected with {bytes:?}"),
+        Ok(_) => false,
+    };
+    for _ in 0..5 {
+        assert!(refused(&ensemble, leader), "server {} leads, and serves", leader + 1);
+    }
+    // It decides all the same.
+    let mut clients: Vec<Client> = led.iter().map(|at| Client::connect(&ensemble.servers[*at])).collect();
+    for (at, client) in clients.iter_mut().enumerate() {
+        client.create(&format!("/before-{at}"), b"", PERSISTENT);
+    }
+    ensemble.servers[leader].kill();
+    let next = until("one of the two to follow the other", || {
+        let led = followers(&ensemble);
+        (led.len() == 1).then(|| (0..3).find(|at| *at != leader && !led.contains(at)).expect("three"))
+    });
+    ensemble.servers[leader].spawn();
+    until("the old leader to follow", || followers(&ensemble).contains(&leader).then_some(()));
+    assert!(refused(&ensemble, next), "server {} leads now, and serves", next + 1);
+    let mut client = Client::connect(&ensemble.servers[leader]);
+    client.create("/after", b"", PERSISTENT);
+    let children = client.children("/", false).expect("the root");
+    for name in ["before-0", "before-1", "after"] {
+        assert!(children.iter().any(|child| child == name), "{name} is not in {children:?}");
     }
 }

@@ -34,7 +34,7 @@
 //! | `status.rs` | where it stands, for operators |
 //! | `snapshot_in.rs`, `snapshot_out.rs` | SNAP, received and sent |
 //!
-//! Tested: cluster_test.rs (virtual network and disks).
+//! Tested: cluster_test (virtual network and disks), leader_serves_test.rs.
 
 mod clients;
 mod leading;
@@ -479,3 +479,7 @@ impl Ensemble {
 
 #[cfg(test)]
 mod cluster_test;
+
+#[cfg(test)]
+#[path = "leader_serves_test.rs"]
+mod leader_serves_tests;

@@ -1,15 +1,24 @@
 //! From the first packet of a learner to an epoch that a quorum has promised and this server has adopted.
 //!
-//! The new epoch is one more than any that was ever promised by those who are here; a quorum of voters is here, so it is
-//! more than that of any leader that ever had a quorum.
+//! The new epoch is one more than any that was ever promised by the members who are here; a quorum of voters is here, so it
+//! is more than that of any leader that ever had a quorum. What strangers say does not count, and a number that leaves no
+//! room for elections to come is nobody's: who accepts an epoch never accepts a lower one again. There are no passwords
+//! between servers: who claims to be a voter that is away is believed.
 //!
 //! That no two leaders have one epoch, and that none lacks what is committed, rests on the promises alone: a server gives
 //! that of an epoch once (-1 instead of its current epoch means "again", and counts for nothing), and shows with it what it
 //! has. A voter that was wiped has forgotten both. Here it may speak in FOLLOWERINFO, where a lower number than it had
 //! only makes an epoch that others refuse; its ACKEPOCH says -1 (`vote::Standing`). So of a quorum's promises each was
-//! remembered since it was given. Source: quorum-protocol.md §7, steps 1 to 6.
+//! remembered since it was given.
+//! Source: quorum-protocol.md §7, steps 1 to 6. Tested: discovery_test.rs, cluster_test.rs.
 
 use super::*;
+
+/// An epoch is the upper half of a zxid, and has a sign. So many are left for elections to come, whatever anybody says:
+/// for half a year with one in each second.
+const EPOCHS_LEFT_MIN: i64 = 1 << 24;
+/// An ensemble that has come that far goes on: so far may others be ahead of this server.
+const EPOCHS_AHEAD_MAX: i64 = 1 << 10;
 
 impl Leader {
     /// FOLLOWERINFO or OBSERVERINFO.
@@ -20,39 +29,40 @@ impl Leader {
         outputs: &mut Vec<Output>,
     ) -> Result<(), PacketError> {
         let info: LearnerInfo = packet.payload()?;
-        if info.protocol_version.is_none_or(|version| version < PROTOCOL_VERSION) {
-            self.refuse(link, "it speaks the protocol from before ZooKeeper 3.4", outputs);
-            return Ok(());
-        }
-        if info.config_version.is_some_and(|version| version > self.configs.committed().version()) {
-            self.refuse(link, "its configuration is newer than this leader's", outputs);
-            return Ok(());
-        }
-        if info.server == self.settings.me {
-            self.refuse(link, "it has this server's own id: are two servers given the same myid?", outputs);
+        let promised = packet.zxid.epoch();
+        let objection = self.objection(&info, promised);
+        // From now on it has a name.
+        let Some(learner) = self.learners.get_mut(&link) else { return Ok(()) };
+        learner.server = Some(info.server);
+        if let Some(reason) = objection {
+            self.refuse(link, &reason, outputs);
             return Ok(());
         }
         // Who connects anew has given up the old connection.
-        let old = self.learners.iter().find(|(_, learner)| learner.server == Some(info.server));
-        if let Some((&old, _)) = old {
-            self.refuse(
-                old,
-                "it has connected anew; if that goes on, two servers are given the same myid",
-                outputs,
-            );
+        if let Some(old) = self.connection_of(info.server, link) {
+            let reason = "it has connected anew; if that goes on, two servers are given the same myid";
+            self.refuse(old, reason, outputs);
+        }
+        let is_member = self.configs.member(info.server).is_some();
+        if !is_member {
+            let peer = link::name(Some(info.server));
+            tracing::info!(%peer, "a learner that is in no configuration known here has no vote");
         }
         let Some(learner) = self.learners.get_mut(&link) else { return Ok(()) };
-        learner.server = Some(info.server);
         learner.is_participant = packet.kind == Kind::FollowerInfo;
         learner.step = Step::Epoch;
         match self.stage {
             Stage::Discovery => {
-                self.highest = self.highest.max(packet.zxid.epoch());
+                // ZooKeeper's leader counts anybody's. Nobody waits for a stranger who has promised more.
+                if is_member {
+                    self.highest = self.highest.max(promised);
+                }
                 self.advance(outputs);
             }
             Stage::Accepting => {}
-            // It will never follow in this epoch, and nobody else would ever raise it.
-            _ if packet.zxid.epoch() > self.epoch && self.configs.is_voter(info.server) => {
+            // It will never follow in this epoch, and nobody else would ever raise it. (ZooKeeper's leader stays, and the
+            // voter stays away until something else ends the epoch.)
+            _ if promised > self.epoch && self.configs.is_voter(info.server) => {
                 match self.foreign_epoch(info.server) {
                     // Not closed: it would be back at once.
                     Some(theirs) => tracing::warn!(
@@ -74,6 +84,55 @@ impl Leader {
     fn foreign_epoch(&self, server: ServerId) -> Option<Epoch> {
         let theirs = self.histories.get(&server).copied().filter(|theirs| *theirs > self.epoch);
         theirs.filter(|_| self.has_quorum_of_followers())
+    }
+
+    /// Why a learner that comes with this is not taken.
+    fn objection(&self, info: &LearnerInfo, promised: Epoch) -> Option<String> {
+        if info.protocol_version.is_none_or(|version| version < PROTOCOL_VERSION) {
+            return Some("it speaks the protocol from before ZooKeeper 3.4".to_owned());
+        }
+        if info.config_version.is_some_and(|version| version > self.configs.committed().version()) {
+            return Some("its configuration is newer than this leader's".to_owned());
+        }
+        if info.server == self.settings.me {
+            return Some("it has this server's own id: are two servers given the same myid?".to_owned());
+        }
+        if self.is_beyond_reach(promised) {
+            let Epoch(own) = self.epochs.accepted;
+            return Some(format!(
+                "it has promised epoch {}, which no election can have come to (here: {own}); if it is a server of this \
+                 ensemble, start it with an empty directory but for its myid",
+                promised.0
+            ));
+        }
+        // Whoever says so later: the one that answers is not cut off for it.
+        let answers = |learner: &Learner| {
+            matches!(learner.step, Step::NewLeader | Step::Following)
+                && self.now.since(learner.heard) <= self.settings.sync_time() / 2
+        };
+        let has_id = |learner: &&Learner| learner.server == Some(info.server);
+        self.learners.values().find(has_id).is_some_and(answers).then(|| {
+            "a server of this id is connected and answers: are two servers given the same myid?".to_owned()
+        })
+    }
+
+    /// Such a number comes from damage or from somebody else, and it would stay: nobody accepts a lower one ever after.
+    fn is_beyond_reach(&self, promised: Epoch) -> bool {
+        let usual = i64::from(i32::MAX) - EPOCHS_LEFT_MIN;
+        promised < Epoch(0) || promised.0 > usual.max(self.epochs.accepted.0.saturating_add(EPOCHS_AHEAD_MAX))
+    }
+
+    /// For one more epoch in a zxid.
+    pub(super) fn has_room(&self) -> bool {
+        self.highest < Epoch(i32::MAX.into())
+    }
+
+    /// Another one than `link`.
+    fn connection_of(&self, server: ServerId, link: Link) -> Option<Link> {
+        let mut all = self.learners.iter();
+        let is_other =
+            |(other, learner): &(&Link, &Learner)| **other != link && learner.server == Some(server);
+        all.find(is_other).map(|(other, _)| *other)
     }
 
     pub(super) fn tell_epoch(&mut self, link: Link, outputs: &mut Vec<Output>) {
@@ -146,6 +205,7 @@ impl Leader {
     /// Goes on with the epoch if a quorum allows it.
     pub(super) fn advance(&mut self, outputs: &mut Vec<Output>) {
         match self.stage {
+            Stage::Discovery if !self.has_room() => {}
             Stage::Discovery if self.has_quorum(self.members(|_| true)) => {
                 self.epoch = Epoch(self.highest.0 + 1);
                 self.epochs.accepted = self.epoch;

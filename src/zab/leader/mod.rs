@@ -12,7 +12,7 @@
 //! activate it, and if it has another leader this one commits nothing more and goes when its learners have gone.
 //! Limits: `Settings::payload_bytes_max` a packet; a learner that stays silent for initLimit (then syncLimit) ticks is
 //! dropped. Source: quorum-protocol.md §7 to §11.
-//! Tested: cluster_test.rs, synchronization_test.rs.
+//! Tested: cluster_test.rs, discovery_test.rs, synchronization_test.rs.
 
 mod broadcast;
 mod discovery;
@@ -458,6 +458,9 @@ impl Leader {
                 && self.now.since(self.stage_since) > self.settings.sync_time())
             .then_some("another server was designated to lead"),
             Stage::Down => None,
+            Stage::Discovery if !self.has_room() => {
+                Some("the epochs are used up: no zxid has room for another one")
+            }
             _ => (self.now.since(self.stage_since) > self.limit_of_stage())
                 .then_some("no quorum of followers came in initLimit ticks"),
         };
@@ -489,6 +492,14 @@ const SYNC: i32 = 9;
 pub(super) fn beginning(epoch: Epoch) -> Zxid {
     Zxid(epoch.0 << 32)
 }
+
+#[cfg(test)]
+#[path = "led_test.rs"]
+mod led_tests;
+
+#[cfg(test)]
+#[path = "discovery_test.rs"]
+mod discovery_tests;
 
 #[cfg(test)]
 #[path = "synchronization_test.rs"]

@@ -14,6 +14,7 @@
 //! Limits: `Settings::payload_bytes_max`; a leader that stays silent for initLimit (then syncLimit) ticks is left.
 //! Source: quorum-protocol.md §7 to §11, the learner's side. Tested: cluster_test.rs, promise_test.rs, touch_test.rs.
 
+mod promise;
 mod words;
 
 pub use words::{Input, Output, Role};
@@ -255,7 +256,10 @@ impl Learner {
     fn on_packet(&mut self, bytes: &Bytes, outputs: &mut Vec<Output>) -> Result<(), PacketError> {
         let packet = link::decode(bytes)?;
         match (self.step, packet.kind) {
-            (Step::Epoch, Kind::LeaderInfo) => self.on_leader_info(packet.zxid.epoch(), outputs),
+            (Step::Epoch, Kind::LeaderInfo) => self.on_leader_info(&packet, outputs)?,
+            (Step::Epoch, Kind::NewLeader) => {
+                self.leave("it speaks the protocol from before ZooKeeper 3.4", outputs);
+            }
             (Step::Way, Kind::Diff | Kind::Trunc) if self.wants_snapshot => {
                 self.leave("it was asked for a snapshot and sends none", outputs);
             }
@@ -301,30 +305,6 @@ impl Learner {
     /// It is known how to get to the leader's history.
     fn has_way(&self) -> bool {
         matches!(self.step, Step::History | Step::Logging | Step::Adopting | Step::UpToDate | Step::Following)
-    }
-
-    fn on_leader_info(&mut self, epoch: Epoch, outputs: &mut Vec<Output>) {
-        self.epoch = epoch;
-        if epoch < self.epochs.accepted {
-            return self.wait_for_another(&words::too_old(epoch, self.epochs));
-        }
-        if epoch > self.epochs.accepted {
-            self.epochs.accepted = epoch;
-            if !self.may_promise {
-                // Written with the history, or not at all.
-                return self.promise(None);
-            }
-            self.step = Step::Promising;
-            outputs.push(Output::PersistEpochs(self.epochs));
-        } else {
-            self.promise(None);
-        }
-    }
-
-    fn promise(&mut self, current_epoch: Option<Epoch>) {
-        self.step = Step::Way;
-        let last = if self.wants_snapshot { beginning(Epoch(self.epoch.0 + 1)) } else { self.logged };
-        packet::encode_record(Kind::AckEpoch, last, &AckEpoch { current_epoch }, &mut self.out);
     }
 
     fn begin_history(&mut self) {

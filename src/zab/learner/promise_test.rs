@@ -5,8 +5,8 @@ use crate::wire::peer::LeaderInfo;
 
 const EPOCH: Epoch = Epoch(3);
 
-/// What comes of LEADERINFO: epochs that are to be written, and the epoch of ACKEPOCH.
-fn told(may_promise: bool) -> (Learner, Option<Epochs>, Option<AckEpoch>) {
+/// One that has sent FOLLOWERINFO.
+fn learner() -> Learner {
     let settings = Settings {
         me: ServerId(1),
         tick: Duration::from_secs(2),
@@ -18,15 +18,21 @@ fn told(may_promise: bool) -> (Learner, Option<Epochs>, Option<AckEpoch>) {
     let (leader, now) = (ServerId(2), Instant(0));
     let epochs = Epochs::default();
     let mut learner = Learner::new(settings, Role::Follower, leader, 0, epochs, Zxid::ZERO, Zxid::ZERO, now);
-    if !may_promise {
-        learner = learner.without_promise();
-    }
     learner.step(now, Input::Connected { link: Link(1) }, &mut vec![]);
     learner.step(now, Input::TurnEnd, &mut vec![]);
+    learner
+}
+
+fn leader_info(epoch: Epoch, protocol_version: i32) -> Vec<u8> {
     let mut bytes = vec![];
-    let info = LeaderInfo { protocol_version: 0x10000 };
-    packet::encode_record(Kind::LeaderInfo, beginning(EPOCH), &info, &mut bytes);
-    let (written, ack) = hears(&mut learner, &bytes);
+    packet::encode_record(Kind::LeaderInfo, beginning(epoch), &LeaderInfo { protocol_version }, &mut bytes);
+    bytes
+}
+
+/// What comes of LEADERINFO: epochs that are to be written, and the epoch of ACKEPOCH.
+fn told(may_promise: bool) -> (Learner, Option<Epochs>, Option<AckEpoch>) {
+    let mut learner = if may_promise { learner() } else { learner().without_promise() };
+    let (written, ack) = hears(&mut learner, &leader_info(EPOCH, 0x10000));
     (learner, written, ack)
 }
 
@@ -67,4 +73,35 @@ fn a_promise_that_does_not_count_is_written_with_the_history() {
     packet::encode_bare(Kind::NewLeader, beginning(EPOCH), &mut bytes);
     let (written, _) = hears(&mut learner, &bytes);
     assert_eq!(written, Some(Epochs { accepted: EPOCH, current: EPOCH }));
+}
+
+/// It leaves, and says so in one line; nothing is written.
+#[test]
+fn a_leader_of_another_protocol_is_left() {
+    let mut bare = vec![];
+    packet::encode_bare(Kind::LeaderInfo, beginning(EPOCH), &mut bare);
+    let mut before = vec![];
+    packet::encode_bare(Kind::NewLeader, beginning(EPOCH), &mut before);
+    let cases = [
+        (leader_info(EPOCH, 0xffff), "version 0xffff of the protocol; needed: 0x10000"),
+        (leader_info(EPOCH, 0), "version 0x0 of the protocol; needed: 0x10000"),
+        (leader_info(Epoch(-1), 0x10000), "it leads epoch -1, and 0 was promised"),
+        (bare, "null"),
+        (before, "before ZooKeeper 3.4"),
+    ];
+    for (bytes, expected) in cases {
+        let mut outputs = vec![];
+        let mut learner = learner();
+        learner.step(Instant(0), Input::Received { bytes: &bytes }, &mut outputs);
+        learner.step(Instant(0), Input::TurnEnd, &mut outputs);
+        let [Output::StepDown { reason }] = &outputs[..] else { panic!("{outputs:?}") };
+        assert!(reason.contains("server 2") && reason.contains(expected), "{reason}");
+    }
+}
+
+/// What is new in it doesn't concern what both know.
+#[test]
+fn a_leader_of_a_later_version_is_followed() {
+    let (written, _) = hears(&mut learner(), &leader_info(EPOCH, 0x10001));
+    assert_eq!(written, Some(Epochs { accepted: EPOCH, current: Epoch(0) }));
 }

@@ -9,7 +9,7 @@ impl World {
     /// `None`: it died in the middle.
     pub fn boot(&mut self, node: usize, to: Option<Zxid>, dies: bool) -> Option<Booted> {
         let (now, salt, seed) = (self.instant(node), self.prng.next(), self.prng.next());
-        let is_forgetful = self.plan.canary.is_some();
+        let is_forgetful = self.plan.canary.is_some() && self.plan.is_buggy;
         let found = &mut self.nodes[node];
         let disk = &mut found.disk;
         if to.is_none() && !is_forgetful && !disk.log.names().any(|name| SegmentId::parse(name).is_some()) {
@@ -19,7 +19,9 @@ impl World {
         let limit = [to, received].into_iter().flatten().min();
         let (usable, above): (Vec<Zxid>, Vec<Zxid>) =
             disk.snapshot_names().into_iter().partition(|zxid| limit.is_none_or(|limit| *zxid <= limit));
-        let mut boot = Boot::new(member_settings(node, self.plan.history_count, seed), 1, now);
+        let mut settings = member_settings(node, self.plan.history_count, seed);
+        settings.snapshots.bytes_per_second = self.plan.snapshot_pace;
+        let mut boot = Boot::new(settings, 1, now);
         match usable.last() {
             Some(&zxid) => {
                 let file = disk.snapshots.read(&log::snapshot_file_name(zxid)).expect("it has a name");
@@ -32,6 +34,7 @@ impl World {
             None => boot.plant(),
         }
         let snapshot = boot.applied();
+        found.began_with = snapshot;
         let is_behind_received = received.is_some() && received == usable.last().copied();
         let images: Vec<SegmentImage<'_>> = disk
             .log

@@ -47,6 +47,8 @@ pub struct Disk {
     pub steps: VecDeque<Step>,
     pub is_stepping: bool,
     writing: Option<Zxid>,
+    /// The server's own snapshot, from its first byte to its last.
+    pub walking: Option<Zxid>,
     /// A test lets no sync of the log end, or no snapshot.
     pub holds_syncs: bool,
     pub holds_snapshots: bool,
@@ -127,7 +129,7 @@ impl Disk {
         self.running = None;
         self.steps.clear();
         self.is_stepping = false;
-        self.writing = None;
+        (self.writing, self.walking) = (None, None);
         self.slots = None;
         for directory in [&mut self.log, &mut self.snapshots] {
             if power { directory.lose_power(prng) } else { directory.lose_process(prng) }
@@ -156,6 +158,13 @@ impl Disk {
     pub fn set_epochs_aside(&mut self) {
         self.epochs_aside |= self.log.read(EPOCH_FILE).is_some();
         self.forget_epochs();
+    }
+
+    /// The record is as old as the newest transaction: a start finds nothing wrong with it.
+    pub fn recall_epochs(&mut self, epoch: Epoch) {
+        if self.log.read(EPOCH_FILE).is_some() {
+            self.put_epochs(Epochs { accepted: epoch, current: epoch });
+        }
     }
 
     pub fn forget_epochs(&mut self) {
@@ -235,7 +244,7 @@ impl World {
             return;
         }
         let life = self.nodes[node].disk_life;
-        if self.plan.canary == Some(Canary::AckBeforeDurable)
+        if self.plan.has_bug(Canary::AckBeforeDurable)
             && let Some((Finish::Durable(ticket, _), _)) = self.nodes[node].disk.running
         {
             self.at(1, Event::Lie { node, life, ticket });
@@ -271,7 +280,7 @@ impl World {
             Finish::Durable(ticket, zxid) => {
                 found.durable = found.durable.max(zxid);
                 self.pump(node);
-                if self.plan.canary != Some(Canary::AckBeforeDurable) {
+                if !self.plan.has_bug(Canary::AckBeforeDurable) {
                     self.tell(node, Input::Durable { ticket });
                 }
             }
@@ -287,6 +296,12 @@ impl World {
     }
 
     pub fn snapshot_command(&mut self, node: usize, command: SnapshotCommand) {
+        let walking = &mut self.nodes[node].disk.walking;
+        match &command {
+            SnapshotCommand::Create { zxid } => *walking = Some(*zxid),
+            SnapshotCommand::Complete { .. } | SnapshotCommand::Abandon { .. } => *walking = None,
+            _ => {}
+        }
         self.nodes[node].disk.steps.push_back(match command {
             SnapshotCommand::Create { zxid } => Step::Create(zxid),
             SnapshotCommand::Append { bytes } => Step::Append(bytes),

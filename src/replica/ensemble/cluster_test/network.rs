@@ -264,11 +264,8 @@ impl World {
                 self.check_said(node, kind, zxid, promise.is_some());
             }
             let to = self.wires[wire].ends[1 - end].0;
-            let lies = match self.plan.canary {
-                Some(Canary::CommitWithoutQuorum) => true,
-                Some(Canary::NewVotersWithoutQuorum) => !self.plan.is_voter(to),
-                _ => false,
-            };
+            let lies = self.plan.has_bug(Canary::CommitWithoutQuorum)
+                || self.plan.has_bug(Canary::NewVotersWithoutQuorum) && !self.plan.is_voter(to);
             if lies && kind == Kind::Proposal {
                 let mut ack = vec![];
                 packet::encode_ack(zxid, &mut ack);

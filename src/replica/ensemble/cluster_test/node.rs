@@ -48,6 +48,10 @@ pub struct Node {
     pub durable: Zxid,
     pub epochs: Epochs,
     pub applied: Zxid,
+    /// What it has begun with: a snapshot, or nothing.
+    pub began_with: Zxid,
+    /// Its snapshots, and what was applied while each walked through the tree.
+    pub overlaps: Vec<(Zxid, Zxid)>,
     /// The committed configuration, if it is not the first one. Written at once, and no crash takes it.
     pub members: Option<Arc<Config>>,
     has_turn: bool,
@@ -74,6 +78,8 @@ impl Node {
             durable: Zxid::ZERO,
             epochs: Epochs::default(),
             applied: Zxid::ZERO,
+            began_with: Zxid::ZERO,
+            overlaps: vec![],
             members: None,
             has_turn: false,
         }
@@ -161,7 +167,7 @@ impl World {
             reconfig_enabled: true,
             standalone_enabled: false,
             next: None,
-            leader_serves: true,
+            leader_serves: self.plan.leader_serves,
             read_only_mode: false,
             local_sessions: false,
             local_sessions_upgrading: false,
@@ -200,8 +206,8 @@ impl World {
         found.serves = false;
         found.disk_life += 1;
         found.disk.crash(power, &mut self.prng);
-        if self.plan.canary == Some(Canary::EpochForgotten) {
-            found.disk.forget_epochs();
+        if self.plan.has_bug(Canary::EpochForgotten) {
+            found.disk.recall_epochs(found.durable.epoch());
         }
         // A host without power says nothing for a while.
         let silence = if power && self.prng.chance(1, 3) { self.prng.below(3_000_000_000) } else { 0 };

@@ -11,7 +11,7 @@ pub enum Canary {
     CommitWithoutQuorum,
     /// A voter loses its log and keeps its epochs: it doesn't know that it was wiped.
     WipedVoterVotes,
-    /// A crash takes the epochs.
+    /// A crash takes the epochs that no transaction in the log speaks of.
     EpochForgotten,
     /// Leaders hear acknowledgements of those who were no voters in the beginning before they are sent.
     NewVotersWithoutQuorum,
@@ -75,6 +75,22 @@ impl Lost {
     }
 }
 
+/// One group to three; some voters count for more than others, some for nothing.
+fn draw_hierarchy(prng: &mut Prng, voters: usize) -> String {
+    let groups = 1 + prng.below(3) as usize;
+    let mut lines = vec![];
+    for group in 0..groups {
+        let ids: Vec<String> = (group..voters).step_by(groups).map(|at| (at + 1).to_string()).collect();
+        lines.push(format!("group.{}={}", group + 1, ids.join(":")));
+    }
+    for at in 0..voters {
+        // The first of each group has some: a group without weight does not count.
+        let weight = if at < groups { 1 + prng.below(2) } else { [0, 1, 1, 1, 2][prng.below(5) as usize] };
+        lines.push(format!("weight.{}={weight}", at + 1));
+    }
+    lines.join("\n") + "\n"
+}
+
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
@@ -90,6 +106,14 @@ pub struct Plan {
     /// Clocks run between 90 and 110 % of true time.
     pub skewed: bool,
     pub canary: Option<Canary>,
+    /// False: all that is done to give a canary its chance, and no bug.
+    pub is_buggy: bool,
+    /// Groups and weights of the first configuration, as it has them; empty where all voters are equal.
+    pub hierarchy: String,
+    /// `leaderServes`.
+    pub leader_serves: bool,
+    /// Of the servers' own snapshots, in bytes per second; 0 is as fast as they can.
+    pub snapshot_pace: u64,
     /// Whether what goes over the wires is held against the disks. Off for canaries, whose harm must be seen without it.
     pub taps: bool,
 }
@@ -122,11 +146,23 @@ impl Plan {
             rarity: [300, 600, 1500][prng.below(3) as usize],
             skewed: prng.chance(1, 2),
             canary: None,
+            is_buggy: true,
+            hierarchy: String::new(),
+            leader_serves: true,
+            snapshot_pace: 0,
             taps: true,
         };
         if prng.chance(1, 2) {
             plan.faults.reconfigure = true;
             plan.joiners = [0, 1, 1, 2][prng.below(4) as usize];
+        }
+        // Of a stream of its own: the other runs stay what they were.
+        let mut prng = Prng::salted(seed, "hierarchy");
+        if voters >= 3 && prng.chance(1, 4) {
+            plan.hierarchy = draw_hierarchy(&mut prng, voters);
+            // Who joins would have to be in a group.
+            plan.faults.reconfigure = false;
+            plan.joiners = 0;
         }
         plan
     }
@@ -137,6 +173,7 @@ impl Plan {
         plan.voters = 3;
         plan.observers = 0;
         plan.joiners = 0;
+        plan.hierarchy.clear();
         plan.history_count = 500;
         plan.skewed = false;
         plan.taps = false;
@@ -153,6 +190,15 @@ impl Plan {
         plan
     }
 
+    /// The same run with servers that are as they should be.
+    pub fn without_bug(self) -> Plan {
+        Plan { is_buggy: false, ..self }
+    }
+
+    pub fn has_bug(&self, canary: Canary) -> bool {
+        self.is_buggy && self.canary == Some(canary)
+    }
+
     /// Nothing happens but what a test does.
     pub fn quiet(voters: usize, observers: usize) -> Plan {
         Plan {
@@ -166,12 +212,19 @@ impl Plan {
             rarity: u64::MAX,
             skewed: false,
             canary: None,
+            is_buggy: true,
+            hierarchy: String::new(),
+            leader_serves: true,
+            snapshot_pace: 0,
             taps: true,
         }
     }
 
     pub fn replay(&self) -> String {
-        let canary = self.canary.map_or(String::new(), |canary| format!("CLUSTER_CANARY={canary:?} "));
+        let mut canary = self.canary.map_or(String::new(), |canary| format!("CLUSTER_CANARY={canary:?} "));
+        if !self.is_buggy {
+            canary += "CLUSTER_BUG=0 ";
+        }
         format!("{canary}CLUSTER_SEED={} cargo test --lib ensemble::cluster_test::members", self.seed)
     }
 

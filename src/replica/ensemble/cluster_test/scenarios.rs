@@ -91,7 +91,8 @@ impl World {
         self.calm_down();
         self.held.clear();
         self.until("all serve in the end", World::all_serve);
-        let client = self.client(0);
+        let serving = self.nodes.iter().position(|node| node.serves).expect("all do, but for a leader");
+        let client = self.client(serving);
         self.create(client, "/the-end");
         self.until("all have the same", World::all_equal);
         for (at, node) in self.nodes.iter().enumerate() {
@@ -216,7 +217,18 @@ fn zk_4685_newleader_is_acknowledged_first() {
         world.crash(late, round % 2 == 0);
         world.pass(30);
         let since = world.packets.len();
+        world.nodes[late].disk.holds_syncs = true;
         world.start(late);
+        // More is proposed than it can have acknowledged: NEWLEADER, and what is behind it, has come.
+        let behind = |world: &World| {
+            let said = world.kinds(since, leader, late);
+            let new_leader = said.iter().position(|kind| *kind == Kind::NewLeader)?;
+            Some(said[new_leader..].iter().filter(|kind| **kind == Kind::Proposal).count())
+        };
+        world.until("proposals behind NEWLEADER", |world| behind(world) > Some(3));
+        world.pass(5);
+        assert!(!world.kinds(since, late, leader).contains(&Kind::Ack));
+        world.nodes[late].disk.holds_syncs = false;
         world.serves(late);
         let mut acks = world.said(since, late, leader).into_iter().filter(|(kind, _)| *kind == Kind::Ack);
         let (_, first) = acks.next().expect("it was acknowledged");

@@ -155,25 +155,6 @@ fn zk_2201_a_dead_learner_s_snapshot_holds_nobody() {
     world.end_well();
 }
 
-/// ZK-3127: a snapshot in the middle of a multi had its first part and its zxid; the rest was lost in a restart.
-/// Snapshots are of one zxid: restarts give the tree of the others.
-#[test]
-fn zk_3127_a_multi_is_in_a_snapshot_or_not() {
-    let mut world = three(500);
-    let (_, (follower, _)) = (world.leader(), world.followers());
-    let client = world.client(world.leader());
-    for round in 0..60 {
-        let paths = ["a", "b", "c"].map(|part| format!("/m{round}{part}"));
-        world.done(client, Op::Multi { paths: paths.to_vec() });
-        if round % 7 == 3 {
-            world.crash(follower, round % 2 == 0);
-            world.start(follower);
-            world.serves(follower);
-        }
-    }
-    world.end_well();
-}
-
 /// Not one of theirs: a server that started with a tail that nobody else had took a snapshot of it. From then on it took
 /// the tail for committed, and refused every leader that wanted it dropped.
 #[test]

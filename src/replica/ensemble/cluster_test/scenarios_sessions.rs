@@ -7,57 +7,6 @@ fn ephemeral(path: &str) -> Op {
     Op::Create { path: path.to_owned(), ephemeral: true }
 }
 
-/// Sessions with ephemerals come and go while snapshots are taken; a follower starts from each disk that comes of it.
-fn sessions_and_restarts(world: &mut World, power: bool) {
-    let (leader, (follower, _)) = (world.leader(), world.followers());
-    for round in 0..30 {
-        let client = world.client(leader);
-        for at in 0..2 {
-            world.done(client, ephemeral(&format!("/e{round}-{at}")));
-        }
-        if round % 3 != 0 {
-            world.done(client, Op::Close);
-        } else {
-            world.leave(client);
-        }
-        if round % 4 == 1 {
-            world.crash(follower, power);
-            world.start(follower);
-            // It compares itself with the history whenever it begins to serve.
-            world.serves(follower);
-        }
-    }
-}
-
-/// ZK-3144: a snapshot had the sessions of one moment and the tree of another: ephemerals without a session.
-/// Whoever starts from a snapshot has the sessions and the ephemerals of the others.
-#[test]
-fn zk_3144_sessions_and_tree_are_of_one_zxid() {
-    let mut world = three(500);
-    sessions_and_restarts(&mut world, true);
-    world.end_well();
-    let sessions: Vec<_> =
-        world.nodes.iter().map(|node| node.replica().expect("runs").sessions().list()).collect();
-    assert_eq!(sessions[0].len(), sessions[1].len());
-}
-
-/// ZK-3145: closeSession was replayed over a snapshot that had a part of it, and pzxids differed from then on.
-/// Two starts in a row from the same disk give the digest of the others.
-#[test]
-fn zk_3145_replay_gives_the_same_tree() {
-    let mut world = three(500);
-    sessions_and_restarts(&mut world, false);
-    let (follower, _) = world.followers();
-    for _ in 0..2 {
-        world.crash(follower, false);
-        world.start(follower);
-    }
-    let (applied, digest) =
-        world.nodes[follower].replica().map(|it| (it.applied(), it.store().digest())).expect("it runs");
-    assert_eq!(world.judge.digest(applied), Some(digest));
-    world.end_well();
-}
-
 /// ZK-5010, ZK-4837: a server that was cut off when a session expired kept its ephemeral after the DIFF.
 /// It is gone everywhere, and so is the session.
 #[test]

@@ -84,6 +84,7 @@ impl World {
         for node in (0..count).filter(|node| plan.is_member(*node)) {
             text += &(member_line(node, plan.is_voter(node)) + "\n");
         }
+        text += &plan.hierarchy;
         let config = Arc::new(Config::parse(&(text + "version=0")).expect("a configuration"));
         let nodes = (0..count).map(|_| {
             let mut node = Node::new(if plan.skewed { 900 + prng.below(201) } else { 1000 });
@@ -194,7 +195,8 @@ impl World {
                 let away = (node + 2) % self.nodes.len();
                 self.isolate(late, 200_000_000);
                 self.at(200_000_000, Event::Crash { node: away, power: false });
-                self.at(200_000_000, Event::Lose { node, what: Lost { epochs: false, ..Lost::ALL } });
+                let epochs = !self.plan.has_bug(Canary::WipedVoterVotes);
+                self.at(200_000_000, Event::Lose { node, what: Lost { epochs, ..Lost::ALL } });
                 self.at(200_000_001, Event::Start { node });
                 self.at(1_500_000_000, Event::Start { node: away });
             }
@@ -207,8 +209,8 @@ impl World {
         }
     }
 
-    /// What was lost must be elsewhere: no more voters than can be spared are without their history, of the
-    /// configuration in force and of any that is proposed.
+    /// What was lost must be elsewhere: those who have their history are a quorum, of the configuration in force and of
+    /// any that is proposed.
     fn may_be_wiped(&self, node: usize) -> bool {
         self.open_configs().iter().all(|config| self.can_spare(config, Some(node)))
     }
@@ -219,8 +221,7 @@ impl World {
             let other = id.0 as usize - 1;
             Some(other) == node || !self.nodes[other].has_history
         };
-        let without = config.voters().iter().filter(|id| is_without(*id)).count();
-        without <= (config.voters().len() - 1) / 2
+        config.has_quorum(&config.voters().iter().filter(|id| !is_without(*id)).collect())
     }
 
     /// Of the process to which it happens: stopped ones hear later.
