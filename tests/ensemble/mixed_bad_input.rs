@@ -77,7 +77,7 @@ fn twin(ensemble: &Ensemble, is_java: bool, names_the_first: bool) -> Server {
 fn two_live_servers_of_one_id_are_told_and_the_others_go_on() {
     const LEADER: usize = 1;
     const TOLD_BY_LEADER: &str =
-        "it has connected anew; if that goes on, two servers are given the same myid";
+        "a server of this id is connected and answers: are two servers given the same myid?";
     const TOLD_BY_FIRST: &str =
         "it has this server's own id: are two servers given the same myid, or the same address?";
     let mut ensemble = prepare(3, 0, &[1]);
