@@ -1,4 +1,5 @@
 //! Snapshots of Apache ZooKeeper: its files are read, and it starts on ours. Needs `tests/run --prepare` and Java.
+#![allow(clippy::disallowed_methods, reason = "these tests drive real processes in real time")]
 
 mod support;
 

@@ -441,3 +441,7 @@ fn log_write(text: &str) -> Result<LogWrite, String> {
 #[cfg(test)]
 #[path = "checked_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "random_test.rs"]
+mod random_tests;

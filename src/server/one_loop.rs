@@ -7,6 +7,8 @@
 //! A member of an ensemble has its peers' sockets on the same loop. While the replica takes no requests, clients' events
 //! stay in the ring of a standalone server; a member takes them all, keeps those (`stash.rs`) and hears its peers.
 
+mod asked;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +25,6 @@ use super::admission::Admission;
 use super::attention::Attention;
 use super::audit::Audit;
 use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Member, Parts};
-use super::census::{ReplicaCensus, ShardCensus};
 use super::disk::{Disk, Done};
 use super::gather::Gather;
 use super::inquiry::{self, Inquiry};
@@ -449,28 +450,6 @@ impl OneLoop {
         }
         if turn.from_shard.is_empty() {
             turn.from_shard = outputs;
-        }
-    }
-
-    fn answer_word(&mut self, word: [u8; 4], argument: &[u8], now: crate::base::Instant) -> String {
-        let Some(ask) = self.words.ask(word) else { return String::new() };
-        let in_replica = ReplicaCensus::take(&mut self.replica, ask, now);
-        let census = vec![ShardCensus::take(&mut self.shard, ask, true)];
-        self.words.answer(word, argument, in_replica, census)
-    }
-
-    fn answer_questions(&mut self, now: crate::base::Instant) {
-        // Who asked may have given up.
-        match self.questions.try_recv() {
-            Ok(inquiry::Question::Census { ask, answer }) => {
-                let in_replica = ReplicaCensus::take(&mut self.replica, ask, now);
-                let _ = answer.send((in_replica, vec![ShardCensus::take(&mut self.shard, ask, true)]));
-            }
-            Ok(inquiry::Question::Look { mut look, answer }) => {
-                self.shard.look(&mut look);
-                let _ = answer.send(look);
-            }
-            Err(_) => {}
         }
     }
 

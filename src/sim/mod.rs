@@ -28,7 +28,8 @@
 //! progress once the faults end.
 //!
 //! Not here: races inside `lockfree` (loom), the kernel's own behaviour (`io`'s tests), Java's opinion (conformance).
-//! Limits: one server; no sasl; quotas count and don't refuse; no reply is large enough to be answered in pieces. Tested: tests/sim, canaries included.
+//! Limits: one server; no sasl; quotas count and don't refuse; no reply is large enough to be answered in pieces.
+//! Tested: tests/sim, canaries included.
 
 mod actors;
 mod answers;

@@ -123,7 +123,7 @@ fn a_path_of_five_thousand_levels_is_built_and_taken_down() {
     let before = anonymous_mb(&server);
     pipeline::creates((&mut client, &mut bystander), LEVELS, PERSISTENT, path, b"deep");
     let grown = anonymous_mb(&server).saturating_sub(before);
-    assert!(grown < 150, "{grown} MB for paths of {} MB together", LEVELS * LEVELS >> 20);
+    assert!(grown < 150, "{grown} MB for paths of {} MB together", (LEVELS * LEVELS) >> 20);
     server.kill();
     server.restart();
     let mut client = Client::connect(&server);

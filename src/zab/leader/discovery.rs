@@ -229,3 +229,7 @@ fn foreign(theirs: Epoch, ours: Epoch) -> String {
         theirs.0, ours.0
     )
 }
+
+#[cfg(test)]
+#[path = "discovery_test.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! Who may say what on the quorum port, and what comes of it: one line, and nobody is disturbed.
 
-use super::led_tests::{Led, logged};
+use super::super::led_tests::{Led, logged};
 use super::*;
 
 const LATER: i64 = 41;

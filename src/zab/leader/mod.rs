@@ -496,11 +496,3 @@ pub(super) fn beginning(epoch: Epoch) -> Zxid {
 #[cfg(test)]
 #[path = "led_test.rs"]
 mod led_tests;
-
-#[cfg(test)]
-#[path = "discovery_test.rs"]
-mod discovery_tests;
-
-#[cfg(test)]
-#[path = "synchronization_test.rs"]
-mod synchronization_tests;

@@ -143,3 +143,7 @@ impl Leader {
         self.send(link, bytes, outputs);
     }
 }
+
+#[cfg(test)]
+#[path = "synchronization_test.rs"]
+mod tests;

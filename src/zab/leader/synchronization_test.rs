@@ -1,6 +1,6 @@
 //! The order in which a learner is told the history.
 
-use super::led_tests::Led;
+use super::super::led_tests::Led;
 use super::*;
 
 /// What is committed comes before NEWLEADER; what is outstanding behind it, as its COMMIT comes behind it: see
