@@ -35,6 +35,8 @@ mod mixed_crashes;
 mod mixed_reconfig;
 #[path = "ensemble/mixed_refusals.rs"]
 mod mixed_refusals;
+#[path = "ensemble/mixed_syncs.rs"]
+mod mixed_syncs;
 #[path = "ensemble/mixed_versions.rs"]
 mod mixed_versions;
 #[path = "ensemble/mixed_znodes.rs"]

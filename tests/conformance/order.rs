@@ -8,7 +8,7 @@ use ringkeeper::wire::client::{
 use ringkeeper::wire::{AclList, Opcode};
 
 use crate::support::client::{PERSISTENT, SEQUENTIAL};
-use crate::support::{Client, Config, Server};
+use crate::support::{Client, Config, Connect, Server};
 
 #[test]
 fn a_pipelined_read_sees_the_writes_before_it_and_no_later_one() {
@@ -184,7 +184,9 @@ fn a_global_limit_of_outstanding_requests_holds_nobody_up_for_good() {
     ] {
         let config = Config::default().set(key, limit).set("ringkeeper.shards", shards);
         let server = config.start();
-        let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(&server)).collect();
+        // They don't ping, and on a slow disk the last one's requests wait for long.
+        let patient = || Connect { timeout_ms: 40_000, ..Connect::default() }.open(&server);
+        let mut clients: Vec<Client> = (0..CLIENTS).map(|_| patient()).collect();
         let create = CreateRequest {
             path: "/n-".into(),
             data: Some(b""),

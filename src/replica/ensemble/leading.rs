@@ -23,8 +23,15 @@ pub struct Leading {
     leader: Leader,
     /// An epoch record of this role's is asked for.
     pub writes_epochs: bool,
-    /// Learners whose clients wait until what was proposed by then is committed.
-    syncs: VecDeque<(Zxid, Link)>,
+    /// Not carried out yet.
+    said: VecDeque<LeaderOutput>,
+    /// Somebody carries them out.
+    is_heard: bool,
+    /// Requests that learners forwarded: that have come, and that are taken.
+    arrived: u64,
+    taken: u64,
+    /// Learners' syncs that stand behind so many of these requests, which are not all taken.
+    syncs: VecDeque<(u64, Link)>,
     /// Snapshots on their way.
     pub streams: Vec<Stream>,
     /// In the log's open group.
@@ -44,6 +51,10 @@ impl Leading {
         Leading {
             leader,
             writes_epochs: false,
+            said: VecDeque::new(),
+            is_heard: false,
+            arrived: 0,
+            taken: 0,
             syncs: VecDeque::new(),
             streams: vec![],
             reconfiguration: None,
@@ -95,9 +106,21 @@ impl Replica {
         self.carry_out_leader(said, outputs);
     }
 
+    /// In the order said: what comes of one of them is carried out behind all others.
     pub(super) fn carry_out_leader(&mut self, said: Vec<LeaderOutput>, outputs: &mut Vec<Output>) {
-        for output in said {
+        let Some(Ensemble { role: Role::Leading(leading), .. }) = self.ensemble.as_deref_mut() else {
+            return;
+        };
+        leading.said.extend(said);
+        if std::mem::replace(&mut leading.is_heard, true) {
+            return;
+        }
+        loop {
             let Some(Ensemble { role: Role::Leading(leading), .. }) = self.ensemble.as_deref_mut() else {
+                return;
+            };
+            let Some(output) = leading.said.pop_front() else {
+                leading.is_heard = false;
                 return;
             };
             match output {
@@ -115,18 +138,19 @@ impl Replica {
                 LeaderOutput::Established { epoch, history } => self.on_leading(epoch, history, outputs),
                 LeaderOutput::Committed { zxid } => {
                     self.on_committed(zxid);
-                    self.release_syncs(zxid, outputs);
                 }
                 LeaderOutput::Activated { config, designated } => {
                     // Who is not designated goes when the others have gone.
                     self.activate(config, Some(designated), outputs);
                 }
                 LeaderOutput::SendSnapshot { link } => self.begin_stream(link, outputs),
-                LeaderOutput::Request { server, request, .. } => self.on_forwarded(server, request, outputs),
+                LeaderOutput::Request { server, request, .. } => {
+                    leading.arrived += 1;
+                    self.on_forwarded(server, request, outputs);
+                }
                 LeaderOutput::Sync { link, .. } => {
-                    leading.syncs.push_back((self.proposed, link));
-                    let committed = leading.leader.committed();
-                    self.release_syncs(committed, outputs);
+                    leading.syncs.push_back((leading.arrived, link));
+                    self.place_syncs(outputs);
                 }
                 LeaderOutput::Revalidate { link, server, session, .. } => {
                     let was_here = self.sessions.is_here(session);
@@ -159,13 +183,12 @@ impl Replica {
         self.serve_if_due(outputs);
     }
 
-    fn release_syncs(&mut self, committed: Zxid, outputs: &mut Vec<Output>) {
+    /// A sync is answered behind what is proposed when all requests that came before it are taken.
+    fn place_syncs(&mut self, outputs: &mut Vec<Output>) {
         while let Some(Ensemble { role: Role::Leading(leading), .. }) = self.ensemble.as_deref_mut()
-            && let Some((zxid, link)) = leading.syncs.front().copied()
-            && zxid <= committed
+            && let Some((_, link)) = leading.syncs.pop_front_if(|(arrived, _)| *arrived <= leading.taken)
         {
-            leading.syncs.pop_front();
-            self.lead(LeaderInput::Synced { link }, outputs);
+            self.lead(LeaderInput::Sync { link, behind: self.proposed }, outputs);
         }
     }
 
@@ -201,15 +224,16 @@ impl Replica {
         });
         match opcode {
             Some(Opcode::CreateSession) => {
-                let Some(timeout) = body.first_chunk::<4>() else {
-                    return self.propose_error(session, cxid, ErrorCode::MarshallingError);
-                };
-                let timeout_ms = i32::from_be_bytes(*timeout);
-                if self.opens_local_sessions() {
-                    // An upgrade, perhaps: the request for which it is comes at once.
-                    self.sessions.add_proposed(session, timeout_ms, *server, self.now.instant);
+                if let Some(timeout) = body.first_chunk::<4>() {
+                    let timeout_ms = i32::from_be_bytes(*timeout);
+                    if self.opens_local_sessions() {
+                        // An upgrade, perhaps: the request for which it is comes at once.
+                        self.sessions.add_proposed(session, timeout_ms, *server, self.now.instant);
+                    }
+                    self.propose_session(session, cxid, timeout_ms);
+                } else {
+                    self.propose_error(session, cxid, ErrorCode::MarshallingError);
                 }
-                self.propose_session(session, cxid, timeout_ms);
             }
             Some(opcode) => {
                 let from = Some(Owner::Server(*server));
@@ -218,6 +242,10 @@ impl Replica {
             }
             None => self.propose_error(session, cxid, ErrorCode::Unimplemented),
         }
+        if let Some(Ensemble { role: Role::Leading(leading), .. }) = self.ensemble.as_deref_mut() {
+            leading.taken += 1;
+        }
+        self.place_syncs(outputs);
     }
 
     fn propose_error(&mut self, session: SessionId, cxid: i32, code: ErrorCode) {

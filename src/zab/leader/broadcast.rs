@@ -71,6 +71,8 @@ impl Leader {
             if has_observers {
                 packet::encode_with(Kind::Inform, entry.zxid, &entry.payload, &mut self.to_observers);
             }
+            self.committed = entry.zxid;
+            self.release_syncs(outputs);
         }
         self.committed = reached;
         self.hold.on_commit(self.now);
@@ -95,7 +97,19 @@ impl Leader {
         let inform = ActivatedInform { designated_leader: designated, proposal: payload };
         packet::encode_record(Kind::InformAndActivate, zxid, &inform, &mut self.to_observers);
         self.committed = zxid;
+        self.release_syncs(outputs);
         outputs.push(Output::Committed { zxid });
+    }
+
+    /// A learner of Apache's finds the client of a write by the order alone: what its clients asked for, syncs among it, must come
+    /// back in that order. Were a SYNC behind the COMMIT of a later write, that write would be nobody's for it, and so all
+    /// that its clients write from then on (`CommitProcessor`, `queuedWriteRequests`).
+    pub(super) fn release_syncs(&mut self, outputs: &mut Vec<Output>) {
+        while let Some((_, link)) = self.syncs.pop_front_if(|(behind, _)| *behind <= self.committed) {
+            let mut bytes = vec![];
+            packet::encode_bare(Kind::Sync, Zxid::ZERO, &mut bytes);
+            self.send(link, bytes, outputs);
+        }
     }
 
     /// A quorum of it, and of the one before, has everything up to `zxid`. Who is to lead.

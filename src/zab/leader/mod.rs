@@ -22,7 +22,7 @@ mod words;
 
 pub use words::{Forwarded, Input, Output};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,6 +140,8 @@ pub struct Leader {
     to_participants: Vec<u8>,
     to_observers: Vec<u8>,
     hold: Hold,
+    /// Answers that wait for a commit, in its order.
+    syncs: VecDeque<(Zxid, Link)>,
     next_ping: Instant,
     next_check: Instant,
 }
@@ -176,6 +178,7 @@ impl Leader {
             to_participants: vec![],
             to_observers: vec![],
             hold: Hold::default(),
+            syncs: VecDeque::new(),
             next_ping,
             next_check,
         };
@@ -263,10 +266,9 @@ impl Leader {
                 packet::encode_record(Kind::Revalidate, Zxid(-1), &reply, &mut bytes);
                 self.send(link, bytes, outputs);
             }
-            Input::Synced { link } => {
-                let mut bytes = vec![];
-                packet::encode_bare(Kind::Sync, Zxid::ZERO, &mut bytes);
-                self.send(link, bytes, outputs);
+            Input::Sync { link, behind } => {
+                self.syncs.push_back((behind, link));
+                self.release_syncs(outputs);
             }
             Input::TurnEnd => {
                 if !self.hold.holds(now) {

@@ -61,3 +61,27 @@ fn no_leader_with_a_quorum_makes_way_for_a_foreign_history() {
     led.promised(3, LATER);
     assert!(led.stepped_down.is_some());
 }
+
+/// Whatever is committed with one ACK: who asked for the sync before the second write has its answer before that one's commit.
+#[test]
+fn the_answer_to_a_sync_stands_where_it_was_asked_for() {
+    let (mut led, follower) = Led::established();
+    led.told(follower);
+    let zxid = |counter| Zxid(beginning(led.leader.epoch()).0 + counter);
+    let all: Vec<Zxid> = (1..=3).map(zxid).collect();
+    led.step(Input::Sync { link: follower, behind: Zxid::ZERO });
+    led.proposes(all[0]);
+    led.step(Input::Sync { link: follower, behind: all[0] });
+    led.step(Input::Sync { link: follower, behind: all[0] });
+    led.proposes(all[1]);
+    led.proposes(all[2]);
+    led.step(Input::Sync { link: follower, behind: all[2] });
+    let sync = (Kind::Sync, Zxid::ZERO);
+    let asked: Vec<_> = all.iter().map(|zxid| (Kind::Proposal, *zxid)).collect();
+    assert_eq!(led.told(follower), [&[sync], &asked[..]].concat());
+    led.step(Input::Durable { zxid: all[2] });
+    led.acks(follower, all[2]);
+    led.step(Input::TurnEnd);
+    let commit = |at: usize| (Kind::Commit, all[at]);
+    assert_eq!(led.told(follower), [commit(0), sync, sync, commit(1), commit(2), sync]);
+}

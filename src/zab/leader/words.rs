@@ -55,9 +55,11 @@ pub enum Input<'a> {
         session: SessionId,
         valid: bool,
     },
-    /// What [`Output::Sync`] waits for: everything proposed before it is committed.
-    Synced {
+    /// Where the answer to [`Output::Sync`] stands among the commits: right behind that of `behind`, which a learner of
+    /// Apache's needs (see [`Leader::release_syncs`]). Never lower than that of one before.
+    Sync {
         link: Link,
+        behind: Zxid,
     },
     /// No more inputs for now: what was collected is sent.
     TurnEnd,
