@@ -278,7 +278,8 @@ fn moving(ensemble: &Ensemble, answers: &[Answer]) -> Option<Finding> {
         .todo("Of each: 1. see here that a quorum serves without it, and stop it; 2. import its dataDir and dataLogDir as it left them:")
         .todo("   ringkeeper snapshot import DATADIR [DATALOGDIR] --to NEWDIR; 3. in its zoo.cfg dataDir=NEWDIR, no dataLogDir;")
         .todo("4. ringkeeper server zoo.cfg, under the same myid, which came along; 5. when `srvr` says follower or observer, the next.")
-        .todo("Never start a voter with nothing, or with an old copy, under the id of one that voted."),
+        .todo("Never start a voter with nothing, or with an old copy, under the id of one that voted.")
+        .todo("Going back is the same the other way: ringkeeper snapshot export DATADIR --to NEWDIR, and Apache's server on NEWDIR."),
     )
 }
 
