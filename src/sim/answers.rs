@@ -139,6 +139,7 @@ impl<'a> Answer<'a> {
     pub fn check_read(&self, session: &Known, history: &History, watching: &Watching) -> Checked {
         match &self.request.operation {
             Operation::Ping => self.check_empty(),
+            poison if poison.is_poison() => self.check_error(ErrorCode::BadArguments),
             Operation::Sync { path } => {
                 if self.zxid < self.request.told {
                     return self.wrong(

@@ -132,15 +132,22 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// A createTTL without a TTL node's flags and without a time is refused before it is one: Apache's servers die of it.
+    pub fn is_poison(&self) -> bool {
+        matches!(self, Operation::Edit(Edit::Create(Creation { form: Form::Ttl(ms), flags, .. }))
+            if *ms < 0 && (0..=4).contains(flags))
+    }
+
     pub fn is_write(&self) -> bool {
-        matches!(
-            self,
-            Operation::Edit(_)
-                | Operation::Multi(_)
-                | Operation::SetAcl { .. }
-                | Operation::CloseSession
-                | Operation::Reconfig
-        )
+        !self.is_poison()
+            && matches!(
+                self,
+                Operation::Edit(_)
+                    | Operation::Multi(_)
+                    | Operation::SetAcl { .. }
+                    | Operation::CloseSession
+                    | Operation::Reconfig
+            )
     }
 
     /// Watches that it may leave behind, at the most.

@@ -177,12 +177,7 @@ impl Sessions {
         let session = self.table.get_mut(&id).filter(|session| !session.closing)?;
         session.owner = Some(owner);
         session.patience_ms = timeout_ms;
-        if deadline < session.deadline_ms {
-            // Where it was filed before it is passed over, or found gone.
-            let due = if session.kind == Kind::Global { &mut self.due } else { &mut self.local_due };
-            due.entry(deadline).or_default().insert(id);
-        }
-        session.deadline_ms = deadline;
+        session.deadline_ms = session.deadline_ms.max(deadline);
         Some(())
     }
 

@@ -26,23 +26,6 @@ fn closing_a_session_takes_its_ephemerals_with_it() {
 }
 
 #[test]
-fn a_session_that_comes_back_with_a_shorter_timeout_expires_sooner() {
-    let server = Config::default().set("tickTime", 100).set("maxSessionTimeout", 60_000).start();
-    let mut other = Connect { timeout_ms: 60_000, ..Connect::default() }.open(&server);
-    let mut owner = Connect { timeout_ms: 60_000, ..Connect::default() }.open(&server);
-    assert_eq!(owner.timeout_ms, 60_000);
-    owner.create("/e", b"", EPHEMERAL);
-    let again = Connect { timeout_ms: 400, ..Connect::again(&owner) };
-    let owner = again.open(&server);
-    assert_eq!(owner.timeout_ms, 400);
-    let ((), waited) = timed(|| {
-        owner.cut();
-        until("the ephemeral to go", || other.exists("/e", false).is_err().then_some(()));
-    });
-    assert!(waited < Duration::from_secs(30), "after {waited:?}");
-}
-
-#[test]
 fn nothing_behind_a_close_is_answered() {
     let server = Server::start();
     let mut client = Client::connect(&server);
