@@ -146,7 +146,10 @@ fn consult(ensemble: &Ensemble, order: &[usize]) {
     let moving = format!("Moving over, the leader last: {}", names.join(", "));
     let data = ensemble.servers[order[0]].data_dir().display();
     let import = format!("ringkeeper snapshot import {data} --to NEWDIR");
-    assert_says(&said, &["holds an Apache ZooKeeper server's data, and none of ringkeeper's", &first, &moving, &import]);
+    assert_says(
+        &said,
+        &["holds an Apache ZooKeeper server's data, and none of ringkeeper's", &first, &moving, &import],
+    );
 }
 
 fn assert_kept(server: &Server) {

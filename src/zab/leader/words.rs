@@ -56,7 +56,7 @@ pub enum Input<'a> {
         valid: bool,
     },
     /// Where the answer to [`Output::Sync`] stands among the commits: right behind that of `behind`, which a learner of
-    /// Apache's needs (see [`Leader::release_syncs`]). Never lower than that of one before.
+    /// Apache's needs (`broadcast.rs`). Never lower than that of one before.
     Sync {
         link: Link,
         behind: Zxid,
