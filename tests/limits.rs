@@ -2,7 +2,7 @@
 //!
 //! For the release binary, as its sizes are real ones (`cargo test --release --test limits`); a plain `cargo test` leaves it
 //! out. One server a test, one test at a time: some need most of the descriptors that a process may have. No latency is
-//! judged here; that is `perf/disturb.py`'s business. A bystander only has to be answered.
+//! judged here; that is `perf/neighbours.py`'s business. A bystander only has to be answered.
 #![allow(
     clippy::disallowed_methods,
     reason = "these tests drive real processes in real time, with threads of their own"

@@ -17,22 +17,4 @@ mod live;
 #[path = "page_in_browser/tree.rs"]
 mod tree;
 
-use support::server::free_port;
-use support::{Config, Server, until};
-
-/// A configuration with an admin port, and that port.
-fn with_admin(config: Config) -> (Config, u16) {
-    let port = free_port();
-    let config = config
-        .set("admin.enableServer", true)
-        .set("admin.serverAddress", "127.0.0.1")
-        .set("admin.serverPort", port);
-    (config, port)
-}
-
-fn start(config: Config) -> (Server, u16) {
-    let (config, port) = with_admin(config);
-    let server = config.start();
-    until("the admin port to be open", || support::http::try_get(port, "/livez"));
-    (server, port)
-}
+use support::admin::{start, with_admin};

@@ -91,13 +91,15 @@ impl Background {
             watches_count: in_shard.data_watches.watches as u64,
         };
         let is_one = self.places.snapshots.path() == self.places.log.path();
-        let log_bytes = size(&self.places.log, "segment.");
+        // Of one directory for both, both are all that is in it, as ZooKeeper has it.
+        let (data_bytes, log_bytes) =
+            (size(&self.places.snapshots, "snapshot."), size(&self.places.log, "segment."));
+        let both = data_bytes + log_bytes;
         let directories = admin::DirectoryFacts {
             data_dir: self.places.snapshots.path().display().to_string(),
             data_log_dir: self.places.log.path().display().to_string(),
-            // Of one directory for both, both are all that is in it, as ZooKeeper has it.
-            data_bytes: size(&self.places.snapshots, "snapshot.") + if is_one { log_bytes } else { 0 },
-            log_bytes: log_bytes + if is_one { size(&self.places.snapshots, "snapshot.") } else { 0 },
+            data_bytes: if is_one { both } else { data_bytes },
+            log_bytes: if is_one { both } else { log_bytes },
             ..admin::DirectoryFacts::default()
         };
         let times = &self.sync_times;

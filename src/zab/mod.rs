@@ -70,6 +70,21 @@ pub struct Settings {
     pub reconfig_enabled: bool,
 }
 
+#[cfg(test)]
+impl Settings {
+    /// Of server 1, as samples have them.
+    fn of_one() -> Settings {
+        Settings {
+            me: ServerId(1),
+            tick: Duration::from_secs(2),
+            init_limit: 10,
+            sync_limit: 5,
+            payload_bytes_max: 1 << 20,
+            reconfig_enabled: false,
+        }
+    }
+}
+
 impl Settings {
     fn init_time(&self) -> Duration {
         self.tick * self.init_limit

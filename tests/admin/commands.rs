@@ -258,7 +258,7 @@ fn a_port_that_is_taken_is_one_line_and_no_end() {
         .set("admin.serverAddress", "127.0.0.1")
         .set("admin.serverPort", port)
         .start();
-    crate::until("the second server to say it", || {
+    crate::support::until("the second server to say it", || {
         let said = second.output();
         let lines: Vec<&str> =
             said.lines().filter(|line| line.contains("WARN") && line.contains("admin")).collect();

@@ -3,9 +3,9 @@
 use ringkeeper::base::Prng;
 use serde_json::json;
 
+use crate::support::admin::start;
 use crate::support::client::{EPHEMERAL, PERSISTENT};
 use crate::support::http::get;
-use crate::support::server::free_port;
 use crate::support::{Client, Config, Server};
 use crate::{Bystander, alone, anonymous_mb, pipeline};
 
@@ -67,13 +67,7 @@ fn a_session_with_long_paths_closes_and_stays_closed() {
 fn a_million_children_of_one_node_are_listed_and_outlive_a_restart() {
     const CHILDREN: usize = 1_000_000;
     let _alone = alone();
-    let admin = free_port();
-    let mut server = Config::default()
-        .set("preAllocSize", 65_536)
-        .set("admin.enableServer", true)
-        .set("admin.serverAddress", "127.0.0.1")
-        .set("admin.serverPort", admin)
-        .start();
+    let (mut server, admin) = start(Config::default().set("preAllocSize", 65_536));
     let mut bystander = Bystander::new(&server);
     bystander.0.create("/wide", b"", PERSISTENT);
     let before = anonymous_mb(&server);

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(unused_imports, reason = "each test program uses its part")]
 
+pub mod admin;
 pub mod client;
 pub mod disk;
 pub mod ensemble;

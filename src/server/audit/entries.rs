@@ -7,7 +7,6 @@
 //! or fields, are written as `\n`, `\t` or `\u{1}`.
 //! Tested: entries_test.rs; beside Apache ZooKeeper: tests/admin_of_java/audit.rs.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -192,25 +191,13 @@ pub fn of_end(notice: &Notice, user: &str) -> Vec<Entry> {
 }
 
 fn of_client(write: &Write) -> Entry {
-    let users: Vec<String> =
-        write.identities.iter().map(user_text).filter(|user| !user.trim().is_empty()).collect();
+    let users: Vec<&str> = write.identities.iter().map(user).filter(|user| !user.trim().is_empty()).collect();
     let ip = write.identities.iter().find(|identity| identity.scheme == "ip");
     Entry {
         session: Some(write.session),
-        ip: ip.map(user_text),
+        ip: ip.map(|ip| user(ip).to_owned()),
         user: (!users.is_empty()).then(|| users.join(",")),
         ..Entry::of_server("", "", Outcome::Success)
-    }
-}
-
-/// Java writes IPv6 out in full.
-fn user_text(identity: &Identity) -> String {
-    match identity.id.parse() {
-        Ok(IpAddr::V6(ip)) if identity.scheme == "ip" => {
-            let groups: Vec<String> = ip.segments().iter().map(|group| format!("{group:x}")).collect();
-            groups.join(":")
-        }
-        _ => user(identity).to_owned(),
     }
 }
 

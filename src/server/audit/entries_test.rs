@@ -1,7 +1,7 @@
 //! Lines of the audit log that a real client doesn't get, or not on every host. The usual ones: tests/admin/audit.rs.
 
 use super::*;
-use crate::base::{Path, Zxid};
+use crate::base::{Path, Zxid, host_address};
 use crate::messages::{Change, Changes};
 use crate::wire::client::multi::encode_list;
 use crate::wire::client::{CreateRequest, DeleteRequest, SetAclRequest};
@@ -31,7 +31,7 @@ fn create(path: &str, flags: i32) -> CreateRequest<'_> {
 #[test]
 fn users_are_all_that_were_shown_and_have_a_name() {
     let shown = [
-        identity("ip", "2001:db8::1"),
+        identity("ip", &host_address("2001:db8::1".parse().expect("an address"))),
         identity("super", ""),
         identity("digest", "bob:fyVmFCwVbTJYrznoSu1koqYEYF0="),
     ];

@@ -28,14 +28,7 @@ impl Led {
     }
 
     pub fn from(epochs: Epochs) -> Led {
-        let settings = Settings {
-            me: ServerId(1),
-            tick: Duration::from_secs(2),
-            init_limit: 10,
-            sync_limit: 5,
-            payload_bytes_max: 1 << 20,
-            reconfig_enabled: false,
-        };
+        let settings = Settings::of_one();
         let member = |id| {
             let role = if id == 4 { ":observer" } else { "" };
             Member::parse(ServerId(id), &format!("127.0.0.1:1:2{role}")).expect("a member")

@@ -52,6 +52,7 @@ impl Leader {
     }
 
     pub(super) fn on_gone(&mut self, link: Link) {
+        self.syncs.retain(|(_, other)| *other != link);
         if let Some(Learner { step: Step::Snapshot, server, .. }) = self.learners.remove(&link) {
             let peer = link::name(server);
             tracing::warn!(%peer, "the learner has gone in the middle of its snapshot: it is sent another one when it is back");

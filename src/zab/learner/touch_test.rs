@@ -7,14 +7,7 @@ const SYNCED: Epoch = Epoch(1);
 
 /// Has heard the leader's way to synchronise: there a PING is answered.
 fn learner() -> Learner {
-    let settings = Settings {
-        me: ServerId(1),
-        tick: Duration::from_secs(2),
-        init_limit: 10,
-        sync_limit: 5,
-        payload_bytes_max: 1 << 20,
-        reconfig_enabled: false,
-    };
+    let settings = Settings::of_one();
     let epochs = Epochs { accepted: SYNCED, current: SYNCED };
     let (leader, now) = (ServerId(2), Instant(0));
     let mut learner = Learner::new(settings, Role::Follower, leader, 0, epochs, Zxid::ZERO, Zxid::ZERO, now);
