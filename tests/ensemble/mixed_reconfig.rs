@@ -112,6 +112,11 @@ fn replace_the_members(java_ids: &[usize]) {
     let mut history = History::default();
     let load = Load::start_at(&cluster, 0, WRITERS, &[0, LEADER - 1]);
     load.go_on(SOME);
+    // Here too: Apache's that is sent a snapshot by Apache's under load has a wrong digest.
+    let mut load = Some(load);
+    if java_ids.contains(&LEADER) {
+        load.take().into_iter().for_each(|load| history.check(&mut cluster, load));
+    }
     cluster.start_joiner(4, &[1, 2, 3], "participant");
     cluster.start_joiner(5, &[1, 2, 3], "observer");
     let lines = |cluster: &Cluster, members: &[(usize, &str)]| {
@@ -127,6 +132,7 @@ fn replace_the_members(java_ids: &[usize]) {
     cluster.await_mode(4, "follower");
     cluster.await_mode(5, "observer");
     assert_agreed(&cluster, &[1, 3, 4, 5], &text, "whole");
+    let load = load.unwrap_or_else(|| Load::start_at(&cluster, 1, WRITERS, &[0, LEADER - 1]));
     load.go_on(SOME);
 
     let wanted = lines(&cluster, &[(1, "participant"), (3, "participant"), (4, "participant")]);
