@@ -13,7 +13,8 @@
 //!   leader. Once per peer, vote and round, so two servers that order votes differently can't keep each other busy.
 //! * finalizeWait is skipped when nobody is left who could change the vote: every voter of the committed and the next
 //!   configuration agrees, or refused the connection in this round (design decision 17), or is the established leader
-//!   that we have just left and hasn't been heard since: a silent host refuses nothing, and would cost 200 ms. Waiting is
+//!   that we have just left and hasn't been heard since: a silent host refuses nothing, and would cost 200 ms. A refusal says
+//!   nothing in this server's first election: where all are started at once, that one listens in a moment. Waiting is
 //!   for a better candidate, never for safety: a quorum's best vote has all that was committed.
 //! * A voter that proposes nobody yet, because only our configurations name it, raises our round all the same.
 //! * Words between servers whose states stay as they are come to an end: see election_answers.rs.
@@ -185,7 +186,8 @@ impl Election {
                 }
             }
             Input::Unreachable { peer } => {
-                if let Some(looking) = &mut self.looking {
+                let has_had_leader = self.vote != Vote::NONE;
+                if let Some(looking) = self.looking.as_mut().filter(|_| has_had_leader) {
                     looking.dead.insert(peer);
                 }
             }

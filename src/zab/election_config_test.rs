@@ -11,6 +11,7 @@ use crate::zab::Standing;
 fn two_configurations_must_both_be_satisfied() {
     let (old, new) = (Arc::new(equals([1, 2, 3], 1)), Arc::new(equals([3, 4, 5], 2)));
     let mut server = Server::new(3, true, Joint::new(old, Some(new)));
+    server.election.set_designated_leader(ServerId(5));
     assert_eq!(server.start(5, 1).len(), 4);
     server.hears(1, Looking, (3, 5, 1, 1));
     server.hears(2, Looking, (3, 5, 1, 1));

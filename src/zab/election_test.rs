@@ -47,6 +47,13 @@ impl Server {
         Server::new(me, true, Joint::new(Arc::new(equals(1..=count, 0)), None))
     }
 
+    /// The same, which has had a leader.
+    fn survivor(me: i64, count: i64) -> Server {
+        let mut server = Server::of(me, count);
+        server.election.set_designated_leader(ServerId(count));
+        server
+    }
+
     pub fn input(&mut self, input: Input<'_>) -> Vec<String> {
         let mut outputs = Vec::new();
         self.election.step(self.now, input, &mut outputs);
@@ -201,7 +208,7 @@ fn a_better_vote_ends_the_wait_and_a_worse_one_does_not() {
 
 #[test]
 fn nobody_waits_for_those_who_refuse_connections() {
-    let mut server = Server::of(2, 3);
+    let mut server = Server::survivor(2, 3);
     server.start(5, 1);
     assert_eq!(server.input(Input::Unreachable { peer: ServerId(3) }), NOTHING);
     let decided = "decided LEADING 2 round 1 by 1,2";
@@ -209,7 +216,7 @@ fn nobody_waits_for_those_who_refuse_connections() {
 
     // One that is there after all is waited for, and so is one that was missing in another round.
     for undone in [true, false] {
-        let mut server = Server::of(2, 3);
+        let mut server = Server::survivor(2, 3);
         server.start(5, 1);
         server.input(Input::Unreachable { peer: ServerId(3) });
         if undone {
@@ -223,6 +230,19 @@ fn nobody_waits_for_those_who_refuse_connections() {
         server.input(Input::Unreachable { peer: ServerId(3) });
         assert_eq!(server.wakeup_in(), None, "{undone}");
     }
+}
+
+/// All are started at once, and one listens a moment later than the others. It would have won.
+#[test]
+fn a_refusal_says_nothing_when_a_server_has_just_been_started() {
+    let mut server = Server::of(2, 3);
+    server.start(5, 1);
+    server.input(Input::Unreachable { peer: ServerId(3) });
+    server.hears(1, Looking, (2, 5, 1, 1));
+    assert_eq!(server.wakeup_in(), Some(200), "no decision yet");
+    server.hears(3, Looking, (3, 5, 1, 1));
+    let decided = "decided FOLLOWING 3 round 1 by 1,2,3";
+    assert_eq!(server.hears(1, Looking, (3, 5, 1, 1)).last().map(String::as_str), Some(decided));
 }
 
 #[test]
@@ -277,6 +297,7 @@ fn votes_that_cannot_count_are_passed_over() {
 fn who_has_no_vote_is_answered_while_it_looks_and_told_the_news() {
     let mut server = Server::of(2, 3);
     assert_eq!(server.hears(9, Looking, (NOBODY.0, 0, 5, 0)), NOTHING, "silent before the first start");
+    server.election.set_designated_leader(ServerId(3));
     server.start(5, 1);
     let asked = (NOBODY.0, i64::MIN, 5, i64::MIN);
     assert_eq!(server.hears(9, Looking, asked), ["to 9: LOOKING 2 zxid 5 round 1 epoch 1"]);

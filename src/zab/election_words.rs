@@ -65,8 +65,9 @@ pub enum Output {
     /// A peer's committed configuration is newer than ours. To be made ours, durably, and then put in as
     /// [`Input::Configured`]. Its message is used only if the members are the same.
     ConfigSeen { from: ServerId, config: Arc<Config> },
-    /// We lead, and a voter looks for a leader. `history`: the latest epoch of what it has, if it votes for itself.
-    PeerLooking { peer: ServerId, history: Epoch },
+    /// We lead, and a voter looks for a leader. `vote`: for whom it is. `history`: the latest epoch of what it has, if it votes
+    /// for itself.
+    PeerLooking { peer: ServerId, vote: ServerId, history: Epoch },
     /// Worth a line in the log: a message, or a part of it, was of no use.
     Ignored { from: ServerId, reason: IgnoreReason },
 }
@@ -74,7 +75,7 @@ pub enum Output {
 impl Output {
     pub(super) fn peer_looking(peer: ServerId, n: &Notification<'_>) -> Output {
         let history = if n.leader == peer { n.peer_epoch.max(n.zxid.epoch()) } else { Epoch(0) };
-        Output::PeerLooking { peer, history }
+        Output::PeerLooking { peer, vote: n.leader, history }
     }
 }
 

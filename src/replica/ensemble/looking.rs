@@ -256,9 +256,14 @@ impl Replica {
                     // There is no role to leave.
                     self.activate(config, None, outputs);
                 }
-                election::Output::PeerLooking { peer, history } => {
-                    tracing::debug!(peer = peer.0, history = history.0, "a voter looks for a leader");
-                    self.lead(zab::LeaderInput::Looking { server: peer, history }, outputs);
+                election::Output::PeerLooking { peer, vote, history } => {
+                    tracing::debug!(
+                        peer = peer.0,
+                        vote = vote.0,
+                        history = history.0,
+                        "a voter looks for a leader"
+                    );
+                    self.lead(zab::LeaderInput::Looking { server: peer, vote, history }, outputs);
                 }
                 election::Output::Ignored { from, reason } => {
                     self.pass_over(from, &reason.to_string());

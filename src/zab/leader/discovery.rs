@@ -20,7 +20,31 @@ const EPOCHS_LEFT_MIN: i64 = 1 << 24;
 /// An ensemble that has come that far goes on: so far may others be ahead of this server.
 const EPOCHS_AHEAD_MAX: i64 = 1 << 10;
 
+/// What a voter last said while it was looking for a leader.
+#[derive(Debug)]
+pub(super) struct Voice {
+    /// For whom.
+    pub vote: ServerId,
+    /// The latest epoch of what it has, if it votes for itself.
+    pub history: Epoch,
+}
+
 impl Leader {
+    /// Makes way where no quorum can come of those who are left: the election was decided a moment before a better candidate
+    /// was heard, and who voted here has gone over to it. ZooKeeper's leader waits for initLimit.
+    pub(super) fn on_looking(&mut self, server: ServerId, voice: Voice, outputs: &mut Vec<Output>) {
+        self.looking.insert(server, voice);
+        if self.is_established() {
+            return;
+        }
+        let here = self.members(|_| true);
+        let elsewhere = self.looking.iter().filter(|(_, voice)| voice.vote != self.settings.me);
+        let elsewhere: ServerSet = elsewhere.map(|(server, _)| *server).collect();
+        if !self.has_quorum(self.configs.voters().without(&elsewhere.without(&here))) {
+            self.step_down("those who elected this server vote for another one", outputs);
+        }
+    }
+
     /// FOLLOWERINFO or OBSERVERINFO.
     pub(super) fn on_info(
         &mut self,
@@ -82,7 +106,8 @@ impl Leader {
     /// only, and of that quorum nobody follows here: but a quorum does. Whoever has it must not lead, as it would if this
     /// leader made way: its data would take the place of all that a quorum has.
     fn foreign_epoch(&self, server: ServerId) -> Option<Epoch> {
-        let theirs = self.histories.get(&server).copied().filter(|theirs| *theirs > self.epoch);
+        let theirs =
+            self.looking.get(&server).map(|voice| voice.history).filter(|theirs| *theirs > self.epoch);
         theirs.filter(|_| self.has_quorum_of_followers())
     }
 

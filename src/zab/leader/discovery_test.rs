@@ -66,6 +66,29 @@ fn an_epoch_that_leaves_no_room_is_nobody_s() {
     }
 }
 
+/// It was elected by 2, which then heard 3, as 3 did.
+#[test]
+fn a_leader_makes_way_when_those_who_elected_it_vote_for_another() {
+    let looking =
+        |server, vote| Input::Looking { server: ServerId(server), vote: ServerId(vote), history: Epoch(0) };
+    let mut led = Led::new();
+    led.step(looking(3, 3));
+    led.step(looking(2, 1));
+    assert_eq!(led.stepped_down, None, "2 is enough");
+    led.step(looking(2, 3));
+    assert!(led.stepped_down.is_some_and(|reason| reason.contains("vote for another")));
+
+    // Not if one of them is here by now, nor behind a quorum's consent.
+    let mut led = Led::new();
+    led.follows(2);
+    led.step(looking(2, 3));
+    led.step(looking(3, 3));
+    assert_eq!(led.stepped_down, None);
+    let (mut led, _) = Led::established();
+    led.step(looking(3, 3));
+    assert_eq!(led.stepped_down, None);
+}
+
 #[test]
 fn an_ensemble_that_has_come_that_far_goes_on_to_the_last_one() {
     let most = i64::from(i32::MAX);

@@ -134,8 +134,8 @@ pub struct Leader {
     may_commit: bool,
     promised: Acks,
     learners: BTreeMap<Link, Learner>,
-    /// The latest epochs of what voters have, by their own votes.
-    histories: BTreeMap<ServerId, Epoch>,
+    /// What each voter last said that was not following anybody.
+    looking: BTreeMap<ServerId, discovery::Voice>,
     /// Of this turn: for all participants, for all observers.
     to_participants: Vec<u8>,
     to_observers: Vec<u8>,
@@ -174,7 +174,7 @@ impl Leader {
             may_commit: true,
             promised: Acks::default(),
             learners: BTreeMap::new(),
-            histories: BTreeMap::new(),
+            looking: BTreeMap::new(),
             to_participants: vec![],
             to_observers: vec![],
             hold: Hold::default(),
@@ -245,8 +245,8 @@ impl Leader {
                     self.step_down("another server was designated to lead", outputs);
                 }
             }
-            Input::Looking { server, history } => {
-                self.histories.insert(server, history);
+            Input::Looking { server, vote, history } => {
+                self.on_looking(server, discovery::Voice { vote, history }, outputs)
             }
             Input::EpochsDurable => self.on_epochs_durable(history, outputs),
             Input::Durable { zxid } => {

@@ -48,7 +48,7 @@ fn no_leader_with_a_quorum_makes_way_for_a_foreign_history() {
     const LATER: i64 = 9;
     for (history, stays) in [(Epoch(0), false), (Epoch(1), false), (Epoch(LATER), true)] {
         let (mut led, _) = Led::established();
-        led.step(Input::Looking { server: ServerId(3), history });
+        led.step(Input::Looking { server: ServerId(3), vote: ServerId(3), history });
         let late = led.promised(3, LATER);
         assert_eq!((led.stepped_down.is_none(), led.told(late)), (stays, vec![]), "{history:?}");
         assert_eq!(led.closed, [], "it would be back at once");
@@ -57,7 +57,7 @@ fn no_leader_with_a_quorum_makes_way_for_a_foreign_history() {
     let mut led = Led::new();
     let first = led.follows(2);
     led.promises(first);
-    led.step(Input::Looking { server: ServerId(3), history: Epoch(LATER) });
+    led.step(Input::Looking { server: ServerId(3), vote: ServerId(3), history: Epoch(LATER) });
     led.promised(3, LATER);
     assert!(led.stepped_down.is_some());
 }

@@ -24,9 +24,10 @@ pub enum Input<'a> {
     Disconnected {
         link: Link,
     },
-    /// A voter looks for a leader, and what it has is of this epoch.
+    /// A voter looks for a leader. Its vote is for this one, and what it has is of this epoch.
     Looking {
         server: ServerId,
+        vote: ServerId,
         history: Epoch,
     },
     /// The record asked for last is on the disk.

@@ -92,6 +92,10 @@ impl Person {
         }
     }
 
+    pub fn is_connecting(&self) -> bool {
+        self.phase == Phase::Connecting
+    }
+
     pub fn is_on(&self) -> bool {
         self.phase == Phase::On
     }

@@ -51,7 +51,7 @@ fn zk_3642_half_a_snapshot_is_none() {
     let client = world.client(leader);
     world.create_many(client, "/a", 10);
     let since = world.packets.len();
-    for after in 0..25 {
+    for after in 0..40 {
         world.crash(late, true);
         world.create_many(client, &format!("/r{after}-"), 6);
         world.start(late);
