@@ -97,10 +97,14 @@ class EnsembleRun:
 
     def ensemble(self, name, voters, observers=0, settings=None, start=None):
         """A fresh ensemble, started, with the keys in it; of ZooKeeper warmed."""
+        make = lambda directory: Ensemble(name, directory, self.member(name), voters, observers, settings)  # noqa: E731
+        return self.ensemble_of(name, make, start)
+
+    def ensemble_of(self, name, make, start=None):
+        """The same of what `make(directory)` gives."""
         # A directory of its own, so that what members printed in a group that failed is there after the run.
         self.count += 1
-        directory = self.directory / f"{self.count:02}-{name}-{voters}-{observers}"
-        ensemble = Ensemble(name, directory, self.member(name), voters, observers, settings)
+        ensemble = make(self.directory / f"{self.count:02}-{name}")
         self.started.append(ensemble)
         seconds = ensemble.start(start)
         print(f"{name}: {len(ensemble.running)} members answered after {seconds:.2f} s", flush=True)

@@ -1,0 +1,45 @@
+"""One HTML page that shows a whole run: what was measured on what, the charts, the tables. Pure.
+
+Nothing is fetched from outside and no script runs: the page can be sent and kept.
+"""
+
+import html
+
+import chart
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem; padding: 0 1rem; color: #111827; }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
+th, td { border-bottom: 1px solid #e5e7eb; padding: .25rem .8rem; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+.facts td { text-align: left; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 1rem; }
+svg { width: 100%; height: auto; border: 1px solid #e5e7eb; }
+.scroll { overflow-x: auto; }
+"""
+
+
+def table(header, lines, kind=""):
+    """Cells are texts; the first of a line is its name."""
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in line) + "</tr>\n" for line in lines)
+    head = f"<thead><tr>{head}</tr></thead>\n" if header else ""
+    return f'<div class="scroll"><table class="{kind}">{head}<tbody>{body}</tbody></table></div>'
+
+
+def markdown_table(header, lines):
+    out = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(out + ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines])
+
+
+def page(title, question, facts, charts, tables, notes):
+    """`facts`: (what, value); `tables`: (title, header, lines); `notes`: sentences."""
+    parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(question)}</p>"]
+    parts += [f"<p><strong>{html.escape(note)}</strong></p>" for note in notes]
+    parts.append('<div class="charts">' + "\n".join(chart.svg(one) for one in charts) + "</div>")
+    for name, header, lines in tables:
+        parts.append(f"<h2>{html.escape(name)}</h2>{table(header, lines)}")
+    parts.append(f"<h2>The run</h2>{table([], facts, 'facts')}")
+    return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+            f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n<body>\n'
+            + "\n".join(parts) + "\n</body></html>\n")

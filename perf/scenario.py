@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""Runs one scenario, or all: starts servers, puts loads on them, writes charts, tables and one HTML page, and cleans up.
+
+The scenarios are in perf/scenarios/, one file each; perf/README.md says what each shows. The result is a folder
+perf/runs/<date>-<machine>-<scenario>/ with index.html, summary.md, README.md, raw.csv, charts/ and raw/.
+
+Exit codes: 0 measured; 1 measured, with errors or with a part that failed; 2 not measured.
+"""
+
+import argparse
+import csv
+import datetime
+import io
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+import chart
+import compare
+import machine
+import page
+import scenarios
+from scenarios import snapshots
+from scenarios.kit import SERVER_NAMES, Kit
+from servers import ROOT, ServerError
+
+COLUMNS = ["row", "server", "round", "x", "label", "value", "unit", "operations_per_second", "p50_us", "p99_us", "p999_us", "p9999_us",
+           "max_us", "cpu_us_per_operation", "leader_cpu_us_per_operation", "operations_per_sync",
+           "leader_instructions_per_operation", "generator_share_of_a_processor", "noise", "errors"]
+
+
+def arguments():
+    names = [one.NAME for one in scenarios.ALL]
+    told = "\n".join(f"  {one.NAME:<12}{one.QUESTION}" for one in scenarios.ALL)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=f"scenarios:\n{told}",
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenario", choices=[*names, "all"])
+    parser.add_argument("--only", choices=SERVER_NAMES, help="only this one's servers")
+    parser.add_argument("--running", action="append", default=[], metavar="NAME=HOST:PORT,…",
+                        help="load servers that run already, on whatever hosts; may be repeated")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each load (default 3)")
+    parser.add_argument("--seconds", type=float, default=5, help="measured window of each load (default 5)")
+    parser.add_argument("--trees", default="10k,1m", help="snapshots: numbers of znodes (default 10k,1m; 10m needs 16 GiB of memory)")
+    parser.add_argument("--zookeeper", default="3.9.5", metavar="VERSION", help="Apache ZooKeeper's version")
+    parser.add_argument("--zookeeper-heap", default="1g", metavar="SIZE", help="-Xmx of each member (default 1g)")
+    parser.add_argument("--shards", type=int, help="ringkeeper.shards (default: the server decides)")
+    parser.add_argument("--dir", default=ROOT / "target" / "perf-data", help="data directories; on a real disk")
+    parser.add_argument("--out", help="folder of the result")
+    parser.add_argument("--noise", type=float, default=0.08,
+                        help="share of the machine that others may use in a good measurement (default 0.08)")
+    parser.add_argument("--quiet-wait", type=float, default=30, help="seconds to wait for a quiet machine before each measurement")
+    parser.add_argument("--retries", type=int, default=1, help="repeats of a noisy measurement (default 1)")
+    parser.add_argument("--binaries", default=ROOT / "target" / "release", help="folder of the release binaries")
+    options = parser.parse_args()
+    options.binaries = pathlib.Path(options.binaries).resolve()
+    options.servers = [options.only] if options.only else SERVER_NAMES
+    try:
+        options.running = [running(text) for text in options.running]
+        options.trees = snapshots.parse_trees(options.trees)
+    except ServerError as error:
+        parser.error(str(error))
+    if options.rounds < 1:
+        parser.error("--rounds must be 1 or more")
+    return options
+
+
+def running(text):
+    name, _, addresses = text.partition("=")
+    addresses = [address for address in addresses.split(",") if address]
+    if not name or not addresses or any(":" not in address for address in addresses):
+        raise ServerError(f"--running {text}: expected NAME=HOST:PORT,HOST:PORT")
+    return name, addresses
+
+
+def as_csv(results):
+    out = io.StringIO()
+    table = csv.DictWriter(out, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    for result in results:
+        errors = sum(result.get("errors", {}).values())
+        table.writerow({**result, **result.get("latency", {}), **result.get("derived", {}), "errors": errors})
+    return out.getvalue()
+
+
+def facts(kit, seconds):
+    options, results = kit.options, kit.bench.results
+    rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
+    noisy = sum(1 for result in results if result.get("noisy"))
+    share = max((result.get("derived", {}).get("generator_share_of_a_processor", 0) for result in results), default=0)
+    counted = "counted" if kit.counts_instructions else "not counted: this machine lets nobody count them"
+    return [
+        ("command", compare.command_without_folders("perf/scenario.py")),
+        *machine.describe(kit.directory),
+        *kit.descriptions.items(),
+        ("built with", f"{rustc}, release profile of Cargo.toml"),
+        ("rounds", f"{options.rounds}, alternating; windows of {options.seconds:g} s; {seconds / 60:.1f} minutes in all"),
+        ("generator", f"at most {share:.0%} of a processor"),
+        ("instructions of the leader", counted),
+        ("noise", f"others used more than {options.noise:.0%} of the machine in {noisy} of {len(results)} measurements"),
+    ]
+
+
+def write(scenario, kit, folder, seconds):
+    """Also after a failure: what was measured is kept, and what wasn't is told."""
+    results = kit.bench.results
+    told = [str(failure).replace(str(kit.directory), "DIR") for failure in kit.failures]
+    where = ("The servers were running already." if kit.running else
+             f"All servers and the load generator shared this machine's {machine.os.cpu_count()} processors.")
+    notes = [where, *(f"Not measured: {failure}" for failure in told)]
+    charts, tables = scenario.report(results) if results else ([], [])
+    known = facts(kit, seconds)
+    (folder / "charts").mkdir(exist_ok=True)
+    for number, one in enumerate(charts, 1):
+        (folder / "charts" / f"{number:02}.svg").write_text(chart.svg(one) + "\n")
+    (folder / "index.html").write_text(page.page(scenario.TITLE, scenario.QUESTION, known, charts, tables, notes))
+    (folder / "raw.csv").write_text(as_csv(results))
+    text = "\n\n".join([f"## {title}\n\n{page.markdown_table(header, lines)}" for title, header, lines in tables])
+    (folder / "summary.md").write_text(f"# {scenario.TITLE}\n\n{scenario.QUESTION}\n\n" + "\n".join(notes) + f"\n\n{text}\n")
+    day = datetime.date.today().isoformat()
+    (folder / "README.md").write_text(
+        f"# {scenario.TITLE}, {day}\n\n{page.markdown_table(['', ''], known)}\n\n" + "\n".join(notes)
+        + "\n\n`index.html` shows it whole; `summary.md` has the tables, `raw.csv` a line per measurement, `raw/` each whole.\n")
+    print(f"\n{text}\n\nwritten to {folder}, {seconds / 60:.1f} minutes")
+
+
+def measure(scenario, options):
+    begin = time.monotonic()
+    folder = compare.result_folder(options, f"-{scenario.NAME}")
+    kit = Kit(options, folder)
+    shutil.rmtree(kit.directory, ignore_errors=True)
+    kit.directory.mkdir(parents=True)
+    kit.fetch()
+    try:
+        scenario.run(kit)
+    finally:
+        kit.stop()
+        write(scenario, kit, folder, time.monotonic() - begin)
+    if not kit.bench.results:
+        return 2
+    return 1 if kit.failures or any(result.get("errors") for result in kit.bench.results) else 0
+
+
+def main():
+    options = arguments()
+    chosen = [one for one in scenarios.ALL if options.scenario in (one.NAME, "all")]
+    worst = 0
+    try:
+        compare.check_directory(pathlib.Path(options.dir))
+        if not (options.binaries / "ringkeeper-load").exists():
+            raise ServerError("the load generator isn't built: run cargo build --release")
+        if options.out and len(chosen) > 1:
+            raise ServerError("--out is for one scenario; without it each gets a folder of its own")
+        for scenario in chosen:
+            print(f"== {scenario.TITLE}", flush=True)
+            worst = max(worst, measure(scenario, options))
+    except ServerError as error:
+        print(f"scenario.py: {error}", file=sys.stderr)
+        return 2
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""What clients see when a server is lost: acknowledged writes in 100 ms buckets."""
+
+import os
+import signal
+import threading
+import time
+
+import failover
+from chart import Chart, Line
+from ensemble_rows import noise_before, rejoined
+from scenarios.kit import median, servers_in
+from scenarios.sizes import told
+
+NAME = "lost"
+TITLE = "Fail-over"
+QUESTION = "For how long are writes not acknowledged when the leader or a follower dies, falls silent, or all are restarted in turn?"
+VOTERS = 3
+WRITERS_EACH = 2
+BUCKET_NS = 100_000_000
+BEFORE_SECONDS, AFTER_SECONDS = 2, 8
+# A silent leader is given up after tickTime × syncLimit: one second here, stated in the result.
+SETTINGS = {"tickTime": 500, "syncLimit": 2}
+PAUSE_SECONDS = 4
+
+
+def run(kit):
+    kit.own("servers are killed")
+    for name in kit.options.servers:
+        kit.tried(name, lambda name=name: of(kit, name))
+
+
+def of(kit, name):
+    ensemble = kit.ensemble(name, VOTERS, settings=SETTINGS)
+    for round_number in range(1, kit.options.rounds + 1):
+        for event in EVENTS:
+            measure(kit, ensemble, event, round_number)
+
+
+def kill_leader(ensemble):
+    leader = ensemble.leader()
+    leader.process.send_signal(signal.SIGKILL)
+    return lambda: back(ensemble, leader)
+
+
+def kill_follower(ensemble):
+    leader = ensemble.leader()
+    follower = next(member for member in ensemble.running if member is not leader)
+    follower.process.send_signal(signal.SIGKILL)
+    return lambda: back(ensemble, follower)
+
+
+def pause_leader(ensemble):
+    leader = ensemble.leader()
+    os.kill(leader.pid, signal.SIGSTOP)
+    timer = threading.Timer(PAUSE_SECONDS, lambda: leader.process.send_signal(signal.SIGCONT))
+    timer.start()
+
+    def end():
+        timer.join()
+        rejoined(ensemble, leader)
+
+    return end
+
+
+def restart_all(ensemble):
+    """Followers first, each when the one before is back; the leader last."""
+    leader = ensemble.leader()
+    members = [member for member in ensemble.running if member is not leader] + [leader]
+    failed = []
+
+    def in_turn():
+        try:
+            for member in members:
+                member.stop()
+                ensemble.launch(member)
+                rejoined(ensemble, member)
+        except Exception as error:  # noqa: BLE001 - told by the caller
+            failed.append(error)
+
+    thread = threading.Thread(target=in_turn)
+    thread.start()
+
+    def end():
+        thread.join()
+        if failed:
+            raise failed[0]
+
+    return end
+
+
+def back(ensemble, member):
+    member.stop(hard=True)
+    ensemble.launch(member)
+    rejoined(ensemble, member)
+
+
+EVENTS = {"leader-killed": kill_leader, "follower-killed": kill_follower, "leader-paused": pause_leader,
+          "rolling-restart": restart_all}
+
+
+def measure(kit, ensemble, event, round_number):
+    noise = noise_before(kit.bench)
+    addresses = ensemble.addresses
+    writers = []
+    for number in range(WRITERS_EACH * len(addresses)):
+        turn = number % len(addresses)
+        writers.append(failover.Writer(addresses[turn:] + addresses[:turn], f"/lost-{event}-{number}"))
+    try:
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.ready.wait(30)
+        time.sleep(BEFORE_SECONDS)
+        signalled = time.monotonic_ns()
+        end = EVENTS[event](ensemble)
+        if event == "rolling-restart":
+            end()
+            end = None
+        time.sleep(AFTER_SECONDS)
+        over = time.monotonic_ns()
+    finally:
+        for writer in writers:
+            writer.finish()
+    if end is not None:
+        end()
+    times = sorted(answered for writer in writers for _, answered in writer.acknowledged)
+    result = {
+        **noise, "x": 0, "label": event, "bucket_ms": BUCKET_NS / 1e6,
+        "buckets": buckets(times, signalled - BEFORE_SECONDS * 1_000_000_000, over),
+        "value": longest_gap(times, signalled, over) / 1e6, "unit": "ms",
+        "longest_of_a_client_ms": max(
+            longest_gap([answered for _, answered in writer.acknowledged], signalled, over) for writer in writers) / 1e6,
+        "sessions_lost": sum(writer.sessions_lost for writer in writers),
+        "errors": {f"code {code}": count for writer in writers for code, count in writer.errors.items()},
+    }
+    result["line"] = (f"no write for {result['value']:.0f} ms, one client for {result['longest_of_a_client_ms']:.0f} ms, "
+                      f"{result['sessions_lost']} sessions lost")
+    return kit.bench.record(event, ensemble.name, round_number, result)
+
+
+def buckets(times, begin, end):
+    """Acknowledged writes in each bucket from `begin` on, in ns. The last one, which isn't full, is left out."""
+    counts = [0] * max(0, (end - begin) // BUCKET_NS)
+    for at in times:
+        index = (at - begin) // BUCKET_NS
+        if 0 <= index < len(counts):
+            counts[index] += 1
+    return counts
+
+
+def longest_gap(times, begin, end):
+    """The longest time without an acknowledgement between `begin` and `end`, in ns."""
+    inside = [begin, *(at for at in times if begin < at < end), end]
+    return max(later - earlier for earlier, later in zip(inside, inside[1:]))
+
+
+def report(results):
+    names, charts, table = servers_in(results), [], []
+    for event in dict.fromkeys(result["row"] for result in results):
+        lines = []
+        for name in names:
+            rounds = [r for r in results if (r["row"], r["server"]) == (event, name)]
+            if not rounds:
+                continue
+            # The round in the middle, drawn as it was: a median of buckets would hide a gap.
+            middle = sorted(rounds, key=lambda r: r["value"])[len(rounds) // 2]
+            points = [(index / 10 - BEFORE_SECONDS, count) for index, count in enumerate(middle["buckets"])]
+            lines.append(Line(name, [(x + BEFORE_SECONDS, y) for x, y in points]))
+            table.append([event, name, told(median([r["value"] for r in rounds])),
+                          told(median([r["longest_of_a_client_ms"] for r in rounds])),
+                          sum(r["sessions_lost"] for r in rounds)])
+        charts.append(Chart(f"{event.replace('-', ' ')} after {BEFORE_SECONDS} s", "seconds", "writes per 100 ms", lines,
+                            marks=[(BEFORE_SECONDS, "")], with_marks=False))
+    header = ["event", "server", "ms without a write", "of the unluckiest client", "sessions lost"]
+    return charts, [(f"{WRITERS_EACH * VOTERS} clients, one write outstanding each; silence is detected after 1 s", header, table)]

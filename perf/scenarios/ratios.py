@@ -1,0 +1,55 @@
+"""Throughput versus the share of reads."""
+
+from chart import Chart, Line
+from rows import KEYS
+from scenarios.kit import figure, latency, series, servers_in, throughput
+from scenarios.sizes import told
+
+NAME = "ratios"
+TITLE = "Throughput versus the share of reads"
+QUESTION = "How does throughput grow from writes only to reads only, with small and larger data, on 3 and 5 voters?"
+SHARES = [0, 0.25, 0.5, 0.75, 0.9, 0.99, 1]
+VOTERS = [3, 5]
+BYTES = [100, 1024]
+
+
+def run(kit):
+    for voters in [len(kit.running[0].addresses)] if kit.running else VOTERS:
+        kit.tried(f"{voters} voters", lambda voters=voters: of_size(kit, voters))
+
+
+def of_size(kit, voters):
+    targets = kit.targets(voters)
+    for size in BYTES:
+        for target in targets:
+            # Nearly every key gets data of this size before it is read.
+            kit.bench.load(target, ["--op", "set", "--bytes", size, "--keys", KEYS, "--warmup", 0, "--seconds", 4])
+        for round_number in range(1, kit.options.rounds + 1):
+            for share in SHARES:
+                for target in targets:
+                    load = ["--op", op(share), "--sessions", 32, "--outstanding", 16, "--bytes", size]
+                    kit.measure(row(voters, size), target, share * 100, load, round_number,
+                                label=f"{share:.0%} reads, {size} B, {voters} voters")
+
+
+def op(share):
+    return {0: "set", 1: "get"}.get(share, f"mixed:{share}")
+
+
+def row(voters, size):
+    return f"{voters}-voters-{size}-bytes"
+
+
+def report(results):
+    names, rows = servers_in(results), list(dict.fromkeys(result["row"] for result in results))
+    charts, table = [], []
+    for one in rows:
+        lines = [Line(name, series(results, one, name, throughput)) for name in names]
+        charts.append(Chart(one.replace("-", " "), "share of reads, %", "operations per second", lines, y_log=True))
+        for name in names:
+            columns = [dict(series(results, one, name, value)) for value in (
+                throughput, latency("p50_us"), latency("p99_us"), figure("cpu_us_per_operation"))]
+            table += [[one.replace("-", " "), name, f"{share:g} %", *(told(column[share]) for column in columns)]
+                      for share in sorted(columns[0])]
+    header = ["ensemble and data", "server", "reads", "operations/s", "p50 ms", "p99 ms", "CPU µs per operation"]
+    return charts, [("Figures", header, table)]

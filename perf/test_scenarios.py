@@ -1,0 +1,121 @@
+"""The arithmetic and the drawing of the scenarios. Run by `python3 -m unittest discover perf`."""
+
+import unittest
+from xml.etree import ElementTree
+
+import chart
+import page
+import scenarios
+from chart import Chart, Line
+from scenarios import lost, offered, sizes, snapshots
+from servers import ServerError
+
+MS = 1_000_000
+TOLD = {"count": 2, "p50_us": 900.0, "p99_us": 950.0, "max_us": 960.0}
+
+
+def measured(row, server, x, **more):
+    latency = {f"p{name}_us": 100.0 * at for at, name in enumerate(("50", "99", "999", "9999"), 1)}
+    derived = {"cpu_us_per_operation": 9.0, "leader_cpu_us_per_operation": 2.0 + x, "operations_per_sync": 40.0}
+    return {"row": row, "server": server, "round": 1, "x": x, "label": str(x), "value": 1000.0, "unit": "op/s", "errors": {},
+            "operations_per_second": 1000.0 + x, "latency": {**latency, "max_us": 500.0}, "derived": derived, **more}
+
+
+class Charts(unittest.TestCase):
+    def test_ticks_are_round_and_hold_the_values(self):
+        self.assertEqual(chart.ticks(0, 9, False), [0, 2, 4, 6, 8, 10])
+        self.assertEqual(chart.ticks(0, 143_000, False)[-1], 150_000)
+        self.assertEqual(chart.ticks(0.3, 2_000, True), [0.1, 1, 10, 100, 1000, 10_000])
+        self.assertEqual(chart.ticks(10, 10, True), [10])
+
+    def test_a_chart_is_xml_with_a_point_for_each_value(self):
+        lines = [Line("ringkeeper", [(1, 5), (3, 2)]), Line("zookeeper <old>", [(1, 1), (3, None)])]
+        tree = ElementTree.fromstring(chart.svg(Chart("a & b", "voters", "ms", lines)))
+        names = [element.tag.split("}")[1] for element in tree.iter()]
+        self.assertEqual(names.count("polyline"), 2)
+        self.assertEqual(names.count("circle"), 3)
+        self.assertIn("a & b", [element.text for element in tree.iter()])
+
+    def test_nothing_and_zeros_are_drawn_too(self):
+        for log in (False, True):
+            lines = [Line("ringkeeper", [(0, 0), (1, 0)])]
+            ElementTree.fromstring(chart.svg(Chart("t", "x", "y", lines, x_log=log, y_log=log)))
+            ElementTree.fromstring(chart.svg(Chart("t", "x", "y", [], x_log=log, y_log=log)))
+
+    def test_larger_is_higher_and_farther_right(self):
+        axis = chart.Axis([1, 10, 100], True, 0, 200)
+        self.assertEqual([round(axis.place(value)) for value in (1, 10, 100)], [0, 100, 200])
+        up = chart.Axis([0, 10], False, 300, 0)
+        self.assertLess(up.place(10), up.place(5))
+
+
+class Arithmetic(unittest.TestCase):
+    def test_the_slope_of_a_line_is_its_slope(self):
+        self.assertAlmostEqual(sizes.slope([(3, 5.0), (5, 6.0), (7, 7.0)]), 0.5)
+        self.assertIsNone(sizes.slope([(3, 5.0)]))
+        self.assertIsNone(sizes.slope([]))
+
+    def test_the_knee_is_the_last_rate_before_latency_or_answers_give_way(self):
+        flat = [(100, 2.0, 100), (200, 3.0, 200), (300, 6.0, 300), (400, 7.0, 400)]
+        self.assertEqual(offered.knee(flat), 300)
+        self.assertEqual(offered.knee([(100, 2.0, 100), (200, 2.0, 150)]), 100)
+        # What comes back below the limit behind the knee is no part of it.
+        self.assertEqual(offered.knee([(100, 2.0, 100), (200, 9.0, 200), (300, 2.0, 300)]), 100)
+        self.assertIsNone(offered.knee([]))
+
+    def test_buckets_count_what_was_answered_in_each(self):
+        times = [5 * MS, 99 * MS, 100 * MS, 350 * MS, 400 * MS]
+        self.assertEqual(lost.buckets(times, 0, 450 * MS), [2, 1, 0, 1])
+        self.assertEqual(lost.buckets(times, 300 * MS, 400 * MS), [1])
+
+    def test_the_longest_gap_reaches_to_both_ends(self):
+        self.assertEqual(lost.longest_gap([], 0, 70), 70)
+        self.assertEqual(lost.longest_gap([5, 40, 50], 0, 70), 35)
+        self.assertEqual(lost.longest_gap([1, 2, 90], 0, 60), 58)
+
+    def test_numbers_of_znodes_are_read_or_refused(self):
+        self.assertEqual(snapshots.parse_trees("10k,1m,2000"), [10_000, 1_000_000, 2_000])
+        for wrong in ("", "k", "1.5m", "500", "1500", "10k,,1m", "many"):
+            with self.assertRaisesRegex(ServerError, "--trees"):
+                snapshots.parse_trees(wrong)
+
+
+class Reports(unittest.TestCase):
+    """Each scenario's report takes what its `run` records, also where only a part was measured."""
+
+    RESULTS = {
+        "sizes": [measured(row, server, x) for row in ("set-32x16", "set-1x1") for server in ("zookeeper", "ringkeeper")
+                  for x in (1, 3, 5)],
+        "ratios": [measured("3-voters-100-bytes", "ringkeeper", x) for x in (0, 50.0, 100)],
+        "observers": [measured(row, "ringkeeper", x) for row in ("get-32x16", "set-32x16", "set-1x1") for x in (0, 1)],
+        "offered": [measured("set-open", "zookeeper", x) for x in (100, 200, 300)],
+        "sessions": [measured("get-1-voters", "ringkeeper", x) for x in (1, 10)],
+        "lost": [measured("leader-killed", "ringkeeper", 0, buckets=[3, 0, 4], longest_of_a_client_ms=7.0, sessions_lost=0)],
+        "snapshots": [measured("tree", "ringkeeper", 10_000, memory={"anonymous": 5e6}, bytes_per_znode=300.0, fill_seconds=1.0,
+                               restart_seconds=0.5, snapshot_seconds=[0.1], series_100ms={"replies": [4, 5]})],
+        "watches": [measured("fan", "ringkeeper", x, latency_by_kind={"watch": TOLD, "watch_last": TOLD}) for x in (1, 100)]
+        + [measured("memory", "ringkeeper", 1_000_000, bytes_per_watch=80.0, set_seconds=3.0)],
+        "distance": [measured(row, "ringkeeper", x) for row in ("set-32x16", "set-1x1") for x in (0, 10)]
+        + [measured("set-1x1-one-slow", "ringkeeper", 10)],
+    }
+
+    def test_each_has_charts_and_a_table_with_every_server(self):
+        for scenario in scenarios.ALL:
+            with self.subTest(scenario.NAME):
+                results = self.RESULTS[scenario.NAME]
+                charts, tables = scenario.report(results)
+                self.assertTrue(charts)
+                text = page.page(scenario.TITLE, scenario.QUESTION, [("a", "b")], charts, tables, ["note"])
+                for name in {result["server"] for result in results}:
+                    self.assertIn(f"<td>{name}</td>", text)
+                self.assertNotIn("http://", text.replace("http://www.w3.org/2000/svg", ""))
+                self.assertNotIn("<script", text)
+
+    def test_all_have_names_of_their_own(self):
+        names = [scenario.NAME for scenario in scenarios.ALL]
+        self.assertEqual(len(names), len(set(names)))
+        self.assertTrue(all(scenario.TITLE and scenario.QUESTION for scenario in scenarios.ALL))
+
+
+if __name__ == "__main__":
+    unittest.main()
