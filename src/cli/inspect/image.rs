@@ -132,7 +132,9 @@ fn of_apache(
         let what = format!("the tree's digest is {:#x}, not {:#x}", store.digest(), digest.digest);
         if !is_lenient {
             return Err(format!(
-                "{what}: the snapshot was taken while transactions were applied, and lacks the log that completes it. Take one                  without load, or make a directory of snapshot and logs with `ringkeeper snapshot restore`; or restore it as it is                  with ?lenient=true"
+                "{what}: the snapshot was taken while transactions were applied, and lacks the log that completes it. Take \
+                 one without load, or make a directory of snapshot and log with `ringkeeper snapshot restore`; or restore it \
+                 as it is with ?lenient=true"
             ));
         }
         tell(format!("{what}: restored as it is"));

@@ -264,17 +264,15 @@ fn go_on(desk: &Desk) {
     }
 }
 
-/// There is no way back: the snapshot is on the disk.
+/// There is no way back: the snapshot is on the disk. Asked for until it is done: a loop that proves its log is not at rest.
 fn reload(desk: &Desk, to: Zxid) {
-    let mut effect = Effect::Reload { to };
     loop {
-        let asked = desk.inquiry.ask(Ask { needs: Needs::Counters, effect });
+        let asked = desk.inquiry.ask(Ask { needs: Needs::Counters, effect: Effect::Reload { to } });
         if let Some((in_replica, shards)) = asked {
             let is_new = in_replica.facts.stands_at.is_none() && in_replica.facts.applied >= to;
             if is_new && shards.iter().all(|shard| shard.is_serving) {
                 return;
             }
-            effect = Effect::None;
         }
         std::thread::park_timeout(ASK_EVERY);
     }
