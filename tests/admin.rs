@@ -23,6 +23,8 @@ mod log_lines;
 mod metrics;
 #[path = "admin/monitoring.rs"]
 mod monitoring;
+#[path = "admin/restore.rs"]
+mod restore;
 #[path = "admin/tree.rs"]
 mod tree;
 

@@ -9,6 +9,8 @@
 mod audit;
 #[path = "admin/audited.rs"]
 mod audited;
+#[path = "admin_of_java/restore.rs"]
+mod restore;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,8 @@
-//! Micro-benchmarks of the pure rooms: decode, prep, apply, lookup, log append. Fixed seed, no I/O.
+//! Micro-benchmarks of the pure rooms: decode, prep, apply, lookup, log append; and what is counted on their way. Fixed seed, no I/O.
 //!
 //! `cargo bench --bench micro` measures; `cargo bench --bench micro -- --test` runs each once, so that they can't rot.
+
+mod metrics;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -55,25 +57,6 @@ fn tree_of_ten_thousand() -> (Store, tree::Reader, Zxid) {
         create(&mut store, &mut zxid, &path(child as u64));
     }
     (store, readers.pop().expect("one was asked for"), zxid)
-}
-
-/// What counting a reply for operators costs its loop.
-fn count(c: &mut Criterion) {
-    let mut group = c.benchmark_group("count");
-    group.throughput(Throughput::Elements(1));
-    group.bench_function("a reply's latency and size", |b| {
-        let mut tallies = ringkeeper::shard::Tallies::default();
-        let mut random = Prng::new(1);
-        let latencies: Vec<u64> = (0..1024).map(|_| random.below(2000)).collect();
-        let mut at = 0;
-        b.iter(|| {
-            at = (at + 1) % latencies.len();
-            tallies.reads.add(black_box(latencies[at]));
-            tallies.sizes.add(black_box(100));
-        });
-        black_box(tallies.latency().count);
-    });
-    group.finish();
 }
 
 fn decode(c: &mut Criterion) {
@@ -203,5 +186,5 @@ fn log_append(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, count, decode, lookup, prep, apply, log_append);
+criterion_group!(benches, metrics::count, metrics::scrape, decode, lookup, prep, apply, log_append);
 criterion_main!(benches);

@@ -50,6 +50,14 @@ pub enum Effect {
     TakeSnapshot,
     /// The trace mask becomes the eight bytes (big-endian) that follow the command.
     SetTraceMask,
+    /// A lone server serves nobody and comes to rest: its tree is about to be replaced.
+    CloseIntake,
+    /// It goes on with what it has.
+    OpenIntake,
+    /// At rest it goes on with the snapshot of this zxid, which came from elsewhere and lies on the disk.
+    Reload {
+        to: crate::base::Zxid,
+    },
 }
 
 /// Facts which cost something to gather.

@@ -236,6 +236,13 @@ pub struct StoreMetrics {
     /// Sessions whose clients fell silent.
     pub stale_sessions_expired: u64,
     pub snapshot_errors: u64,
+    /// The admin port's `snapshot` and `restore` were asked for too soon after the last time.
+    pub snapshots_rate_limited: u64,
+    pub restores_rate_limited: u64,
+    /// A snapshot that was given to `restore` was not taken.
+    pub restore_errors: u64,
+    /// From the last byte of a snapshot to a server that serves it.
+    pub restore_time: Summary,
     pub digest_mismatches: u64,
     /// Of [`Self::fsync_time`]: microseconds, and how many syncs took at most so long.
     pub sync_buckets: Vec<(u64, u64)>,
@@ -263,11 +270,15 @@ impl StoreMetrics {
     pub fn list(&self, out: &mut Sheet) {
         out.counter("stale_sessions_expired", self.stale_sessions_expired);
         out.counter("snapshot_error_count", self.snapshot_errors);
+        out.counter("snapshot_rate_limited_count", self.snapshots_rate_limited);
+        out.counter("restore_error_count", self.restore_errors);
+        out.counter("restore_rate_limited_count", self.restores_rate_limited);
         out.counter("digest_mismatches_count", self.digest_mismatches);
         out.times("fsynctime", &self.fsync_time);
         let of_start = [
             ("dbinittime", &self.db_init_time, 1000),
             ("snapshottime", &self.snapshot_time, 1000),
+            ("restore_time", &self.restore_time, 1000),
             ("startup_snap_load_time", &self.startup_snap_load_time, 1000),
             ("startup_txns_load_time", &self.startup_txns_load_time, 1000),
             ("startup_txns_loaded", &self.startup_txns_loaded, 1),

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::apache::Packing;
 use super::inspect::{self, Kind};
 use super::moment;
 use super::progress::Progress;
@@ -133,12 +134,8 @@ fn file_name(begin: &[u8], zxid: Option<Zxid>) -> Result<String, Refused> {
     if let Some(zxid) = log::snapshot_zxid(begin) {
         return Ok(log::snapshot_file_name(zxid));
     }
-    let suffix = match begin {
-        [b'Z', b'K', b'S', b'N', ..] => "",
-        [0x1f, 0x8b, ..] => ".gz",
-        [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', ..] => ".snappy",
-        _ => return Err(refused("what the server sends is no snapshot")),
-    };
+    let packing = Packing::of_beginning(begin);
+    let suffix = packing.ok_or_else(|| refused("what the server sends is no snapshot"))?.suffix();
     match zxid {
         Some(Zxid(zxid)) => Ok(format!("snapshot.{zxid:x}{suffix}")),
         None => Err(refused("the server doesn't say which zxid its snapshot ends at (the header last_zxid)")),

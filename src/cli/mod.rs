@@ -131,7 +131,13 @@ fn supervisor() -> Supervisor {
 
 /// The one call into room `server`.
 fn start(config: Config, about: About, lines: Lines) -> ExitCode {
-    match crate::server::run(config, about, lines, supervisor()) {
+    let surroundings = crate::server::Surroundings {
+        about,
+        lines,
+        supervisor: supervisor(),
+        read_snapshot: inspect::read_received,
+    };
+    match crate::server::run(config, surroundings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {
             tracing::error!("{fatal}");

@@ -315,6 +315,10 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 #[cfg(test)]
+#[path = "settings_page_test.rs"]
+mod page_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -15,7 +15,7 @@ use crate::zab::History;
 
 use super::{
     Replica, Settings, containers::Reaper, digests::Digests, proposals::Proposals, snapshots::Snapshots,
-    throttle::Throttle,
+    standstill::Standstill, throttle::Throttle,
 };
 
 /// The disk's content can't be made a server of.
@@ -226,6 +226,7 @@ impl Boot {
             sessions_expired: 0,
             waiting: VecDeque::new(),
             ensemble: None,
+            standstill: Standstill::default(),
             is_running: false,
             scratch: tree::Scratch::default(),
             settings: self.settings,

@@ -23,6 +23,8 @@ pub struct Facts {
     pub snapshots_written: u64,
     pub snapshots_failed: u64,
     pub newest_snapshot: Option<Zxid>,
+    /// A lone server serves nobody, and nothing is under way behind this zxid: its tree may be replaced.
+    pub stands_at: Option<Zxid>,
     /// For their clients' silence, by this server.
     pub sessions_expired: u64,
 }
@@ -60,6 +62,7 @@ impl Replica {
             snapshots_failed: self.snapshots.failed,
             sessions_expired: self.sessions_expired,
             newest_snapshot: self.snapshots.newest(),
+            stands_at: self.stands_at(),
         }
     }
 

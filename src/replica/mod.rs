@@ -31,6 +31,7 @@ mod room;
 mod sessions;
 mod settings;
 mod snapshots;
+mod standstill;
 #[cfg(test)]
 mod testing;
 mod throttle;
@@ -61,6 +62,7 @@ use ensemble::Ensemble;
 use proposals::{Asker, Origin, Proposals};
 use queries::{Deferred, Query};
 use snapshots::Snapshots;
+use standstill::Standstill;
 use throttle::Throttle;
 
 pub struct Replica {
@@ -90,6 +92,7 @@ pub struct Replica {
     waiting: VecDeque<Request>,
     /// `None`: this server is alone.
     ensemble: Option<Box<Ensemble>>,
+    standstill: Standstill,
     /// A driver steps it: requests can be heard. From here on silence is the clients'.
     is_running: bool,
     scratch: Scratch,
@@ -435,6 +438,7 @@ impl Replica {
         }
         self.end_ensemble_turn(sealed.as_ref(), outputs);
         self.serve_if_due(outputs);
+        self.stand_still(outputs);
     }
 
     /// The operator's to read; at most once a second, as clients may go on for hours.

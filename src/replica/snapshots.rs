@@ -41,6 +41,8 @@ pub struct Snapshots {
     running: Option<Running>,
     /// Finished ones on disk, oldest first.
     finished: Vec<Zxid>,
+    /// One was given up, which may have been finished already: the driver may still say so.
+    was_abandoned: bool,
     pub written: u64,
     pub failed: u64,
 }
@@ -74,6 +76,7 @@ impl Snapshots {
             due_after: (0, 0),
             running: None,
             finished,
+            was_abandoned: false,
             written: 0,
             failed: 0,
         };
@@ -211,16 +214,21 @@ impl Replica {
     /// Gives up the one that is being taken.
     pub(super) fn abandon_snapshot(&mut self, outputs: &mut Vec<Output>) {
         if let Some(Running { zxid, .. }) = self.snapshots.running.take() {
+            self.snapshots.was_abandoned = true;
             self.store.abandon_snapshot();
             outputs.push(Output::Snapshot(SnapshotCommand::Abandon { zxid }));
         }
+    }
+
+    fn may_be_late(&self) -> bool {
+        self.ensemble.is_some() || self.snapshots.was_abandoned
     }
 
     pub(super) fn on_snapshot_done(&mut self, zxid: Zxid, outputs: &mut Vec<Output>) {
         if self.on_install_done(zxid, outputs) {
             return;
         }
-        if self.ensemble.is_some() && self.snapshots.running_zxid() != Some(zxid) {
+        if self.may_be_late() && self.snapshots.running_zxid() != Some(zxid) {
             // Given up when it was finished already.
             return;
         }
@@ -246,7 +254,7 @@ impl Replica {
         if self.on_install_failed(zxid, reason, outputs) {
             return;
         }
-        if self.ensemble.is_some() && self.snapshots.running_zxid() != Some(zxid) {
+        if self.may_be_late() && self.snapshots.running_zxid() != Some(zxid) {
             return;
         }
         assert_eq!(self.snapshots.running_zxid(), Some(zxid), "a snapshot fails that nobody takes");

@@ -301,9 +301,8 @@ impl Server {
                 }
                 Output::Notify { shard, notice } => said.push(say_notice(*shard, notice)),
                 Output::Snapshot(command) => said.push(self.take_snapshot_command(command)),
-                Output::Peer(_) | Output::Serve(_) if self.replica.ensemble.is_none() => {
-                    panic!("a lone server")
-                }
+                Output::Peer(PeerOutput::Reload { to }) => said.push(format!("reload {}", to.0)),
+                Output::Peer(_) if self.replica.ensemble.is_none() => panic!("a lone server"),
                 Output::Peer(PeerOutput::PersistEpochs(_)) => self.epoch_writes += 1,
                 Output::Peer(_) => {}
                 Output::Serve(service) => said.push(format!("serve {service:?}")),

@@ -260,6 +260,7 @@ impl Booted {
             db_init_time,
             admission: admission.clone(),
             trace_mask: Arc::new(AtomicI64::new(crate::admin::TRACE_MASK_DEFAULT)),
+            admin_counts: Arc::default(),
         });
         Ok(Parts { replica, disk, reloader, admission, words, shards, member })
     }

@@ -47,7 +47,10 @@ impl ShardCensus {
             | Effect::ResetServer
             | Effect::None
             | Effect::SetTraceMask
-            | Effect::TakeSnapshot => {}
+            | Effect::TakeSnapshot
+            | Effect::CloseIntake
+            | Effect::OpenIntake
+            | Effect::Reload { .. } => {}
         }
         let mut census = ShardCensus {
             facts: shard.facts(),
@@ -100,8 +103,12 @@ pub struct ReplicaCensus {
 
 impl ReplicaCensus {
     pub fn take(replica: &mut Replica, ask: Ask, now: Instant) -> ReplicaCensus {
-        if ask.effect == Effect::TakeSnapshot {
-            replica.want_snapshot();
+        match ask.effect {
+            Effect::TakeSnapshot => replica.want_snapshot(),
+            Effect::CloseIntake => replica.close_intake(),
+            Effect::OpenIntake => replica.open_intake(),
+            Effect::Reload { to } => replica.want_reload(to),
+            Effect::None | Effect::ResetConnections | Effect::ResetServer | Effect::SetTraceMask => {}
         }
         let mut census = ReplicaCensus {
             facts: replica.facts(),

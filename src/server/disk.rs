@@ -29,7 +29,7 @@ use crate::zab::Epochs;
 
 use super::epochs::EpochFile;
 use super::log_thread::{LogThread, Order};
-use super::recovery::note_name;
+use super::recovery::install;
 use super::ring_log::RingLog;
 use super::segments::{Preparer, Segment};
 use super::sync_times::SyncTimes;
@@ -421,27 +421,13 @@ impl SnapshotThread {
             }
             SnapshotCommand::Install { zxid } => {
                 let Some(writing) = self.writing.take() else { return Ok(()) };
-                self.install(writing.file, zxid).map_err(|error| (zxid, error))?;
+                install(&self.directory, writing.file, zxid).map_err(|error| (zxid, error))?;
                 self.report.send(Done::SnapshotWritten { zxid });
             }
             SnapshotCommand::Abandon { .. } => self.abandon(),
             SnapshotCommand::RemoveBelow { zxid } => self.remove_below(zxid),
         }
         Ok(())
-    }
-
-    /// The note before the name: see `recovery.rs`.
-    fn install(&self, mut file: FileWriter, zxid: Zxid) -> Result<(), Error> {
-        let note = note_name(zxid);
-        let noted = file.persist().and_then(|()| self.directory.write_atomically(&note, &[]));
-        if let Err(error) = noted {
-            file.abandon();
-            return Err(error);
-        }
-        file.finish().inspect_err(|_| {
-            // Without the snapshot it says nothing; the next start would remove it, too.
-            let _ = self.directory.remove(&[&note]);
-        })
     }
 
     fn remove_below(&self, zxid: Zxid) {

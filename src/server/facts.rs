@@ -4,8 +4,8 @@
 //! for the ports that speak HTTP. All share this: a copy each, of handles.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::admin::{self, About, Facts, ServerFacts};
@@ -36,6 +36,26 @@ pub struct Background {
     pub admission: Arc<Admission>,
     /// Nothing here traces by it.
     pub trace_mask: Arc<AtomicI64>,
+    pub admin_counts: Arc<AdminCounts>,
+}
+
+/// What the admin port was asked to do, and how that went.
+#[derive(Default)]
+pub struct AdminCounts {
+    pub snapshots_rate_limited: AtomicU64,
+    pub restores_rate_limited: AtomicU64,
+    pub restore_errors: AtomicU64,
+    restore_time: Mutex<admin::Summary>,
+}
+
+impl AdminCounts {
+    pub fn restored(&self, took: Duration) {
+        self.restore_time.lock().expect("nobody panics holding it").record_time(took);
+    }
+
+    fn restore_time(&self) -> admin::Summary {
+        *self.restore_time.lock().expect("nobody panics holding it")
+    }
 }
 
 /// Owns what [`Facts`] borrows.
@@ -105,6 +125,10 @@ impl Background {
         let times = &self.sync_times;
         let store = admin::StoreMetrics {
             snapshot_errors: in_replica.snapshots_failed,
+            snapshots_rate_limited: self.admin_counts.snapshots_rate_limited.load(Relaxed),
+            restores_rate_limited: self.admin_counts.restores_rate_limited.load(Relaxed),
+            restore_errors: self.admin_counts.restore_errors.load(Relaxed),
+            restore_time: self.admin_counts.restore_time(),
             digest_mismatches: in_replica.digest_mismatches,
             fsync_time: admin::Summary {
                 count: times.count.load(Relaxed),

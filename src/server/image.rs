@@ -3,15 +3,16 @@
 //! Called by `cli`. Reading goes the way of a start up to the point where the log would be repaired, and changes nothing.
 //! Tested: image_test.rs, and tests/java_files.rs.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Fatal;
 use super::boot::{self, Places};
 use super::epochs::{EpochFile, LOST_EPOCHS};
-use super::recovery::Recovery;
+use super::recovery::{Recovery, install};
 use crate::base::{HashKey, Now, Prng, SessionId, Zxid};
 use crate::config::Config;
-use crate::io::{Directory, Error, ErrorKind, SegmentFile};
+use crate::io::{Directory, Error, ErrorKind, FileWriter, SegmentFile};
 use crate::log::{self, EPOCH_FILE, EpochsFound, Position, SegmentId, SnapshotEncoder, decode_epochs};
 use crate::tree::Store;
 use crate::zab::Epochs;
@@ -21,6 +22,10 @@ const CHUNK_NODES: usize = 4096;
 const CHUNK_BYTES: usize = 256 << 10;
 /// Of a segment in which there is nothing.
 const SEGMENT_BYTES: u64 = 64 << 10;
+
+/// Reads a snapshot that came from elsewhere under no name of its own, of any kind, and verifies all of it; if wanted leniently.
+/// Takes what should be known. Room `cli` knows all kinds.
+pub type ReadSnapshot = fn(&Path, bool, &mut dyn FnMut(String)) -> Result<Image, String>;
 
 /// A tree at its newest zxid, and what else a server must remember.
 pub struct Image {
@@ -77,9 +82,19 @@ impl Image {
         if let Some(epochs) = self.epochs {
             EpochFile::create(directory, epochs)?;
         }
+        self.write_snapshot(directory, salt)?.finish()
+    }
+
+    /// Puts the tree beside what a server that is at rest has: the snapshot with which it is to go on. Durable on return.
+    pub fn install(&mut self, directory: &Directory, salt: u64) -> Result<(), Error> {
+        let file = self.write_snapshot(directory, salt)?;
+        install(directory, file, self.store.newest())
+    }
+
+    fn write_snapshot(&mut self, directory: &Directory, salt: u64) -> Result<FileWriter, Error> {
         let mut file = directory.writer(&log::snapshot_file_name(self.store.newest()))?;
         match self.encode(salt, |piece| file.append(piece)) {
-            Ok(()) => file.finish(),
+            Ok(()) => Ok(file),
             Err(error) => {
                 file.abandon();
                 Err(error)

@@ -1,5 +1,5 @@
-//! Asks the loops from outside: by the thread "facts", which works for the ports that speak HTTP, and by the thread
-//! "watchdog"; each of them one question at a time.
+//! Asks the loops from outside: by the thread "facts", which works for the ports that speak HTTP, by the thread
+//! "watchdog", and by the thread "restore"; each of them one question at a time.
 //!
 //! A loop looks for a question once a turn, as it does for other rare words, and answers with a census; nothing that it
 //! writes on its way is shared. Whoever asks waits with a bound: a loop that is stuck keeps no monitor from hearing so.
@@ -17,7 +17,7 @@ use super::rings::{Bell, ToReplica, ToShard};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The threads that ask. A loop that turns has at most one question of each before it.
-pub const ASKERS: usize = 2;
+pub const ASKERS: usize = 3;
 
 /// To the one loop.
 pub enum Question {
@@ -26,6 +26,7 @@ pub enum Question {
 }
 
 /// A way to ask.
+#[derive(Clone)]
 pub enum Inquiry {
     One { ask: Sender<Question>, bell: Waker },
     Many(Loops),

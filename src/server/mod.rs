@@ -51,7 +51,7 @@ use crate::log;
 use crate::replica::BootError;
 
 pub use boot::{SUBDIRECTORY, backend, hold};
-pub use image::{Image, Witness, read_epochs};
+pub use image::{Image, ReadSnapshot, Witness, read_epochs};
 pub use lines::{Filter, Lines};
 pub use recovery::is_unsettled;
 pub use strays::{Stray, find as find_stray, holds, holds_apaches};
@@ -160,31 +160,40 @@ impl Stop {
     }
 }
 
-/// Runs a server until it is told to stop. `supervisor` is told when it is ready, that it lives, and that it stops.
-pub fn run(config: Config, about: About, lines: Lines, supervisor: Supervisor) -> Result<(), Fatal> {
+/// Where a server runs.
+pub struct Surroundings {
+    pub about: About,
+    pub lines: Lines,
+    /// Told when it is ready, that it lives, and that it stops.
+    pub supervisor: Supervisor,
+    /// For snapshots that operators give.
+    pub read_snapshot: ReadSnapshot,
+}
+
+/// Runs a server until it is told to stop.
+pub fn run(config: Config, surroundings: Surroundings) -> Result<(), Fatal> {
     let started = Clock::now();
-    let supervisor = Arc::new(supervisor);
-    let Some((audit, auditor)) = audit::begin(&config, &about)? else {
-        return serve(config, about, lines, started, None, supervisor);
+    let Some((audit, auditor)) = audit::begin(&config, &surroundings.about)? else {
+        return serve(config, surroundings, started, None);
     };
-    let ended = serve(config, about, lines, started, Some(audit), supervisor);
+    let ended = serve(config, surroundings, started, Some(audit));
     auditor.end();
     ended
 }
 
 fn serve(
     config: Config,
-    about: About,
-    lines: Lines,
+    surroundings: Surroundings,
     started: Now,
     audit: Option<Audit>,
-    supervisor: Arc<Supervisor>,
 ) -> Result<(), Fatal> {
+    let Surroundings { about, lines, supervisor, read_snapshot } = surroundings;
+    let supervisor = Arc::new(supervisor);
     let seed = crate::io::entropy::seed().map_err(Fatal::Io)?;
     let placement = Placement::choose(&config)?;
     let peers = member::peers(&config)?;
     // Before recovery, which may take a while: who asks is told that it lives, and isn't ready.
-    let desk = web::start(&config, lines)?;
+    let desk = web::start(&config, lines, read_snapshot)?;
     watchdog::start(&supervisor, &desk)?;
     let booted = boot::boot(Arc::new(config), about, seed, placement.shards, started, supervisor)?;
     if placement.shards == 1 {

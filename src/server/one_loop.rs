@@ -403,7 +403,7 @@ impl OneLoop {
         }
     }
 
-    /// The old tree goes with the old replica, once the member has moved.
+    /// The old tree goes with the old replica, once the member, or the lone server, has moved.
     fn reload(&mut self, to: Zxid, turn: &mut Turn) {
         let (start, left) = match self.reloader.reload(&mut self.disk, &mut self.io, to, turn.now) {
             Ok(reloaded) => reloaded,
@@ -412,7 +412,6 @@ impl OneLoop {
         let Start { replica, mut readers, history } = start;
         self.shard.restart(readers.pop().expect("this placement has one shard"));
         let old = std::mem::replace(&mut self.replica, replica);
-        let history = history.expect("a member has one");
         self.replica.take_over(old, history, &mut turn.from_replica);
         if left.epochs_durable {
             self.replica.peer(turn.now, PeerInput::EpochsDurable, &mut turn.from_replica);

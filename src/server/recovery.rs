@@ -14,17 +14,18 @@
 //!    was logged in between, as nobody is served.
 //! 4. Superseded segments are removed. *A crash before:* the next start does it; the line no longer leads there.
 //!
-//! **A snapshot from a leader** ([`crate::replica::SnapshotCommand::Install`]) appears under its name while the log beside it is
-//! still that of the old history. Replaying that log behind it would mix the two. So a *note*, an empty file
-//! `received.<zxid>`, is made durable before the snapshot gets its name, and goes in step 3. A start that finds it beside
-//! the snapshot finishes the reload by itself; a note without its snapshot is removed, for nothing had happened yet.
+//! **A snapshot from a leader** ([`crate::replica::SnapshotCommand::Install`]), or one that an operator gives a lone server
+//! (`web::restore`), appears under its name while the log beside it is still that of the old history. Replaying that log behind
+//! it would mix the two. So a *note*, an empty file `received.<zxid>`, is made durable before the snapshot gets its name, and
+//! goes in step 3. A start that finds it beside the snapshot finishes the reload by itself; a note without its snapshot is
+//! removed, for nothing had happened yet.
 //! Tested: recovery_test.rs.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::{Now, Prng, Ticket, Zxid, limits};
-use crate::io::{Directory, Error, MappedFile, SegmentFile};
+use crate::io::{Directory, Error, FileWriter, MappedFile, SegmentFile};
 use crate::log::{self, Command, SegmentId, SegmentImage, SnapshotDecoder, SnapshotName};
 use crate::replica::ensemble::EpochRecord;
 use crate::replica::{self, Boot, Start};
@@ -47,6 +48,20 @@ pub fn note_name(zxid: Zxid) -> String {
 fn parse_note(name: &str) -> Option<Zxid> {
     let zxid = i64::from_str_radix(name.strip_prefix(NOTE)?, 16).ok().map(Zxid)?;
     (note_name(zxid) == name).then_some(zxid)
+}
+
+/// Gives a snapshot from elsewhere its name, after the note. Durable on return; a reload to it follows, or a start.
+pub fn install(directory: &Directory, mut file: FileWriter, zxid: Zxid) -> Result<(), Error> {
+    let note = note_name(zxid);
+    let noted = file.persist().and_then(|()| directory.write_atomically(&note, &[]));
+    if let Err(error) = noted {
+        file.abandon();
+        return Err(error);
+    }
+    file.finish().inspect_err(|_| {
+        // Without the snapshot it says nothing; the next start would remove it, too.
+        let _ = directory.remove(&[&note]);
+    })
 }
 
 /// All it takes to recover, again and again.

@@ -1,4 +1,5 @@
-//! A member's replica made anew from the disk: `PeerOutput::Reload`, the same for both placements.
+//! The replica made anew from the disk: `PeerOutput::Reload`, the same for both placements; of a member, as its leader asks, or of
+//! a lone server whose operator gives it another tree.
 //!
 //! The disk's threads end (all that was handed over is carried out), the disk is cut and recovered (`recovery.rs`), the
 //! threads begin anew. The loop stands still meanwhile, as no client is served; the peers wait for this member anyway.
@@ -33,7 +34,7 @@ impl Reloader {
         let left = disk.end(io)?;
         let Recovered { start, active, epoch_file, .. } = self.recovery.run(Some(to), now)?;
         *disk = Disk::start(self.disk.clone(), active, epoch_file, &self.bell)?;
-        tracing::info!(%to, last = %start.replica.applied(), "the log was cut and the tree made anew, as the leader asked");
+        tracing::info!(%to, last = %start.replica.applied(), "the log was cut and the tree made anew");
         Ok((start, left))
     }
 }

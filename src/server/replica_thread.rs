@@ -284,7 +284,6 @@ impl ReplicaThread {
             end.bell.ring();
         }
         let old = std::mem::replace(&mut self.replica, replica);
-        let history = history.expect("a member has one");
         self.replica.take_over(old, history, &mut turn.outputs);
         if left.epochs_durable {
             self.replica.peer(turn.now, PeerInput::EpochsDurable, &mut turn.outputs);

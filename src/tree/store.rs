@@ -455,7 +455,8 @@ impl Store {
         self.newest
     }
 
-    pub(super) fn set_newest(&mut self, zxid: Zxid) {
+    /// The tree stands for everything up to `zxid`, of which the last changed nothing in it.
+    pub fn set_newest(&mut self, zxid: Zxid) {
         self.newest = self.newest.max(zxid);
     }
 

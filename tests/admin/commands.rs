@@ -209,9 +209,6 @@ fn who_may_take_a_snapshot() {
     ] {
         assert_eq!(status("snap", authorization), expected, "{authorization}");
     }
-    let restored = request(port, "POST", "/commands/restore", &[("Authorization", "digest bob:secret")]);
-    assert_eq!((restored.status, restored.json()), (503, json!({ "command": "restore", "error": null })));
-    assert_eq!(request(port, "POST", "/commands/restore", &[]).status, 401);
 }
 
 #[test]

@@ -120,3 +120,18 @@ fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
         rest = rest.get(end + 4 + length..)?;
     }
 }
+
+/// `POST` of bytes. A server that refuses them may answer before it has read them.
+pub fn post(port: u16, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, String> {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = connect(port)?;
+    let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+    let mut answer = vec![];
+    let read = stream.read_to_end(&mut answer);
+    parse(&answer)
+        .ok_or_else(|| format!("no HTTP: {sent:?}, {read:?}, {:?}", String::from_utf8_lossy(&answer)))
+}

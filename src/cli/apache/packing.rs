@@ -1,5 +1,5 @@
-//! How a snapshot file of Apache ZooKeeper is packed: as a whole, seals included. The end of its name says how, and nothing else
-//! does: a server reads each kind whatever it is set to write (`SnapStream.java`, since 3.6).
+//! How a snapshot file of Apache ZooKeeper is packed: as a whole, seals included. The end of its name says how, and Apache's
+//! servers look at nothing else: each reads every kind whatever it is set to write (`SnapStream.java`, since 3.6).
 //!
 //! Called by `snapshot_reader` and `snapshot_writer`. A [`Packer`] holds what it hasn't handed on yet: less than a block.
 //! Pure: bytes in, bytes out. Tested: snapshot_reader_test.rs, and tests/java_files.rs with Apache's servers.
@@ -28,6 +28,16 @@ impl Packing {
             Packing::None => "",
             Packing::Gzip => ".gz",
             Packing::Snappy => ".snappy",
+        }
+    }
+
+    /// By the first bytes of a file; `None`: it is no snapshot.
+    pub fn of_beginning(begin: &[u8]) -> Option<Packing> {
+        match begin {
+            [b'Z', b'K', b'S', b'N', ..] => Some(Packing::None),
+            [0x1f, 0x8b, ..] => Some(Packing::Gzip),
+            [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', ..] => Some(Packing::Snappy),
+            _ => None,
         }
     }
 

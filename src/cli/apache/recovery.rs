@@ -114,7 +114,7 @@ pub fn recover_files(
                 tell(format!("{text}; trying the snapshot before it"));
                 why.get_or_insert(text);
             }
-            Ok(Snapshot { store, sessions, digest }) => {
+            Ok(Snapshot { store, sessions, digest, .. }) => {
                 tell(format!(
                     "{}: {} znodes, {} sessions, zxid {zxid}",
                     file.display(),

@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub store: Store,
     pub sessions: Vec<(SessionId, i32)>,
     pub digest: Option<Digest>,
+    /// When the last of the file was written. Before 3.9 no file says so.
+    pub last_zxid: Option<Zxid>,
 }
 
 /// What the tree's digest was at `zxid`, when the last of the file was written.
@@ -104,14 +106,15 @@ pub fn read(file: impl Read, zxid: Zxid, key: HashKey) -> Result<Snapshot, Bad> 
     }
     content.seal()?;
     let sections = content.offset;
-    let digest = read_sections(&mut content)?.filter(|digest| digest.zxid > Zxid::ZERO);
+    let (digest, last_zxid) = read_sections(&mut content)?;
+    let digest = digest.filter(|digest| digest.zxid > Zxid::ZERO);
     let found = load.finish(&mut store).map_err(in_body)?;
     debug_assert_eq!(body + found.bytes + SEAL_BYTES as u64, sections);
-    Ok(Snapshot { store, sessions: found.sessions, digest })
+    Ok(Snapshot { store, sessions: found.sessions, digest, last_zxid })
 }
 
 /// Which sections there are shows in how much is left: nothing else says so.
-fn read_sections(content: &mut Content<impl Read>) -> Result<Option<Digest>, Bad> {
+fn read_sections(content: &mut Content<impl Read>) -> Result<(Option<Digest>, Option<Zxid>), Bad> {
     let offset = content.offset;
     let left = content.left()?;
     let has_digest = matches!(left, 33 | 54);
@@ -124,7 +127,7 @@ fn read_sections(content: &mut Content<impl Read>) -> Result<Option<Digest>, Bad
         };
         return Err(Bad { offset, what });
     }
-    let mut digest = None;
+    let (mut digest, mut last_zxid) = (None, None);
     if has_digest {
         let bytes: [u8; DIGEST_BYTES] = content.take()?;
         let (zxid, rest) = bytes.split_at(8);
@@ -137,11 +140,12 @@ fn read_sections(content: &mut Content<impl Read>) -> Result<Option<Digest>, Bad
         content.seal()?;
     }
     if has_zxid {
-        // What the name says counts, as for ZooKeeper.
-        let _: [u8; LAST_ZXID_BYTES] = content.take()?;
+        // Where there is a name, what that says counts, as for ZooKeeper.
+        let bytes: [u8; LAST_ZXID_BYTES] = content.take()?;
+        last_zxid = Some(Zxid(i64::from_be_bytes(bytes)));
         content.seal()?;
     }
-    Ok(digest)
+    Ok((digest, last_zxid))
 }
 
 /// The unpacked bytes, and the sum of those that were passed.

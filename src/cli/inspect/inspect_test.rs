@@ -243,3 +243,60 @@ fn a_diff_tells_what_was_added_removed_and_changed() {
     let (_, told) = differences(before.path(), &before.path().join("gone"));
     assert!(told.is_err_and(|refused| refused.code == 2));
 }
+
+/// A snapshot of Apache's with other words behind the tree, rightly sealed: a digest, and the last zxid.
+fn with_sections(file: &[u8], digest: u64, last_zxid: i64) -> Vec<u8> {
+    const BEHIND_THE_TREE: usize = 54;
+    let mut out = file[..file.len() - BEHIND_THE_TREE].to_vec();
+    let seal = |out: &mut Vec<u8>| {
+        out.extend(i64::from(adler2::adler32_slice(out)).to_be_bytes());
+        out.extend(b"\0\0\0\x01/");
+    };
+    out.extend(last_zxid.to_be_bytes());
+    out.extend(2i32.to_be_bytes());
+    out.extend(digest.to_be_bytes());
+    seal(&mut out);
+    out.extend(last_zxid.to_be_bytes());
+    seal(&mut out);
+    out
+}
+
+#[test]
+fn what_is_received_needs_no_name() {
+    let mut world = World::small();
+    let (ours, theirs) = (ours(&world), world.snapshot());
+    let scratch = Scratch::new();
+    let file = scratch.path().join("received");
+    let received = |bytes: &[u8], is_lenient: bool| {
+        fs::write(&file, bytes).expect("room");
+        let mut told = vec![];
+        let read = read_received(&file, is_lenient, &mut |line| told.push(line));
+        read.map(|image| (image, told))
+    };
+    let ours = fs::read(ours_file(&ours, 8)).expect("there");
+    let digest = world.store.digest();
+    for bytes in [&ours, &theirs, &with_sections(&theirs, digest, 8)] {
+        let (image, told) = received(bytes, false).unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!((image.store.newest(), image.store.published()), (Zxid(8), Zxid(8)));
+        assert_eq!((image.store.digest(), image.sessions), (digest, world.sessions.clone()));
+        assert!(told.is_empty(), "{told:?}");
+    }
+    // It was written while the tree changed: by its sums it is whole, and by its digest it is no state of any moment.
+    let fuzzy = with_sections(&theirs, digest ^ 1, 9);
+    let why = received(&fuzzy, false).err().expect("refused");
+    assert!(why.contains("the tree's digest is") && why.contains("?lenient=true"), "{why}");
+    let (image, told) = received(&fuzzy, true).unwrap_or_else(|why| panic!("{why}"));
+    assert_eq!((image.store.newest(), told.len()), (Zxid(9), 1));
+    let damaged = [&theirs[..60], &[theirs[60] ^ 1], &theirs[61..]].concat();
+    for (bytes, words) in [
+        (&b""[..], "the request has no body"),
+        (b"{}", "does not begin like a snapshot"),
+        (&theirs[..100], "the snapshot is damaged at byte"),
+        (&damaged, "the snapshot is damaged at byte"),
+        (&ours[..ours.len() - 1], "the snapshot: damaged at byte"),
+        (&with_sections(&theirs, digest, i64::MAX), "leaves no room"),
+    ] {
+        let why = received(bytes, true).err().expect("refused");
+        assert!(why.contains(words) && !why.contains("received"), "{why}");
+    }
+}

@@ -33,7 +33,7 @@ use crate::server;
 pub use check::{Check, check_logs, check_snapshots};
 pub use diff::{Diff, diff};
 pub use dump::{Dump, dump};
-pub use image::{key, read_snapshot};
+pub use image::{key, read_received, read_snapshot};
 pub use logs::{Logs, Seen, Segments};
 
 /// A file of a server's.

@@ -443,6 +443,7 @@ impl Replica {
 
     /// A request of a client that was closed with the last role, or before the first.
     pub(in super::super) fn is_too_early(&self, request: &Request) -> bool {
-        self.ensemble.is_some() && !self.has_clients() && !matches!(request, Request::Forwarded { .. })
+        let keeps_out = self.ensemble.is_some() && !self.has_clients();
+        self.stands_still() || keeps_out && !matches!(request, Request::Forwarded { .. })
     }
 }

@@ -185,8 +185,9 @@ impl Replica {
         self.assert_invariants();
     }
 
-    /// After [`PeerOutput::Reload`]: this replica, fresh from the disk, goes on as the member that `old` was.
-    pub fn take_over(&mut self, mut old: Replica, history: History, outputs: &mut Vec<Output>) {
+    /// After [`PeerOutput::Reload`]: this replica, fresh from the disk, goes on as what `old` was: a member, or alone. `history`:
+    /// a member's.
+    pub fn take_over(&mut self, mut old: Replica, history: Option<History>, outputs: &mut Vec<Output>) {
         self.now = old.now;
         self.is_running = old.is_running;
         self.space_low = old.space_low;
@@ -194,8 +195,8 @@ impl Replica {
         self.snapshots.count_on(&old.snapshots);
         self.digests.count_on(&old.digests);
         self.ensemble = old.ensemble.take();
-        let Some(ensemble) = &mut self.ensemble else { return };
-        ensemble.history = history;
+        let Some(ensemble) = &mut self.ensemble else { return self.go_on(outputs) };
+        ensemble.history = history.expect("recovery knows that this is a member");
         ensemble.durable = self.proposed;
         self.sessions.join(ensemble.settings.me, ensemble.settings.local_sessions);
         self.take_configs_from_log(None);
@@ -217,7 +218,7 @@ impl Replica {
 
     /// Writes are decided here: alone, or as a leader whose history is applied.
     pub(super) fn is_deciding(&self) -> bool {
-        let Some(ensemble) = &self.ensemble else { return true };
+        let Some(ensemble) = &self.ensemble else { return !self.stands_still() };
         ensemble.is_serving && matches!(ensemble.role, Role::Leading(_))
     }
 
@@ -245,7 +246,9 @@ impl Replica {
     pub(super) fn may_snapshot(&self) -> bool {
         let known = |ensemble: &Ensemble| ensemble.durable.min(ensemble.committed);
         let ensemble = self.ensemble.as_deref();
-        ensemble.is_none_or(|ensemble| ensemble.install.is_none() && self.applied <= known(ensemble))
+        ensemble.map_or(!self.stands_still(), |ensemble| {
+            ensemble.install.is_none() && self.applied <= known(ensemble)
+        })
     }
 
     pub(super) fn ensemble_wakeup(&self) -> Option<Instant> {

@@ -76,7 +76,7 @@ pub enum PeerOutput {
     Configured(Arc<Config>),
     /// What the disk holds is not what this member goes on with: stop the disk's threads, cut the log behind `to`,
     /// recover as at a start, and give the new replica the old one's place ([`super::super::Replica::take_over`]). No
-    /// client is connected or will be served before.
+    /// client is connected or will be served before. Of a lone server, too: an operator's snapshot.
     Reload {
         to: Zxid,
     },

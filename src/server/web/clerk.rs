@@ -19,10 +19,12 @@ use crate::shard::Look;
 use crate::tree::acl;
 use crate::wire::acl::perms;
 
+use super::super::ReadSnapshot;
 use super::super::census::Ask;
 use super::super::facts::Gathered;
 use super::super::lines::{self, Lines};
-use super::request::{Answered, Asked, BYTES, Command, JSON, Question, Reply, SnapshotWanted, Walk, Wanted};
+use super::request::{Answered, Asked, BYTES, Command, Question, Reply, SnapshotWanted, Walk, Wanted, reply};
+use super::restore::Restorer;
 use super::silence::{Silence, busy_or_dead};
 use super::{Desk, Place, tree};
 
@@ -39,6 +41,8 @@ pub struct Clerk {
     silence: Arc<Silence>,
     /// The last that was asked for.
     snapshot_begun: Option<Instant>,
+    restore_begun: Option<Instant>,
+    restorer: Restorer,
     shows_tree: bool,
     /// When the last piece of a look was asked for.
     looked: Option<Instant>,
@@ -46,13 +50,21 @@ pub struct Clerk {
 }
 
 impl Clerk {
-    pub fn new(config: &Config, place: Place, silence: Arc<Silence>, lines: Lines) -> Clerk {
+    pub fn new(
+        config: &Config,
+        place: Place,
+        silence: Arc<Silence>,
+        lines: Lines,
+        read_snapshot: ReadSnapshot,
+    ) -> Clerk {
         Clerk {
             place,
             silence,
             super_digest: config.super_digest.as_ref().map(|digest| digest.reveal().to_owned()),
             skips_acl: config.skip_acl,
             snapshot_begun: None,
+            restore_begun: None,
+            restorer: Restorer::new(read_snapshot),
             shows_tree: config.admin_server.as_ref().is_some_and(|admin| admin.shows_tree),
             looked: None,
             lines,
@@ -84,7 +96,7 @@ impl Clerk {
         Answered::Reply(match asked {
             Asked::Command(command) => match self.answer_command(&command, desk) {
                 Ok(answer) => reply(&answer),
-                Err(wanted) => return Answered::Later(wanted),
+                Err(more) => return more,
             },
             Asked::Live => self.live(desk),
             Asked::Ready => self.ready(desk),
@@ -111,11 +123,11 @@ impl Clerk {
         Some((gathered, root_acl))
     }
 
-    /// A snapshot that has to be waited for, where it isn't an answer.
-    fn answer_command(&mut self, asked: &Command, desk: Option<&Desk>) -> Result<Answer, Wanted> {
+    /// What has to be waited for, or a body that is wanted, where it isn't an answer.
+    fn answer_command(&mut self, asked: &Command, desk: Option<&Desk>) -> Result<Answer, Answered> {
         let name = &asked.name;
         match name.as_str() {
-            tree::NAME => return self.show_tree(asked, desk),
+            tree::NAME => return self.show_tree(asked, desk).map_err(Answered::Later),
             admin::ENSEMBLE => return Ok(self.show_ensemble(asked, desk)),
             _ => {}
         }
@@ -142,7 +154,13 @@ impl Clerk {
             return Ok(Answer::refused(name, 405, &format!("{} is asked by {method}", command.name())));
         }
         if command == AdminCommand::Snapshot {
-            return self.begin_snapshot(asked, desk);
+            return self.begin_snapshot(asked, desk).map_err(Answered::Later);
+        }
+        if command == AdminCommand::Restore {
+            return match self.begin_restore(asked, desk) {
+                Err(refused) => Ok(refused),
+                Ok(begun) => Err(begun),
+            };
         }
         if command == AdminCommand::LogLevel {
             return Ok(self.log_level(asked));
@@ -169,6 +187,7 @@ impl Clerk {
         }
         let now = Clock::instant();
         if self.snapshot_begun.is_some_and(|begun| now.since(begun) < settings.rate_limit) {
+            desk.background.admin_counts.snapshots_rate_limited.fetch_add(1, Relaxed);
             return Ok(Answer::bare(COMMAND, 429));
         }
         self.snapshot_begun = Some(now);
@@ -181,6 +200,33 @@ impl Clerk {
             // As Java reads it: what isn't `true` is false.
             streams: given.is_none_or(|(_, value)| value.eq_ignore_ascii_case("true")),
         }))
+    }
+
+    /// Who asks may do so. An `Err` is the answer.
+    fn begin_restore(&mut self, asked: &Command, desk: &Desk) -> Result<Answered, Answer> {
+        const COMMAND: AdminCommand = AdminCommand::Restore;
+        let config = &desk.background.config;
+        let settings = config.admin_server.as_ref().filter(|settings| settings.restore_enabled);
+        let settings = settings.ok_or_else(|| Answer::bare(COMMAND, 503))?;
+        if config.ensemble.is_some() {
+            // Its tree would be another one than the others', under the same zxids.
+            return Err(Answer::refused(COMMAND.name(), 409, OF_A_MEMBER));
+        }
+        let now = Clock::instant();
+        if self.restore_begun.is_some_and(|begun| now.since(begun) < settings.rate_limit) {
+            desk.background.admin_counts.restores_rate_limited.fetch_add(1, Relaxed);
+            return Err(Answer::bare(COMMAND, 429));
+        }
+        if self.restorer.is_busy() {
+            return Err(Answer::refused(COMMAND.name(), 429, "another restore is under way"));
+        }
+        self.restore_begun = Some(now);
+        let is_lenient = asked.arguments.iter().any(|(name, value)| name == "lenient" && value == "true");
+        let upload = self.restorer.begin(self.place.clone(), asked.client, is_lenient);
+        upload.map(Answered::Receive).map_err(|fatal| {
+            tracing::warn!("restore: {fatal}");
+            Answer::bare(COMMAND, 500)
+        })
     }
 
     fn snapshot(&mut self, desk: Option<&Desk>, wanted: SnapshotWanted) -> Answered {
@@ -355,10 +401,9 @@ impl Clerk {
     }
 }
 
-fn reply(answer: &Answer) -> Reply {
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    Reply::new(status, JSON, answer.text())
-}
+const OF_A_MEMBER: &str = "this server is a member of an ensemble: its members have one history, and none of them may be given \
+    another one alone. Stop all of them, make a data directory with `ringkeeper snapshot restore`, copy it to every voter, and \
+    start them again";
 
 /// The least that can be asked.
 const PERMISSIONS: Ask = Ask { needs: Needs::Permissions, effect: Effect::None };

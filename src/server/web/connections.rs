@@ -27,6 +27,7 @@ use crate::base::listening_at;
 use crate::io::Clock;
 
 use super::request::{Answered, Asked, Question, Reply, route};
+use super::restore::{Upload, receive};
 use super::silence::{Silence, busy_or_dead};
 use super::{CONNECTIONS_MAX, HEADER_BYTES_MAX, Port, UNREAD_BYTES_MAX};
 
@@ -151,18 +152,23 @@ async fn connection(stream: TcpStream, client: IpAddr, port: Port, shared: Share
 async fn respond(request: Request<Incoming>, client: IpAddr, port: &Port, shared: &Shared) -> Response<Held> {
     let unread = &shared.unread;
     let (parts, body) = request.into_parts();
-    let has_body = !body.is_end_stream();
-    drop(body);
+    let mut has_unread = !body.is_end_stream();
     let reply = if unread.load(Relaxed) >= UNREAD_BYTES_MAX {
         too_many()
     } else {
         match route(&parts, client, port.command_url.as_deref()) {
             Ok(asked) => match ask(asked, shared).await {
                 // Others may have been answered meanwhile: of those that are large, only some.
-                reply if reply.body.len() + unread.load(Relaxed) > UNREAD_BYTES_MAX + PIECE_BYTES => {
+                Told::Reply(reply)
+                    if reply.body.len() + unread.load(Relaxed) > UNREAD_BYTES_MAX + PIECE_BYTES =>
+                {
                     too_many()
                 }
-                reply => reply,
+                Told::Reply(reply) => reply,
+                Told::Receive(upload) => {
+                    has_unread = false;
+                    receive(body, upload, port.idle).await
+                }
             },
             Err(reply) => reply,
         }
@@ -173,7 +179,7 @@ async fn respond(request: Request<Incoming>, client: IpAddr, port: &Port, shared
         .header("content-type", content_type)
         .header("cache-control", "no-store")
         .header("x-content-type-options", "nosniff");
-    if has_body {
+    if has_unread {
         // What else it sends isn't read.
         response = response.header("connection", "close");
     }
@@ -187,20 +193,28 @@ async fn respond(request: Request<Incoming>, client: IpAddr, port: &Port, shared
     })
 }
 
-async fn ask(mut asked: Asked, shared: &Shared) -> Reply {
+enum Told {
+    Reply(Reply),
+    /// The body is wanted.
+    Receive(Upload),
+}
+
+async fn ask(mut asked: Asked, shared: &Shared) -> Told {
     loop {
         let (answer, answered) = oneshot::channel();
         let is_probe = matches!(asked, Asked::Live);
         if shared.questions.try_send(Question { asked, answer }).is_err() {
-            return if is_probe { busy_or_dead(shared.silence.lasts(Clock::instant())) } else { busy() };
+            let lasts = shared.silence.lasts(Clock::instant());
+            return Told::Reply(if is_probe { busy_or_dead(lasts) } else { busy() });
         }
         match answered.await {
-            Ok(Answered::Reply(reply)) => return reply,
+            Ok(Answered::Reply(reply)) => return Told::Reply(reply),
+            Ok(Answered::Receive(upload)) => return Told::Receive(upload),
             Ok(Answered::Later(wanted)) => {
                 time::sleep(wanted.pause()).await;
                 asked = Asked::Again(wanted);
             }
-            Err(_) => return busy(),
+            Err(_) => return Told::Reply(busy()),
         }
     }
 }

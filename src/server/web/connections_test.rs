@@ -8,7 +8,10 @@ use super::*;
 
 fn asked(asked: Asked, shared: &Shared) -> Reply {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(ask(asked, shared))
+    match runtime.block_on(ask(asked, shared)) {
+        Told::Reply(reply) => reply,
+        Told::Receive(_) => panic!("nobody asks for a body"),
+    }
 }
 
 /// Scrapers that keep the queue full must not hide from the orchestrator that the loops answer nothing any more.

@@ -1,8 +1,8 @@
 //! The ports that speak HTTP: the admin server's and that of the Prometheus provider.
 //!
 //! Two threads, started before recovery: "admin" carries the connections of both ports (hyper over a runtime of its own),
-//! "facts" asks the loops and makes the answers, one at a time. Neither is in the way of a client of ZooKeeper's: a loop
-//! takes one question a turn at most.
+//! "facts" asks the loops and makes the answers, one at a time; a restore has a thread of its own as long as it lasts. None is in
+//! the way of a client of ZooKeeper's: a loop takes one question a turn at most.
 //!
 //! Not by room `io`: its ring is for the data path, and a library that well-known speaks HTTP better than we would
 //! (design decision 23).
@@ -15,6 +15,7 @@
 mod clerk;
 mod connections;
 mod request;
+mod restore;
 mod silence;
 mod tree;
 
@@ -26,7 +27,7 @@ use crate::config::Config;
 
 use super::facts::Background;
 use super::inquiry::Inquiry;
-use super::{Fatal, Lines, spawn};
+use super::{Fatal, Lines, ReadSnapshot, spawn};
 
 use clerk::Clerk;
 use silence::Silence;
@@ -42,7 +43,8 @@ const UNREAD_BYTES_MAX: usize = 128 << 20;
 /// A connection that says nothing for so long is cut off, on the metrics port: as `admin.idleTimeout` by default.
 const METRICS_IDLE: Duration = Duration::from_secs(30);
 
-/// What the answers are made of, once the server has recovered.
+/// What the answers are made of, once the server has recovered. A copy each, of handles.
+#[derive(Clone)]
 pub struct Desk {
     pub background: Background,
     pub inquiry: Inquiry,
@@ -65,7 +67,7 @@ struct Port {
 }
 
 /// Starts the threads, if there is a port to be opened.
-pub fn start(config: &Config, lines: Lines) -> Result<Place, Fatal> {
+pub fn start(config: &Config, lines: Lines, read_snapshot: ReadSnapshot) -> Result<Place, Fatal> {
     let place = Place::default();
     let admin = config.admin_server.as_ref().map(|admin| Port {
         name: "admin server",
@@ -87,7 +89,7 @@ pub fn start(config: &Config, lines: Lines) -> Result<Place, Fatal> {
     }
     let (questions, asked) = crossbeam::channel::bounded(QUEUE_MAX);
     let silence = Arc::new(Silence::default());
-    let clerk = Clerk::new(config, place.clone(), silence.clone(), lines);
+    let clerk = Clerk::new(config, place.clone(), silence.clone(), lines, read_snapshot);
     spawn("facts", move || clerk.run(&asked))?;
     spawn("admin", move || connections::run(ports, questions, silence))?;
     Ok(place)

@@ -10,8 +10,11 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use tokio::sync::oneshot;
 
+use crate::admin::Answer;
 use crate::base::{Instant, Zxid};
 use crate::shard::Look;
+
+use super::restore::Upload;
 
 /// To the thread "facts".
 pub struct Question {
@@ -82,11 +85,12 @@ pub struct Command {
 }
 
 /// From the thread "facts".
-#[derive(Debug)]
 pub enum Answered {
     Reply(Reply),
     /// Ask again in a moment.
     Later(Wanted),
+    /// The body is wanted; who takes it answers.
+    Receive(Upload),
 }
 
 /// What is sent back.
@@ -132,6 +136,12 @@ impl Reply {
     pub fn line(status: StatusCode, text: &str) -> Reply {
         Reply::new(status, TEXT, format!("{text}\n"))
     }
+}
+
+/// A command's answer.
+pub fn reply(answer: &Answer) -> Reply {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Reply::new(status, JSON, answer.text())
 }
 
 /// Either what is to be asked, or the answer.

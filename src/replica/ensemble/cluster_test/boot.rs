@@ -146,7 +146,7 @@ impl World {
         let Some(Member { replica: current, shard, from_replica, .. }) = &mut found.member else { return };
         shard.restart(reader);
         std::mem::swap(current, &mut replica);
-        current.take_over(replica, history, from_replica);
+        current.take_over(replica, Some(history), from_replica);
         found.applied = current.applied();
         if left.is_some() {
             let now = self.instant(node);
