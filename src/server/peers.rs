@@ -33,7 +33,7 @@ use crate::zab::Link;
 use super::members_file::MembersFile;
 use super::resolver::{self, Resolver};
 use super::slots::Slots;
-use super::{Fatal, boot};
+use super::{Fatal, PortOf, boot};
 
 mod dial;
 mod peer;
@@ -139,11 +139,11 @@ impl Peers {
         let quorum = settings.quorum.iter().map(|address| (PeerPort::Quorum, *address));
         let election = settings.election.iter().map(|address| (PeerPort::Election, *address));
         for (port, address) in quorum.chain(election) {
-            let (listener, bound) = boot::listen_at(io, address, BACKLOG)?;
-            let comers = match port {
-                PeerPort::Quorum => "learners",
-                PeerPort::Election => "elections",
+            let (comers, of) = match port {
+                PeerPort::Quorum => ("learners", PortOf::Learners),
+                PeerPort::Election => ("elections", PortOf::Elections),
             };
+            let (listener, bound) = boot::listen_at(io, address, BACKLOG, of)?;
             tracing::info!("listening for {comers} on {bound}");
             listeners.push((listener, port, bound));
         }
