@@ -103,6 +103,7 @@ pub enum News {
 pub struct Peers {
     settings: Settings,
     resolver: Resolver,
+    unknown: resolver::Unknown,
     listeners: Vec<(ListenerId, PeerPort, SocketAddr)>,
     /// How many have been accepted so far.
     accepted: u64,
@@ -149,6 +150,7 @@ impl Peers {
         }
         Ok(Peers {
             resolver: Resolver::new(resolve, io.doorbell()),
+            unknown: resolver::Unknown::default(),
             settings,
             listeners,
             accepted: 0,
