@@ -83,6 +83,17 @@ fn an_answer_that_finds_no_room_is_told_of() {
 }
 
 #[test]
+fn an_export_that_fails_leaves_nothing_behind() {
+    let server = planted();
+    let place = server.file("place");
+    std::fs::create_dir(&place).expect("room");
+    let named = place.to_str().expect("a path of ours");
+    let (status, _, err) = run(&server, &["export", "-f", "/t", named]);
+    assert!(status == 1 && err.starts_with(&format!("{named}: ")), "{err}");
+    assert!(!std::path::Path::new(&format!("{named}.partial")).exists(), "{err}");
+}
+
+#[test]
 fn a_subtree_goes_out_and_comes_in_elsewhere() {
     let server = planted();
     let file = server.file("t.json");
