@@ -85,11 +85,15 @@ fn run_with(arguments: Vec<OsString>, start: Start) -> ExitCode {
         eprintln!("Usage: zkServer.sh [--config <conf-dir>] {{start|start-foreground|stop|restart|status}}");
         return ExitCode::SUCCESS;
     }
+    let named = arguments.get(1).cloned().unwrap_or_default();
     let arguments = match Arguments::try_parse_from(as_ours(arguments)) {
         Ok(arguments) => arguments,
         Err(answer) => {
             // Help and version come this way too. If nobody reads them there is nobody to tell.
             let _ = answer.print();
+            if answer.kind() == clap::error::ErrorKind::InvalidSubcommand && Path::new(&named).is_file() {
+                eprintln!("\nA server with this configuration: ringkeeper server {}", named.display());
+            }
             return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2));
         }
     };

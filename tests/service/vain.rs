@@ -73,6 +73,15 @@ fn a_configuration_at_fault() {
 }
 
 #[test]
+fn a_configuration_is_no_command() {
+    let station = Station::new();
+    let file = station.configuration().display().to_string();
+    let ran = station.run(&[&file]);
+    assert!(ran.status == Some(2) && ran.err.ends_with(&format!(": ringkeeper server {file}\n")), "{ran:?}");
+    assert!(!station.run(&["nonsense"]).err.contains("ringkeeper server"));
+}
+
+#[test]
 fn no_configuration() {
     let station = Station::bare();
     for command in ["start", "stop", "restart", "status"] {
