@@ -80,11 +80,20 @@ pub fn run() -> ExitCode {
 }
 
 fn run_with(arguments: Vec<OsString>, start: Start) -> ExitCode {
+    // Apache's script starts nothing by itself, and ends well.
+    if arguments.len() == 1 && is_called(&arguments, "zkServer.sh") {
+        eprintln!("Usage: zkServer.sh [--config <conf-dir>] {{start|start-foreground|stop|restart|status}}");
+        return ExitCode::SUCCESS;
+    }
+    let named = arguments.get(1).cloned().unwrap_or_default();
     let arguments = match Arguments::try_parse_from(as_ours(arguments)) {
         Ok(arguments) => arguments,
         Err(answer) => {
             // Help and version come this way too. If nobody reads them there is nobody to tell.
             let _ = answer.print();
+            if answer.kind() == clap::error::ErrorKind::InvalidSubcommand && Path::new(&named).is_file() {
+                eprintln!("\nA server with this configuration: ringkeeper server {}", named.display());
+            }
             return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2));
         }
     };
@@ -106,14 +115,17 @@ fn run_with(arguments: Vec<OsString>, start: Start) -> ExitCode {
 /// What scripts say to Apache's programs: through links of their names to this one, and to zkServer.sh with the
 /// configuration's directory before the command.
 fn as_ours(mut words: Vec<OsString>) -> Vec<OsString> {
-    if words.first().and_then(|program| Path::new(program).file_name()).is_some_and(|name| name == "zkCli.sh")
-    {
+    if is_called(&words, "zkCli.sh") {
         words.insert(1, "cli".into());
     }
     if words.len() > 3 && words[1] == "--config" {
         words[1..4].rotate_right(1);
     }
     words
+}
+
+fn is_called(words: &[OsString], name: &str) -> bool {
+    words.first().and_then(|program| Path::new(program).file_name()).is_some_and(|called| called == name)
 }
 
 /// Whoever watches over this process, as its environment says.

@@ -256,12 +256,17 @@ impl Source {
             (None, Some((zxid, at))) => {
                 let snapshots: Vec<String> =
                     self.snapshots.iter().map(|(kind, _)| zxid_of(*kind).to_string()).collect();
+                let older = match snapshots.as_slice() {
+                    [] => "and there is no snapshot".to_owned(),
+                    there => format!(
+                        "and snapshots hold no times. Those that are there can be restored by --until-zxid: {}",
+                        there.join(", ")
+                    ),
+                };
                 Err(refused(format_args!(
-                    "the logs begin with zxid {zxid} of {}, later than {}, and snapshots hold no times. Those that are there can \
-                     be restored by --until-zxid: {}",
+                    "the logs begin with zxid {zxid} of {}, later than {}, {older}",
                     date_time(at),
                     date_time(time),
-                    snapshots.join(", ")
                 )))
             }
             (None, None) => Err(refused("there is no transaction in the logs, and snapshots hold no times")),

@@ -12,6 +12,7 @@ use super::environment;
 use super::fault::{Fault, Origin, Severity, Warning};
 use super::keys;
 use super::lines::{self, AuditLog, LogFormat};
+use super::ports;
 use super::raw::Raw;
 use super::requests::{self, ConnectionThrottle, LargeRequests};
 use super::secret::{SessionSecret, session_secret};
@@ -286,6 +287,9 @@ fn config(settings: &mut Settings, resolve: Resolve, read: Read<'_>) -> Option<C
         admin_server: web::admin_server(settings, resolve),
         metrics_server: web::metrics_server(settings, resolve),
     };
+    if client.is_some() {
+        ports::judge(settings, &config);
+    }
     (data_dir.is_some() && client.is_some()).then_some(config)
 }
 

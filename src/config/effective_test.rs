@@ -51,11 +51,11 @@ fn odd_ones() -> Vec<String> {
         enforceQuota=true\nznode.container.checkIntervalMs=3\nznode.container.maxPerMinute=4\n\
         znode.container.maxNeverUsedIntervalMs=5\njute.maxbuffer=0x200000\nlargeRequestThreshold=500\n\
         largeRequestMaxBytes=1000\nconnection_throttle_tokens=1\nconnection_throttle_fill_time=2\n\
-        connection_throttle_fill_count=3\nrequest_throttle_max_requests=8\nadmin.serverAddress=::1\nadmin.serverPort=1\n\
+        connection_throttle_fill_count=3\nrequest_throttle_max_requests=8\nadmin.serverAddress=::1\nadmin.serverPort=3\n\
         admin.commandURL=/x/\nadmin.idleTimeout=2\nadmin.snapshot.enabled=false\nadmin.restore.enabled=false\n\
         admin.rateLimiterIntervalInMS=0\n\
         metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n\
-        metricsProvider.httpHost=zoo1\nmetricsProvider.httpPort=2\nmetricsProvider.exportJvmInfo=false\n\
+        metricsProvider.httpHost=zoo1\nmetricsProvider.httpPort=4\nmetricsProvider.exportJvmInfo=false\n\
         ringkeeper.cores=0-2\nringkeeper.shards=3\nringkeeper.lookMicros=0\nringkeeper.io=epoll\nringkeeper.logWrite=mmap\n\
         ringkeeper.snapshotRate=0\n";
     let member = "initLimit=7\nsyncLimit=3\ncnxTimeout=4\ncommitLogCount=700\nquorumListenOnAllIPs=true\n\

@@ -11,7 +11,7 @@
 //! silently ignored that would change what a client sees.
 //! Limits: `base::limits` where a setting has a counterpart there.
 //! Tested: raw_test.rs, environment_test.rs, values_test.rs, checked_test.rs, ensemble_test.rs,
-//! client_port_test.rs, web_test.rs, effective_test.rs, lines.rs, and random settings in both ends.
+//! client_port_test.rs, web_test.rs, effective_test.rs, lines.rs, ports.rs, and random settings in both ends.
 
 mod checked;
 mod client_port;
@@ -22,6 +22,7 @@ mod environment;
 mod fault;
 mod keys;
 mod lines;
+mod ports;
 mod raw;
 mod requests;
 mod rewrite;

@@ -281,7 +281,10 @@ impl Settings {
         let setting = self.effective.get(key)?.clone();
         match parse(&setting.value) {
             Ok(value) => Some(value),
-            Err(problem) => {
+            Err(mut problem) => {
+                if setting.value.contains(" #") {
+                    problem.push_str("; a # begins a comment only where a line begins");
+                }
                 self.fault(&setting, problem);
                 None
             }
@@ -325,6 +328,11 @@ impl Settings {
             }
             text => Ok(PathBuf::from(text)),
         })?;
+        if let Some(sign) = taken_literally(&path) {
+            let text =
+                format!("{key}: `{sign}` means nothing here, it is taken as part of the directory's name");
+            self.warn_at(key, Severity::Warning, text);
+        }
         if path.is_relative() && !path.starts_with(".") && !path.starts_with("..") {
             let text =
                 format!("{key} depends on the directory the server is started in; begin it with / or ./");
@@ -332,6 +340,13 @@ impl Settings {
         }
         Some(path)
     }
+}
+
+/// What a shell would have taken out of a path, or a comment that is none.
+fn taken_literally(path: &std::path::Path) -> Option<char> {
+    let text = path.to_string_lossy();
+    let first = text.chars().next().filter(|first| matches!(first, '~' | '$' | '"' | '\''));
+    first.or_else(|| text.contains(" #").then_some('#'))
 }
 
 /// What the keys of members begin with.
@@ -345,5 +360,41 @@ fn line(origin: &Origin, main: Option<&str>) -> (u8, usize) {
         Origin::Environment { .. } => (2, 0),
         Origin::Property | Origin::Argument | Origin::BuiltIn => (3, 0),
         Origin::Absent { .. } => (4, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Raw, Severity};
+
+    fn check(lines: &str) -> Result<Vec<String>, Vec<String>> {
+        let raw = Raw::parse("zoo.cfg", format!("{lines}\n").as_bytes());
+        match raw.check(|_| None, &|path| panic!("{path:?} is read")) {
+            Ok((_, warnings)) => {
+                let told = warnings.iter().filter(|warning| warning.severity == Severity::Warning);
+                Ok(told.map(ToString::to_string).collect())
+            }
+            Err(refusal) => Err(refusal.faults.iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    #[test]
+    fn a_comment_behind_a_value_is_none() {
+        let faults = check("dataDir=/data\nclientPort=2181 # the port").expect_err("no number");
+        assert!(faults[0].ends_with("; a # begins a comment only where a line begins"), "{faults:?}");
+        let faults = check("dataDir=/data\nclientPort=x").expect_err("no number");
+        assert!(!faults[0].contains('#'), "{faults:?}");
+    }
+
+    #[test]
+    fn a_path_is_no_shells() {
+        for (path, sign) in [("~/zk", '~'), ("$HOME/zk", '$'), ("\"/data\"", '"'), ("/data # mine", '#')] {
+            let warnings = check(&format!("dataDir={path}\nclientPort=2181")).expect("a path");
+            let expected = format!(
+                "zoo.cfg:1: dataDir: `{sign}` means nothing here, it is taken as part of the directory's name"
+            );
+            assert_eq!(warnings, [expected], "{path}");
+        }
+        assert_eq!(check("dataDir=/data#1/a~b\nclientPort=2181"), Ok(vec![]));
     }
 }

@@ -19,8 +19,10 @@ pub enum ErrorKind {
     Denied,
     /// Another process holds the lock.
     Locked,
-    /// The address is taken, or isn't one of this host's.
+    /// The address is taken.
     Address,
+    /// The address isn't one of this host's.
+    NotHere,
     /// Out of descriptors or of kernel memory; passes when something is closed.
     Exhausted,
     /// The kernel hasn't got the operation, or refuses it here.
@@ -141,7 +143,8 @@ fn kind(error: &io::Error) -> ErrorKind {
         Some(libc::ENOENT) => ErrorKind::Missing,
         Some(libc::EEXIST) => ErrorKind::Exists,
         Some(libc::EACCES | libc::EPERM | libc::EROFS) => ErrorKind::Denied,
-        Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL) => ErrorKind::Address,
+        Some(libc::EADDRINUSE) => ErrorKind::Address,
+        Some(libc::EADDRNOTAVAIL) => ErrorKind::NotHere,
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => ErrorKind::Exhausted,
         Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::EINVAL) => ErrorKind::Unsupported,
         Some(

@@ -18,7 +18,6 @@ use crate::shard::{self, Shard};
 use crate::tree::{self, Passwords, Reader};
 use crate::zab::History;
 
-use super::Fatal;
 use super::admission::Admission;
 use super::disk::{self, Disk};
 use super::epochs::EpochFile;
@@ -28,6 +27,7 @@ use super::reload::Reloader;
 use super::strays::{self, Stray};
 use super::sync_times::SyncTimes;
 use super::words::Words;
+use super::{Fatal, PortOf};
 
 /// Our files lie in a directory of their own below `dataDir` and `dataLogDir`, beside Apache's `version-2`.
 pub const SUBDIRECTORY: &str = "ringkeeper-1";
@@ -124,7 +124,7 @@ const PORT_RETRY: Duration = Duration::from_millis(20);
 pub fn listen(config: &Config, io: &mut Loop) -> Result<SocketAddr, Fatal> {
     let client = &config.client;
     let backlog = client.listen_backlog.map_or(BACKLOG, |backlog| i32::try_from(backlog).unwrap_or(BACKLOG));
-    listen_at(io, client.socket_address(), backlog).map(|(_, bound)| bound)
+    listen_at(io, client.socket_address(), backlog, PortOf::Clients).map(|(_, bound)| bound)
 }
 
 /// Opens a port, for which a server that ended just now is waited for.
@@ -132,21 +132,27 @@ pub fn listen_at(
     io: &mut Loop,
     address: SocketAddr,
     backlog: i32,
+    of: PortOf,
 ) -> Result<(ListenerId, SocketAddr), Fatal> {
     let until = Clock::instant() + PORT_PATIENCE;
     let mut is_told = false;
     loop {
         match listen_once(io, address, backlog) {
             Ok(listening) => return Ok(listening),
-            Err(error) if error.kind() == ErrorKind::Address && Clock::instant() < until => {
+            Err(error) if is_passing(error.kind()) && Clock::instant() < until => {
                 if !std::mem::replace(&mut is_told, true) {
                     tracing::info!("{error}; trying again for {} s", PORT_PATIENCE.as_secs());
                 }
                 std::thread::park_timeout(PORT_RETRY);
             }
-            Err(error) => return Err(Fatal::Port(error)),
+            Err(error) => return Err(Fatal::Port { error, of }),
         }
     }
+}
+
+/// An address may be given to this host a moment after the server, too.
+fn is_passing(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Address | ErrorKind::NotHere)
 }
 
 /// The last error, where there is a choice of addresses.

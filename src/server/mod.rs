@@ -46,7 +46,7 @@ use std::thread::JoinHandle;
 use crate::admin::About;
 use crate::base::Now;
 use crate::config::Config;
-use crate::io::{Clock, Error, Supervisor, Waker};
+use crate::io::{Clock, Error, ErrorKind, Supervisor, Waker};
 use crate::log;
 use crate::replica::BootError;
 
@@ -65,8 +65,8 @@ use placement::Placement;
 pub enum Fatal {
     /// Files or sockets at start.
     Io(Error),
-    /// The client port can't be opened.
-    Port(Error),
+    /// A port can't be opened.
+    Port { error: Error, of: PortOf },
     /// Writing or syncing the log failed: to go on could lose acknowledged writes.
     Log(Error),
     /// The log needs room that the disk has not got.
@@ -83,6 +83,43 @@ pub enum Fatal {
     Damaged(String),
 }
 
+/// Whose port it is, and so which setting names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortOf {
+    Clients,
+    /// The quorum port of this server's line.
+    Learners,
+    Elections,
+}
+
+impl PortOf {
+    fn remedy(self, kind: ErrorKind) -> String {
+        let (port, line) = match self {
+            PortOf::Clients => ("clientPort", "clientPortAddress"),
+            PortOf::Learners => ("the quorum port", "this server's line server.N"),
+            PortOf::Elections => ("the election port", "this server's line server.N"),
+        };
+        match (self, kind) {
+            (PortOf::Clients, ErrorKind::NotHere) => {
+                "This host has no such address: set clientPortAddress to one that it has, or take it out for all of them."
+                    .to_owned()
+            }
+            (_, ErrorKind::NotHere) => {
+                "This host has no such address. Is this the server that dataDir/myid says? If others reach it at an \
+                 address that is not its own (a container, NAT), set quorumListenOnAllIPs=true."
+                    .to_owned()
+            }
+            (_, ErrorKind::Denied) => {
+                format!("Ports below 1024 need root, or the capability CAP_NET_BIND_SERVICE: set {port} above that.")
+            }
+            (PortOf::Clients, _) => {
+                format!("Stop who listens there, or set {port} and {line} to a free port of this host.")
+            }
+            _ => format!("Stop who listens there, or change {port} in {line}, the same at every server."),
+        }
+    }
+}
+
 impl From<Stray> for Fatal {
     fn from(stray: Stray) -> Fatal {
         Fatal::Foreign(format!("{stray}. {}", stray.todo().join(" ")))
@@ -93,10 +130,7 @@ impl std::fmt::Display for Fatal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Fatal::Io(error) => write!(f, "{error}"),
-            Fatal::Port(error) => write!(
-                f,
-                "{error}. Stop who listens there, or set clientPort and clientPortAddress to a free port of this host."
-            ),
+            Fatal::Port { error, of } => write!(f, "{error}. {}", of.remedy(error.kind())),
             Fatal::Log(error) => write!(
                 f,
                 "{error}. The transaction log can't be trusted any more: the server stops, and at the next start \
@@ -124,7 +158,11 @@ impl Fatal {
     /// Exit code: 3 for what the operator can mend and start again, 4 where data is in question.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Fatal::Io(_) | Fatal::Port(_) | Fatal::Space(_) | Fatal::Foreign(_) | Fatal::Thread { .. } => 3,
+            Fatal::Io(_)
+            | Fatal::Port { .. }
+            | Fatal::Space(_)
+            | Fatal::Foreign(_)
+            | Fatal::Thread { .. } => 3,
             Fatal::Log(_) | Fatal::Recovery { .. } | Fatal::Boot { .. } | Fatal::Damaged(_) => 4,
         }
     }
@@ -141,7 +179,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// SIGTERM and SIGINT ask, and wake the loop of `waker`.
+    /// SIGTERM, SIGINT and SIGHUP ask, and wake the loop of `waker`.
     fn on_signals(waker: &Waker, supervisor: &Arc<Supervisor>) -> Result<Stop, Fatal> {
         let asked = crate::io::signal::install(waker).map_err(Fatal::Io)?;
         Ok(Stop { asked, supervisor: supervisor.clone() })

@@ -33,7 +33,7 @@ use crate::zab::Link;
 use super::members_file::MembersFile;
 use super::resolver::{self, Resolver};
 use super::slots::Slots;
-use super::{Fatal, boot};
+use super::{Fatal, PortOf, boot};
 
 mod dial;
 mod peer;
@@ -103,6 +103,7 @@ pub enum News {
 pub struct Peers {
     settings: Settings,
     resolver: Resolver,
+    unknown: resolver::Unknown,
     listeners: Vec<(ListenerId, PeerPort, SocketAddr)>,
     /// How many have been accepted so far.
     accepted: u64,
@@ -139,16 +140,17 @@ impl Peers {
         let quorum = settings.quorum.iter().map(|address| (PeerPort::Quorum, *address));
         let election = settings.election.iter().map(|address| (PeerPort::Election, *address));
         for (port, address) in quorum.chain(election) {
-            let (listener, bound) = boot::listen_at(io, address, BACKLOG)?;
-            let comers = match port {
-                PeerPort::Quorum => "learners",
-                PeerPort::Election => "elections",
+            let (comers, of) = match port {
+                PeerPort::Quorum => ("learners", PortOf::Learners),
+                PeerPort::Election => ("elections", PortOf::Elections),
             };
+            let (listener, bound) = boot::listen_at(io, address, BACKLOG, of)?;
             tracing::info!("listening for {comers} on {bound}");
             listeners.push((listener, port, bound));
         }
         Ok(Peers {
             resolver: Resolver::new(resolve, io.doorbell()),
+            unknown: resolver::Unknown::default(),
             settings,
             listeners,
             accepted: 0,

@@ -4,18 +4,23 @@
 //! another; who asks for a name in question already gets the same answer. The answer rings the loop's bell.
 //! Limits: as many threads as there are different names asked for at once, at most [`NAMES_MAX`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
+use crate::base::Instant;
 use crate::io::Waker;
 
 use super::spawn;
 
 /// Names in question at once. Beyond: the name counts as unknown.
 const NAMES_MAX: usize = 256;
+
+/// A name that stays unknown is spoken of so often.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// What turns a name into addresses; blocks.
 pub type Resolve = fn(&str) -> io::Result<Vec<IpAddr>>;
@@ -89,10 +94,50 @@ impl Resolver {
     }
 }
 
+/// Names without an address. A dial asks twice a second, for as long as a host is away: of each name it is told when that
+/// begins, every so often while it lasts, and when it ends.
+#[derive(Debug, Default)]
+pub struct Unknown(BTreeMap<String, Instant>);
+
+impl Unknown {
+    /// Whether to tell that `host` has no address.
+    pub fn is_news(&mut self, host: &str, now: Instant) -> bool {
+        if self.0.get(host).is_some_and(|told| now.since(*told) < TOLD_EVERY) {
+            return false;
+        }
+        self.0.insert(host.to_owned(), now);
+        true
+    }
+
+    /// Whether to tell that `host` has one: it had none before.
+    pub fn is_found(&mut self, host: &str) -> bool {
+        self.0.remove(host).is_some()
+    }
+}
+
 /// The system's resolver; IPv4 before IPv6, as Java has it.
 pub fn system(host: &str) -> io::Result<Vec<IpAddr>> {
     let mut addresses: Vec<IpAddr> = (host, 0).to_socket_addrs()?.map(|address| address.ip()).collect();
     addresses.sort_by_key(IpAddr::is_ipv6);
     addresses.dedup();
     Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_stays_unknown_is_told_of_once_a_minute() {
+        let mut unknown = Unknown::default();
+        let begin = crate::io::Clock::instant();
+        let told = |unknown: &mut Unknown, millis: u64| {
+            unknown.is_news("zk-2", begin + Duration::from_millis(millis))
+        };
+        let times: Vec<u64> = (0..300_u64).map(|n| n * 500).filter(|at| told(&mut unknown, *at)).collect();
+        assert_eq!(times, [0, 60_000, 120_000]);
+        assert!(unknown.is_news("zk-3", begin), "another one");
+        assert!(unknown.is_found("zk-2") && !unknown.is_found("zk-2"));
+        assert!(told(&mut unknown, 150_000), "it is lost anew");
+    }
 }

@@ -1,9 +1,10 @@
 //! A lone server that is started in the background, asked, restarted and stopped: zkServer.sh's words and statuses.
 
 use std::fs;
+use std::io::Read;
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use crate::station::{Ran, Station, program, runs};
@@ -104,7 +105,7 @@ fn a_pid_file_that_is_out_of_date_is_seen_through() {
     let station = Station::new();
     station.must(&["start"]);
     let pid = station.pid();
-    let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+    let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
     assert!(killed.expect("kill").success());
     until("the server to be gone", || (!runs(pid)).then_some(()));
     let stopped = station.must(&["stop"]);
@@ -112,7 +113,7 @@ fn a_pid_file_that_is_out_of_date_is_seen_through() {
     assert!(!station.pid_file().exists());
 
     // Its number was given to somebody else.
-    let mut other = std::process::Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat");
+    let mut other = Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat");
     let name_other = || fs::write(station.pid_file(), other.id().to_string()).expect("room");
     name_other();
     let stopped = station.must(&["stop"]);
@@ -173,7 +174,7 @@ fn links_with_the_names_of_apaches_scripts_do_what_those_do() {
     let directory = station.folder.join("conf").display().to_string();
     let run = |path, words: &[&str]| {
         let mut command = station.command(&[]);
-        let mut named = std::process::Command::new(path);
+        let mut named = Command::new(path);
         named.args(words).current_dir(&station.folder).stdin(Stdio::null());
         named.envs(command.env("USER", "tester").get_envs().filter_map(|(name, value)| Some((name, value?))));
         Ran::of(&named.output().expect("a link to our program"))
@@ -182,20 +183,43 @@ fn links_with_the_names_of_apaches_scripts_do_what_those_do() {
     let created = run(&shell, &["-server", &format!("127.0.0.1:{}", station.port), "create", "/a", "b"]);
     assert_eq!((created.status, created.err.as_str()), (Some(0), "Created /a\n"), "{created:?}");
     assert_eq!(run(&server, &["--config", &directory, "stop", "zoo.cfg"]), well(&station, STOPPED));
+    let usage = run(&server, &[]);
+    assert!(usage.status == Some(0) && usage.err.starts_with("Usage: zkServer.sh "), "{usage:?}");
+}
+
+/// These tests may run under nohup, and what they start would ignore HUP, too.
+fn heeding_hangups(command: &Command) -> Command {
+    let mut heeding = Command::new("env");
+    heeding.arg("--default-signal=HUP").arg(command.get_program()).args(command.get_args());
+    heeding.stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => heeding.env(name, value),
+            None => heeding.env_remove(name),
+        };
+    }
+    heeding
 }
 
 #[test]
 fn in_the_foreground_the_command_is_the_server() {
     let station = Station::new();
-    let mut command = station.command(&["start-foreground"]);
-    let mut server = command.stderr(Stdio::null()).spawn().expect("our program");
-    until("the server to say what it is", || {
-        let status = station.run(&["status"]);
-        status.out.ends_with("Mode: standalone\n").then_some(())
-    });
-    let asked = std::process::Command::new("kill").args(["-TERM", &server.id().to_string()]).status();
-    assert!(asked.expect("kill").success());
-    assert_eq!(server.wait().expect("our child").code(), Some(0));
+    // HUP: the terminal was closed.
+    for signal in ["-TERM", "-INT", "-HUP"] {
+        let mut command = heeding_hangups(&station.command(&["start-foreground"]));
+        let mut server =
+            command.current_dir(&station.folder).stderr(Stdio::piped()).spawn().expect("our program");
+        until("the server to say what it is", || {
+            let status = station.run(&["status"]);
+            status.out.ends_with("Mode: standalone\n").then_some(())
+        });
+        let asked = Command::new("kill").args([signal, &server.id().to_string()]).status();
+        assert!(asked.expect("kill").success());
+        let mut said = String::new();
+        server.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
+        assert_eq!(server.wait().expect("our child").code(), Some(0), "{signal}: {said}");
+        assert!(said.ends_with("stopping\n"), "{signal}: {said}");
+    }
     // What zkServer.sh's other uses of it end with: the server's own statuses.
     station.configure("clientPort=-1\n");
     let refused = station.run(&["start-foreground"]);

@@ -69,6 +69,23 @@ fn members_are_started_one_after_the_other_and_say_what_they_are() {
 }
 
 #[test]
+fn one_of_three_says_whom_it_misses_and_repeats_nothing() {
+    let station = Station::bare();
+    let mine = format!("server.1=127.0.0.1:{}:{}\nclientPort={}\n", free_port(), free_port(), station.port);
+    let others = "server.2=two.invalid:2888:3888\nserver.3=three.invalid:2888:3888\n";
+    station.configure(&format!("initLimit=20\nsyncLimit=4\nmyid=1\n{mine}{others}"));
+    station.must(&["start"]);
+    // Five seconds: names are asked for again every half a second.
+    until("it to miss the others", || station.log().contains("no leader is found yet").then_some(()));
+    let log = station.log();
+    assert!(log.contains(" servers=3 unconnected=[2, 3]"), "{log}");
+    for host in ["two.invalid", "three.invalid"] {
+        assert_eq!(log.matches(host).count(), 1, "{log}");
+    }
+    station.must(&["stop"]);
+}
+
+#[test]
 fn without_a_client_port_it_is_said_what_is_missing() {
     let station = Station::bare();
     station.configure("server.1=127.0.0.1:1:2\nserver.2=127.0.0.1:3:4\nserver.3=127.0.0.1:5:6\n");

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 
 use crate::station::{Ran, Station};
+use crate::support::server::free_port;
 
 const FAILED: &str = "Starting zookeeper ... FAILED TO START\n";
 
@@ -32,6 +33,33 @@ fn a_port_that_is_taken() {
 }
 
 #[test]
+fn the_port_of_another_purpose_is_named() {
+    let station = Station::bare();
+    let holder = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let taken = holder.local_addr().expect("a port").port();
+    let member = |host: &str, election: u16| {
+        let (client, quorum) = (station.port, free_port());
+        let others = "server.2=10.0.0.2:2888:3888\nserver.3=10.0.0.3:2888:3888\n";
+        let mine = format!("clientPort={client}\nserver.1={host}:{quorum}:{election}\n");
+        station.configure(&format!("{mine}initLimit=10\nsyncLimit=5\nmyid=1\n{others}"));
+        failed(&station, &["start"]).err
+    };
+    let err = member("127.0.0.1", taken);
+    let wanted = format!(
+        "127.0.0.1:{taken}: Address already in use (os error 98). Stop who listens there, or change the election port in \
+         this server's line server.N"
+    );
+    assert!(err.contains(&wanted) && !err.contains("clientPort"), "{err}");
+    // Of the documentation's range: no host has it.
+    let err = member("192.0.2.1", free_port());
+    assert!(err.contains("This host has no such address.") && err.contains("quorumListenOnAllIPs"), "{err}");
+    let port = station.port;
+    station.configure(&format!("clientPort={port}\nclientPortAddress=192.0.2.1\n"));
+    let err = failed(&station, &["start"]).err;
+    assert!(err.contains("This host has no such address: set clientPortAddress"), "{err}");
+}
+
+#[test]
 fn a_configuration_at_fault() {
     let station = Station::new();
     station.configure("clientPort=99999\nsnapCount=x\n");
@@ -42,6 +70,15 @@ fn a_configuration_at_fault() {
         "{ran:?}"
     );
     assert!(!station.folder.join("logs").exists() && !station.data().exists(), "nothing is made");
+}
+
+#[test]
+fn a_configuration_is_no_command() {
+    let station = Station::new();
+    let file = station.configuration().display().to_string();
+    let ran = station.run(&[&file]);
+    assert!(ran.status == Some(2) && ran.err.ends_with(&format!(": ringkeeper server {file}\n")), "{ran:?}");
+    assert!(!station.run(&["nonsense"]).err.contains("ringkeeper server"));
 }
 
 #[test]

@@ -54,6 +54,46 @@ fn a_search() {
 }
 
 #[test]
+fn what_may_not_be_read_hides_nothing_else() {
+    let server = planted();
+    assert_eq!(run(&server, &["create", "/t/b", "", "digest:nobody:x:r"]).0, 0);
+    assert_eq!(run(&server, &["create", "/t/b/below", "hello"]).0, 1, "nobody may");
+    let (status, out, err) = run(&server, &["tree", "/t"]);
+    let drawn = "/t\n├── a\n│   └── b\n├── b (may not be read)\n└── c\n\n4 nodes\n";
+    assert_eq!((status, out.as_str()), (1, drawn));
+    assert_eq!(err, "1 node may not be read, nor what is below\n");
+    let (status, out, err) = run(&server, &["grep", "-k", "^[bc]$", "/t"]);
+    assert_eq!((status, out.as_str()), (1, "/t/a/b\n/t/c\n"));
+    assert_eq!(err, "Insufficient permission : /t/b\n");
+    // Half of a subtree is no copy of it.
+    let (status, _, err) = run(&server, &["export", "/t"]);
+    assert_eq!((status, err.as_str()), (1, "Insufficient permission : /t/b\n"));
+}
+
+#[test]
+fn an_answer_that_finds_no_room_is_told_of() {
+    let server = planted();
+    for words in [&["export", "/t"][..], &["--output", "json", "get", "/t"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+        let output = ours(&server).args(words).stdout(full).output().expect("our program");
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {err}");
+        assert_eq!(err.matches("the answer can't be written: No space left on device").count(), 1, "{err}");
+    }
+}
+
+#[test]
+fn an_export_that_fails_leaves_nothing_behind() {
+    let server = planted();
+    let place = server.file("place");
+    std::fs::create_dir(&place).expect("room");
+    let named = place.to_str().expect("a path of ours");
+    let (status, _, err) = run(&server, &["export", "-f", "/t", named]);
+    assert!(status == 1 && err.starts_with(&format!("{named}: ")), "{err}");
+    assert!(!std::path::Path::new(&format!("{named}.partial")).exists(), "{err}");
+}
+
+#[test]
 fn a_subtree_goes_out_and_comes_in_elsewhere() {
     let server = planted();
     let file = server.file("t.json");
@@ -142,6 +182,14 @@ fn answers_for_programs() {
         (status, serde_json::from_str::<Value>(&err).expect("JSON")["error"].clone()),
         (127, json!("CommandNotFound"))
     );
+    // What is said on the way, too.
+    for words in [&["setAcl", "/t", "bad"][..], &["get", "/t", "watch"], &["setquota", "-n", "x", "/t"]] {
+        let (_, _, err) = ask(words);
+        assert!(!err.is_empty(), "{words:?}");
+        for line in err.lines() {
+            assert!(serde_json::from_str::<Value>(line).is_ok(), "{words:?}: {line}");
+        }
+    }
     let help = single(Command::new(env!("CARGO_BIN_EXE_ringkeeper")).args(["cli", "--help"]));
     assert!(help.0 == 0 && help.1.contains("-waitforconnection"), "{help:?}");
 }

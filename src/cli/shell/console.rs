@@ -4,7 +4,7 @@
 //! Shared by the shell's thread and the connection's, which prints events. What can't be written, because nobody reads any
 //! more, is remembered: the shell ends then, quietly.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -81,8 +81,10 @@ impl Console {
     /// Bytes as they are to standard output: data needn't be text.
     pub fn raw(&self, bytes: &[u8]) {
         let mut out = std::io::stdout().lock();
-        if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
-            self.gone.store(true, Ordering::Relaxed);
+        let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) else { return };
+        // Who reads no more wants no more. Anything else leaves an answer cut, as on a full disk.
+        if !self.gone.swap(true, Ordering::Relaxed) && error.kind() != ErrorKind::BrokenPipe {
+            self.complain(&format!("the answer can't be written: {error}"));
         }
     }
 
@@ -102,7 +104,10 @@ impl Console {
 
     /// Something is wrong, and the command goes on.
     pub fn complain(&self, text: &str) {
-        complain(&paint(self.colours.errors, RED, text));
+        match self.form {
+            Form::Text => complain(&paint(self.colours.errors, RED, text)),
+            Form::Json => complain(&json!({ "warning": text }).to_string()),
+        }
     }
 
     /// The answer for programs: one line per command, or per item of a long answer.

@@ -98,8 +98,12 @@ impl Completer for Helping {
 
     fn complete(&self, line: &str, at: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
         let (start, word) = word_before(line, at);
-        let found = if word.starts_with('/') {
-            self.paths(word)
+        let (quote, path) = match word.strip_prefix(['"', '\'']) {
+            Some(path) => (word.chars().next(), path),
+            None => (None, word),
+        };
+        let found = if path.starts_with('/') {
+            self.paths(path).into_iter().map(|path| quoted(path, quote)).collect()
         } else if line[..start].trim().is_empty() {
             commands::names()
                 .iter()
@@ -129,12 +133,35 @@ impl Helping {
     }
 }
 
-/// Where the word under the cursor begins, and what of it stands before the cursor.
+/// Where the word under the cursor begins, and what of it stands before the cursor. A word with a quote before it goes to the
+/// next one.
 fn word_before(line: &str, at: usize) -> (usize, &str) {
     let before = &line[..at];
-    let space = before.char_indices().rfind(|(_, letter)| letter.is_whitespace());
-    let start = space.map_or(0, |(at, letter)| at + letter.len_utf8());
+    let (mut start, mut quote) = (None, None);
+    for (index, letter) in before.char_indices() {
+        match (start, quote) {
+            (None, _) if letter.is_whitespace() => {}
+            (None, _) => (start, quote) = (Some(index), Some(letter).filter(|first| is_quote(*first))),
+            (Some(_), Some(open)) if letter == open => (start, quote) = (None, None),
+            (Some(_), None) if letter.is_whitespace() => start = None,
+            (Some(_), _) => {}
+        }
+    }
+    let start = start.unwrap_or(before.len());
     (start, &before[start..])
+}
+
+fn is_quote(letter: char) -> bool {
+    matches!(letter, '"' | '\'')
+}
+
+/// As it has to be typed: between the quotes that were begun, or between such as it has none of itself.
+fn quoted(path: String, begun: Option<char>) -> String {
+    let needed = path.contains(char::is_whitespace).then(|| if path.contains('"') { '\'' } else { '"' });
+    match begun.or(needed) {
+        Some(quote) => format!("{quote}{path}{quote}"),
+        None => path,
+    }
 }
 
 fn options(line: &str, word: &str) -> Vec<String> {
@@ -165,6 +192,30 @@ mod tests {
         assert_eq!(complete("ls\u{a0}-").0, 4, "any space is one");
         assert_eq!(complete("ls /").1.len(), 0, "without a session");
         assert_eq!(complete("set /a v").1.len(), 0);
+    }
+
+    #[test]
+    fn a_name_with_a_space_is_one_word() {
+        for (line, expected) in [
+            ("get /a b", (7, "b")),
+            ("get \"/a b", (4, "\"/a b")),
+            ("get '/a b", (4, "'/a b")),
+            ("set \"/a b\" /c", (11, "/c")),
+            ("get /a\"b c", (9, "c")),
+            ("get ", (4, "")),
+            ("", (0, "")),
+        ] {
+            assert_eq!(word_before(line, line.len()), expected, "{line}");
+        }
+        for (path, begun, expected) in [
+            ("/a", None, "/a"),
+            ("/a b", None, "\"/a b\""),
+            ("/a \"b", None, "'/a \"b'"),
+            ("/a", Some('\''), "'/a'"),
+        ] {
+            assert_eq!(quoted(path.to_owned(), begun), expected);
+            assert_eq!(crate::cli::shell::line::words(expected), [path]);
+        }
     }
 
     #[test]

@@ -22,6 +22,10 @@ const EARLY_BYTES_MAX: usize = 4 << 10;
 /// Notifications that are of no use are spoken of so often.
 const COMPLAINT_EVERY: Duration = Duration::from_secs(1);
 
+/// A search for a leader is spoken of when it has lasted so long, and every so often from then on.
+const SEARCH_PATIENCE: Duration = Duration::from_secs(5);
+const SEARCH_TOLD_EVERY: Duration = Duration::from_secs(60);
+
 /// What a link is for.
 #[derive(Debug)]
 pub enum Connection {
@@ -270,6 +274,28 @@ impl Replica {
                 }
             }
         }
+    }
+
+    /// Whoever has started one server of three is told what it waits for.
+    pub(super) fn tell_of_long_search(&mut self) {
+        let now = self.now.instant;
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
+        let is_long = ensemble.looking_since.is_some_and(|since| now >= since + SEARCH_PATIENCE);
+        let is_told = ensemble.search_told.is_some_and(|told| now < told + SEARCH_TOLD_EVERY);
+        if !is_long || is_told {
+            return;
+        }
+        ensemble.search_told = Some(now);
+        let me = ensemble.settings.me;
+        let voters = ensemble.joint.voters();
+        let others = voters.iter().filter(|voter| *voter != me);
+        let missing: Vec<i64> =
+            others.filter(|voter| ensemble.links.link(*voter).is_none()).map(|voter| voter.0).collect();
+        tracing::warn!(
+            servers = voters.len(),
+            unconnected = ?missing,
+            "no leader is found yet, so clients are not served; a quorum must reach each other's election ports"
+        );
     }
 
     /// One line a second at most: whoever sends such may send many.

@@ -94,6 +94,8 @@ pub struct Ensemble {
     is_serving: bool,
     /// Since when there is nothing else to do; `None` in a role.
     looking_since: Option<Instant>,
+    /// When a search that lasts was last told of.
+    search_told: Option<Instant>,
     /// Reads are served meanwhile.
     is_read_only: bool,
     clients: Clients,
@@ -152,6 +154,7 @@ impl Replica {
             serves_from: None,
             is_serving: false,
             looking_since: None,
+            search_told: None,
             is_read_only: false,
             clients: Clients::new(self.settings.hash_key),
             wants_snapshot: false,
@@ -273,6 +276,7 @@ impl Replica {
             Role::Settling => {}
             Role::Looking => {
                 self.elect(election::Input::Wakeup, outputs);
+                self.tell_of_long_search();
                 self.open_read_only_if_due(outputs);
             }
             Role::Leading(leading) if now >= leading.leader_wakeup() => {

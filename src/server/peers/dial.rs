@@ -50,8 +50,14 @@ impl Peers {
     }
 
     pub(super) fn on_resolved(&mut self, io: &mut Loop, now: Instant, answer: &resolver::Answer) {
-        if let Err(why) = &answer.addresses {
-            tracing::warn!(host = answer.host, why, "a peer's name can't be resolved");
+        match &answer.addresses {
+            Err(why) if self.unknown.is_news(&answer.host, now) => {
+                tracing::warn!(host = answer.host, why, "a peer's name can't be resolved; it is tried on");
+            }
+            Ok(_) if self.unknown.is_found(&answer.host) => {
+                tracing::info!(host = answer.host, "a peer's name can be resolved again");
+            }
+            Ok(_) | Err(_) => {}
         }
         let mut resolved = vec![];
         for (link, peer) in &mut self.links {

@@ -24,7 +24,7 @@ use super::super::client::{Client, Failure};
 use super::console::Console;
 use super::options::{Parsed, Set, flag, value};
 use super::stat_text;
-use crate::wire::{Stat, java_text};
+use crate::wire::{ErrorCode, Stat, java_text};
 
 pub use follow::Follows;
 
@@ -66,6 +66,11 @@ impl Trouble {
     /// What stands in the way is on this side.
     pub fn local(message: impl Into<String>) -> Trouble {
         Trouble { name: "Local", path: None, message: message.into(), status: 1 }
+    }
+
+    /// Something was done, and not all of it: the permission was missing.
+    pub fn denied(message: impl Into<String>) -> Trouble {
+        Trouble { name: ErrorCode::NoAuth.name(), path: None, message: message.into(), status: 1 }
     }
 
     /// Nothing is wrong, and yet it is not a success: what was looked for isn't there.

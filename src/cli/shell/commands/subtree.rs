@@ -22,12 +22,29 @@ pub struct Visited<'a> {
     pub stat: Stat,
 }
 
-/// Parents before children, siblings in order, down to `levels`.
+/// Parents before children, siblings in order, down to `levels`. Ends at the first node that can't be read.
 pub fn walk(
     client: &Client,
     root: &str,
     levels: usize,
     each: &mut dyn FnMut(&Visited<'_>) -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
+    walk_around(client, root, levels, each, &mut |_, failure| Err(failure.into()))
+}
+
+/// A node below the root that may not be read.
+struct Closed<'a> {
+    path: &'a str,
+    lasts: &'a [bool],
+}
+
+/// As [`walk`]; but whether it goes on beside a node without the permission to read it says `closed`.
+fn walk_around(
+    client: &Client,
+    root: &str,
+    levels: usize,
+    each: &mut dyn FnMut(&Visited<'_>) -> Result<(), Trouble>,
+    closed: &mut dyn FnMut(&Closed<'_>, Failure) -> Result<(), Trouble>,
 ) -> Result<(), Trouble> {
     // The next one last.
     let mut open: Vec<(String, Vec<bool>)> = vec![(root.to_owned(), Vec::new())];
@@ -37,6 +54,10 @@ pub fn walk(
         let (data, stat) = match client.data(&path, false) {
             Ok(found) => found,
             Err(failure) if gone(&failure) => continue,
+            Err(failure) if depth > 0 && failure.is(ErrorCode::NoAuth) => {
+                closed(&Closed { path: &path, lasts: &lasts }, failure)?;
+                continue;
+            }
             Err(failure) => return Err(failure.into()),
         };
         each(&Visited { path: &path, depth, lasts: &lasts, data: data.as_deref(), stat })?;
@@ -66,8 +87,8 @@ pub fn tree(context: &mut Context<'_>, parsed: &Parsed) -> Result<(), Trouble> {
     };
     let (console, with_stats) = (context.console, parsed.has("s"));
     let root = parsed.argument(1).unwrap_or_default();
-    let mut count: u64 = 0;
-    walk(context.client, root, levels, &mut |node| {
+    let (mut count, mut unread): (u64, u64) = (0, 0);
+    let mut draw = |node: &Visited<'_>| {
         count += 1;
         console.value(&json!({
             "path": node.path,
@@ -82,9 +103,24 @@ pub fn tree(context: &mut Context<'_>, parsed: &Parsed) -> Result<(), Trouble> {
         let facts = if with_stats { facts(&node.stat) } else { String::new() };
         console.line(&format!("{}{}{facts}", branches(node.lasts), console.painted(BLUE, name)));
         if console.is_gone() { Err(Trouble::nothing_found()) } else { Ok(()) }
-    })?;
-    console.line(&format!("\n{count} {}", if count == 1 { "node" } else { "nodes" }));
-    Ok(())
+    };
+    let mut draw_closed = |node: &Closed<'_>, failure: Failure| {
+        unread += 1;
+        console.value(&json!({"path": node.path, "depth": node.lasts.len(), "error": failure.name()}));
+        let name = node.path.rsplit('/').next().unwrap_or(node.path);
+        console.line(&format!("{}{} (may not be read)", branches(node.lasts), console.painted(BLUE, name)));
+        if console.is_gone() { Err(Trouble::nothing_found()) } else { Ok(()) }
+    };
+    walk_around(context.client, root, levels, &mut draw, &mut draw_closed)?;
+    console.line(&format!("\n{}", nodes(count)));
+    match unread {
+        0 => Ok(()),
+        unread => Err(Trouble::denied(format!("{} may not be read, nor what is below", nodes(unread)))),
+    }
+}
+
+fn nodes(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "node" } else { "nodes" })
 }
 
 /// What stands before a name: the branches of the tree.
@@ -112,8 +148,8 @@ pub fn grep(context: &mut Context<'_>, parsed: &Parsed) -> Result<(), Trouble> {
         .map_err(|error| Trouble::usage(format!("{pattern:?} is no regular expression: {error}")))?;
     let (names, paths_only) = (parsed.has("k"), parsed.has("l"));
     let console = context.console;
-    let mut found = false;
-    walk(context.client, root, usize::MAX, &mut |node| {
+    let (mut found, mut complete) = (false, true);
+    let mut look = |node: &Visited<'_>| {
         if names {
             let name = node.path.rsplit('/').next().unwrap_or(node.path);
             if wanted.is_match(name.as_bytes()) {
@@ -121,7 +157,7 @@ pub fn grep(context: &mut Context<'_>, parsed: &Parsed) -> Result<(), Trouble> {
                 console.line(node.path);
                 console.value(&json!({ "path": node.path }));
             }
-            return Ok(());
+            return if console.is_gone() { Err(Trouble::nothing_found()) } else { Ok(()) };
         }
         let matching = matching_lines(&wanted, node.data.unwrap_or_default());
         found |= !matching.is_empty();
@@ -135,9 +171,15 @@ pub fn grep(context: &mut Context<'_>, parsed: &Parsed) -> Result<(), Trouble> {
             console.line(&format!("{path}: {}", visible(line)));
             console.value(&json!({"path": node.path, "line": data_json(Some(line))}));
         }
+        if console.is_gone() { Err(Trouble::nothing_found()) } else { Ok(()) }
+    };
+    let mut pass = |node: &Closed<'_>, failure: Failure| {
+        complete = false;
+        console.failure(failure.name(), Some(node.path), &failure.to_string());
         Ok(())
-    })?;
-    if found { Ok(()) } else { Err(Trouble::nothing_found()) }
+    };
+    walk_around(context.client, root, usize::MAX, &mut look, &mut pass)?;
+    if found && complete { Ok(()) } else { Err(Trouble::nothing_found()) }
 }
 
 fn matching_lines<'a>(wanted: &Regex, data: &'a [u8]) -> Vec<&'a [u8]> {

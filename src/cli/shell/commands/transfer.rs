@@ -151,9 +151,11 @@ fn save(file: &str, text: &str, over: bool) -> Result<(), String> {
         return Err("it exists already; -f writes over it".to_owned());
     }
     let partial = format!("{file}.partial");
-    std::fs::write(&partial, text)
-        .and_then(|()| std::fs::rename(&partial, file))
-        .map_err(|error| error.to_string())
+    std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, file)).map_err(|error| {
+        // Half of it on a full disk helps nobody.
+        let _ = std::fs::remove_file(&partial);
+        error.to_string()
+    })
 }
 
 pub fn import(context: &mut Context<'_>, parsed: &Parsed) -> Result<(), Trouble> {
