@@ -116,6 +116,16 @@ fn as_ours(mut words: Vec<OsString>) -> Vec<OsString> {
     words
 }
 
+/// Whether a process with this command line is a server, and not another command of this program.
+fn is_server(words: Vec<OsString>) -> bool {
+    match Arguments::try_parse_from(as_ours(words)).map(|arguments| arguments.subcommand) {
+        Ok(None | Some(Subcommand::Server(_) | Subcommand::StartForeground(_))) => true,
+        Ok(Some(_)) => false,
+        // Of another version, maybe: its server is stopped by ours.
+        Err(_) => true,
+    }
+}
+
 /// Whoever watches over this process, as its environment says.
 fn supervisor() -> Supervisor {
     let surroundings = Surroundings {

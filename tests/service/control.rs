@@ -1,13 +1,24 @@
 //! A lone server that is started in the background, asked, restarted and stopped: zkServer.sh's words and statuses.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use crate::station::{Ran, Station, program, runs};
 use crate::support::until;
+
+/// A child that doesn't outlive its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _status = self.0.wait();
+    }
+}
 
 const STOPPED: &str = "Stopping zookeeper ... STOPPED\n";
 const STARTED: &str = "Starting zookeeper ... STARTED\n";
@@ -91,7 +102,6 @@ fn files_are_where_the_variables_say() {
 }
 
 fn word(station: &Station, word: &str) -> String {
-    use std::io::{Read, Write};
     let mut stream = TcpStream::connect(("127.0.0.1", station.port)).expect("a server");
     stream.write_all(word.as_bytes()).expect("a server");
     let mut text = String::new();
@@ -104,7 +114,7 @@ fn a_pid_file_that_is_out_of_date_is_seen_through() {
     let station = Station::new();
     station.must(&["start"]);
     let pid = station.pid();
-    let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+    let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
     assert!(killed.expect("kill").success());
     until("the server to be gone", || (!runs(pid)).then_some(()));
     let stopped = station.must(&["stop"]);
@@ -112,7 +122,7 @@ fn a_pid_file_that_is_out_of_date_is_seen_through() {
     assert!(!station.pid_file().exists());
 
     // Its number was given to somebody else.
-    let mut other = std::process::Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat");
+    let mut other = Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat");
     let name_other = || fs::write(station.pid_file(), other.id().to_string()).expect("room");
     name_other();
     let stopped = station.must(&["stop"]);
@@ -159,6 +169,33 @@ fn of_two_that_start_at_once_one_stands_and_can_be_stopped() {
     assert_eq!(station.must(&["stop"]).out, STOPPED);
 }
 
+/// One start is slow to read its configuration; meanwhile another one brings up its server, whose number is in the same file.
+#[test]
+fn a_start_that_was_overtaken_leaves_the_other_ones_pid_file_alone() {
+    let mut station = Station::new();
+    station.set("ZOOPIDFILE", station.pid_file().display());
+    let slow = station.folder.join("slow.cfg");
+    assert!(Command::new("mkfifo").arg(&slow).status().expect("coreutils").success());
+    let mut command = station.command(&["start", &slow.display().to_string()]);
+    let mut overtaken =
+        Ended(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("our program"));
+    // Whoever writes waits here for the one that reads, and that has found no server by then.
+    let mut configuration = fs::File::options().write(true).open(&slow).expect("made above");
+    station.must(&["start"]);
+    let pid = station.pid();
+    configuration.write_all(&fs::read(station.configuration()).expect("written")).expect("it is read");
+    drop(configuration);
+    let status = until("the other one to give up", || overtaken.0.try_wait().expect("our child"));
+    let mut out = String::new();
+    overtaken.0.stdout.take().expect("piped").read_to_string(&mut out).expect("text");
+    assert_eq!(
+        (status.code(), out),
+        (Some(1), format!("Starting zookeeper ... already running as process {pid}.\n"))
+    );
+    assert_eq!(station.pid(), pid);
+    assert_eq!(station.must(&["stop"]).out, STOPPED);
+}
+
 /// Scripts go on calling Apache's names, if they are links to this program.
 #[test]
 fn links_with_the_names_of_apaches_scripts_do_what_those_do() {
@@ -173,7 +210,7 @@ fn links_with_the_names_of_apaches_scripts_do_what_those_do() {
     let directory = station.folder.join("conf").display().to_string();
     let run = |path, words: &[&str]| {
         let mut command = station.command(&[]);
-        let mut named = std::process::Command::new(path);
+        let mut named = Command::new(path);
         named.args(words).current_dir(&station.folder).stdin(Stdio::null());
         named.envs(command.env("USER", "tester").get_envs().filter_map(|(name, value)| Some((name, value?))));
         Ran::of(&named.output().expect("a link to our program"))
@@ -188,14 +225,14 @@ fn links_with_the_names_of_apaches_scripts_do_what_those_do() {
 fn in_the_foreground_the_command_is_the_server() {
     let station = Station::new();
     let mut command = station.command(&["start-foreground"]);
-    let mut server = command.stderr(Stdio::null()).spawn().expect("our program");
+    let mut server = Ended(command.stderr(Stdio::null()).spawn().expect("our program"));
     until("the server to say what it is", || {
         let status = station.run(&["status"]);
         status.out.ends_with("Mode: standalone\n").then_some(())
     });
-    let asked = std::process::Command::new("kill").args(["-TERM", &server.id().to_string()]).status();
+    let asked = Command::new("kill").args(["-TERM", &server.0.id().to_string()]).status();
     assert!(asked.expect("kill").success());
-    assert_eq!(server.wait().expect("our child").code(), Some(0));
+    assert_eq!(server.0.wait().expect("our child").code(), Some(0));
     // What zkServer.sh's other uses of it end with: the server's own statuses.
     station.configure("clientPort=-1\n");
     let refused = station.run(&["start-foreground"]);
