@@ -171,24 +171,30 @@ pub fn go_on(
     progress: &Progress,
     tell: &mut dyn FnMut(String),
 ) -> Result<Recovered, Fault> {
-    let mut sorted = vec![];
-    for log in logs {
-        let name = log.file_name().and_then(|name| name.to_str());
-        let zxid = name.and_then(parse_log_name).ok_or_else(|| {
-            let name = log.display();
-            Fault::Refused(format!(
-                "{name}: a log file of Apache ZooKeeper is called log. and a zxid, as log.1"
-            ))
-        })?;
-        sorted.push(((zxid, ()), log.clone()));
-    }
-    sorted.sort();
+    let logs = named(logs)?;
     let applied = store.newest();
     let sessions = sessions.into_iter().collect();
     let digests = Digests::Each;
     let mut replay = Replay { store, sessions, applied, count: 0, digests, options, progress, tell };
-    replay.logs(&sorted)?;
+    replay.logs(&logs)?;
     Ok(replay.finish())
+}
+
+/// Log files, oldest first, with the zxid that the name of each says.
+pub fn named(paths: &[PathBuf]) -> Result<Vec<LogFile>, Fault> {
+    let with_zxid = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let zxid = name.and_then(parse_log_name).ok_or_else(|| {
+            let name = path.display();
+            Fault::Refused(format!(
+                "{name}: a log file of Apache ZooKeeper is called log. and a zxid, as log.1"
+            ))
+        });
+        Ok(((zxid?, ()), path.clone()))
+    };
+    let mut named = paths.iter().map(with_zxid).collect::<Result<Vec<LogFile>, Fault>>()?;
+    named.sort();
+    Ok(named)
 }
 
 fn in_content(packed: bool) -> &'static str {
