@@ -190,8 +190,7 @@ fn dashboard_and_rules_ask_for_what_servers_tell() {
         }
     }
     assert!(count > 30, "{count} expressions");
-    let mut ids: Vec<i64> = panels.iter().filter_map(|panel| panel["id"].as_i64()).collect();
-    ids.dedup();
+    let ids: BTreeSet<i64> = panels.iter().filter_map(|panel| panel["id"].as_i64()).collect();
     assert_eq!(ids.len(), panels.len(), "each has an id of its own");
     for variable in dashboard["templating"]["list"].as_array().expect("variables") {
         if let Some(query) = variable["query"]["query"].as_str() {
