@@ -28,6 +28,7 @@ mod log_dump;
 mod log_import;
 mod moment;
 mod progress;
+mod replay;
 mod restore;
 mod server;
 mod service;

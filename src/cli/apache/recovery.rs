@@ -18,13 +18,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::progress::Progress;
+use super::super::replay;
 use super::log_reader::{LogReader, Step};
 use super::packing::Packing;
 use super::snapshot_reader::{self, Digest, Snapshot};
 use super::{Fault, SUBDIRECTORY};
 use crate::base::{HashKey, SessionId, WallMillis, Zxid, limits};
 use crate::io::MappedFile;
-use crate::tree::{Outcome, Store};
+use crate::tree::Store;
 use crate::wire::txn::{Entry, Txn, TxnDigest, TxnHeader};
 use crate::wire::{Decode, Opcode, Reader};
 
@@ -370,26 +371,10 @@ impl Replay<'_> {
             let what = format!("zxid {zxid} comes behind {}: transactions are missing", self.applied);
             self.refuse_unless_lenient(Fault::damaged(file, offset, what))?;
         }
-        match self.store.apply(&header, &txn).outcome {
-            Outcome::SessionCreated { timeout_ms } => {
-                self.sessions.insert(header.client_id, timeout_ms);
-            }
-            Outcome::SessionClosed => {
-                self.sessions.remove(&header.client_id);
-            }
-            _ => {}
-        }
+        replay::apply(&mut self.store, &mut self.sessions, &header, &txn);
         self.applied = zxid;
         self.count += 1;
-        self.settle();
         self.check_digest(file, offset, digest)
-    }
-
-    /// Nobody reads: what is superseded can go at once.
-    fn settle(&mut self) {
-        self.store.publish(self.applied);
-        self.store.reclaim(usize::MAX);
-        self.store.take_work();
     }
 
     /// Behind the transaction at `offset`, or the snapshot.
@@ -455,7 +440,7 @@ impl Replay<'_> {
                 TxnHeader { client_id: owner, cxid: 0, zxid: self.applied, time: WallMillis(0), kind };
             self.store.apply(&header, &Txn::CloseSession(None));
         }
-        self.settle();
+        replay::settle(&mut self.store, self.applied);
         Recovered { store: self.store, sessions: self.sessions.into_iter().collect() }
     }
 }
