@@ -93,8 +93,8 @@ def slopes(table, measured):
     if not {"followers", "observers"} & measured:
         return []
     lines = ["", "## Leader's CPU per write", "",
-             "At one rate for every count, low enough that each write is alone, all sessions at the leader. Medians; the slope is that of least squares through "
-             "all measurements.", "", "| server | of | rate | per count | slope per member | at none |", "|---|---|---|---|---|---|"]
+             "At one rate for every count, low enough that each write is alone, all sessions at the leader. Medians; the slope is "
+             "that of least squares through all measurements.", "", "| server | of | rate | per count | slope per member | at none |", "|---|---|---|---|---|---|"]
     found = {}
     for server in ("zookeeper", "ringkeeper"):
         for row in ("followers", "observers"):

@@ -1,6 +1,6 @@
 //! The client protocol as seen from outside: a real server process and a raw socket. Clients that others wrote: `clients.rs`.
 //!
-//! Every test has a server of its own. The expectations are ZooKeeper 3.9's: `tests/against-apache` runs these same
+//! Every test has a server of its own. The expectations are ZooKeeper 3.9's: `tests/run --apache` runs these same
 //! tests against Apache ZooKeeper. What they can't share is marked by `is_ringkeeper()`.
 #![allow(
     clippy::disallowed_methods,

@@ -8,10 +8,10 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use support::client::{Connect, EPHEMERAL, PERSISTENT};
-use support::server::{folder, free_port};
+use support::server::folder;
 use support::tree::{Tree, tree};
 use support::{Client, Config, Server, until};
 
@@ -71,21 +71,11 @@ fn files(data_dir: &Path, prefix: &str) -> Vec<PathBuf> {
     found
 }
 
-fn with_admin() -> (Server, String) {
-    let port = free_port();
-    let config = Config::default()
-        .set("admin.enableServer", true)
-        .set("admin.serverAddress", "127.0.0.1")
-        .set("admin.serverPort", port)
-        .set("DigestAuthenticationProvider.superDigest", SUPER_DIGEST);
-    let server = config.start();
-    until("the admin port to be open", || support::http::try_get(port, "/livez"));
-    (server, format!("http://127.0.0.1:{port}"))
-}
-
 #[test]
 fn a_running_server_is_backed_up_and_its_backup_serves() {
-    let (mut server, admin) = with_admin();
+    let config = Config::default().set("DigestAuthenticationProvider.superDigest", SUPER_DIGEST);
+    let (mut server, port) = support::admin::start(config);
+    let admin = format!("http://127.0.0.1:{port}");
     let mut client = Client::connect(&server);
     client.create("/a", b"data", PERSISTENT);
     client.create("/a/e", b"mine", EPHEMERAL);
@@ -183,6 +173,7 @@ fn a_directory_is_restored_to_a_zxid_and_to_a_time() {
         .map(|digits| i64::from_str_radix(digits, 16).expect("hexadecimal"))
         .collect();
     assert!(zxids.len() > 120 && zxids.windows(2).all(|pair| pair[1] == pair[0] + 1), "{zxids:?}");
+    let mut compared = 0;
     for (zxid, before) in &trees {
         let to = restore(&data_dir, &["--until-zxid", &format!("{zxid:#x}")]);
         assert_eq!(&tree_of(&to), before, "{zxid:#x}");
@@ -192,8 +183,10 @@ fn a_directory_is_restored_to_a_zxid_and_to_a_time() {
         // Others of the same millisecond may be behind it.
         if same.lines().last().is_some_and(|line| line.contains(&format!(" zxid {zxid:#x} "))) {
             assert_eq!(&tree_of(&to), before, "{time}");
+            compared += 1;
         }
     }
+    assert!(compared > 0, "reading a tree takes longer than a millisecond");
     let (_, last) = trees.last().expect("some");
     assert_eq!(&tree_of(&restore(&data_dir, &[])), last);
     let to = folder("restored");
@@ -246,6 +239,12 @@ fn damage_is_told_with_file_and_byte_and_passed_over_where_it_can_be() {
     let (_, last) = trees.last().expect("some");
     assert_eq!(&tree_of(&restore(&data_dir, &[])), last);
     // The log, in what was durable long before its end.
+    let time = time_of(&data_dir, trees[0].0);
+    let dumped = ringkeeper(&["log", "dump", dir]);
+    let before_n30 =
+        dumped.lines().take_while(|line| !line.contains(" /n30")).last().expect("there are some");
+    let zxid = before_n30.split_once(" zxid ").expect("a zxid").1;
+    let last_whole = zxid.split(' ').next().expect("digits").to_owned();
     let found = files(&data_dir, "segment.").into_iter().find_map(|path| {
         let bytes = fs::read(&path).expect("there");
         let at = bytes.windows(4).position(|window| window == b"/n30")?;
@@ -263,9 +262,20 @@ fn damage_is_told_with_file_and_byte_and_passed_over_where_it_can_be() {
         let byte: usize = byte.parse().expect("a number");
         assert!((at - 200..=at).contains(&byte), "{at}: {lines}");
     }
-    // Before it there is a way, behind it there is none but from a later snapshot.
+    // Before it there is a way, up to the very last transaction; behind it there is none but from a later snapshot.
     let (zxid, before) = &trees[0];
     assert_eq!(&tree_of(&restore(&data_dir, &["--until-zxid", &format!("{zxid:#x}")])), before);
+    restore(&data_dir, &["--until-zxid", &last_whole]);
+    let to = restore(&data_dir, &["--until-time", &time]);
+    assert!(tree_of(&to).contains_key("/n19"));
+    let dumped = run(&["log", "dump", dir]);
+    assert_eq!(dumped.status.code(), Some(4));
+    assert!(
+        said(&dumped.stdout)
+            .lines()
+            .last()
+            .is_some_and(|line| line.contains(&format!(" zxid {last_whole} ")))
+    );
     for snapshot in files(&data_dir, "snapshot.") {
         fs::remove_file(snapshot).expect("there");
     }
@@ -311,4 +321,39 @@ fn a_restored_session_goes_on() {
     client.close();
     let mut other = Client::connect(&server);
     assert!(other.exists("/e", false).is_err());
+}
+
+/// As a restore leaves it that is killed half way.
+#[test]
+fn nothing_starts_on_half_a_restore() {
+    let to = folder("restored");
+    fs::create_dir(to.join("ringkeeper-1.unfinished")).expect("room");
+    let (status, output) = Config::default().data_dir(&to).start_in_vain();
+    assert_eq!(status.code(), Some(3), "{output}");
+    assert!(output.contains("ringkeeper-1.unfinished is what an import or a restore left"), "{output}");
+}
+
+/// The exit code is the answer, also for who reads the first line only.
+#[test]
+fn a_reader_that_goes_away_changes_no_verdict() {
+    let (data_dir, _) = history();
+    let snapshots = files(&data_dir, "snapshot.");
+    let (first, last) = (&snapshots[0], snapshots.last().expect("two"));
+    let unread = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringkeeper"));
+        let child = command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("it runs");
+        drop(child.stdout.take());
+        let out = child.wait_with_output().expect("our child");
+        (out.status.code(), said(&out.stderr))
+    };
+    let (code, told) = unread(&["snapshot", "diff", text(first), text(last)]);
+    assert!(code == Some(1) && told.contains("different: "), "{code:?}: {told}");
+    let mut bytes = fs::read(last).expect("there");
+    bytes[700] ^= 1;
+    fs::write(last, &bytes).expect("room");
+    let (code, told) = unread(&["snapshot", "check", text(last)]);
+    assert!(code == Some(4) && told.contains("1 not whole"), "{code:?}: {told}");
+    let (code, told) = unread(&["log", "dump", text(&data_dir)]);
+    assert_eq!(code, Some(0), "{told}");
 }

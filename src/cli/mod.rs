@@ -28,6 +28,7 @@ mod log_dump;
 mod log_import;
 mod moment;
 mod progress;
+mod replay;
 mod restore;
 mod server;
 mod service;
@@ -126,6 +127,16 @@ fn as_ours(mut words: Vec<OsString>) -> Vec<OsString> {
 
 fn is_called(words: &[OsString], name: &str) -> bool {
     words.first().and_then(|program| Path::new(program).file_name()).is_some_and(|called| called == name)
+}
+
+/// Whether a process with this command line is a server, and not another command of this program.
+fn is_server(words: Vec<OsString>) -> bool {
+    match Arguments::try_parse_from(as_ours(words)).map(|arguments| arguments.subcommand) {
+        Ok(None | Some(Subcommand::Server(_) | Subcommand::StartForeground(_))) => true,
+        Ok(Some(_)) => false,
+        // Of another version, maybe: its server is stopped by ours.
+        Err(_) => true,
+    }
 }
 
 /// Whoever watches over this process, as its environment says.

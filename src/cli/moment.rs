@@ -29,11 +29,13 @@ pub fn parse_time(text: &str) -> Result<WallMillis, String> {
     let text = text.trim();
     let civil = text.strip_suffix("UTC").map_or(text, str::trim_end);
     let zoned = text.parse::<jiff::Timestamp>();
+    // The parser would pass over a zone without an offset, and take the local time for UTC.
+    let names_no_zone = !civil.contains(['+', '[']) && civil.matches('-').count() == 2;
     let in_utc = || civil.parse::<jiff::civil::DateTime>()?.to_zoned(jiff::tz::TimeZone::UTC);
-    let found = zoned.or_else(|_| in_utc().map(|zoned| zoned.timestamp()));
+    let found = zoned.ok().or_else(|| in_utc().ok().filter(|_| names_no_zone).map(|zoned| zoned.timestamp()));
     found
         .map(|at| WallMillis(at.as_millisecond()))
-        .map_err(|_| "a time is written as 2026-11-22T05:00:00Z, or 2026-11-22 05:00:00.250 UTC".to_owned())
+        .ok_or_else(|| "a time is written as 2026-11-22T05:00:00Z, or 2026-11-22 05:00:00.250 UTC".to_owned())
 }
 
 #[cfg(test)]
@@ -68,6 +70,10 @@ mod tests {
             "yesterday",
             "2001-13-01",
             "2001-09-09 25:00:00",
+            // Not UTC, and not to be read as if it were.
+            "2001-09-09T03:46:40[Europe/Berlin]",
+            "2001-09-09 03:46:40+02:00 UTC",
+            "2001-09-09 03:46:40-05:00 UTC",
         ] {
             let text = parse(wrong).expect_err(wrong);
             assert!(text.contains("0x100000002") || text.contains("2026-11-22T05:00:00Z"), "{wrong}: {text}");

@@ -139,6 +139,12 @@ enum Promises {
 impl Source {
     fn open(from: &Path, from_log: &Path, logs: &[PathBuf]) -> Result<Source, Refused> {
         if !from.is_dir() {
+            if from_log != from {
+                return Err(refused(format_args!(
+                    "{} is a file: --data-log-dir goes with a dataDir. Name the logs behind a snapshot with --log",
+                    from.display()
+                )));
+            }
             let kind = Kind::of(from)?;
             let snapshots = vec![(kind, from.to_owned())];
             let logs = if logs.is_empty() { None } else { Some(Logs::of_files(logs)?) };
@@ -191,11 +197,7 @@ impl Source {
             }
         }
         if segments.is_empty() {
-            return Err(refused(format_args!(
-                "{} holds no log. If the server has a dataLogDir, name it with --data-log-dir; a snapshot alone is restored by \
-                 naming its file",
-                log.display()
-            )));
+            return Err(no_log(&log));
         }
         let logs = Some(Logs::Ours(Segments::open(segments, log_lock)?));
         Ok(Source { from: from.to_owned(), snapshots, logs, promises: Promises::Ours(log), _lock: lock })
@@ -210,11 +212,7 @@ impl Source {
         }
         let paths: Vec<PathBuf> = apache::logs_in(&log)?.into_iter().map(|(_, path)| path).collect();
         if paths.is_empty() {
-            return Err(refused(format_args!(
-                "{} holds no log. If the server has a dataLogDir, name it with --data-log-dir; a snapshot alone is restored by \
-                 naming its file",
-                log.display()
-            )));
+            return Err(no_log(&log));
         }
         let logs = Some(Logs::of_files(&paths)?);
         Ok(Source {
@@ -304,7 +302,7 @@ impl Source {
             }
             apache::go_on(image.store, image.sessions, paths, options, progress, tell)?
         } else {
-            let logs = named(paths)?;
+            let logs = apache::named(paths)?;
             apache::recover_files(theirs, &logs, options, inspect::key()?, progress, tell)?
         };
         Ok(Image { store: recovered.store, sessions: recovered.sessions, epochs: None })
@@ -368,6 +366,9 @@ impl Source {
             forward.apply(file, offset, entry)?;
         }
         let reached = forward.store.newest();
+        if let Some(fault) = behind.damage.filter(|_| until != Some(reached)) {
+            return Err(segments.fault(&fault));
+        }
         if let Some(bad) = why.filter(|_| reached < newest) {
             let text = format!("{}; without it only zxid {reached} is reached", bad.text);
             return Err(Refused { text, ..bad });
@@ -411,6 +412,14 @@ impl Source {
     }
 }
 
+fn no_log(folder: &Path) -> Refused {
+    refused(format_args!(
+        "{} holds no log. If the server has a dataLogDir, name it with --data-log-dir; a snapshot alone is restored by naming \
+         its file",
+        folder.display()
+    ))
+}
+
 fn zxid_of(kind: Kind) -> Zxid {
     match kind {
         Kind::Snapshot(zxid) | Kind::TheirSnapshot(zxid, _) => zxid,
@@ -423,21 +432,6 @@ fn blank() -> Result<Image, Refused> {
     let (mut store, _) = crate::tree::tree(inspect::key()?, 0);
     store.plant();
     Ok(Image { store, sessions: vec![], epochs: None })
-}
-
-/// Apache's logs with the zxid that the name of each says.
-fn named(paths: &[PathBuf]) -> Result<Vec<apache::LogFile>, Refused> {
-    let of = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let zxid = name.and_then(apache::parse_log_name).ok_or_else(|| {
-            refused(format_args!(
-                "{}: a log file of Apache ZooKeeper is called log. and a zxid, as log.1",
-                path.display()
-            ))
-        });
-        Ok(((zxid?, ()), path.clone()))
-    };
-    paths.iter().map(of).collect()
 }
 
 #[cfg(test)]

@@ -195,6 +195,9 @@ fn a_snapshot_alone_and_with_logs_behind_it() {
     let until_zxid = Some(Zxid(7));
     let made = restored(&Restore { log: logs.clone(), until_zxid, ..arguments(&theirs, &Scratch::new()) });
     assert_eq!(facts(&made), facts(&expected(&world, 7)));
+    // The logs that were meant are not left out in silence.
+    let folder = Restore { data_log_dir: Some(source.path().to_owned()), ..arguments(&theirs, &to) };
+    assert!(refused(&folder).contains("--data-log-dir goes with a dataDir"), "{}", refused(&folder));
     let directory = Restore { log: logs, ..arguments(source.path(), &to) };
     assert!(refused(&directory).contains("--log goes with a snapshot file"));
 }

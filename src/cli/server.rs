@@ -3,14 +3,13 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::Start;
 use super::about::about;
-use super::progress;
 use crate::config::{Checked, Config, Raw, Refusal, Severity, Warning, is_setting};
 
 /// A server, in the foreground, until SIGTERM.
@@ -48,6 +47,8 @@ pub struct Source {
 }
 
 pub const EXIT_REFUSED: u8 = 2;
+/// As a server's: something that the operator can mend.
+const EXIT_UNWRITTEN: u8 = 3;
 
 /// A larger one is something else than a configuration.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -99,13 +100,24 @@ fn check(source: &Source) -> ExitCode {
                 let kind = if warning.severity == Severity::Info { "note" } else { "warning" };
                 eprintln!("{kind}: {warning}");
             }
-            progress::print(checked.effective().trim_end());
-            ExitCode::SUCCESS
+            shown(&checked.effective())
         }
         Err(refused) => {
             eprint!("{}", explanation(&refused, "ringkeeper"));
             ExitCode::from(EXIT_REFUSED)
         }
+    }
+}
+
+/// Half a configuration must not pass for one. Who reads no further has what he wanted.
+fn shown(text: &str) -> ExitCode {
+    let mut out = io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("ringkeeper server --check: cannot write: {error}");
+            ExitCode::from(EXIT_UNWRITTEN)
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 

@@ -1,7 +1,8 @@
 //! `ringkeeper snapshot import | export`: data directories of Apache ZooKeeper to ours and back; and the other commands' door.
 //!
 //! What is written comes into being under another name, whole and durable, before it gets its own: a target that was left
-//! half made is never taken for data. The source is read only. Results go to standard output, warnings to standard error.
+//! half made is never taken for data, and no server of ours starts on it (`server/strays.rs`). The source is read only. Results
+//! go to standard output, warnings to standard error.
 //! Tested: snapshot_test.rs, and tests/java_files.rs with Apache's servers.
 
 use std::fmt::Display;
@@ -17,7 +18,7 @@ use super::restore::{self, Restore};
 use crate::base::{Epoch, SessionId, Zxid};
 use crate::config::{Config, LogFormat, Raw};
 use crate::io::{Clock, Directory, Error, entropy};
-use crate::server::{self, Image, Witness};
+use crate::server::{self, Image, UNFINISHED, Witness};
 use crate::tree::Store;
 use crate::zab::Epochs;
 
@@ -76,8 +77,6 @@ pub struct Export {
 }
 
 const MYID: &str = "myid";
-/// Behind the name of what is being written.
-const UNFINISHED: &str = ".unfinished";
 
 /// Why nothing was written.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     match path.to_str() {
         Some("/data/myid") => Ok(b"2\n".to_vec()),
         Some("/conf/dynamic") => Ok(THREE.as_bytes().to_vec()),
+        Some("/conf/secret") => Ok(b"correct horse battery staple\n".to_vec()),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     }
 }
@@ -57,7 +58,8 @@ fn odd_ones() -> Vec<String> {
         metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n\
         metricsProvider.httpHost=zoo1\nmetricsProvider.httpPort=4\nmetricsProvider.exportJvmInfo=false\n\
         ringkeeper.cores=0-2\nringkeeper.shards=3\nringkeeper.lookMicros=0\nringkeeper.io=epoll\nringkeeper.logWrite=mmap\n\
-        ringkeeper.snapshotRate=0\n";
+        ringkeeper.snapshotRate=0\nringkeeper.treeBrowser=false\nringkeeper.sessionSecret=/conf/secret\n\
+        ringkeeper.logFormat=json\nringkeeper.slowRequestMillis=7\naudit.enable=true\nringkeeper.auditFile=/log/a=b\n";
     let member = "initLimit=7\nsyncLimit=3\ncnxTimeout=4\ncommitLogCount=700\nquorumListenOnAllIPs=true\n\
         multiAddress.enabled=true\nleaderServes=no\nlocalSessionsEnabled=true\nlocalSessionsUpgradingEnabled=true\n\
         standaloneEnabled=false\ngroup.1=1:2:4\nweight.1=3\n";
@@ -65,7 +67,8 @@ fn odd_ones() -> Vec<String> {
         format!("{BASICS}clientPortAddress=zoo1\n{common}globalOutstandingLimit=9\n{SUPER}"),
         format!("dataDir=/data\n{THREE}{common}{member}"),
         format!(
-            "{MEMBER}dynamicConfigFile=/conf/dynamic\nadmin.enableServer=false\nglobalOutstandingLimit=9\n"
+            "{MEMBER}dynamicConfigFile=/conf/dynamic\nadmin.enableServer=false\nglobalOutstandingLimit=9\n\
+             ringkeeper.slowRequestMillis=0\naudit.enable=true\n"
         ),
     ]
 }
@@ -101,8 +104,13 @@ fn every_setting_that_is_honoured_is_listed() {
     }
     let known: Vec<&str> = keys::names(Standing::Honoured).chain(keys::names(Standing::Ensemble)).collect();
     assert!(known.len() > 60, "{known:?}");
+    // These stand in a member's own line, or in a file of their own.
+    let elsewhere = ["myid", "peerType", "clientPort"];
+    let given = odd_ones().concat();
     for name in known {
         assert!(listed.iter().any(|key| key == name), "{name} is not printed");
+        let is_given = given.lines().any(|line| line.split('=').next() == Some(name));
+        assert!(is_given || elsewhere.contains(&name), "{name} has its default in all of these");
     }
 }
 

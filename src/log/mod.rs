@@ -9,6 +9,7 @@
 //! | `entry.rs` | groups and records inside a segment, and the one reader of them |
 //! | `writer.rs` | group commit: records into groups, groups into segments |
 //! | `recovery.rs` | what survived, where it ends, and the repair to carry out before anything is acknowledged |
+//! | `look.rs` | the same for who only reads, up to the first damage |
 //! | `fault.rs` | why a log is refused, in the operator's words |
 //! | `snapshot_file.rs` | the container of a snapshot: chunks that are trusted only when all of them are there |
 //! | `epoch_record.rs` | the two epochs of a member, beside the segments |
@@ -26,6 +27,7 @@
 mod entry;
 mod epoch_record;
 mod fault;
+mod look;
 mod recovery;
 mod retention;
 mod segment;
@@ -44,6 +46,7 @@ use crate::base::Ticket;
 pub use entry::{Entry, Reader, Step};
 pub use epoch_record::{EPOCH_FILE, EpochSlots, EpochsFound, decode_epochs};
 pub use fault::Fault;
+pub use look::{Held, look};
 pub use recovery::{Cut, Recovered, SegmentImage, overtake, recover, truncate};
 pub use retention::{FoundSnapshot, Purge, plan_purge};
 pub use segment::{Header, HeaderFault, Position, SegmentId};

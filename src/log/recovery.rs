@@ -109,7 +109,7 @@ pub fn overtake<'a>(
     settings.assert_sound();
     let segments = open(images)?;
     let base = Boundary { position: Position::NONE, zxid: snapshot, checksum: 0 };
-    let walked = Walked { entries: vec![], base, tail: vec![], end: base, cut: None };
+    let walked = Walked { entries: vec![], base, tail: vec![], end: base, cut: None, damage: None };
     Ok(repair(settings, &segments, SegmentId(0), walked))
 }
 
@@ -121,9 +121,10 @@ fn recover_until<'a>(
 ) -> Result<Recovered<'a>, Fault> {
     settings.assert_sound();
     let segments = open(images)?;
-    let (line, dropped) = follow(&segments, snapshot)?;
-    let mut walked = walk(&segments, &line, snapshot, to)?;
-    walked.cut = walked.cut.or(dropped.map(|why| Cut { end: walked.end.position, why }));
+    let (line, mut walked) = read(&segments, snapshot, to)?;
+    if let Some(fault) = walked.damage.take() {
+        return Err(fault);
+    }
     let keep = match line.first() {
         None => SegmentId(0),
         Some(_) if walked.end.zxid < snapshot => walked.end.position.segment,
@@ -139,7 +140,19 @@ fn recover_until<'a>(
     Ok(repair(settings, &segments, keep, walked))
 }
 
-struct Segment<'a> {
+/// The segments in force, as indices, and what stands in them.
+pub(super) fn read<'a>(
+    segments: &[Segment<'a>],
+    snapshot: Zxid,
+    to: Zxid,
+) -> Result<(Vec<usize>, Walked<'a>), Fault> {
+    let (line, dropped) = follow(segments, snapshot)?;
+    let mut walked = walk(segments, &line, snapshot, to)?;
+    walked.cut = walked.cut.or(dropped.map(|why| Cut { end: walked.end.position, why }));
+    Ok((line, walked))
+}
+
+pub(super) struct Segment<'a> {
     id: SegmentId,
     image: &'a [u8],
     header: Result<Header, HeaderFault>,
@@ -178,7 +191,7 @@ impl<'a> Segment<'a> {
 }
 
 /// Oldest first.
-fn open<'a>(images: &[SegmentImage<'a>]) -> Result<Vec<Segment<'a>>, Fault> {
+pub(super) fn open<'a>(images: &[SegmentImage<'a>]) -> Result<Vec<Segment<'a>>, Fault> {
     let mut segments: Vec<Segment<'a>> = images
         .iter()
         .map(|image| Segment {
@@ -263,22 +276,24 @@ fn follow(segments: &[Segment<'_>], snapshot: Zxid) -> Result<(Vec<usize>, Optio
 
 /// A place where a segment may continue the log, and what it then follows.
 #[derive(Clone, Copy, Debug)]
-struct Boundary {
+pub(super) struct Boundary {
     position: Position,
     zxid: Zxid,
     checksum: u32,
 }
 
 #[derive(Debug)]
-struct Walked<'a> {
+pub(super) struct Walked<'a> {
     /// Later than the snapshot.
-    entries: Vec<Entry<'a>>,
+    pub entries: Vec<Entry<'a>>,
     /// The last mark.
     base: Boundary,
     /// Behind it, whatever the snapshot covers: what the new segment has to begin with.
     tail: Vec<Entry<'a>>,
     end: Boundary,
-    cut: Option<Cut>,
+    pub cut: Option<Cut>,
+    /// Why there is no more, if more was durable once.
+    pub damage: Option<Fault>,
 }
 
 /// What has been read and no mark covers so far.
@@ -316,7 +331,7 @@ fn walk<'a>(segments: &[Segment<'a>], line: &[usize], snapshot: Zxid, to: Zxid) 
     let mut entries = Vec::new();
     let mut unproven = Unproven { base: start, behind: VecDeque::new() };
     let mut end = start;
-    let mut cut = None;
+    let (mut cut, mut damage) = (None, None);
     'line: for (place, index) in line.iter().enumerate() {
         let segment = &segments[*index];
         let header = header_on_line(segment);
@@ -346,9 +361,8 @@ fn walk<'a>(segments: &[Segment<'a>], line: &[usize], snapshot: Zxid, to: Zxid) 
                     let at = Position { segment: segment.id, offset };
                     let found = proof(&segments[*index..], at);
                     if let Some((mark, named_by)) = found {
-                        return Err(Fault::Damaged { at, why, mark, named_by });
-                    }
-                    if next.is_some() || reader.in_group() {
+                        damage = Some(Fault::Damaged { at, why, mark, named_by });
+                    } else if next.is_some() || reader.in_group() {
                         cut = Some(Cut { end: at, why });
                     }
                     break 'line;
@@ -366,7 +380,7 @@ fn walk<'a>(segments: &[Segment<'a>], line: &[usize], snapshot: Zxid, to: Zxid) 
     }
     let base = without_empty_segments(segments, unproven.base);
     let tail = unproven.behind.into_iter().filter_map(|(_, entry)| entry).collect();
-    Ok(Walked { entries, base, tail, end, cut })
+    Ok(Walked { entries, base, tail, end, cut, damage })
 }
 
 fn header_on_line(segment: &Segment<'_>) -> Header {

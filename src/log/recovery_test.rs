@@ -1,8 +1,8 @@
 //! One test for each rule of recovery, on logs that the writer made and a disk that does as it is told.
 
 use super::*;
-use crate::log::Writer;
 use crate::log::model_disk::ModelDisk;
+use crate::log::{Writer, look};
 
 pub(super) const SETTINGS: Settings = Settings {
     segment_bytes: 8192,
@@ -447,4 +447,24 @@ fn truncation_below_the_snapshot_is_refused() {
     let images = log.disk.images();
     let fault = truncate(&SETTINGS, &images, Zxid(4), Zxid(3)).map(|_| ()).expect_err("4 is in the snapshot");
     assert_eq!(fault, Fault::TruncatedBelowSnapshot { snapshot: Zxid(4), to: Zxid(3) });
+}
+
+#[test]
+fn who_only_looks_sees_what_stands_before_damage() {
+    let mut log = Log::new().groups(4);
+    let (third, _, _) = log.groups[2];
+    // In the first of its two records.
+    log.damage(third.segment.0, third.offset + 100);
+    assert!(matches!(log.recover(), Err(Fault::Damaged { .. })));
+    let images = log.disk.images();
+    let held = look(&images, Zxid::ZERO, Zxid(i64::MAX)).expect("the line is known");
+    assert_eq!(held.entries.last().map(|entry| entry.zxid), Some(Zxid(4)));
+    assert!(matches!(held.damage, Some(Fault::Damaged { at, .. }) if at > third), "{held:?}");
+    for to in 1..=3 {
+        let held = look(&images, Zxid(1), Zxid(to)).expect("the line is known");
+        assert_eq!((held.entries.len() as i64, held.damage), (to - 1, None), "to {to}");
+    }
+    // Whoever asks for just that entry has it; what is missing behind it is told, too.
+    let held = look(&images, Zxid::ZERO, Zxid(4)).expect("the line is known");
+    assert!(held.entries.len() == 4 && held.damage.is_some(), "{held:?}");
 }

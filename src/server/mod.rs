@@ -54,7 +54,7 @@ pub use boot::{SUBDIRECTORY, backend, hold};
 pub use image::{Image, ReadSnapshot, Witness, read_epochs};
 pub use lines::{Filter, Lines};
 pub use recovery::is_unsettled;
-pub use strays::{Stray, find as find_stray, holds, holds_apaches};
+pub use strays::{Stray, UNFINISHED, find as find_stray, holds, holds_apaches};
 
 use audit::Audit;
 use one_loop::OneLoop;

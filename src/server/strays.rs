@@ -14,6 +14,8 @@ use super::epochs::LOST_EPOCHS;
 
 /// Where Apache's server keeps its files, below each of its directories.
 const APACHES: &str = "version-2";
+/// Behind the name of a directory that a command is making: it gets its own when all is in it.
+pub const UNFINISHED: &str = ".unfinished";
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stray {
@@ -23,6 +25,8 @@ pub enum Stray {
     ApachesLogDir { place: PathBuf },
     /// Our log lies in `dataDir`, as `dataLogDir` named no other place when it was written.
     Log { data: PathBuf, log: PathBuf },
+    /// An import or a restore that was ended half way, and nothing else.
+    Unfinished { place: PathBuf },
 }
 
 impl Stray {
@@ -41,6 +45,10 @@ impl Stray {
             Stray::Log { data, log } => vec![
                 format!("With the server stopped, move segment.* and epochs* from {}", data.display()),
                 format!("to {}; or take dataLogDir out of zoo.cfg again.", log.display()),
+            ],
+            Stray::Unfinished { place } => vec![
+                format!("Remove {} and do it again; what it was made of is unchanged.", place.display()),
+                "To start with an empty tree: remove it.".to_owned(),
             ],
         }
     }
@@ -68,6 +76,12 @@ impl fmt::Display for Stray {
                 "the log lies in {}, and dataLogDir names another place: a server started now would lack what is in it",
                 data.display()
             ),
+            Stray::Unfinished { place } => write!(
+                f,
+                "{} is what an import or a restore left that was ended before it was done: a server started now would begin \
+                 with an empty tree",
+                place.display()
+            ),
         }
     }
 }
@@ -93,6 +107,10 @@ pub fn find(data_dir: &Path, data_log_dir: &Path) -> Result<Option<Stray>, Error
             import = format!("{import} {}", data_log_dir.display());
         }
         return Ok(Some(Stray::Apache { place: place.join(APACHES), import }));
+    }
+    let unfinished = data_dir.join(format!("{SUBDIRECTORY}{UNFINISHED}"));
+    if !has_ours && exists(&unfinished)? {
+        return Ok(Some(Stray::Unfinished { place: unfinished }));
     }
     // Two names of one directory are refused by its lock.
     if is_apart && holds(&data, is_of_log)? && !is_same(&data, &log) {

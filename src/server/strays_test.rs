@@ -66,6 +66,20 @@ fn the_old_log_directory_is_to_be_taken_out() {
     assert!(found.todo()[0].starts_with("Take dataLogDir out"), "{found:?}");
 }
 
+/// A restore that was killed: a start beside what it left would look like one on the restored tree.
+#[test]
+fn what_was_left_half_made_is_named_and_not_passed_over() {
+    let scratch = Scratch::new();
+    put(scratch.path(), "ringkeeper-1.unfinished", SEGMENT);
+    let found = find(scratch.path(), scratch.path()).expect("readable").expect("something stands against it");
+    assert_eq!(found, Stray::Unfinished { place: scratch.path().join("ringkeeper-1.unfinished") });
+    // A lock is no data: a start that failed leaves it.
+    put(scratch.path(), SUBDIRECTORY, "lock");
+    assert_eq!(find(scratch.path(), scratch.path()).expect("readable"), Some(found));
+    put(scratch.path(), SUBDIRECTORY, SEGMENT);
+    assert_eq!(find(scratch.path(), scratch.path()).expect("readable"), None, "a server's own data count");
+}
+
 #[test]
 fn what_cannot_be_read_is_not_empty() {
     for directory in [APACHES, SUBDIRECTORY] {

@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
+use crate::support::admin::members;
 use crate::support::http::{get, try_get};
 use crate::support::server::free_port;
-use crate::support::{Config, Ensemble, until};
+use crate::support::{Config, until};
 use crate::{start, with_admin};
 
 #[test]
@@ -27,13 +28,9 @@ fn without_an_admin_server_there_is_no_port() {
 
 #[test]
 fn members_are_ready_while_they_have_a_quorum() {
-    let mut ports = vec![0; 5];
-    let given = std::cell::RefCell::new(&mut ports);
-    let mut ensemble = Ensemble::prepare(3, 1, |id, config| {
-        let (config, port) = with_admin(config);
-        given.borrow_mut()[id] = port;
+    let (mut ensemble, ports) = members(|id, config| {
         // Server 1 serves reads without a leader.
-        if id == 1 { config.property("readonlymode.enabled", true) } else { config }
+        with_admin(if id == 1 { config.property("readonlymode.enabled", true) } else { config })
     });
     ensemble.servers[1].spawn();
     until("a member to be alive before it has a quorum", || try_get(ports[2], "/livez"));

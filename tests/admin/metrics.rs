@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::support::admin::members;
 use crate::support::client::PERSISTENT;
 use crate::support::http::{get, try_get};
 use crate::support::server::free_port;
-use crate::support::{Client, Config, Ensemble, Server, until};
+use crate::support::{Client, Config, Server, until};
 
 pub fn with_metrics(config: Config) -> (Config, u16) {
     let port = free_port();
@@ -131,13 +132,7 @@ fn the_page_tells_what_happened() {
 
 #[test]
 fn members_tell_their_part() {
-    let mut ports = vec![0; 5];
-    let given = std::cell::RefCell::new(&mut ports);
-    let mut ensemble = Ensemble::prepare(3, 1, |id, config| {
-        let (config, port) = with_metrics(config);
-        given.borrow_mut()[id] = port;
-        config
-    });
+    let (mut ensemble, ports) = members(|_, config| with_metrics(config));
     ensemble.servers[0].spawn();
     until("a member without a leader to show its page", || {
         try_get(ports[1], "/metrics").filter(|answer| answer.status == 200)

@@ -6,9 +6,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::metrics::{start, with_metrics};
+use crate::support::admin::members;
 use crate::support::client::PERSISTENT;
 use crate::support::http::get;
-use crate::support::{Client, Config, Ensemble, until};
+use crate::support::{Client, Config, until};
 
 fn file(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tuning/monitoring").join(name);
@@ -156,13 +157,7 @@ fn dashboard_and_rules_ask_for_what_servers_tell() {
     let (_lone, port) = start(Config::default());
     ask(port, &mut told);
 
-    let mut ports = vec![0; 5];
-    let given = std::cell::RefCell::new(&mut ports);
-    let mut ensemble = Ensemble::prepare(3, 1, |id, config| {
-        let (config, port) = with_metrics(config);
-        given.borrow_mut()[id] = port;
-        config
-    });
+    let (mut ensemble, ports) = members(|_, config| with_metrics(config));
     ensemble.launch_all();
     let leader = ensemble.settle();
     Client::connect(&ensemble.servers[leader]).create("/a", b"", PERSISTENT);
@@ -190,8 +185,7 @@ fn dashboard_and_rules_ask_for_what_servers_tell() {
         }
     }
     assert!(count > 30, "{count} expressions");
-    let mut ids: Vec<i64> = panels.iter().filter_map(|panel| panel["id"].as_i64()).collect();
-    ids.dedup();
+    let ids: BTreeSet<i64> = panels.iter().filter_map(|panel| panel["id"].as_i64()).collect();
     assert_eq!(ids.len(), panels.len(), "each has an id of its own");
     for variable in dashboard["templating"]["list"].as_array().expect("variables") {
         if let Some(query) = variable["query"]["query"].as_str() {

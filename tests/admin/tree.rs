@@ -4,9 +4,10 @@ use ringkeeper::wire::OwnedAcl;
 use serde_json::{Value, json};
 
 use crate::commands::{BOB, SUPER, become_bob, set_acl};
+use crate::support::admin::members;
 use crate::support::client::{EPHEMERAL, PERSISTENT};
 use crate::support::http::{get, request};
-use crate::support::{Client, Config, Ensemble, until};
+use crate::support::{Client, Config, until};
 use crate::{start, with_admin};
 
 /// Status, and what was answered.
@@ -166,13 +167,7 @@ fn the_ensemble_is_told_by_each_member_as_it_knows_it() {
     let lone = seen_ensemble(start(Config::default()).1);
     assert_eq!((&lone["server_state"], &lone["members"]), (&json!("standalone"), &json!([])));
 
-    let mut ports = vec![0; 5];
-    let given = std::cell::RefCell::new(&mut ports);
-    let mut ensemble = Ensemble::prepare(3, 1, |id, config| {
-        let (config, port) = with_admin(config);
-        given.borrow_mut()[id] = port;
-        config
-    });
+    let (mut ensemble, ports) = members(|_, config| with_admin(config));
     ensemble.servers[0].spawn();
     until("the admin port to be open", || crate::support::http::try_get(ports[1], "/livez"));
     let alone = until("a member without a leader to say so", || {

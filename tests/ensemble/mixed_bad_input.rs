@@ -146,7 +146,7 @@ fn a_member_of_another_cluster_becomes_what_its_leader_is() {
     history.check(&mut ensemble, load);
 }
 
-/// The ensemble's third server comes back with what the last server of another ensemble had: `epochs` elections old, and with
+/// The ensemble's third server comes back with what the last server of another ensemble had: `elections` epochs old, and with
 /// more written.
 fn change_places(ensemble: &mut Ensemble, is_java: bool, elections: usize) {
     let mut other = prepare(3, 0, if is_java { &[1, 2, 3] } else { &[] });
@@ -172,6 +172,27 @@ fn change_places(ensemble: &mut Ensemble, is_java: bool, elections: usize) {
     }
 }
 
+/// Two servers that serve, and a third that isn't started again yet.
+fn with_a_foreign_third(java_ids: &[usize], foreign_is_java: bool, elections: usize) -> Ensemble {
+    println!("Apache's: {java_ids:?}, the foreign one is Apache's: {foreign_is_java}");
+    let mut ensemble = prepare(3, 0, java_ids);
+    ensemble.launch_all();
+    ensemble.settle();
+    ensemble.assert_equal();
+    change_places(&mut ensemble, foreign_is_java, elections);
+    ensemble
+}
+
+/// With nothing but its number it is one.
+fn becomes_a_member(ensemble: &mut Ensemble, mut history: History, load: Load) {
+    ensemble.servers[OURS].kill();
+    ensemble.wipe(OURS);
+    ensemble.servers[OURS].restart();
+    load.go_on(SOME);
+    history.check(ensemble, load);
+    nothing_foreign(ensemble, &[0, 1, 2]);
+}
+
 fn nothing_foreign(ensemble: &Ensemble, places: &[usize]) {
     for at in places {
         let mut client = Client::connect(&ensemble.servers[*at]);
@@ -183,12 +204,7 @@ fn nothing_foreign(ensemble: &Ensemble, places: &[usize]) {
 
 /// A voter whose history is later than any that this ensemble can have had: it neither leads nor makes the leader go.
 fn a_later_history_stays_outside(java_ids: &[usize], foreign_is_java: bool) {
-    println!("Apache's: {java_ids:?}, the foreign one is Apache's: {foreign_is_java}");
-    let mut ensemble = prepare(3, 0, java_ids);
-    ensemble.launch_all();
-    ensemble.settle();
-    ensemble.assert_equal();
-    change_places(&mut ensemble, foreign_is_java, 6);
+    let mut ensemble = with_a_foreign_third(java_ids, foreign_is_java, 6);
     let leader = ensemble.settle();
     let mut history = History::default();
     let load = Load::start_at(&ensemble, 0, 2, &[0, 1]);
@@ -206,13 +222,7 @@ fn a_later_history_stays_outside(java_ids: &[usize], foreign_is_java: bool) {
     nothing_foreign(&ensemble, &[0, 1]);
     let lines = said(&ensemble.servers[teller], words);
     assert!(lines < 5, "{lines} lines: one for each initLimit, and not one for each attempt");
-    // With nothing but its number it is a member.
-    ensemble.servers[OURS].kill();
-    ensemble.wipe(OURS);
-    ensemble.servers[OURS].restart();
-    load.go_on(SOME);
-    history.check(&mut ensemble, load);
-    nothing_foreign(&ensemble, &[0, 1, 2]);
+    becomes_a_member(&mut ensemble, history, load);
 }
 
 #[test]
@@ -226,12 +236,7 @@ fn a_member_of_another_cluster_with_a_later_epoch_replaces_nothing() {
 /// Of the same epoch, and longer: by number alone it is this ensemble's. It is cut, and what is left is told to be none of the
 /// leader's trees; those that serve keep theirs.
 fn a_longer_history_is_told(java_ids: &[usize], foreign_is_java: bool) {
-    println!("Apache's: {java_ids:?}, the foreign one is Apache's: {foreign_is_java}");
-    let mut ensemble = prepare(3, 0, java_ids);
-    ensemble.launch_all();
-    ensemble.settle();
-    ensemble.assert_equal();
-    change_places(&mut ensemble, foreign_is_java, 2);
+    let mut ensemble = with_a_foreign_third(java_ids, foreign_is_java, 2);
     let leader = ensemble.settle();
     Client::connect(&ensemble.servers[leader]).close();
     assert_eq!(ensemble.servers[leader].zxid() >> 32, 2, "the epoch of the other one");
@@ -243,12 +248,7 @@ fn a_longer_history_is_told(java_ids: &[usize], foreign_is_java: bool) {
     await_word(&ensemble.servers[OURS], words);
     assert_eq!(ensemble.settle(), leader);
     nothing_foreign(&ensemble, &[0, 1]);
-    ensemble.servers[OURS].kill();
-    ensemble.wipe(OURS);
-    ensemble.servers[OURS].restart();
-    load.go_on(SOME);
-    history.check(&mut ensemble, load);
-    nothing_foreign(&ensemble, &[0, 1, 2]);
+    becomes_a_member(&mut ensemble, history, load);
 }
 
 #[test]

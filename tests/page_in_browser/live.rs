@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::browser::Browser;
+use crate::support::admin::members;
 use crate::support::client::PERSISTENT;
-use crate::support::{Client, Config, Ensemble, Server, until};
+use crate::support::{Client, Config, Server, until};
 use crate::{start, with_admin};
 
 /// Reads and writes at this server until it is told to stop.
@@ -103,13 +104,7 @@ fn a_server_that_goes_and_comes_back_is_seen() {
 
 #[test]
 fn every_member_of_an_ensemble_is_shown() {
-    let mut ports = vec![0; 5];
-    let given = std::cell::RefCell::new(&mut ports);
-    let mut ensemble = Ensemble::prepare(3, 1, |id, config| {
-        let (config, port) = with_admin(config);
-        given.borrow_mut()[id] = port;
-        config
-    });
+    let (mut ensemble, ports) = members(|_, config| with_admin(config));
     ensemble.launch_all();
     let leader = ensemble.settle();
     let follower = ensemble.follower(leader);

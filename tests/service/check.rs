@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::station::{Station, runs};
+use crate::station::{Ran, Station, runs};
 
 fn settings(text: &str) -> Vec<&str> {
     text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect()
@@ -77,4 +77,15 @@ fn a_running_server_is_not_disturbed() {
     station.must(&["server", "--check", &file]);
     assert!(runs(pid));
     assert!(station.must(&["status"]).out.ends_with("Mode: standalone\n"));
+}
+
+/// Half of it would read back as another configuration.
+#[test]
+fn what_can_not_be_written_whole_is_no_success() {
+    let station = Station::new();
+    let mut command = station.command(&["server", "--check", &station.configuration().display().to_string()]);
+    let full = fs::File::options().write(true).open("/dev/full").expect("a device of Linux");
+    let ran = Ran::of(&command.stdout(full).output().expect("our program"));
+    assert_eq!(ran.status, Some(3), "{ran:?}");
+    assert!(ran.err.contains("cannot write: "), "{ran:?}");
 }

@@ -1,14 +1,24 @@
 //! A lone server that is started in the background, asked, restarted and stopped: zkServer.sh's words and statuses.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use crate::station::{Ran, Station, program, runs};
 use crate::support::until;
+
+/// A child that doesn't outlive its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _status = self.0.wait();
+    }
+}
 
 const STOPPED: &str = "Stopping zookeeper ... STOPPED\n";
 const STARTED: &str = "Starting zookeeper ... STARTED\n";
@@ -92,7 +102,6 @@ fn files_are_where_the_variables_say() {
 }
 
 fn word(station: &Station, word: &str) -> String {
-    use std::io::{Read, Write};
     let mut stream = TcpStream::connect(("127.0.0.1", station.port)).expect("a server");
     stream.write_all(word.as_bytes()).expect("a server");
     let mut text = String::new();
@@ -160,6 +169,33 @@ fn of_two_that_start_at_once_one_stands_and_can_be_stopped() {
     assert_eq!(station.must(&["stop"]).out, STOPPED);
 }
 
+/// One start is slow to read its configuration; meanwhile another one brings up its server, whose number is in the same file.
+#[test]
+fn a_start_that_was_overtaken_leaves_the_other_ones_pid_file_alone() {
+    let mut station = Station::new();
+    station.set("ZOOPIDFILE", station.pid_file().display());
+    let slow = station.folder.join("slow.cfg");
+    assert!(Command::new("mkfifo").arg(&slow).status().expect("coreutils").success());
+    let mut command = station.command(&["start", &slow.display().to_string()]);
+    let mut overtaken =
+        Ended(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("our program"));
+    // Whoever writes waits here for the one that reads, and that has found no server by then.
+    let mut configuration = fs::File::options().write(true).open(&slow).expect("made above");
+    station.must(&["start"]);
+    let pid = station.pid();
+    configuration.write_all(&fs::read(station.configuration()).expect("written")).expect("it is read");
+    drop(configuration);
+    let status = until("the other one to give up", || overtaken.0.try_wait().expect("our child"));
+    let mut out = String::new();
+    overtaken.0.stdout.take().expect("piped").read_to_string(&mut out).expect("text");
+    assert_eq!(
+        (status.code(), out),
+        (Some(1), format!("Starting zookeeper ... already running as process {pid}.\n"))
+    );
+    assert_eq!(station.pid(), pid);
+    assert_eq!(station.must(&["stop"]).out, STOPPED);
+}
+
 /// Scripts go on calling Apache's names, if they are links to this program.
 #[test]
 fn links_with_the_names_of_apaches_scripts_do_what_those_do() {
@@ -207,17 +243,17 @@ fn in_the_foreground_the_command_is_the_server() {
     // HUP: the terminal was closed.
     for signal in ["-TERM", "-INT", "-HUP"] {
         let mut command = heeding_hangups(&station.command(&["start-foreground"]));
-        let mut server =
-            command.current_dir(&station.folder).stderr(Stdio::piped()).spawn().expect("our program");
+        command.current_dir(&station.folder).stderr(Stdio::piped());
+        let mut server = Ended(command.spawn().expect("our program"));
         until("the server to say what it is", || {
             let status = station.run(&["status"]);
             status.out.ends_with("Mode: standalone\n").then_some(())
         });
-        let asked = Command::new("kill").args([signal, &server.id().to_string()]).status();
+        let asked = Command::new("kill").args([signal, &server.0.id().to_string()]).status();
         assert!(asked.expect("kill").success());
         let mut said = String::new();
-        server.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
-        assert_eq!(server.wait().expect("our child").code(), Some(0), "{signal}: {said}");
+        server.0.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
+        assert_eq!(server.0.wait().expect("our child").code(), Some(0), "{signal}: {said}");
         assert!(said.ends_with("stopping\n"), "{signal}: {said}");
     }
     // What zkServer.sh's other uses of it end with: the server's own statuses.

@@ -1,14 +1,14 @@
 //! A server as a process of its own, on a free loopback port, with a directory of its own.
 //!
 //! By default it is the `ringkeeper` that cargo built for this test. `RINGKEEPER_TEST_SERVER` names another command; a
-//! configuration file is appended to it. `tests/run` names the release binary, `tests/against-apache` Apache ZooKeeper:
+//! configuration file is appended to it. `tests/run` names the release binary, `tests/run --apache` Apache ZooKeeper:
 //! an expectation that fails there is a wrong expectation.
 //!
 //! The process is killed by its own id, and its directory removed, when a [`Server`] goes out of scope; after a failed test
 //! the directory stays, and its path is printed.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -147,13 +147,19 @@ pub fn free_port() -> u16 {
     panic!("no free port in {PORTS:?}");
 }
 
-/// A new folder below cargo's, which is on a real disk.
+/// A new folder below cargo's, which is on a real disk. What a failed test of an earlier process of this number left is
+/// nobody's.
 pub fn folder(name: &str) -> PathBuf {
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let folder =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{number}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    folder
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{number}", std::process::id()));
+        match fs::create_dir(&folder) {
+            Ok(()) => return folder,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => panic!("{}: {error}", folder.display()),
+        }
+    }
 }
 
 impl Server {

@@ -31,7 +31,7 @@ pub use epochs::{is_member, is_members, read_epochs, read_epochs_in};
 pub use log_reader::{LogReader, MAGIC as LOG_MAGIC, Step};
 pub use log_writer::LogWriter;
 pub use packing::Packing;
-pub use recovery::{LogFile, Options, follows, go_on, logs_in, parse_log_name, recover, recover_files};
+pub use recovery::{Options, follows, go_on, logs_in, named, parse_log_name, recover, recover_files};
 pub use snapshot_reader::{Bad, Snapshot, parse_name as parse_snapshot_name, read_file as read_snapshot};
 pub use snapshot_writer::SnapshotWriter;
 

@@ -18,13 +18,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::progress::Progress;
+use super::super::replay;
 use super::log_reader::{LogReader, Step};
 use super::packing::Packing;
 use super::snapshot_reader::{self, Digest, Snapshot};
 use super::{Fault, SUBDIRECTORY};
 use crate::base::{HashKey, SessionId, WallMillis, Zxid, limits};
 use crate::io::MappedFile;
-use crate::tree::{Outcome, Store};
+use crate::tree::Store;
 use crate::wire::txn::{Entry, Txn, TxnDigest, TxnHeader};
 use crate::wire::{Decode, Opcode, Reader};
 
@@ -171,24 +172,30 @@ pub fn go_on(
     progress: &Progress,
     tell: &mut dyn FnMut(String),
 ) -> Result<Recovered, Fault> {
-    let mut sorted = vec![];
-    for log in logs {
-        let name = log.file_name().and_then(|name| name.to_str());
-        let zxid = name.and_then(parse_log_name).ok_or_else(|| {
-            let name = log.display();
-            Fault::Refused(format!(
-                "{name}: a log file of Apache ZooKeeper is called log. and a zxid, as log.1"
-            ))
-        })?;
-        sorted.push(((zxid, ()), log.clone()));
-    }
-    sorted.sort();
+    let logs = named(logs)?;
     let applied = store.newest();
     let sessions = sessions.into_iter().collect();
     let digests = Digests::Each;
     let mut replay = Replay { store, sessions, applied, count: 0, digests, options, progress, tell };
-    replay.logs(&sorted)?;
+    replay.logs(&logs)?;
     Ok(replay.finish())
+}
+
+/// Log files, oldest first, with the zxid that the name of each says.
+pub fn named(paths: &[PathBuf]) -> Result<Vec<LogFile>, Fault> {
+    let with_zxid = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let zxid = name.and_then(parse_log_name).ok_or_else(|| {
+            let name = path.display();
+            Fault::Refused(format!(
+                "{name}: a log file of Apache ZooKeeper is called log. and a zxid, as log.1"
+            ))
+        });
+        Ok(((zxid?, ()), path.clone()))
+    };
+    let mut named = paths.iter().map(with_zxid).collect::<Result<Vec<LogFile>, Fault>>()?;
+    named.sort();
+    Ok(named)
 }
 
 fn in_content(packed: bool) -> &'static str {
@@ -364,26 +371,10 @@ impl Replay<'_> {
             let what = format!("zxid {zxid} comes behind {}: transactions are missing", self.applied);
             self.refuse_unless_lenient(Fault::damaged(file, offset, what))?;
         }
-        match self.store.apply(&header, &txn).outcome {
-            Outcome::SessionCreated { timeout_ms } => {
-                self.sessions.insert(header.client_id, timeout_ms);
-            }
-            Outcome::SessionClosed => {
-                self.sessions.remove(&header.client_id);
-            }
-            _ => {}
-        }
+        replay::apply(&mut self.store, &mut self.sessions, &header, &txn);
         self.applied = zxid;
         self.count += 1;
-        self.settle();
         self.check_digest(file, offset, digest)
-    }
-
-    /// Nobody reads: what is superseded can go at once.
-    fn settle(&mut self) {
-        self.store.publish(self.applied);
-        self.store.reclaim(usize::MAX);
-        self.store.take_work();
     }
 
     /// Behind the transaction at `offset`, or the snapshot.
@@ -449,7 +440,7 @@ impl Replay<'_> {
                 TxnHeader { client_id: owner, cxid: 0, zxid: self.applied, time: WallMillis(0), kind };
             self.store.apply(&header, &Txn::CloseSession(None));
         }
-        self.settle();
+        replay::settle(&mut self.store, self.applied);
         Recovered { store: self.store, sessions: self.sessions.into_iter().collect() }
     }
 }

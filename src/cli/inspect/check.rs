@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::super::progress::Progress;
 use super::super::snapshot::{Refused, refused};
-use super::{End, Kind, Logs, Seen, Told, damaged, files, folders, image};
+use super::{End, Kind, Logs, Patient, Seen, Told, damaged, files, folders, image};
 use crate::base::Zxid;
 use crate::server;
 use crate::wire::txn::Entry;
@@ -21,7 +21,7 @@ pub struct Check {
 
 /// Each file that is named by itself; of a directory all logs together: whether they continue each other, too.
 pub fn check_logs(arguments: &Check, out: &mut dyn Write, progress: &Progress) -> Result<Told, End> {
-    let mut verdicts = Verdicts::default();
+    let (mut verdicts, out) = (Verdicts::default(), &mut Patient(out));
     for path in &arguments.paths {
         let found = match path.is_dir() {
             true => Logs::of_directory(path),
@@ -42,7 +42,7 @@ pub fn check_logs(arguments: &Check, out: &mut dyn Write, progress: &Progress) -
 /// Every file by itself.
 pub fn check_snapshots(arguments: &Check, out: &mut dyn Write, progress: &Progress) -> Result<Told, End> {
     crate::io::install_sigbus_handler().map_err(Refused::from)?;
-    let mut verdicts = Verdicts::default();
+    let (mut verdicts, out) = (Verdicts::default(), &mut Patient(out));
     for path in &arguments.paths {
         let mut found = vec![];
         if path.is_dir() {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::super::progress::Progress;
 use super::dump::{acl, bytes, kind, path_of, sorted_nodes, sorted_sessions};
-use super::{End, Told, image};
+use super::{End, Patient, Told, image};
 use crate::tree::Node;
 
 const EQUAL: u8 = 0;
@@ -34,7 +34,7 @@ pub fn diff(arguments: &Diff, out: &mut dyn Write, progress: &Progress) -> Resul
         End::Refused(refused) => End::Refused(super::Refused { code: TROUBLE, ..refused }),
         output => output,
     };
-    compare(arguments, out, progress).map_err(trouble)
+    compare(arguments, &mut Patient(out), progress).map_err(trouble)
 }
 
 fn compare(arguments: &Diff, out: &mut dyn Write, progress: &Progress) -> Result<Told, End> {

@@ -1,7 +1,7 @@
 //! The transactions of log files, in their order: of files that were named, or of a directory.
 //!
 //! **Ours.** Segments say what they continue, and what was superseded stays in the files. So the line is followed as at a start
-//! (`log/recovery.rs`), from as far back as it reaches without a gap; its own repair is not carried out.
+//! (`log/look.rs`), from as far back as it reaches without a gap.
 //!
 //! **Apache's.** One file behind the other. What a file holds of the one before is passed over. A tail may be torn in any of them:
 //! what is missing shows in the zxid with which the next one begins. A gap between files may be right, where a leader sent a
@@ -13,9 +13,9 @@ use super::super::apache::{self, LogReader, Step};
 use super::super::progress::Progress;
 use super::super::snapshot::{Refused, refused};
 use super::{Kind, damaged, files, folders};
-use crate::base::{Ticket, Zxid, limits};
+use crate::base::Zxid;
 use crate::io::{Lock, MappedFile};
-use crate::log::{self, Fault, Recovered, SegmentId, SegmentImage};
+use crate::log::{self, Fault, Held, SegmentId, SegmentImage};
 use crate::server;
 
 /// Logs of one kind that belong together.
@@ -147,25 +147,13 @@ impl Segments {
         self.files.iter().map(|file| SegmentImage { id: file.id, bytes: file.map.bytes() }).collect()
     }
 
-    /// What lies behind a snapshot; with `to`, nothing later, and nothing later is looked at.
-    pub fn behind(&self, snapshot: Zxid, to: Option<Zxid>) -> Result<Recovered<'_>, Fault> {
-        // The repair is made, and thrown away: sizes and salts don't matter.
-        let settings = log::Settings {
-            segment_bytes: 1 << 20,
-            first_segment_bytes: 1 << 20,
-            group_bytes_max: limits::GROUP_BYTES_MAX,
-            persists_max: 1,
-            salt_seed: 0,
-            first_ticket: Ticket(1),
-        };
-        match to {
-            Some(to) => log::truncate(&settings, &self.images(), snapshot, to),
-            None => log::recover(&settings, &self.images(), snapshot),
-        }
+    /// What lies behind a snapshot, but nothing later than `to`.
+    pub fn behind(&self, snapshot: Zxid, to: Option<Zxid>) -> Result<Held<'_>, Fault> {
+        log::look(&self.images(), snapshot, to.unwrap_or(Zxid(i64::MAX)))
     }
 
     /// From as far back as nothing is missing.
-    fn whole(&self) -> Result<Recovered<'_>, Fault> {
+    fn whole(&self) -> Result<Held<'_>, Fault> {
         let headers =
             self.files.iter().filter_map(|file| log::Header::decode(file.map.bytes(), file.id).ok());
         let mut begins: Vec<Zxid> = headers.map(|header| header.after).collect();
@@ -219,9 +207,9 @@ impl Segments {
         tell: &mut dyn FnMut(String),
         visit: &mut dyn FnMut(Seen<'_>) -> Result<bool, E>,
     ) -> Result<(), E> {
-        let recovered = self.whole().map_err(|fault| self.fault(&fault))?;
+        let held = self.whole().map_err(|fault| self.fault(&fault))?;
         let mut under_way = None;
-        for entry in &recovered.entries {
+        for entry in &held.entries {
             let (file, offset) = self.place_of(entry.payload);
             if under_way != Some(file) {
                 under_way = Some(file);
@@ -233,7 +221,10 @@ impl Segments {
                 return Ok(());
             }
         }
-        if let Some(cut) = recovered.cut {
+        if let Some(fault) = held.damage {
+            return Err(self.fault(&fault).into());
+        }
+        if let Some(cut) = held.cut {
             let file = self.path_of(cut.end.segment);
             tell(format!(
                 "{}: torn at byte {}, as after a crash: {}",

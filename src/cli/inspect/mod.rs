@@ -150,6 +150,27 @@ pub struct Told {
     pub code: u8,
 }
 
+/// For commands whose exit code is the answer: they come to it even if nobody reads their lines any more.
+pub struct Patient<'a>(pub &'a mut dyn Write);
+
+impl Write for Patient<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        unless_gone(self.0.write(bytes), bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        unless_gone(self.0.flush(), ())
+    }
+}
+
+/// Whoever reads has enough, as `head` does: that is no failure.
+fn unless_gone<T>(result: io::Result<T>, instead: T) -> io::Result<T> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(instead),
+        other => other,
+    }
+}
+
 /// Runs a command that writes lines. Lines on the same terminal show how far it is: there is no bar then.
 pub fn listing(
     command: &str,
@@ -159,13 +180,13 @@ pub fn listing(
     let mut out = io::BufWriter::new(io::stdout().lock());
     let written = write(&mut out, &progress);
     progress.end();
-    let flushed = out.flush().map_err(End::Output);
+    let flushed = unless_gone(out.flush(), ()).map_err(End::Output);
     match written.and_then(|told| flushed.map(|()| told)) {
         Ok(told) => {
             eprintln!("{}", told.line);
             ExitCode::from(told.code)
         }
-        // Whoever reads has enough, as `head` does.
+        // A dump that nobody reads on has nothing more to say.
         Err(End::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(End::Output(error)) => {
             eprintln!("ringkeeper {command}: cannot write: {error}");

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::super::inspect;
 use super::super::snapshot::Refused;
+use super::super::{inspect, replay};
 use crate::base::SessionId;
 use crate::log;
 use crate::server::Image;
-use crate::tree::{Outcome, Store};
+use crate::tree::Store;
 use crate::wire::txn::{Entry, TxnDigest};
 use crate::wire::{Decode, Reader};
 
@@ -31,19 +31,7 @@ impl Forward {
             let what = format!("transaction {} names itself {}", entry.zxid, header.zxid);
             return Err(inspect::damaged(file, offset, what));
         }
-        match self.store.apply(&header, &txn).outcome {
-            Outcome::SessionCreated { timeout_ms } => {
-                self.sessions.insert(header.client_id, timeout_ms);
-            }
-            Outcome::SessionClosed => {
-                self.sessions.remove(&header.client_id);
-            }
-            _ => {}
-        }
-        // Nobody reads: what is superseded can go at once.
-        self.store.publish(entry.zxid);
-        self.store.reclaim(usize::MAX);
-        self.store.take_work();
+        replay::apply(&mut self.store, &mut self.sessions, &header, &txn);
         if let Some(TxnDigest { version: TxnDigest::VERSION, tree_digest }) = digest {
             let (told, found) = (tree_digest as u64, self.store.digest());
             self.differs = (told != found).then(|| {

@@ -1,6 +1,6 @@
 //! Whom a pid file names: a server that runs, nobody any more, or a process that is none of ours.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
@@ -61,11 +61,17 @@ pub fn runs(id: u32) -> bool {
 
 fn is_server(id: u32, program: &Path) -> bool {
     let Ok(command) = fs::read(format!("/proc/{id}/cmdline")) else { return false };
-    let mut words = command.split(|byte| *byte == 0);
-    let first = words.next().and_then(|word| Path::new(OsStr::from_bytes(word)).file_name());
-    let is_ours =
-        |name: &OsStr| name.as_bytes().starts_with(b"ringkeeper") || Some(name) == program.file_name();
-    first.is_some_and(is_ours) || words.any(|word| word == APACHES)
+    let command = command.strip_suffix(&[0]).unwrap_or(&command);
+    let words: Vec<OsString> =
+        command.split(|byte| *byte == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect();
+    let name = words.first().and_then(|word| Path::new(word).file_name());
+    // The number may have been given to a shell or a backup since.
+    let is_ours = name
+        .is_some_and(|name| name.as_bytes().starts_with(b"ringkeeper") || Some(name) == program.file_name());
+    if is_ours {
+        return crate::cli::is_server(words);
+    }
+    words.iter().any(|word| word.as_bytes() == APACHES)
 }
 
 #[cfg(test)]
@@ -74,6 +80,29 @@ mod tests {
 
     use super::*;
     use crate::cli::apache::testing::Scratch;
+
+    #[test]
+    fn a_server_is_told_from_other_commands_of_this_program() {
+        let is_server = |line: &str| crate::cli::is_server(line.split(' ').map(OsString::from).collect());
+        for server in [
+            "ringkeeper",
+            "ringkeeper server zoo.cfg",
+            "/opt/ringkeeper server 2181 /data -DtickTime=5",
+            "ringkeeper start-foreground",
+            "zkServer.sh --config /conf start-foreground",
+            "ringkeeper-next server --as-it-will-be-called zoo.cfg",
+        ] {
+            assert!(is_server(server), "{server}");
+        }
+        for other in [
+            "ringkeeper cli",
+            "zkCli.sh -server h:1",
+            "ringkeeper backup --to /b",
+            "ringkeeper log check /data",
+        ] {
+            assert!(!is_server(other), "{other}");
+        }
+    }
 
     #[test]
     fn whoever_is_named_is_looked_at() {

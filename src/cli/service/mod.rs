@@ -3,8 +3,8 @@
 //!
 //! On purpose otherwise: `start` says STARTED only when the server stands, however long that takes, or else what the server said;
 //! `stop` waits for the end, and touches no process that isn't a server; `restart` stops nothing for a configuration that is at
-//! fault; `status` says why when it gets no answer. The log
-//! is appended to. Lines of shell in `java.env` and `zookeeper-env.sh` are not run.
+//! fault; `status` says why when it gets no answer. The log is appended to. Lines of shell in `java.env` and
+//! `zookeeper-env.sh` are not run.
 //!
 //! | file | has |
 //! |---|---|
@@ -21,11 +21,11 @@ mod status;
 mod stop;
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Start, server};
+use crate::io::Directory;
 use place::{Base, Places};
 
 /// What `zkServer.sh` is told.
@@ -154,8 +154,10 @@ fn keep_number(places: &Places) -> Result<(), Trouble> {
     if file.exists() {
         return Ok(());
     }
-    let written =
-        fs::create_dir_all(&config.data_dir).and_then(|()| fs::write(&file, format!("{}\n", ensemble.me.0)));
+    // At once, or not at all: an empty file would keep the member from starting.
+    let number = format!("{}\n", ensemble.me.0);
+    let directory = Directory::create(&config.data_dir);
+    let written = directory.and_then(|directory| directory.write_atomically("myid", number.as_bytes()));
     written.map_err(|error| {
         Trouble(format!(
             "can't write {}: {error}; mount {} so that user {} may write there",

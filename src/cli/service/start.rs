@@ -28,14 +28,7 @@ pub fn run(places: &Places) -> Result<(), Trouble> {
     eprintln!("Using log: {}", places.log.display());
     print!("Starting zookeeper ... ");
     let _ = io::stdout().flush();
-    match instance::of(&pid_file, &places.program) {
-        Ok(Instance::Runs(id)) => {
-            progress::print(&format!("already running as process {id}."));
-            return Err(Trouble(String::new()));
-        }
-        Ok(Instance::Unknown | Instance::Ended(_) | Instance::Stranger(_)) => {}
-        Err(trouble) => return failed("FAILED TO START", trouble),
-    }
+    refuse_running(&pid_file, places)?;
     // Before anything is written: what is wrong belongs on the terminal, and not into a log.
     if let Err(explanation) = server::prepared(&places.source) {
         return failed("FAILED TO START", Trouble(explanation));
@@ -44,6 +37,8 @@ pub fn run(places: &Places) -> Result<(), Trouble> {
         Ok(mark) => mark,
         Err(trouble) => return failed("FAILED TO WRITE PID", trouble),
     };
+    // Another start may have come to its end since: its server's number is not to be written over.
+    refuse_running(&pid_file, places)?;
     let result = Started::launch(places).and_then(|mut started| match mark.write(started.child.id()) {
         Ok(()) => started.wait(),
         Err(trouble) => {
@@ -62,6 +57,17 @@ pub fn run(places: &Places) -> Result<(), Trouble> {
             mark.remove();
             failed("FAILED TO START", trouble)
         }
+    }
+}
+
+fn refuse_running(pid_file: &Path, places: &Places) -> Result<(), Trouble> {
+    match instance::of(pid_file, &places.program) {
+        Ok(Instance::Runs(id)) => {
+            progress::print(&format!("already running as process {id}."));
+            Err(Trouble(String::new()))
+        }
+        Ok(Instance::Unknown | Instance::Ended(_) | Instance::Stranger(_)) => Ok(()),
+        Err(trouble) => failed("FAILED TO START", trouble),
     }
 }
 

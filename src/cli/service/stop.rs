@@ -1,7 +1,8 @@
 //! `ringkeeper stop`: SIGTERM to the server that the pid file names, and its end.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use super::Trouble;
@@ -28,23 +29,32 @@ pub fn run(places: &Places) -> Result<(), Trouble> {
         Ok(Instance::Unknown) => nobody(format!("could not find file {shown}")),
         Ok(Instance::Ended(id)) => {
             let told = nobody(format!("process {id} of {shown} has ended"));
-            fs::remove_file(&pid_file)?;
+            remove(&pid_file)?;
             told
         }
         Ok(Instance::Stranger(id)) => {
             let told = nobody(format!("process {id} of {shown} is another program"));
-            fs::remove_file(&pid_file)?;
+            remove(&pid_file)?;
             told
         }
         Ok(Instance::Runs(id)) => end(id).and_then(|()| {
-            fs::remove_file(&pid_file)?;
             progress::print("STOPPED");
-            Ok(())
+            remove(&pid_file)
         }),
         Err(trouble) => {
             progress::print("FAILED TO STOP");
             Err(trouble)
         }
+    }
+}
+
+/// Another `stop` may have done it by now.
+fn remove(pid_file: &Path) -> Result<(), Trouble> {
+    match fs::remove_file(pid_file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Trouble(format!("can't remove the pid file {}: {error}", pid_file.display())))
+        }
+        _ => Ok(()),
     }
 }
 

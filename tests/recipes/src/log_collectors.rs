@@ -97,8 +97,9 @@ impl Collector {
             let (kept, given_up): (BTreeMap<_, _>, BTreeMap<_, _>) =
                 owned.partition(|(host, _)| share.contains(host));
             self.owned = kept;
-            for (host, owner) in given_up {
-                stop(&host);
+            // Before the first wait: whoever is dropped or fails in the middle of giving up gives up the rest by that.
+            given_up.keys().for_each(|host| stop(host));
+            for owner in given_up.into_values() {
                 owner.release().await?;
             }
             for host in share {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use recipes::log_collectors::{owners, report_source};
+use recipes::log_collectors::{Collector, owners, report_source};
 use zookeeper_client::Client;
 
-use crate::support::{Demo, Server, connect, eventually, server};
+use crate::support::{Demo, Proxy, Server, connect, eventually, server, within};
 
 /// How many hosts each collector has.
 async fn shares(client: &Client) -> BTreeMap<String, usize> {
@@ -78,4 +78,31 @@ async fn one_that_slept_takes_its_share_again() {
     first.signal("CONT");
     first.says_after(said, "c1 collects nothing");
     until_shared(&client, &[("c1", 2), ("c2", 2)]).await;
+}
+
+/// One that is interrupted while it gives up hosts has stopped collecting from all of them: by being dropped it gives up the rest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_collected_from_hosts_whose_release_is_interrupted() {
+    let server = server();
+    let client = connect(&server).await;
+    for host in 1..=4 {
+        report_source(&client, &format!("web{host}"), "alive").await.expect("registered");
+    }
+    let proxy = Proxy::start(server.address());
+    let session = within("a session", recipes::session::connect(&proxy.address())).await.expect("a session");
+    let mut collector = Collector::join(&session, "c1").await.expect("joined");
+    within("a share", collector.rebalance(|host| panic!("{host} was never its own"))).await.expect("shared");
+    assert_eq!(collector.hosts().len(), 4);
+    let _second = start(&server, "c2");
+    let (told, mut stops) = tokio::sync::mpsc::unbounded_channel();
+    let giving_up = collector.rebalance(|host| {
+        // From here on no release is answered.
+        proxy.mute();
+        told.send(host.to_owned()).expect("it is listened to");
+    });
+    tokio::select! {
+        done = giving_up => panic!("its first release is not answered: {done:?}"),
+        first = within("a host to be given up", stops.recv()) => assert_eq!(first.as_deref(), Some("web2")),
+    }
+    assert_eq!(stops.try_recv().as_deref(), Ok("web4"), "c2's share is every second one");
 }
