@@ -18,6 +18,11 @@ pub fn install(waker: &Waker) -> Result<&'static AtomicBool, Error> {
     let waker = waker.clone();
     BELL.store(waker.fd(), Ordering::SeqCst);
     mem::forget(waker); // the handler may run at any time, so the descriptor must never be closed
+    flag()
+}
+
+/// As [`install`], for who looks at the flag by himself and sleeps in no loop of ours.
+pub fn flag() -> Result<&'static AtomicBool, Error> {
     for signal in [libc::SIGTERM, libc::SIGINT] {
         let handler = on_stop as extern "C" fn(i32) as libc::sighandler_t;
         set_handler(signal, handler, libc::SA_RESTART).map_err(|e| Error::new("handle signals", e))?;
