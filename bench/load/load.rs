@@ -222,7 +222,11 @@ impl Load {
         self.on_turn(now)?;
         if self.end.is_none() {
             let sample = self.sample()?;
-            self.cut.get_or_insert_with(|| "the load ended before its window".to_owned());
+            let reason = match self.recorder.sessions_lost {
+                0 => "the load ended before its window",
+                _ => "the server closed all connections",
+            };
+            self.cut.get_or_insert_with(|| reason.to_owned());
             self.begin.get_or_insert_with(|| sample.clone());
             self.end = Some(sample);
         }

@@ -1,14 +1,6 @@
 //! Every operation does to a server what it is called, is answered without an error, and leaves nothing under way.
 
-use crate::run::{SHORT, a_server, bench, count};
-use crate::support::Server;
-
-/// A figure of the server's `mntr`.
-fn figure(server: &Server, name: &str) -> u64 {
-    let text = server.word("mntr");
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    value.unwrap_or_else(|| panic!("no {name} in {text}"))
-}
+use crate::run::{SHORT, a_server, bench, count, figure};
 
 #[test]
 fn every_operation_is_measured_under_its_name() {

@@ -109,3 +109,10 @@ impl Drop for Bench {
 pub fn count(result: &Value, kind: &str) -> u64 {
     result["latency_by_kind"][kind]["count"].as_u64().unwrap_or(0)
 }
+
+/// A figure of the server's `mntr`.
+pub fn figure(server: &Server, name: &str) -> u64 {
+    let text = server.word("mntr");
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("no {name} in {text}"))
+}
