@@ -180,11 +180,15 @@ impl Load {
         }
         // An open loop has asked when its plan is empty and its time is over: a generator that was late at the
         // end must not drop the requests which a stall delayed.
-        let all_asked = match self.next_due_at() {
+        let all_asked = match self.intended() {
             _ if self.gave_up => true,
-            Some(due) if self.fan.is_none() => due >= self.stop_at && now >= window.end,
-            _ => self.exhausted || now >= self.stop_at,
+            Some(due) => due >= self.stop_at && now >= window.end,
+            None => self.exhausted || now >= self.stop_at,
         };
+        if self.fan.is_some() && !all_asked && now >= window.end + STALL_NS {
+            self.cut = Some("gave up: the server is too far behind --rate".to_owned());
+            self.gave_up = true;
+        }
         let owes = self.fan.as_ref().is_none_or(|fan| fan.is_under_way() || !all_asked);
         Ok(if owes && now.saturating_sub(self.last_progress.0) >= self.patience_ns() {
             Stage::Stalled
@@ -254,8 +258,10 @@ impl Load {
 
     /// Closed loop: gives `session` what it may ask. Nothing in an open loop, after the end, or for a broken session.
     pub fn refill(&mut self, session: &mut Session, now: u64) {
+        let intended = self.intended();
         if let Some(fan) = &mut self.fan {
-            fan.look_at(session, now, now < self.stop_at, &mut self.recorder);
+            let goes_on = !self.gave_up && intended.unwrap_or(now) < self.stop_at;
+            fan.look_at(session, now, goes_on, &mut self.recorder);
             return;
         }
         let Pacing::Closed { outstanding } = self.plan.pacing else { return };
@@ -292,10 +298,15 @@ impl Load {
 
     /// Open loop: when the next request is due. Nothing while a fan-out isn't ready for it.
     pub fn next_due_at(&self) -> Option<u64> {
-        let Pacing::Open { rate } = self.plan.pacing else { return None };
         if self.fan.as_ref().is_some_and(|fan| !fan.is_ready()) {
             return None;
         }
+        self.intended()
+    }
+
+    /// Open loop: when the next request should be asked, whether or not it can be.
+    fn intended(&self) -> Option<u64> {
+        let Pacing::Open { rate } = self.plan.pacing else { return None };
         Some(self.origin + (self.released as f64 * 1e9 / rate) as u64)
     }
 
@@ -345,7 +356,7 @@ impl Load {
             None => now,
         };
         let session = connections[writer].as_mut();
-        if now >= self.stop_at || session.broken || !self.ask(session, start) {
+        if self.gave_up || start >= self.stop_at || session.broken || !self.ask(session, start) {
             return None;
         }
         self.released += 1;

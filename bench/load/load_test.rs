@@ -240,3 +240,43 @@ fn changes_at_a_rate_count_from_when_they_were_due() {
     let watch = scene.load.recorder.histogram(Kind::Watch);
     assert!((1_990_000..2_010_000).contains(&watch.min()), "the change was due 2 ms before: {}", watch.min());
 }
+
+#[test]
+fn changes_that_a_slow_server_delayed_are_all_made_though_time_is_over() {
+    let mut scene = FanOut::new(Pacing::Open { rate: 3.0 });
+    let end = scene.load.stop_at;
+    for index in 0..3 {
+        scene.load.refill(&mut scene.sessions[index].0, scene.load.origin);
+    }
+    scene.reply(0, end + 10);
+    scene.reply(1, end + 10);
+    for round in 0..3 {
+        let now = end + 1_000 * (round + 1);
+        assert_eq!(scene.load.on_turn(now).expect("no servers"), Stage::Asking, "round {round}");
+        assert!(scene.fires(now), "round {round}");
+        scene.reply(2, now);
+        for index in 0..2 {
+            scene.tell(index, now);
+            if round < 2 {
+                scene.reply(index, now);
+            }
+        }
+    }
+    assert_eq!(
+        scene.sessions[0].0.watching,
+        Watching::Nothing,
+        "nobody watches for a change that won't come"
+    );
+    assert_eq!(scene.load.on_turn(end + 9_000).expect("no servers"), Stage::Draining);
+    assert_eq!(scene.load.recorder.histogram(Kind::Watch).len(), 6);
+    let mut hopeless = FanOut::new(Pacing::Open { rate: 3.0 });
+    hopeless.load.recorder.replied(end);
+    hopeless.load.on_turn(end + 1).expect("no servers");
+    hopeless.load.recorder.replied(end);
+    hopeless.load.on_turn(hopeless.load.stop_at + STALL_NS).expect("no servers");
+    assert!(
+        hopeless.load.cut.as_ref().is_some_and(|reason| reason.contains("--rate")),
+        "{:?}",
+        hopeless.load.cut
+    );
+}

@@ -140,10 +140,13 @@ fn a_result_for_which_there_is_no_room_is_told_and_shown() {
     let run = bench(server.address(), &format!("--op get {SHORT} --csv /dev/full --hgrm out.hgrm"));
     assert_eq!(run.exit, 3, "{run:?}");
     assert!(run.stderr.contains("--csv /dev/full") && run.stderr.contains("No space left"), "{run:?}");
-    assert!(run.json()["operations"].as_u64() > Some(0) && run.file("out.hgrm").contains("#[Max"), "{run:?}");
+    assert!(
+        run.json()["replies_total"].as_u64() > Some(0) && run.file("out.hgrm").contains("#[Max"),
+        "{run:?}"
+    );
     let run = bench(server.address(), &format!("--op get {SHORT} --json /dev/full"));
     assert!(run.exit == 3 && run.stderr.contains("--json /dev/full"), "{run:?}");
     let shown = run.stdout.find("\n{").map(|at| serde_json::from_str::<serde_json::Value>(&run.stdout[at..]));
     let shown = shown.unwrap_or_else(|| panic!("{run:?}")).unwrap_or_else(|error| panic!("{error}: {run:?}"));
-    assert!(shown["operations"].as_u64() > Some(0), "{run:?}");
+    assert!(shown["replies_total"].as_u64() > Some(0), "{run:?}");
 }
