@@ -26,6 +26,7 @@
 //! | [`io`] | the only system calls (unsafe) | base, lockfree |
 //! | [`server`] | threads and rings: outputs to io, completions to inputs | everything above |
 //! | [`sim`] | the other driver: virtual clock, network and disk | the pure rooms |
+//! | [`bench`] | the load generator, in `bench/load`: a client, which knows no room of the server's | base, io |
 //! | [`cli`] | subcommands | everything above but sim |
 //!
 //! Everything between `wire` and `shard` is pure: no syscall, no clock, no thread, no global, no OS randomness, no
@@ -39,6 +40,9 @@
 
 pub mod admin;
 pub mod base;
+// Beside the other benchmarks, and in this crate, so that `ringkeeper bench` is one binary with the server.
+#[path = "../bench/load/mod.rs"]
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod io;

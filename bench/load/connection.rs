@@ -1,10 +1,11 @@
-//! Opening and closing sessions: the only blocking conversation with the server.
+//! A session with its socket, and what is said on it outside of a load, blocking: the farewell, and a single read.
 //!
-//! Called by `run` before and after a load. A session is closed with closeSession, not by dropping its socket, so that
+//! Called by `run`; `dial` opens the sessions of a load. A session is closed with closeSession, not by dropping its socket, so that
 //! no session expires in the middle of the next measurement.
 
-use crate::protocol::{self, Front};
-use crate::session::Session;
+use crate::bench::dial::granted;
+use crate::bench::protocol::{self, Front};
+use crate::bench::session::Session;
 use rustix::event::epoll::EventFlags;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -29,39 +30,33 @@ impl AsMut<Session> for Connection {
     }
 }
 
-fn bad_answer(what: String) -> io::Error {
+pub fn bad_answer(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 impl Connection {
     /// Connects and opens a new session; each answer is waited for as long as `step`. The socket is left blocking.
-    pub fn open(
-        server: SocketAddr,
-        index: usize,
-        timeout_ms: i32,
-        exists_is_fine: bool,
-        step: Duration,
-    ) -> io::Result<Connection> {
+    pub fn open(server: SocketAddr, timeout_ms: i32, step: Duration) -> io::Result<Connection> {
         let mut stream = TcpStream::connect_timeout(&server, step)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(step))?;
         let mut request = Vec::new();
         protocol::connect_request(&mut request, timeout_ms);
         stream.write_all(&request)?;
-        let answer = read_frame(&mut stream)?;
-        let granted = protocol::int_at(&answer, 4)
-            .ok_or_else(|| bad_answer(format!("the connect answer has only {} bytes", answer.len())))?;
-        if granted <= 0 {
-            return Err(bad_answer("the server refused a new session (timeout 0 in its answer)".to_owned()));
-        }
+        let granted = granted(&read_frame(&mut stream)?)?;
         stream.set_read_timeout(None)?;
-        Ok(Connection {
+        Ok(Connection { step, ..Connection::of(stream, 0, granted, false) })
+    }
+
+    /// On a stream whose session is open.
+    pub fn of(stream: TcpStream, index: usize, timeout_ms: i32, exists_is_fine: bool) -> Connection {
+        Connection {
             stream,
             session: Session::new(index, exists_is_fine),
-            timeout_ms: granted,
+            timeout_ms,
             interest: EventFlags::empty(),
-            step,
-        })
+            step: STEP_TIMEOUT,
+        }
     }
 
     /// Reads the znode at `path`, whose data doesn't matter.
@@ -69,7 +64,7 @@ impl Connection {
         let xid = self.session.next_xid();
         self.session.skip_xid();
         let mut request = Vec::new();
-        protocol::get_data(&mut request, xid, path.as_bytes());
+        protocol::get_data(&mut request, xid, path.as_bytes(), false);
         self.stream.set_read_timeout(Some(self.step))?;
         self.stream.write_all(&request)?;
         let answer = read_frame(&mut self.stream)?;
@@ -82,19 +77,23 @@ impl Connection {
         }
     }
 
-    /// Says goodbye and waits for the answer. For a session whose requests are all answered.
-    pub fn close(mut self) -> io::Result<()> {
+    /// Says goodbye, which [`Connection::closed`] waits for. For a session whose requests are all answered.
+    pub fn say_goodbye(&mut self) -> io::Result<()> {
         self.stream.set_nonblocking(false)?;
         self.stream.set_read_timeout(Some(self.step))?;
-        let xid = self.session.next_xid();
         let mut request = Vec::new();
-        protocol::close_session(&mut request, xid);
-        self.stream.write_all(&request)?;
+        protocol::close_session(&mut request, self.session.next_xid());
+        self.stream.write_all(&request)
+    }
+
+    /// Waits for the answer to its goodbye.
+    pub fn closed(mut self) -> io::Result<()> {
+        let xid = self.session.next_xid();
         loop {
             let answer = read_frame(&mut self.stream)?;
             match protocol::int_at(&answer, 0) {
                 Some(answered) if answered == xid => return Ok(()),
-                Some(protocol::XID_PING) => {}
+                Some(protocol::XID_PING | protocol::XID_NOTIFICATION) => {}
                 _ => return Err(bad_answer("the answer to closeSession is another one's".to_owned())),
             }
         }
@@ -116,7 +115,7 @@ fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 }
 
 /// The errors of a read that has a timeout, in words which tell what happened.
-fn explained(error: io::Error) -> io::Error {
+pub fn explained(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             io::Error::new(io::ErrorKind::TimedOut, "no answer in time")

@@ -5,7 +5,7 @@
 //! framing and the disk, and for nothing else. Connections without a write in this turn are answered before the sync.
 //! Limits: the file is reused from its start when it is full. Tested: `tests.rs` (with the generator against it).
 
-use crate::protocol::{self, Front};
+use crate::bench::protocol::{self, Front};
 use rustix::event::epoll;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -212,11 +212,15 @@ impl Floor {
             let path_bytes = || protocol::int_at(frame, 8).and_then(|n| usize::try_from(n).ok());
             let body = match op {
                 protocol::OP_GET_DATA => &self.data_reply[..],
-                protocol::OP_SET_DATA => &self.data_reply[self.data_reply.len() - protocol::STAT_BYTES..],
+                protocol::OP_SET_DATA | protocol::OP_EXISTS => {
+                    &self.data_reply[self.data_reply.len() - protocol::STAT_BYTES..]
+                }
+                // Nobody has any.
+                protocol::OP_GET_CHILDREN => &[0; 4],
                 protocol::OP_CREATE => frame.get(8..12 + path_bytes()?)?,
                 _ => &[],
             };
-            if matches!(op, protocol::OP_SET_DATA | protocol::OP_CREATE) {
+            if matches!(op, protocol::OP_SET_DATA | protocol::OP_CREATE | protocol::OP_DELETE) {
                 self.zxid += 1;
                 self.batch.extend_from_slice(frame);
                 client.wrote = true;

@@ -1,8 +1,11 @@
 //! Tests of `load`: pacing and stages, without sockets.
 
 use super::*;
-use crate::workload::{Endless, Kind, Mix, Source, child_paths};
-use ringkeeper::base::Prng;
+use crate::base::Prng;
+use crate::bench::keys::{Distribution, Keys, Sizes};
+use crate::bench::mix::{Mix, Op};
+use crate::bench::session::Watching;
+use crate::bench::workload::{Endless, Kind, Source, child_paths};
 
 struct Holder(Session);
 
@@ -14,17 +17,28 @@ impl AsMut<Session> for Holder {
 
 fn sets() -> Workload {
     let endless = Endless {
-        mix: Mix::Set,
-        keys: 10,
+        mix: Mix::only(Op::Set),
+        keys: Keys::new(10, Distribution::Uniform),
         rng: Prng::salted(1, "workload"),
-        create_prefix: String::new(),
-        created: 0,
+        prefix: String::new(),
+        multi_ops: 1,
+        locks: 1,
+        queues: 1,
+        made: Vec::new(),
+        ephemerals: 0,
     };
-    Workload::new(Source::Endless(endless), 100)
+    Workload::new(Source::Endless(endless), Sizes::fixed(100), 1)
 }
 
 fn plan(pacing: Pacing) -> Plan {
-    Plan { pacing, warmup_ns: 1_000_000, window_ns: 9_000_000, server_pids: Vec::new() }
+    Plan {
+        pacing,
+        warmup_ns: 1_000_000,
+        window_ns: 9_000_000,
+        server_pids: Vec::new(),
+        servers: Vec::new(),
+        stop: None,
+    }
 }
 
 #[test]
@@ -34,11 +48,11 @@ fn a_closed_loop_keeps_so_many_unanswered_until_its_end() {
     let now = load.origin;
     load.refill(&mut session, now);
     load.refill(&mut session, now);
-    assert_eq!(session.unanswered_count(), 3);
+    assert_eq!(session.under_way(), 3);
     let mut late = Session::new(1, false);
     let end = load.stop_at;
     load.refill(&mut late, end);
-    assert_eq!(late.unanswered_count(), 0);
+    assert_eq!(late.under_way(), 0);
     assert_eq!(load.on_turn(end).expect("no servers to look at"), Stage::Draining);
     assert!(load.begin.is_some() && load.end.is_some());
 }
@@ -58,7 +72,7 @@ fn an_open_loop_asks_at_its_rate_whatever_comes_back() {
     for _ in 0..100 {
         load.release(&mut sessions, now, |_| ());
     }
-    let total: usize = sessions.iter().map(|holder| holder.0.unanswered_count()).sum();
+    let total: usize = sessions.iter().map(|holder| holder.0.under_way()).sum();
     assert_eq!(total, 10_000, "10 ms at 1 per microsecond, and nothing from the end on");
     assert_eq!(load.on_turn(now).expect("no servers"), Stage::Draining);
 }
@@ -69,7 +83,7 @@ fn the_latency_of_an_open_loop_counts_from_the_intended_start() {
     let mut sessions = [Holder(Session::new(0, false))];
     let late = load.origin + 5_000_000;
     load.release(&mut sessions, late, |_| ());
-    assert_eq!(sessions[0].0.unanswered_count(), 6);
+    assert_eq!(sessions[0].0.under_way(), 6);
     let mut replies = Vec::new();
     for xid in 1..=6i32 {
         replies.extend_from_slice(&84i32.to_be_bytes());
@@ -87,12 +101,16 @@ fn the_latency_of_an_open_loop_counts_from_the_intended_start() {
 
 #[test]
 fn a_list_of_creates_drains_when_it_ends_and_a_silent_server_stalls() {
-    let mut load = Load::unmeasured(Workload::new(Source::Creates(Box::new(child_paths(2, 2))), 0), 16);
+    let mut load = Load::unmeasured(
+        Workload::new(Source::Creates(Box::new(child_paths(2, 2))), Sizes::fixed(0), 1),
+        16,
+        None,
+    );
     let mut session = Session::new(0, true);
     let now = load.origin;
     assert_eq!(load.on_turn(now).expect("no servers"), Stage::Asking);
     load.refill(&mut session, now);
-    assert_eq!(session.unanswered_count(), 2);
+    assert_eq!(session.under_way(), 2);
     assert_eq!(load.on_turn(now + STALL_NS - 1).expect("no servers"), Stage::Draining);
     assert_eq!(load.on_turn(now + STALL_NS).expect("no servers"), Stage::Stalled);
 }
@@ -105,6 +123,160 @@ fn an_open_loop_gives_up_when_the_server_is_hopelessly_behind() {
     let mut sessions = [Holder(Session::new(0, false))];
     let now = load.origin + BACKLOG_MAX * 1_000 + 1_000;
     load.release(&mut sessions, now, |_| ());
-    assert_eq!(load.recorder.errors_count(), 1);
+    assert!(load.cut.as_ref().is_some_and(|reason| reason.contains("--rate")), "{:?}", load.cut);
     assert_eq!(load.on_turn(now).expect("no servers"), Stage::Draining);
+}
+
+#[test]
+fn a_load_that_is_cut_short_asks_nothing_more_and_keeps_what_it_has() {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let plan =
+        Plan { window_ns: 60_000_000_000, stop: Some(&STOP), ..plan(Pacing::Closed { outstanding: 3 }) };
+    let mut load = Load::measured(sets(), plan);
+    let now = load.origin + 500_000_000;
+    assert_eq!(load.on_turn(now).expect("no servers"), Stage::Asking);
+    STOP.store(true, Ordering::SeqCst);
+    assert_eq!(load.on_turn(now + 1).expect("no servers"), Stage::Draining);
+    let mut session = Session::new(0, false);
+    load.refill(&mut session, now + 2);
+    assert_eq!(session.under_way(), 0);
+    load.finish().expect("no servers");
+    assert!(load.cut.as_ref().is_some_and(|reason| reason.contains("signal")), "{:?}", load.cut);
+    assert!(load.end.is_some() && load.recorder.series.len() < 600);
+    let mut silent = Load::measured(sets(), Plan { stop: None, ..load.plan.clone() });
+    silent.finish().expect("no servers");
+    assert!(silent.cut.is_some() && silent.begin.is_some(), "it ended in its warm-up");
+}
+
+/// A fan-out of two watchers and their writer, who get what they ask for.
+struct FanOut {
+    load: Load,
+    sessions: Vec<Holder>,
+}
+
+impl FanOut {
+    fn new(pacing: Pacing) -> FanOut {
+        let plan = Plan { warmup_ns: 0, window_ns: 1_000_000_000, ..plan(pacing) };
+        let load = Load::fan_out(sets(), plan, Fan::new(b"/w".to_vec(), 2));
+        let sessions = (0..3).map(|index| Holder(Session::new(index, false))).collect();
+        FanOut { load, sessions }
+    }
+
+    fn reply(&mut self, index: usize, now: u64) {
+        let session = &mut self.sessions[index].0;
+        let xid = session.next_xid() - 1;
+        let mut frame = [&84i32.to_be_bytes()[..], &xid.to_be_bytes()].concat();
+        frame.resize(88, 0);
+        session.on_bytes(&frame, now, &mut self.load.recorder).expect("a right reply");
+        self.load.refill(session, now);
+    }
+
+    fn tell(&mut self, index: usize, now: u64) {
+        let mut frame = [&30i32.to_be_bytes()[..], &(-1i32).to_be_bytes()].concat();
+        frame.resize(31, 0);
+        frame.extend_from_slice(b"\x02/w");
+        let session = &mut self.sessions[index].0;
+        session.on_bytes(&frame, now, &mut self.load.recorder).expect("an event");
+        self.load.refill(session, now);
+    }
+
+    /// Whether a change was asked for.
+    fn fires(&mut self, now: u64) -> bool {
+        let mut writers = Vec::new();
+        self.load.release(&mut self.sessions, now, |index| writers.push(index));
+        assert!(writers.is_empty() || writers == [2], "{writers:?}");
+        !writers.is_empty()
+    }
+}
+
+#[test]
+fn a_change_is_made_when_all_watch_and_measured_until_each_is_told() {
+    let mut scene = FanOut::new(Pacing::Closed { outstanding: 1 });
+    let start = scene.load.origin;
+    for index in 0..3 {
+        scene.load.refill(&mut scene.sessions[index].0, start);
+    }
+    assert_eq!(scene.sessions.iter().map(|holder| holder.0.under_way()).collect::<Vec<_>>(), [1, 1, 0]);
+    scene.reply(0, start + 10);
+    assert!(!scene.fires(start + 10), "one doesn't watch yet");
+    scene.reply(1, start + 20);
+    assert!(scene.fires(start + 1_000) && !scene.fires(start + 1_000), "once");
+    assert!(scene.load.waits_for_events());
+    scene.reply(2, start + 2_000);
+    scene.tell(1, start + 3_000);
+    assert_eq!(scene.sessions[1].0.watching, Watching::Asked, "it watches again at once");
+    scene.reply(1, start + 4_000);
+    assert!(!scene.fires(start + 4_000), "one isn't told yet");
+    scene.tell(0, start + 9_000);
+    assert!(!scene.load.waits_for_events());
+    scene.reply(0, start + 9_500);
+    assert!(scene.fires(start + 9_600));
+    let recorder = &scene.load.recorder;
+    let watch = recorder.histogram(Kind::Watch);
+    assert_eq!((watch.len(), watch.min(), watch.max()), (2, 2_000, 8_003), "{watch:?}");
+    assert_eq!((recorder.histogram(Kind::WatchLast).len(), recorder.histogram(Kind::Set).len()), (1, 1));
+}
+
+#[test]
+fn changes_at_a_rate_count_from_when_they_were_due() {
+    let mut scene = FanOut::new(Pacing::Open { rate: 1_000.0 });
+    let start = scene.load.origin;
+    for index in 0..3 {
+        scene.load.refill(&mut scene.sessions[index].0, start);
+    }
+    assert_eq!(scene.load.next_due_at(), None, "nobody watches: nothing to wake up for");
+    scene.reply(0, start);
+    scene.reply(1, start);
+    assert!(scene.fires(start));
+    scene.reply(2, start);
+    for index in 0..2 {
+        scene.tell(index, start + 3_000_000);
+        scene.reply(index, start + 3_000_000);
+    }
+    assert_eq!(scene.load.next_due_at(), Some(start + 1_000_000));
+    assert!(scene.fires(start + 3_000_000));
+    scene.reply(2, start + 3_000_000);
+    scene.tell(0, start + 3_000_000);
+    let watch = scene.load.recorder.histogram(Kind::Watch);
+    assert!((1_990_000..2_010_000).contains(&watch.min()), "the change was due 2 ms before: {}", watch.min());
+}
+
+#[test]
+fn changes_that_a_slow_server_delayed_are_all_made_though_time_is_over() {
+    let mut scene = FanOut::new(Pacing::Open { rate: 3.0 });
+    let end = scene.load.stop_at;
+    for index in 0..3 {
+        scene.load.refill(&mut scene.sessions[index].0, scene.load.origin);
+    }
+    scene.reply(0, end + 10);
+    scene.reply(1, end + 10);
+    for round in 0..3 {
+        let now = end + 1_000 * (round + 1);
+        assert_eq!(scene.load.on_turn(now).expect("no servers"), Stage::Asking, "round {round}");
+        assert!(scene.fires(now), "round {round}");
+        scene.reply(2, now);
+        for index in 0..2 {
+            scene.tell(index, now);
+            if round < 2 {
+                scene.reply(index, now);
+            }
+        }
+    }
+    assert_eq!(
+        scene.sessions[0].0.watching,
+        Watching::Nothing,
+        "nobody watches for a change that won't come"
+    );
+    assert_eq!(scene.load.on_turn(end + 9_000).expect("no servers"), Stage::Draining);
+    assert_eq!(scene.load.recorder.histogram(Kind::Watch).len(), 6);
+    let mut hopeless = FanOut::new(Pacing::Open { rate: 3.0 });
+    hopeless.load.recorder.replied(end);
+    hopeless.load.on_turn(end + 1).expect("no servers");
+    hopeless.load.recorder.replied(end);
+    hopeless.load.on_turn(hopeless.load.stop_at + STALL_NS).expect("no servers");
+    assert!(
+        hopeless.load.cut.as_ref().is_some_and(|reason| reason.contains("--rate")),
+        "{:?}",
+        hopeless.load.cut
+    );
 }

@@ -3,9 +3,9 @@
 //! Called by `run`. One turn: release what is due (open loop), wait, read each ready socket once, answer its replies
 //! with new requests, hand those to the socket. The wait ends at the next due time with nanosecond resolution.
 
-use crate::clock;
-use crate::connection::Connection;
-use crate::load::{Load, Stage};
+use crate::bench::clock;
+use crate::bench::connection::Connection;
+use crate::bench::load::{Load, Stage};
 use rustix::event::{Timespec, epoll};
 use std::io::{self, Read, Write};
 
@@ -20,6 +20,8 @@ struct Driver<'a> {
     buffer: Vec<u8>,
     /// Sessions with output that their socket hasn't been offered.
     touched: Vec<usize>,
+    /// Of the recorder's, those that were looked into.
+    lost: u64,
 }
 
 /// Carries `load` out over `connections`. Faults of single sessions are counted in the recorder; the error is a
@@ -34,7 +36,7 @@ pub fn run(load: &mut Load, connections: &mut [Connection]) -> io::Result<()> {
     // Without this an open loop's waits end 50 microseconds late. A refusal costs that accuracy, and shows in the
     // reported lateness.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-    Driver { load, epoll, buffer: vec![0; READ_BYTES], touched: Vec::new() }.run(connections)
+    Driver { load, epoll, buffer: vec![0; READ_BYTES], touched: Vec::new(), lost: 0 }.run(connections)
 }
 
 impl Driver<'_> {
@@ -52,16 +54,22 @@ impl Driver<'_> {
             let stage = self.load.on_turn(now).map_err(io::Error::other)?;
             match stage {
                 Stage::Asking => self.release(connections, now)?,
-                Stage::Draining if connections.iter().all(|c| c.session.unanswered_count() == 0) => {
+                Stage::Draining if self.owes_nothing(connections) => return Ok(()),
+                Stage::Draining => {}
+                Stage::Stalled => return self.give_up(connections, now),
+            }
+            if self.lost != self.load.recorder.sessions_lost {
+                self.lost = self.load.recorder.sessions_lost;
+                if connections.iter().all(|c| c.session.broken) {
+                    self.load.cut_short(now, "the server closed all connections");
                     return Ok(());
                 }
-                Stage::Draining => {}
-                Stage::Stalled => return self.give_up(connections),
+                if self.load.is_fan_out() {
+                    self.load.cut_short(now, "a session of the fan-out was lost");
+                    return Ok(());
+                }
             }
             if now >= pings_at {
-                if connections.iter().all(|c| c.session.broken) {
-                    return Ok(());
-                }
                 pings_at = now + 1_000_000_000;
                 self.ping_idle(connections, now)?;
             }
@@ -83,8 +91,12 @@ impl Driver<'_> {
         }
     }
 
+    fn owes_nothing(&self, connections: &[Connection]) -> bool {
+        !self.load.waits_for_events() && connections.iter().all(|c| c.session.under_way() == 0)
+    }
+
     fn release(&mut self, connections: &mut [Connection], now: u64) -> io::Result<()> {
-        if self.load.is_open_loop() {
+        if self.load.is_released() {
             let mut touched = std::mem::take(&mut self.touched);
             self.load.release(connections, now, |index| touched.push(index));
             for index in touched.drain(..) {
@@ -159,10 +171,11 @@ impl Driver<'_> {
         Ok(())
     }
 
-    fn give_up(&mut self, connections: &mut [Connection]) -> io::Result<()> {
-        for connection in connections.iter_mut().filter(|c| c.session.unanswered_count() > 0) {
+    fn give_up(&mut self, connections: &mut [Connection], now: u64) -> io::Result<()> {
+        for connection in connections.iter_mut().filter(|c| c.session.under_way() > 0) {
             connection.session.fail("no answer for 30 s", &mut self.load.recorder);
         }
+        self.load.cut_short(now, "no answer for 30 s");
         Ok(())
     }
 }

@@ -43,9 +43,10 @@ impl fmt::Display for ProcessError {
 
 impl std::error::Error for ProcessError {}
 
-/// The usage of each of `pids`, in their order.
-pub fn usage_of_each(pids: &[u32]) -> Result<Vec<Usage>, ProcessError> {
-    pids.iter().map(|&pid| usage(pid)).collect()
+/// The usage of each of `pids`, in their order. Of a process that has ended since: what was `last` seen of it.
+pub fn usage_of_each(pids: &[u32], last: &[Usage]) -> Result<Vec<Usage>, ProcessError> {
+    let last = last.iter().map(Some).chain(std::iter::repeat(None));
+    pids.iter().zip(last).map(|(&pid, last)| usage(pid).or_else(|error| last.copied().ok_or(error))).collect()
 }
 
 /// The sum, so that an ensemble counts as one server.
@@ -70,6 +71,8 @@ fn usage(pid: u32) -> Result<Usage, ProcessError> {
     let cpu_seconds =
         cpu_seconds(&stat).ok_or_else(|| fail(format!("/proc/{pid}/stat has no times: {stat:?}")))?;
     let status = read("status")?;
+    // A process that has ended, and that nobody has asked about, has no memory any more.
+    status_field(&status, "VmRSS").ok_or_else(|| fail("it has ended".to_owned()))?;
     let field = |name| status_field(&status, name).unwrap_or(0);
     Ok(Usage {
         cpu_seconds,

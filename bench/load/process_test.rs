@@ -39,9 +39,12 @@ fn fields_of_status_are_found_by_whole_name() {
 
 #[test]
 fn this_process_has_memory_and_a_process_that_cannot_exist_is_named() {
-    let own = usage_of_each(&[std::process::id()]).expect("our own /proc entry")[0];
+    let own = usage_of_each(&[std::process::id()], &[]).expect("our own /proc entry")[0];
     assert!(own.resident_anonymous > 0 && own.threads > 0, "{own:?}");
-    let error = usage_of_each(&[u32::MAX]).expect_err("pids end at 2^22").to_string();
+    let last = Usage { threads: 7, ..Usage::default() };
+    let seen = usage_of_each(&[std::process::id(), u32::MAX], &[last, last]).expect("it was seen before");
+    assert!(seen[0].resident_anonymous > 0 && seen[1] == last, "{seen:?}");
+    let error = usage_of_each(&[u32::MAX], &[]).expect_err("pids end at 2^22").to_string();
     assert!(error.contains("--server-pid") && error.contains(&u32::MAX.to_string()), "{error}");
 }
 

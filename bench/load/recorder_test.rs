@@ -13,7 +13,9 @@ fn a_closed_loop_counts_by_reply() {
     recorder.answered(Kind::Set, 1199 * MS, 1200 * MS);
     assert_eq!((recorder.all().len(), recorder.replies_total), (2, 4));
     assert_eq!(recorder.series.iter().map(|entry| entry.replies).collect::<Vec<_>>(), [1, 1]);
-    assert_eq!(recorder.series[0].latency_ns_max, 100 * MS);
+    recorder.finish(1200 * MS);
+    let max = recorder.series[0].latency_ns_max;
+    assert!((100 * MS..101 * MS).contains(&max), "{max}");
 }
 
 #[test]
@@ -41,4 +43,47 @@ fn latencies_beyond_the_scale_count_as_its_end_and_errors_always_count() {
     unmeasured.errors("unanswered", 0);
     assert_eq!((unmeasured.all().len(), unmeasured.replies_total), (0, 1));
     assert_eq!(unmeasured.errors_by_kind().collect::<Vec<_>>(), [("NoNode", 3)]);
+}
+
+#[test]
+fn each_entry_of_the_series_has_its_own_percentiles_and_errors() {
+    let mut recorder = Recorder::new(CountBy::Reply, 0..400 * MS);
+    for reply in 1..=100 {
+        recorder.replied(reply * MS / 10);
+        recorder.answered(Kind::Get, 0, reply * MS / 10);
+    }
+    recorder.error("NoNode");
+    recorder.replied(150 * MS);
+    recorder.answered(Kind::Get, 149 * MS, 150 * MS);
+    recorder.error("NoNode");
+    recorder.answered(Kind::Set, 0, 399 * MS);
+    recorder.finish(400 * MS);
+    let near = |found: u64, wanted: u64| found.abs_diff(wanted) <= wanted / 100;
+    let [first, second, empty, last] = recorder.series[..] else { panic!("{:?}", recorder.series) };
+    assert!(near(first.latency_ns_p50, 5 * MS) && near(first.latency_ns_max, 10 * MS), "{first:?}");
+    assert!(near(first.latency_ns_p99, 99 * MS / 10), "{first:?}");
+    assert_eq!((first.replies, first.errors, second.errors, last.errors), (100, 1, 1, 0));
+    assert!(near(second.latency_ns_p50, MS) && near(last.latency_ns_p50, 399 * MS), "{second:?} {last:?}");
+    assert_eq!(empty, SeriesEntry::default());
+}
+
+#[test]
+fn a_load_that_ended_early_has_a_shorter_series() {
+    let mut recorder = Recorder::new(CountBy::Reply, 100 * MS..1_000 * MS);
+    recorder.answered(Kind::Get, 240 * MS, 250 * MS);
+    recorder.finish(260 * MS);
+    assert_eq!(recorder.series.len(), 2);
+    assert!(recorder.series[1].latency_ns_max > 0);
+    let mut never = Recorder::new(CountBy::Reply, 100 * MS..1_000 * MS);
+    never.finish(50 * MS);
+    assert!(never.series.is_empty());
+}
+
+#[test]
+fn what_looks_at_an_operation_again_is_none() {
+    let mut recorder = Recorder::new(CountBy::Reply, 0..100 * MS);
+    recorder.answered(Kind::Watch, 0, MS);
+    recorder.answered(Kind::WatchLast, 0, MS);
+    assert_eq!((recorder.all().len(), recorder.replies_total, recorder.series[0].replies), (1, 1, 1));
+    assert_eq!(recorder.histogram(Kind::WatchLast).len(), 1);
 }

@@ -1,12 +1,15 @@
-//! The result, for people in one line and for programs as JSON.
+//! The result as JSON.
 //!
-//! Called by `run` after a load. Units are in the names: `_us` microseconds, `_bytes`, `_seconds`.
+//! Called by `run` after a load. Units are in the names: `_us` microseconds, `_bytes`, `_seconds`. `summary` and `files` make
+//! the other forms.
 
-use crate::arguments::LoadArguments;
-use crate::load::{Load, Pacing};
-use crate::process;
-use crate::recorder::Recorder;
-use crate::workload::KINDS;
+use crate::bench::arguments::LoadArguments;
+use crate::bench::keys::Sizes;
+use crate::bench::load::{Load, Pacing};
+use crate::bench::mix::Work;
+use crate::bench::process;
+use crate::bench::recorder::Recorder;
+use crate::bench::workload::KINDS;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
@@ -29,11 +32,10 @@ fn latency(histogram: &Histogram<u64>) -> Value {
     value
 }
 
-/// Everything that was measured. `load` has ended and was a measured one.
-pub fn as_json(arguments: &LoadArguments, load: &Load) -> Value {
+/// Everything that was measured. `load` has ended and was a measured one; `pids`: the servers of this host.
+pub fn as_json(arguments: &LoadArguments, load: &Load, pids: &[u32]) -> Value {
     let recorder = &load.recorder;
     let all = recorder.all();
-    // A load that ended early has no second sample, and is reported as an error beside zeros.
     let begin = load.begin.clone().unwrap_or_default();
     let end = load.end.clone().unwrap_or_else(|| begin.clone());
     let window_seconds = (end.at - begin.at) as f64 / 1e9;
@@ -56,14 +58,20 @@ pub fn as_json(arguments: &LoadArguments, load: &Load) -> Value {
             kinds.insert(kind.name().to_owned(), latency(recorder.histogram(kind)));
         }
     }
+    let share = |cpu: f64| if window_seconds > 0.0 { cpu / window_seconds } else { 0.0 };
     let mut value = json!({
-        "op": arguments.op.map(|op| op.to_string()),
+        "op": arguments.work().map(|work| work.to_string()),
+        // Why this isn't all of what was to be measured; null if it is.
+        "partial": load.cut,
+        "servers": arguments.server,
         "sessions": arguments.sessions,
-        "outstanding": match arguments.pacing() { Pacing::Closed { outstanding } => Some(outstanding), Pacing::Open { .. } => None },
+        "sessions_lost": recorder.sessions_lost,
+        "outstanding": outstanding(arguments),
         "rate": arguments.rate,
         "driver": arguments.driver.name(),
-        "data_bytes": arguments.bytes,
+        "data_bytes": data_bytes(arguments.bytes),
         "keys": arguments.keys,
+        "distribution": arguments.distribution.to_string(),
         "warmup_seconds": arguments.warmup,
         "window_seconds": window_seconds,
         "window_start_ns": begin.at,
@@ -74,29 +82,38 @@ pub fn as_json(arguments: &LoadArguments, load: &Load) -> Value {
         "latency_by_kind": kinds,
         "generator": {
             "cpu_seconds": own_cpu,
+            // Of one core.
+            "cpu_share": share(own_cpu),
             "operations_per_cpu_second": per_cpu(own_cpu),
         },
         "machine": {
+            "cpus": std::thread::available_parallelism().map_or(1, usize::from),
             "busy_cpu_seconds": busy,
             "stolen_cpu_seconds": end.machine.stolen_seconds - begin.machine.stolen_seconds,
             // Interrupts and the kernel's threads: mostly the completion of this load's own packets and syncs.
             "kernel_cpu_seconds": kernel,
-            // Neither generator nor server nor kernel. Counts the server too where --server-pid isn't given.
+            // Neither generator nor server nor kernel. Counts the server too where its process isn't known.
             "other_cpu_seconds": (busy - own_cpu - server_cpu - kernel).max(0.0),
         },
         "errors": errors(recorder),
+        "notes": recorder.notes().map(|(what, count)| (what.to_owned(), json!(count))).collect::<Value>(),
         "series_100ms": {
             "replies": recorder.series.iter().map(|entry| entry.replies).collect::<Vec<_>>(),
+            "errors": recorder.series.iter().map(|entry| entry.errors).collect::<Vec<_>>(),
+            "latency_p50_us": recorder.series.iter().map(|entry| microseconds(entry.latency_ns_p50)).collect::<Vec<_>>(),
+            "latency_p99_us": recorder.series.iter().map(|entry| microseconds(entry.latency_ns_p99)).collect::<Vec<_>>(),
             "latency_max_us": recorder.series.iter().map(|entry| microseconds(entry.latency_ns_max)).collect::<Vec<_>>(),
         },
     });
     if arguments.rate.is_some() {
         value["sent_late"] = latency(&recorder.lateness);
     }
-    if !arguments.server_pid.is_empty() {
+    if !pids.is_empty() {
         value["server"] = json!({
-            "pids": arguments.server_pid,
+            "pids": pids,
             "cpu_seconds": server_cpu,
+            // Of one core.
+            "cpu_share": share(server_cpu),
             // In the order of `pids`.
             "cpu_seconds_each": cpu_of_each,
             "operations_per_cpu_second": per_cpu(server_cpu),
@@ -114,44 +131,15 @@ fn errors(recorder: &Recorder) -> Value {
     recorder.errors_by_kind().map(|(kind, count)| (kind.to_owned(), json!(count))).collect()
 }
 
-/// One line.
-pub fn as_line(result: &Value) -> String {
-    let number = |value: &Value| value.as_f64().unwrap_or(0.0);
-    let pace = match result["rate"].as_f64() {
-        Some(rate) => format!("{} sessions at {rate}/s", result["sessions"]),
-        None => format!("{}x{}", result["sessions"], result["outstanding"]),
-    };
-    let latency = &result["latency"];
-    let mut line = format!(
-        "{} {pace}: {:.0} op/s  p50 {:.0} p90 {:.0} p99 {:.0} p99.9 {:.0} max {:.0} us  generator {:.2} cpu-s ({:.0}k op/cpu-s)",
-        result["op"].as_str().unwrap_or("-"),
-        number(&result["operations_per_second"]),
-        number(&latency["p50_us"]),
-        number(&latency["p90_us"]),
-        number(&latency["p99_us"]),
-        number(&latency["p999_us"]),
-        number(&latency["max_us"]),
-        number(&result["generator"]["cpu_seconds"]),
-        number(&result["generator"]["operations_per_cpu_second"]) / 1e3,
-    );
-    if let Some(server) = result.get("server") {
-        line += &format!(
-            "  server {:.2} cpu-s ({:.0}k op/cpu-s) resident {:.0} MB anonymous + {:.0} MB file",
-            number(&server["cpu_seconds"]),
-            number(&server["operations_per_cpu_second"]) / 1e3,
-            number(&server["resident_anonymous_bytes"]) / 1e6,
-            number(&server["resident_file_bytes"]) / 1e6,
-        );
+/// Where a session keeps requests up.
+fn outstanding(arguments: &LoadArguments) -> Option<usize> {
+    match (arguments.pacing(), arguments.work()) {
+        (Pacing::Closed { outstanding }, Some(Work::Mix(_))) => Some(outstanding),
+        _ => None,
     }
-    line + &format!("  {}", errors_line(result))
 }
 
-fn errors_line(result: &Value) -> String {
-    match result["errors"].as_object() {
-        Some(errors) if !errors.is_empty() => {
-            let list: Vec<String> = errors.iter().map(|(kind, count)| format!("{kind}: {count}")).collect();
-            format!("ERRORS {}", list.join(", "))
-        }
-        _ => "no errors".to_owned(),
-    }
+/// A number where it is one.
+fn data_bytes(sizes: Sizes) -> Value {
+    if sizes.min == sizes.max { json!(sizes.min) } else { json!(sizes.to_string()) }
 }

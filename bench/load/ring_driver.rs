@@ -5,11 +5,11 @@
 //! tasks then see the end of their streams. tokio-uring has no timeout operation and tokio's timers have a resolution
 //! of a millisecond, so open loops are `poll_driver`'s.
 
-use crate::clock;
-use crate::connection::Connection;
-use crate::load::{Load, Stage};
-use crate::process::ProcessError;
-use crate::session::Session;
+use crate::bench::clock;
+use crate::bench::connection::Connection;
+use crate::bench::load::{Load, Stage};
+use crate::bench::process::ProcessError;
+use crate::bench::session::Session;
 use std::cell::RefCell;
 use std::io;
 use std::net::Shutdown;
@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Carries the closed loop `load` out over `connections`, whose sockets block.
 pub fn run(load: Load, connections: &mut [Connection]) -> io::Result<Load> {
-    assert!(!load.is_open_loop(), "the arguments' checks keep open loops away");
+    assert!(!load.is_released(), "the arguments' checks keep open loops and the fan-out away");
     let load = Rc::new(RefCell::new(load));
     let result = tokio_uring::builder().entries(4096).start(converse(&load, connections));
     let load = Rc::into_inner(load).expect("all tasks have ended").into_inner();
@@ -55,7 +55,10 @@ async fn tick(load: Rc<RefCell<Load>>, sockets: Vec<std::net::TcpStream>) -> Res
         let stage = load.borrow_mut().on_turn(clock::now());
         match stage {
             Ok(Stage::Asking | Stage::Draining) => tokio::time::sleep(TICK).await,
-            Ok(Stage::Stalled) => break Ok(()),
+            Ok(Stage::Stalled) => {
+                load.borrow_mut().cut_short(clock::now(), "no answer for 30 s");
+                break Ok(());
+            }
             Err(error) => break Err(error),
         }
     };
@@ -69,7 +72,7 @@ async fn tick(load: Rc<RefCell<Load>>, sockets: Vec<std::net::TcpStream>) -> Res
 async fn converse_session(load: Rc<RefCell<Load>>, mut session: Session, stream: TcpStream) -> Session {
     let mut input = vec![0; READ_BYTES];
     load.borrow_mut().refill(&mut session, clock::now());
-    while session.unanswered_count() > 0 {
+    while session.under_way() > 0 {
         if !session.output.is_empty() {
             let (result, output) = stream.write_all(std::mem::take(&mut session.output)).await;
             session.output = output;

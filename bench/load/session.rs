@@ -2,21 +2,45 @@
 //!
 //! Called by the drivers with the bytes that came in; owns no socket and reads no clock. Invariants: replies come in
 //! request order (ZooKeeper's promise per connection), so the unanswered requests are a queue, and a reply whose xid
-//! isn't the queue's front is a fault that ends the session. Tested: `session_test.rs`.
+//! isn't the queue's front is a fault that ends the session. An operation of several requests (`cycle`) has one of them in
+//! the queue, or waits for an event. Tested: `session_test.rs`.
 
-use crate::protocol::{self, Front};
-use crate::recorder::Recorder;
-use crate::workload::Kind;
+use crate::bench::cycle::{Cycle, Step};
+use crate::bench::protocol::{self, Front};
+use crate::bench::recorder::Recorder;
+use crate::bench::workload::{Asked, Expect, Kind};
 use std::collections::VecDeque;
 
 struct Unanswered {
     xid: i32,
-    kind: Kind,
-    /// Of a right reply, after its header.
-    body_bytes: u32,
-    /// When it was sent; in an open loop, when it should have been sent. Nanoseconds of the generator's clock.
-    start: u64,
+    what: What,
 }
+
+enum What {
+    /// An operation of one request. `start`: when it was sent; in an open loop, when it should have been sent. Nanoseconds of
+    /// the generator's clock.
+    Single { kind: Kind, expect: Expect, start: u64 },
+    /// A step of that cycle.
+    Step(u32),
+    /// The read that leaves a watch for the fan-out.
+    Arm,
+}
+
+/// Where a session stands that watches for the fan-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watching {
+    Nothing,
+    /// The watch is asked for.
+    Asked,
+    /// It is there, and nobody has taken note.
+    Answered,
+    Armed,
+    /// The event has come.
+    Told,
+}
+
+/// Noted where a znode that was to be made was there already.
+pub const EXISTED: &str = "znodes that were there already";
 
 /// Why a session can't go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +75,13 @@ pub struct Session {
     pub sent: usize,
     /// The session said goodbye or broke: nothing more is asked.
     pub broken: bool,
+    /// Of the fan-out, which takes note of it.
+    pub watching: Watching,
+    /// Operations of several requests that are under way, and the places of those that have ended.
+    cycles: Vec<Option<Cycle>>,
+    free_cycles: Vec<u32>,
+    /// Cycles that wait for an event, by its path.
+    waiting: Vec<(Vec<u8>, u32)>,
     last_request: u64,
     pings: u32,
 }
@@ -66,13 +97,19 @@ impl Session {
             output: Vec::new(),
             sent: 0,
             broken: false,
+            watching: Watching::Nothing,
+            cycles: Vec::new(),
+            free_cycles: Vec::new(),
+            waiting: Vec::new(),
             last_request: 0,
             pings: 0,
         }
     }
 
-    pub fn unanswered_count(&self) -> usize {
-        self.unanswered.len()
+    /// Operations that were begun and haven't ended.
+    pub fn under_way(&self) -> usize {
+        // A cycle either has its request in the queue, or waits for an event.
+        self.unanswered.len() + self.waiting.len()
     }
 
     /// The xid which the next request must carry.
@@ -80,11 +117,40 @@ impl Session {
         self.next_xid
     }
 
-    /// Notes a request that was appended to `output` with [`Session::next_xid`].
-    pub fn asked(&mut self, kind: Kind, body_bytes: u32, start: u64) {
-        self.unanswered.push_back(Unanswered { xid: self.next_xid, kind, body_bytes, start });
-        self.skip_xid();
+    /// Notes a request that was appended to `output` with [`Session::next_xid`], and is measured from `start`.
+    pub fn asked(&mut self, asked: Asked, start: u64) {
+        let what = match asked {
+            Asked::Single(kind, expect) => What::Single { kind, expect, start },
+            Asked::Cycle(cycle) => What::Step(self.keep(cycle)),
+        };
+        self.note(what);
         self.last_request = self.last_request.max(start);
+    }
+
+    fn note(&mut self, what: What) {
+        self.unanswered.push_back(Unanswered { xid: self.next_xid, what });
+        self.skip_xid();
+    }
+
+    fn keep(&mut self, cycle: Cycle) -> u32 {
+        match self.free_cycles.pop() {
+            Some(place) => {
+                self.cycles[place as usize] = Some(cycle);
+                place
+            }
+            None => {
+                self.cycles.push(Some(cycle));
+                (self.cycles.len() - 1) as u32
+            }
+        }
+    }
+
+    /// Reads the znode at `path` and leaves a watch.
+    pub fn arm(&mut self, path: &[u8], now: u64) {
+        protocol::get_data(&mut self.output, self.next_xid, path, true);
+        self.note(What::Arm);
+        self.watching = Watching::Asked;
+        self.last_request = self.last_request.max(now);
     }
 
     pub fn skip_xid(&mut self) {
@@ -141,6 +207,7 @@ impl Session {
             return Err(Fault::ReplyTooShort);
         };
         if xid == protocol::XID_NOTIFICATION {
+            self.on_event(&frame[protocol::REPLY_HEADER_BYTES..]);
             return Ok(());
         }
         if xid == protocol::XID_PING {
@@ -151,17 +218,65 @@ impl Session {
         if request.xid != xid {
             return Err(Fault::ReplyOutOfOrder);
         }
-        let body = frame.len() - protocol::REPLY_HEADER_BYTES;
-        if code == 0 && body == request.body_bytes as usize {
-            recorder.answered(request.kind, request.start, now);
-        } else if code == 0 {
-            recorder.error("wrong length of reply (other data size than --bytes?)");
-        } else if code == protocol::NODE_EXISTS && self.exists_is_fine {
-            recorder.answered(request.kind, request.start, now);
-        } else {
-            recorder.error(protocol::error_name(code));
+        recorder.replied(now);
+        let body = &frame[protocol::REPLY_HEADER_BYTES..];
+        match request.what {
+            What::Single { kind, expect, start } => {
+                if code == 0 && expect.holds(body) {
+                    recorder.answered(kind, start, now);
+                } else if code == 0 {
+                    recorder.error("wrong length of reply (other data size than --bytes?)");
+                } else if code == protocol::NODE_EXISTS && self.exists_is_fine {
+                    recorder.answered(kind, start, now);
+                    recorder.note(EXISTED);
+                } else {
+                    recorder.error(protocol::error_name(code));
+                }
+            }
+            What::Arm if code == 0 => self.watching = Watching::Answered,
+            What::Arm => recorder.error(protocol::error_name(code)),
+            What::Step(place) => {
+                let xid = self.next_xid;
+                let cycle = self.cycles[place as usize].as_mut().expect("a step is of a cycle that goes on");
+                let step = cycle.on_reply(code, body, now, xid, &mut self.output, recorder);
+                self.carry_out(step, place, now);
+            }
         }
         Ok(())
+    }
+
+    fn carry_out(&mut self, step: Step, place: u32, now: u64) {
+        match step {
+            Step::Asked => {
+                self.note(What::Step(place));
+                self.last_request = self.last_request.max(now);
+            }
+            Step::Waits(path) => self.waiting.push((path, place)),
+            Step::Ended => {
+                self.cycles[place as usize] = None;
+                self.free_cycles.push(place);
+            }
+        }
+    }
+
+    /// Whoever waits for an event of this path goes on.
+    fn on_event(&mut self, body: &[u8]) {
+        let Some(path) = protocol::notified_path(body) else { return };
+        if self.watching == Watching::Armed {
+            self.watching = Watching::Told;
+        }
+        let mut at = 0;
+        while at < self.waiting.len() {
+            if self.waiting[at].0 != path {
+                at += 1;
+                continue;
+            }
+            let (_, place) = self.waiting.swap_remove(at);
+            let xid = self.next_xid;
+            let cycle = self.cycles[place as usize].as_mut().expect("who waits goes on");
+            let step = cycle.on_event(xid, &mut self.output);
+            self.carry_out(step, place, 0);
+        }
     }
 
     /// Ends the session on the generator's side; its unanswered requests are errors.
@@ -169,8 +284,10 @@ impl Session {
         if !self.broken {
             self.broken = true;
             recorder.error(reason);
-            recorder.errors("unanswered", self.unanswered.len() as u64);
+            recorder.errors("unanswered", self.under_way() as u64);
+            recorder.sessions_lost += 1;
             self.unanswered.clear();
+            self.waiting.clear();
             self.output.clear();
             self.sent = 0;
         }

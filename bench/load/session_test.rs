@@ -1,7 +1,7 @@
 //! Tests of `session`: right, wrong, torn and unasked-for replies.
 
 use super::*;
-use crate::recorder::CountBy;
+use crate::bench::recorder::CountBy;
 
 fn reply(xid: i32, code: i32, body: usize) -> Vec<u8> {
     let mut frame = ((16 + body) as i32).to_be_bytes().to_vec();
@@ -19,7 +19,7 @@ fn recorder() -> Recorder {
 fn asked(kinds: &[(Kind, u32)]) -> Session {
     let mut session = Session::new(0, false);
     for &(kind, body) in kinds {
-        session.asked(kind, body, 10);
+        session.asked(Asked::Single(kind, Expect::Bytes(body)), 10);
     }
     session
 }
@@ -36,7 +36,7 @@ fn replies_are_counted_however_the_bytes_are_cut() {
         let mut recorder = recorder();
         assert_eq!(session.on_bytes(&stream[..cut], 20, &mut recorder), Ok(()));
         assert_eq!(session.on_bytes(&stream[cut..], 30, &mut recorder), Ok(()));
-        assert_eq!((session.unanswered_count(), recorder.replies_total), (0, 2), "cut at {cut}");
+        assert_eq!((session.under_way(), recorder.replies_total), (0, 2), "cut at {cut}");
         let when = if cut == stream.len() { 10 } else { 20 };
         assert_eq!(recorder.histogram(Kind::Set).max(), when);
         assert_eq!(errors(&recorder), []);
@@ -74,9 +74,10 @@ fn wrong_codes_and_wrong_lengths_are_errors_by_name() {
 fn where_znodes_may_be_there_already_that_is_no_error() {
     let mut recorder = recorder();
     let mut session = Session::new(0, true);
-    session.asked(Kind::Create, 5, 10);
+    session.asked(Asked::Single(Kind::Create, Expect::Bytes(5)), 10);
     assert_eq!(session.on_bytes(&reply(1, protocol::NODE_EXISTS, 0), 20, &mut recorder), Ok(()));
     assert_eq!((recorder.replies_total, recorder.errors_count()), (1, 0));
+    assert_eq!(recorder.notes().collect::<Vec<_>>(), [(EXISTED, 1)]);
 }
 
 #[test]
@@ -98,4 +99,60 @@ fn a_session_that_fails_counts_what_it_owes_once() {
     session.fail("gone", &mut recorder);
     assert_eq!(errors(&recorder), [("gone".to_owned(), 1), ("unanswered".to_owned(), 2)]);
     assert!(session.broken && session.output.is_empty());
+}
+
+/// An event of a path's znode.
+fn event(path: &str) -> Vec<u8> {
+    let mut frame = reply(-1, 0, 12 + path.len());
+    frame[23] = 2;
+    frame[28 + 3] = path.len() as u8;
+    frame[32..].copy_from_slice(path.as_bytes());
+    frame
+}
+
+fn with_body(xid: i32, body: &[u8]) -> Vec<u8> {
+    let mut frame = reply(xid, 0, body.len());
+    frame[20..].copy_from_slice(body);
+    frame
+}
+
+#[test]
+fn a_lock_waits_in_its_session_until_the_event_of_its_path() {
+    let mut recorder = recorder();
+    let mut session = Session::new(0, false);
+    session.asked(Asked::Cycle(Cycle::lock(10, b"/l")), 10);
+    let path = b"\0\0\0\x05/l/n2";
+    assert_eq!(session.on_bytes(&with_body(1, path), 20, &mut recorder), Ok(()));
+    let list = b"\0\0\0\x02\0\0\0\x02n1\0\0\0\x02n2";
+    assert_eq!(session.on_bytes(&with_body(2, list), 30, &mut recorder), Ok(()));
+    assert_eq!(session.on_bytes(&reply(3, 0, 68), 40, &mut recorder), Ok(()));
+    assert_eq!(session.under_way(), 1, "it waits");
+    let output = session.output.len();
+    assert_eq!(session.on_bytes(&event("/l/n0"), 50, &mut recorder), Ok(()));
+    assert_eq!(session.output.len(), output, "another one's event");
+    assert_eq!(session.on_bytes(&event("/l/n1"), 60, &mut recorder), Ok(()));
+    assert!(session.output.len() > output && session.under_way() == 1);
+    let alone = b"\0\0\0\x01\0\0\0\x02n2";
+    assert_eq!(session.on_bytes(&with_body(4, alone), 70, &mut recorder), Ok(()));
+    assert_eq!(session.on_bytes(&reply(5, 0, 0), 80, &mut recorder), Ok(()));
+    assert_eq!((session.under_way(), recorder.histogram(Kind::Lock).max()), (0, 60));
+    // Its place is the next one's.
+    session.asked(Asked::Cycle(Cycle::lock(90, b"/l")), 90);
+    assert_eq!((session.cycles.len(), session.under_way()), (1, 1));
+    session.fail("gone", &mut recorder);
+    assert_eq!(errors(&recorder), [("gone".to_owned(), 1), ("unanswered".to_owned(), 1)]);
+}
+
+#[test]
+fn a_watcher_is_armed_and_told_once() {
+    let mut recorder = recorder();
+    let mut session = Session::new(0, false);
+    session.arm(b"/w", 10);
+    assert_eq!(session.on_bytes(&event("/w"), 20, &mut recorder), Ok(()));
+    assert_eq!(session.watching, Watching::Asked, "an event of an earlier watch");
+    assert_eq!(session.on_bytes(&reply(1, 0, 72), 20, &mut recorder), Ok(()));
+    assert_eq!(session.watching, Watching::Answered);
+    session.watching = Watching::Armed;
+    assert_eq!(session.on_bytes(&event("/w"), 30, &mut recorder), Ok(()));
+    assert_eq!((session.watching, session.under_way()), (Watching::Told, 0));
 }

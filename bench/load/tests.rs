@@ -1,7 +1,7 @@
 //! The generator against the floor: real sockets, both drivers, both loops, and servers which misbehave.
 
-use crate::arguments::{Arguments, WaitArguments};
-use crate::{floor, run};
+use crate::bench::arguments::{Arguments, WaitArguments};
+use crate::bench::{floor, run, run::Outcome};
 use clap::Parser;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -41,11 +41,11 @@ fn floor(scratch: &Scratch) -> SocketAddr {
     receive.recv().expect("the floor starts")
 }
 
-fn load(server: SocketAddr, scratch: &Scratch, line: &str) -> (Result<u64, String>, serde_json::Value) {
+fn load(server: SocketAddr, scratch: &Scratch, line: &str) -> (Result<Outcome, String>, serde_json::Value) {
     let json = scratch.0.join("result.json");
     let line = format!("ringkeeper-load --server {server} --json {} {line}", json.display());
     let arguments = Arguments::try_parse_from(line.split_ascii_whitespace()).expect("right arguments").load;
-    let result = run::run(&arguments);
+    let result = run::run(&arguments, None);
     let text = std::fs::read_to_string(&json).unwrap_or_else(|_| "null".to_owned());
     (result, serde_json::from_str(&text).expect("the generator writes JSON"))
 }
@@ -54,14 +54,14 @@ fn load(server: SocketAddr, scratch: &Scratch, line: &str) -> (Result<u64, Strin
 fn every_operation_by_every_driver_is_measured_without_error() {
     let scratch = Scratch::new("drivers");
     let server = floor(&scratch);
-    for op in ["get", "set", "create", "mixed:0.5"] {
+    for op in ["get", "set", "create", "mixed:0.5", "exists", "getChildren", "delete"] {
         for driver in ["poll", "uring"] {
             let line = format!(
                 "--op {op} --driver {driver} --sessions 3 --outstanding 5 --keys 20 --warmup 0.05 --seconds 0.3"
             );
             let (result, json) = load(server, &scratch, &line);
-            assert_eq!(result, Ok(0), "{line}");
-            assert!(json["operations"].as_u64().expect("a count") > 0, "{json}");
+            assert_eq!(result, Ok(Outcome::default()), "{line}");
+            assert!(json["replies_total"].as_u64().expect("a count") > 0, "{json}");
             let series: u64 = json["series_100ms"]["replies"]
                 .as_array()
                 .expect("a list")
@@ -81,7 +81,7 @@ fn an_open_loop_measures_what_it_planned() {
     let pid = std::process::id();
     let line = format!("--op set --rate 2000 --sessions 4 --warmup 0.1 --seconds 0.5 --server-pid {pid}");
     let (result, json) = load(server, &scratch, &line);
-    assert_eq!(result, Ok(0));
+    assert_eq!(result, Ok(Outcome::default()));
     assert_eq!(json["operations"], 1000, "{json}");
     assert_eq!(json["sent_late"]["count"], 1000, "{json}");
     assert!(json["server"]["resident_anonymous_bytes"].as_u64().expect("bytes") > 0, "{json}");
@@ -92,7 +92,7 @@ fn a_tree_is_made_and_a_waiter_is_answered() {
     let scratch = Scratch::new("tree");
     let server = floor(&scratch);
     let (result, json) = load(server, &scratch, "--preload 3x700");
-    assert_eq!((result, json), (Ok(0), serde_json::Value::Null));
+    assert_eq!((result, json), (Ok(Outcome::default()), serde_json::Value::Null));
     let wait = WaitArguments { server: server.to_string(), path: "/".to_owned(), seconds: 5.0 };
     assert_eq!(run::wait(&wait), Ok(()));
 }
@@ -103,7 +103,8 @@ fn another_data_size_than_announced_is_an_error() {
     let server = floor(&scratch);
     let (result, json) =
         load(server, &scratch, "--op get --bytes 99 --sessions 1 --keys 5 --warmup 0 --seconds 0.2");
-    assert!(result.expect("it ran") > 0);
+    let outcome = result.expect("it ran");
+    assert!(outcome.errors > 0 && outcome.partial.is_none(), "{outcome:?}");
     assert!(json["errors"].to_string().contains("wrong length"), "{json}");
 }
 
@@ -141,7 +142,12 @@ fn a_connection_that_breaks_is_an_error_and_the_run_ends() {
         let server = server_that_hangs_up();
         let line = format!("--op get --keys-exist --driver {driver} --sessions 2 --warmup 0 --seconds 2");
         let (result, json) = load(server, &scratch, &line);
-        assert!(result.expect("it ran") > 0);
+        let outcome = result.expect("it ran");
+        assert!(outcome.errors > 0 && outcome.partial.is_some(), "{outcome:?}");
+        assert_eq!(
+            (json["partial"].as_str(), &json["sessions_lost"]),
+            (outcome.partial.as_deref(), &2.into())
+        );
         let errors = json["errors"].to_string();
         assert!(errors.contains("connection") && errors.contains("\"unanswered\":32"), "{errors}");
     }
@@ -155,7 +161,7 @@ fn a_server_that_is_not_there_is_named() {
     drop(listener);
     let (result, _) = load(address, &scratch, "--op get");
     let error = result.expect_err("nobody listens");
-    assert!(error.contains(&address.to_string()), "{error}");
+    assert!(error.contains(&address.to_string()) && error.contains("nobody listens"), "{error}");
     let wait = WaitArguments { server: address.to_string(), path: "/".to_owned(), seconds: 0.01 };
     assert!(run::wait(&wait).expect_err("nobody listens").contains("no answer"));
 }
@@ -164,7 +170,7 @@ fn a_server_that_is_not_there_is_named() {
 fn sessions_go_to_several_servers_in_turn() {
     let scratch = Scratch::new("several");
     let first = floor(&scratch);
-    let line = "--op get --keys-exist --sessions 5 --outstanding 2 --keys 20 --warmup 0.05 --seconds 0.2";
+    let line = "--op get --sessions 5 --keys-exist --outstanding 2 --keys 20 --warmup 0.05 --seconds 0.2";
     // The floor answers whoever asks, so a server that refuses shows where the second session went.
     let refusing = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -175,7 +181,7 @@ fn sessions_go_to_several_servers_in_turn() {
     assert!(error.contains("session 2 of 5") && error.contains(&refusing.to_string()), "{error}");
 
     let (result, json) = load(first, &scratch, &format!("--server {first},{first} {line}"));
-    assert_eq!(result, Ok(0), "{json}");
+    assert_eq!(result, Ok(Outcome::default()), "{json}");
 }
 
 #[test]
@@ -185,7 +191,7 @@ fn processor_time_is_told_for_each_server() {
     let pid = std::process::id();
     let line = format!("--op get --keys 20 --warmup 0 --seconds 0.3 --server-pid {pid} --server-pid {pid}");
     let (result, json) = load(server, &scratch, &line);
-    assert_eq!(result, Ok(0), "{json}");
+    assert_eq!(result, Ok(Outcome::default()), "{json}");
     let each: Vec<f64> = json["server"]["cpu_seconds_each"]
         .as_array()
         .expect("a list")
@@ -196,4 +202,56 @@ fn processor_time_is_told_for_each_server() {
     assert!(each[0] > 0.0, "generator and floor are this process: {json}");
     let sum = json["server"]["cpu_seconds"].as_f64().expect("a number");
     assert!((each.iter().sum::<f64>() - sum).abs() < 1e-9, "{json}");
+}
+
+#[test]
+fn results_are_written_in_every_form() {
+    let scratch = Scratch::new("forms");
+    let server = floor(&scratch);
+    let (csv, hgrm) = (scratch.0.join("out.csv"), scratch.0.join("out.hgrm"));
+    let line = format!(
+        "--mix get=1,set=1 --distribution zipf --sessions 2 --keys 20 --warmup 0 --seconds 0.4 --csv {} --hgrm {}",
+        csv.display(),
+        hgrm.display()
+    );
+    let (result, json) = load(server, &scratch, &line);
+    assert_eq!(result, Ok(Outcome::default()), "{json}");
+    let read = |name: &str| std::fs::read_to_string(scratch.0.join(name)).expect("written");
+    let rows: Vec<String> = read("out.csv").lines().skip(1).map(str::to_owned).collect();
+    let operations: u64 = rows.iter().filter_map(|row| row.split(',').nth(1)?.parse::<u64>().ok()).sum();
+    assert_eq!((rows.len(), Some(operations)), (4, json["operations"].as_u64()), "{rows:?}");
+    for name in ["out.hgrm", "out.get.hgrm", "out.set.hgrm"] {
+        assert!(read(name).contains("#[Max"), "{name}");
+    }
+    // Generator and floor are this very process, which is found by its port.
+    assert_eq!(json["server"]["pids"], serde_json::json!([std::process::id()]), "{json}");
+    assert!(json["generator"]["cpu_share"].as_f64().expect("a number") > 0.0, "{json}");
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_told_before_or_after() {
+    let scratch = Scratch::new("full");
+    let server = floor(&scratch);
+    let line = "--op get --keys-exist --sessions 1 --keys 5 --warmup 0 --seconds 0.2";
+    let (result, _) = load(server, &scratch, &format!("{line} --csv /nowhere/at/all.csv"));
+    let error = result.expect_err("there is no such folder");
+    assert!(error.contains("--csv /nowhere/at/all.csv"), "{error}");
+    let (result, json) = load(server, &scratch, &format!("{line} --csv /dev/full"));
+    let unwritten = result.expect("it ran").unwritten;
+    assert!(unwritten.len() == 1 && unwritten[0].contains("--csv /dev/full"), "{unwritten:?}");
+    assert!(json["replies_total"].as_u64().expect("the other file is there") > 0, "{json}");
+}
+
+#[test]
+fn a_storm_opens_and_closes_sessions_at_its_pace() {
+    let scratch = Scratch::new("storm");
+    let server = floor(&scratch);
+    let (result, json) = load(server, &scratch, "--op connect --sessions 4 --warmup 0 --seconds 0.3");
+    assert_eq!(result, Ok(Outcome::default()), "{json}");
+    let count = |kind: &str| json["latency_by_kind"][kind]["count"].as_u64().unwrap_or(0);
+    assert!(json["replies_total"].as_u64().expect("a count") > 0, "{json}");
+    assert_eq!(json["operations"], count("connect"), "a farewell is none: {json}");
+    let (result, json) =
+        load(server, &scratch, "--op connect --rate 200 --sessions 4 --warmup 0 --seconds 0.5");
+    assert_eq!((result, json["operations"].as_u64()), (Ok(Outcome::default()), Some(100)), "{json}");
 }

@@ -1,11 +1,14 @@
 //! What is asked: which operation comes next, on which znode, with which data.
 //!
-//! Called by `load`, once per request, on the hot path of the generator. Pure; randomness is seeded, so two runs with
+//! Called by `load`, once per operation, on the hot path of the generator. Pure; randomness is seeded, so two runs with
 //! the same arguments ask the same things. Keys lie 1,000 to a parent under [`ROOT`], so that `--keys 1000000`
 //! addresses the very tree which `--preload 1000x1000` makes. Tested: `workload_test.rs`.
 
-use crate::protocol;
-use ringkeeper::base::Prng;
+use crate::base::Prng;
+use crate::bench::cycle::Cycle;
+use crate::bench::keys::{Keys, Sizes};
+use crate::bench::mix::{Mix, Op};
+use crate::bench::protocol::{self, Flags};
 use std::io::Write;
 
 /// Every znode which the generator makes lies below this one.
@@ -13,65 +16,110 @@ pub const ROOT: &str = "/preload";
 /// Children of one parent in the layout of `--keys`.
 pub const CHILDREN_PER_PARENT: u64 = 1_000;
 
+/// What is measured: one histogram each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Get,
+    Exists,
+    Children,
     Set,
     Create,
+    Delete,
+    Multi,
+    /// From create to delete.
+    Ephemeral,
+    /// Until the lock is held.
+    Lock,
+    /// An item into the queue.
+    Put,
+    /// An item out of it, races that were lost included.
+    Take,
+    /// From the change until one watcher is told.
+    Watch,
+    /// From the change until the last one is. No operation of its own.
+    WatchLast,
+    /// From the dial until the session stands.
+    Connect,
+    /// Its farewell. No operation of its own.
+    Close,
 }
 
-pub const KINDS: [Kind; 3] = [Kind::Get, Kind::Set, Kind::Create];
+pub const KINDS: [Kind; 15] = [
+    Kind::Get,
+    Kind::Exists,
+    Kind::Children,
+    Kind::Set,
+    Kind::Create,
+    Kind::Delete,
+    Kind::Multi,
+    Kind::Ephemeral,
+    Kind::Lock,
+    Kind::Put,
+    Kind::Take,
+    Kind::Watch,
+    Kind::WatchLast,
+    Kind::Connect,
+    Kind::Close,
+];
 
 impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Get => "get",
+            Kind::Exists => "exists",
+            Kind::Children => "getChildren",
             Kind::Set => "set",
             Kind::Create => "create",
+            Kind::Delete => "delete",
+            Kind::Multi => "multi",
+            Kind::Ephemeral => "ephemeral",
+            Kind::Lock => "lock",
+            Kind::Put => "queue_put",
+            Kind::Take => "queue_take",
+            Kind::Watch => "watch",
+            Kind::WatchLast => "watch_last",
+            Kind::Connect => "connect",
+            Kind::Close => "close",
         }
+    }
+
+    /// Whether it counts among the operations: the others look at the same ones again.
+    pub fn is_operation(self) -> bool {
+        !matches!(self, Kind::WatchLast | Kind::Close)
     }
 }
 
-/// The operations of a measured load.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Mix {
-    Get,
-    Set,
-    Create,
-    /// So many of a thousand are gets, the others sets.
-    Mixed {
-        gets_per_mille: u16,
+/// What the body of a right reply looks like, after its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    Bytes(u32),
+    AtLeast(u32),
+    /// A buffer of `min` to `max` bytes, and a Stat.
+    Data {
+        min: u32,
+        max: u32,
     },
 }
 
-impl std::str::FromStr for Mix {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Mix, String> {
-        match text.split_once(':') {
-            None if text == "get" => Ok(Mix::Get),
-            None if text == "set" => Ok(Mix::Set),
-            None if text == "create" => Ok(Mix::Create),
-            Some(("mixed", ratio)) => match ratio.parse::<f64>() {
-                Ok(ratio) if (0.0..=1.0).contains(&ratio) => {
-                    Ok(Mix::Mixed { gets_per_mille: (ratio * 1000.0).round() as u16 })
-                }
-                _ => Err(format!("the share of gets must be between 0 and 1, not {ratio:?}")),
-            },
-            _ => Err(format!("operation {text:?} is none of get, set, create, mixed:SHARE_OF_GETS")),
+impl Expect {
+    pub fn holds(self, body: &[u8]) -> bool {
+        match self {
+            Expect::Bytes(bytes) => body.len() == bytes as usize,
+            Expect::AtLeast(bytes) => body.len() >= bytes as usize,
+            Expect::Data { min, max } => {
+                let rest =
+                    protocol::split_buffer(body).filter(|(_, stat)| stat.len() == protocol::STAT_BYTES);
+                rest.is_some_and(|(data, _)| (min as usize..=max as usize).contains(&data.len()))
+            }
         }
     }
 }
 
-impl std::fmt::Display for Mix {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Mix::Get => f.write_str("get"),
-            Mix::Set => f.write_str("set"),
-            Mix::Create => f.write_str("create"),
-            Mix::Mixed { gets_per_mille } => write!(f, "mixed:{}", f64::from(*gets_per_mille) / 1000.0),
-        }
-    }
+/// What was asked: one request, or the first one of several.
+#[derive(Debug)]
+pub enum Asked {
+    Single(Kind, Expect),
+    Cycle(Cycle),
 }
 
 /// A two-level tree below [`ROOT`].
@@ -121,91 +169,213 @@ pub fn child_path(parent: u64, child: u64) -> Vec<u8> {
 pub enum Source {
     /// Znodes to be created once; ends.
     Creates(Box<dyn Iterator<Item = Vec<u8>>>),
+    /// Every key gets its data anew; ends.
+    Sets(std::ops::Range<u64>),
+    /// One znode, again and again; never ends.
+    SetsOf(Vec<u8>),
     /// A measured load; never ends.
     Endless(Endless),
 }
 
+/// What a measured load does, and where.
 pub struct Endless {
     pub mix: Mix,
-    pub keys: u64,
+    pub keys: Keys,
     pub rng: Prng,
-    /// Under which a measured `create` makes its znodes, one parent per session: `<prefix>/s<session>`.
-    pub create_prefix: String,
-    pub created: u64,
+    /// Below it a run has znodes of its own: `<prefix>/s<session>/…`, `<prefix>/locks/l<n>`, `<prefix>/queues/q<n>`.
+    pub prefix: String,
+    pub multi_ops: usize,
+    pub locks: u64,
+    pub queues: u64,
+    /// By session.
+    pub made: Vec<Made>,
+    /// How many were made so far.
+    pub ephemerals: u64,
+}
+
+/// The znodes that a session has made and not deleted are those with the numbers `first..next`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Made {
+    first: u64,
+    next: u64,
+}
+
+/// The parents that a load of `mix` with so many sessions needs below `prefix`, in an order in which they can be made.
+pub fn own_parents(endless: &Endless) -> Vec<Vec<u8>> {
+    let (prefix, mix) = (&endless.prefix, &endless.mix);
+    let mut parents = vec![ROOT.to_owned(), prefix.clone()];
+    if mix.has(&[Op::Create, Op::Delete, Op::Ephemeral]) {
+        parents.extend((0..endless.made.len()).map(|session| format!("{prefix}/s{session:05}")));
+    }
+    if mix.has(&[Op::Lock]) {
+        parents.push(format!("{prefix}/locks"));
+        parents.extend((0..endless.locks).map(|lock| format!("{prefix}/locks/l{lock:04}")));
+    }
+    if mix.has(&[Op::Queue]) {
+        parents.push(format!("{prefix}/queues"));
+        parents.extend((0..endless.queues).map(|queue| format!("{prefix}/queues/q{queue:04}")));
+    }
+    parents.into_iter().map(String::into_bytes).collect()
 }
 
 /// Writes requests; owns the scratch space which that takes.
 pub struct Workload {
     pub source: Source,
+    sizes: Sizes,
+    /// Its own stream, so that another size doesn't change which keys are asked for.
+    sizes_rng: Prng,
     data: Vec<u8>,
     path: Vec<u8>,
 }
 
 impl Workload {
-    /// `data_bytes`: the size of every znode's data.
-    pub fn new(source: Source, data_bytes: usize) -> Workload {
-        let data = (0..data_bytes).map(|i| b'a' + (i % 26) as u8).collect();
-        Workload { source, data, path: Vec::with_capacity(64) }
+    /// `sizes`: of every znode's data.
+    pub fn new(source: Source, sizes: Sizes, seed: u64) -> Workload {
+        let data = (0..sizes.max).map(|i| b'a' + (i % 26) as u8).collect();
+        Workload { source, sizes, sizes_rng: Prng::salted(seed, "sizes"), data, path: Vec::with_capacity(64) }
     }
 
-    /// Appends the next request of `session` to `out`; nothing where the source has ended. Returns the kind and the
-    /// length of the body of a right reply.
-    pub fn write_next(&mut self, session: usize, xid: i32, out: &mut Vec<u8>) -> Option<(Kind, u32)> {
-        let kind = match &mut self.source {
+    /// Appends the next request of `session` to `out`; nothing where the source has ended. `start`: from when on an
+    /// operation of several requests is measured.
+    pub fn write_next(&mut self, session: usize, xid: i32, start: u64, out: &mut Vec<u8>) -> Option<Asked> {
+        match &mut self.source {
             Source::Creates(paths) => {
                 self.path = paths.next()?;
-                Kind::Create
+                Some(self.create(xid, out))
             }
-            Source::Endless(endless) => {
-                let kind = match endless.mix {
-                    Mix::Get => Kind::Get,
-                    Mix::Set => Kind::Set,
-                    Mix::Create => Kind::Create,
-                    Mix::Mixed { gets_per_mille } => {
-                        if endless.rng.chance(u64::from(gets_per_mille), 1000) {
-                            Kind::Get
-                        } else {
-                            Kind::Set
-                        }
-                    }
-                };
+            Source::Sets(keys) => {
+                let key = keys.next()?;
                 self.path.clear();
-                if kind == Kind::Create {
-                    endless.created += 1;
-                    write!(self.path, "{}/s{session:05}/n{:010}", endless.create_prefix, endless.created)
-                        .expect("writing to a Vec can't fail");
-                } else {
-                    let key = endless.rng.below(endless.keys);
-                    write_key(&mut self.path, key);
-                }
-                kind
+                write_key(&mut self.path, key);
+                Some(self.set(xid, out))
             }
-        };
-        let body = match kind {
-            Kind::Get => {
-                protocol::get_data(out, xid, &self.path);
-                4 + self.data.len() + protocol::STAT_BYTES
+            Source::SetsOf(path) => {
+                self.path.clone_from(path);
+                Some(self.set(xid, out))
             }
-            Kind::Set => {
-                protocol::set_data(out, xid, &self.path, &self.data);
-                protocol::STAT_BYTES
+            Source::Endless(_) => Some(self.write_endless(session, xid, start, out)),
+        }
+    }
+
+    fn write_endless(&mut self, session: usize, xid: i32, start: u64, out: &mut Vec<u8>) -> Asked {
+        let Source::Endless(endless) = &mut self.source else { unreachable!("looked at by the caller") };
+        let mut op = endless.mix.draw(&mut endless.rng);
+        if op == Op::Delete && endless.made[session].first == endless.made[session].next {
+            op = Op::Create;
+        }
+        let path = &mut self.path;
+        path.clear();
+        match op {
+            Op::Get | Op::Exists | Op::Set => write_key(path, endless.keys.draw(&mut endless.rng)),
+            Op::Children => write_parent(path, endless.keys.draw(&mut endless.rng)),
+            Op::Create => {
+                endless.own_path(session, 'n', endless.made[session].next, path);
+                endless.made[session].next += 1;
             }
-            Kind::Create => {
-                protocol::create(out, xid, &self.path, &self.data);
-                4 + self.path.len()
+            Op::Delete => {
+                endless.own_path(session, 'n', endless.made[session].first, path);
+                endless.made[session].first += 1;
             }
-        };
-        Some((kind, body as u32))
+            Op::Ephemeral => {
+                endless.own_path(session, 'e', endless.ephemerals, path);
+                endless.ephemerals += 1;
+            }
+            Op::Lock => endless.shared_path("locks/l", endless.locks, path),
+            Op::Queue => endless.shared_path("queues/q", endless.queues, path),
+            Op::Multi => {}
+        }
+        match op {
+            Op::Get => {
+                protocol::get_data(out, xid, path, false);
+                let expect = Expect::Data { min: self.sizes.min as u32, max: self.sizes.max as u32 };
+                Asked::Single(Kind::Get, expect)
+            }
+            Op::Exists => {
+                protocol::exists(out, xid, path, false);
+                Asked::Single(Kind::Exists, Expect::Bytes(protocol::STAT_BYTES as u32))
+            }
+            Op::Children => {
+                protocol::get_children(out, xid, path);
+                Asked::Single(Kind::Children, Expect::AtLeast(4))
+            }
+            Op::Set => self.set(xid, out),
+            Op::Create => self.create(xid, out),
+            Op::Delete => {
+                protocol::delete(out, xid, path);
+                Asked::Single(Kind::Delete, Expect::Bytes(0))
+            }
+            Op::Multi => self.multi(xid, out),
+            Op::Ephemeral => {
+                protocol::create(out, xid, path, b"", Flags::Ephemeral);
+                Asked::Cycle(Cycle::ephemeral(start, path))
+            }
+            Op::Lock => {
+                let lock = path.clone();
+                path.extend_from_slice(b"/n-");
+                protocol::create(out, xid, path, b"", Flags::EphemeralSequential);
+                Asked::Cycle(Cycle::lock(start, &lock))
+            }
+            Op::Queue => {
+                let queue = path.clone();
+                path.extend_from_slice(b"/n-");
+                let data = &self.data[..self.sizes.draw(&mut self.sizes_rng)];
+                protocol::create(out, xid, path, data, Flags::PersistentSequential);
+                Asked::Cycle(Cycle::queue(start, &queue))
+            }
+        }
+    }
+
+    fn set(&mut self, xid: i32, out: &mut Vec<u8>) -> Asked {
+        let data = &self.data[..self.sizes.draw(&mut self.sizes_rng)];
+        protocol::set_data(out, xid, &self.path, data);
+        Asked::Single(Kind::Set, Expect::Bytes(protocol::STAT_BYTES as u32))
+    }
+
+    fn create(&mut self, xid: i32, out: &mut Vec<u8>) -> Asked {
+        let data = &self.data[..self.sizes.draw(&mut self.sizes_rng)];
+        protocol::create(out, xid, &self.path, data, Flags::Persistent);
+        Asked::Single(Kind::Create, Expect::Bytes(4 + self.path.len() as u32))
+    }
+
+    fn multi(&mut self, xid: i32, out: &mut Vec<u8>) -> Asked {
+        let Source::Endless(endless) = &mut self.source else { unreachable!("looked at by the caller") };
+        let sets = endless.multi_ops;
+        protocol::multi(out, xid, sets, |out| {
+            self.path.clear();
+            write_key(&mut self.path, endless.keys.draw(&mut endless.rng));
+            protocol::multi_set(out, &self.path, &self.data[..self.sizes.draw(&mut self.sizes_rng)]);
+        });
+        let body =
+            sets * (protocol::MULTI_HEADER_BYTES + protocol::STAT_BYTES) + protocol::MULTI_HEADER_BYTES;
+        Asked::Single(Kind::Multi, Expect::Bytes(body as u32))
+    }
+}
+
+impl Endless {
+    fn own_path(&self, session: usize, letter: char, number: u64, path: &mut Vec<u8>) {
+        write!(path, "{}/s{session:05}/{letter}{number:010}", self.prefix)
+            .expect("writing to a Vec can't fail");
+    }
+
+    /// One of `count` locks or queues.
+    fn shared_path(&mut self, name: &str, count: u64, path: &mut Vec<u8>) {
+        let number = self.rng.below(count);
+        write!(path, "{}/{name}{number:04}", self.prefix).expect("writing to a Vec can't fail");
     }
 }
 
 /// [`child_path`] without the formatting machinery: it is half of the generator's work per request otherwise.
 fn write_key(path: &mut Vec<u8>, key: u64) {
+    write_parent(path, key);
+    path.extend_from_slice(b"/child-");
+    write_padded(path, key % CHILDREN_PER_PARENT, 5);
+}
+
+/// The parent of a key.
+fn write_parent(path: &mut Vec<u8>, key: u64) {
     path.extend_from_slice(ROOT.as_bytes());
     path.extend_from_slice(b"/p");
     write_padded(path, key / CHILDREN_PER_PARENT, 4);
-    path.extend_from_slice(b"/child-");
-    write_padded(path, key % CHILDREN_PER_PARENT, 5);
 }
 
 /// `value` in decimal, padded with zeros to at least `width` digits.

@@ -70,6 +70,7 @@ enum Subcommand {
     #[command(subcommand)]
     Log(log_dump::Command),
     Backup(backup::Arguments),
+    Bench(Box<crate::bench::Arguments>),
     Doctor(doctor::Arguments),
     /// ZooKeeper's shell: every command of zkCli.sh, and more
     Cli(shell::Arguments),
@@ -108,6 +109,7 @@ fn run_with(arguments: Vec<OsString>, start: Start) -> ExitCode {
         Subcommand::Snapshot(command) => snapshot::run(&command),
         Subcommand::Log(command) => log_dump::run(&command),
         Subcommand::Backup(arguments) => backup::run(&arguments),
+        Subcommand::Bench(arguments) => crate::bench::run(&arguments, "ringkeeper bench"),
         Subcommand::Doctor(arguments) => doctor::run(&arguments),
         Subcommand::Cli(arguments) => shell::run(&arguments),
     }

@@ -19,6 +19,11 @@ pub fn install(waker: &Waker) -> Result<&'static AtomicBool, Error> {
     let waker = waker.clone();
     BELL.store(waker.fd(), Ordering::SeqCst);
     mem::forget(waker); // the handler may run at any time, so the descriptor must never be closed
+    flag()
+}
+
+/// As [`install`], for who looks at the flag by himself and sleeps in no loop of ours.
+pub fn flag() -> Result<&'static AtomicBool, Error> {
     let ignored = is_ignored(libc::SIGHUP).map_err(|e| Error::new("ask how signals are handled", e))?;
     let hangup = (!ignored).then_some(libc::SIGHUP);
     for signal in [libc::SIGTERM, libc::SIGINT].into_iter().chain(hangup) {

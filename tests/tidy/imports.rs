@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::rules::Fault;
-use crate::source::{Source, block_end, words};
+use crate::source::{BENCH, Source, block_end, words};
 
 /// What `shard` may take from room `tree`: "(readers)" in the table.
 const READER_HALF: &[&str] = &["Reader", "Reading", "Place", "Node", "Kind", "acl"];
@@ -182,7 +182,11 @@ fn super_out_of_room(file: &Source) -> Vec<Fault> {
 
 /// How deep in the crate the code at `at` is: 1 for the top of `src/tree/mod.rs`.
 fn module_depth(file: &Source, at: usize) -> usize {
-    let inside = file.path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+    let inside = match file.path.strip_prefix(BENCH) {
+        Some(inside) => format!("bench/{inside}"),
+        None => file.path.trim_start_matches("src/").to_owned(),
+    };
+    let inside = inside.trim_end_matches(".rs").trim_end_matches("/mod");
     let mut depth = inside.split('/').count();
     // `foo_test.rs` is the module `tests` within `foo`, by a path attribute.
     if inside.ends_with("_test") {

@@ -16,6 +16,7 @@ const LIB: &str = "\
 //! | [`io`] | system calls | base |
 //! | [`server`] | threads | everything above |
 //! | [`sim`] | the other driver | the pure rooms |
+//! | [`bench`] | the load generator | base, io |
 //! | [`cli`] | subcommands | everything above but sim |
 ";
 
@@ -41,6 +42,10 @@ fn imports_that_the_table_allows_pass() {
     assert!(import_faults("src/cli/mod.rs", "crate::server::run(crate::io::open())").is_empty());
     assert!(import_faults("src/sim/disk.rs", "use crate::{tree::Store, shard, config};").is_empty());
     assert!(import_faults("src/main.rs", "ringkeeper::cli::run()").is_empty());
+    assert!(
+        import_faults("bench/load/run.rs", "use super::load; use crate::{base, bench::load, io};").is_empty()
+    );
+    assert!(import_faults("bench/load/main.rs", "ringkeeper::bench::main()").is_empty());
 }
 
 #[test]
@@ -53,6 +58,8 @@ fn imports_that_the_table_does_not_allow_fail() {
     assert_eq!(import_faults("src/sim/disk.rs", "use crate::{base::Path, io::Uring};"), [1]);
     assert_eq!(import_faults("src/tree/node.rs", "use crate::{base::{Path, Zxid},\n server};"), [1]);
     assert_eq!(import_faults("src/main.rs", "ringkeeper::server::run()"), [1]);
+    assert_eq!(import_faults("bench/load/run.rs", "use crate::wire::Stat;"), [1]);
+    assert_eq!(import_faults("bench/load/run.rs", "use super::super::wire::Stat;"), [1]);
     assert_eq!(import_faults("src/util/mod.rs", "//! A room that is not on the map."), [1]);
 }
 
@@ -165,6 +172,7 @@ fn printing_fails_outside_programs_and_tests() {
     assert_eq!(lines(&rules::printing(&source("src/server/mod.rs", "eprint!(\"x\")"))), [1]);
     assert!(rules::printing(&source("src/cli/mod.rs", text)).is_empty());
     assert!(rules::printing(&source("src/server/mod_test.rs", text)).is_empty());
+    assert_eq!(lines(&rules::printing(&source("bench/load/run.rs", text))), [2]);
     assert!(rules::printing(&source("bench/load/main.rs", text)).is_empty());
 }
 

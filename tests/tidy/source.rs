@@ -4,6 +4,10 @@
 
 use std::collections::BTreeSet;
 
+/// The one room outside of `src`.
+pub const BENCH: &str = "bench/load/";
+const BENCH_PROGRAM: &str = "bench/load/main.rs";
+
 /// One file of the repository.
 #[derive(Debug)]
 pub struct Source {
@@ -24,8 +28,12 @@ impl Source {
         Source { path: path.to_owned(), text: text.to_owned(), code, test_lines }
     }
 
-    /// The room of `src/` it belongs to: `src/io/uring.rs` and `src/io.rs` are in `io`.
+    /// The room it belongs to: `src/io/uring.rs` and `src/io.rs` are in `io`, and what is in `bench/load` is in `bench`, but for
+    /// the program there.
     pub fn room(&self) -> Option<&str> {
+        if self.path.starts_with(BENCH) && self.path != BENCH_PROGRAM {
+            return Some("bench");
+        }
         let inside = self.path.strip_prefix("src/")?;
         Some(inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs"))
     }
