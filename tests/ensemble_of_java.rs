@@ -31,6 +31,10 @@ mod mixed;
 mod mixed_bad_input;
 #[path = "ensemble/mixed_crashes.rs"]
 mod mixed_crashes;
+#[path = "ensemble/mixed_limits.rs"]
+mod mixed_limits;
+#[path = "ensemble/mixed_reaping.rs"]
+mod mixed_reaping;
 #[path = "ensemble/mixed_reconfig.rs"]
 mod mixed_reconfig;
 #[path = "ensemble/mixed_refusals.rs"]

@@ -7,6 +7,8 @@
 
 mod support;
 
+#[path = "java_files/alone.rs"]
+mod alone;
 #[path = "java_files/fuzzy.rs"]
 mod fuzzy;
 

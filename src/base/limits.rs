@@ -60,14 +60,15 @@ pub const IDENTITY_BYTES_MAX: usize = 4 << 10;
 pub const ACL_ENTRIES_MAX: usize = 1_024;
 
 /// What the `auth` entries of one ACL list are replaced by: all that the connection has shown, once and a bit. A request of a
-/// few bytes can ask for it, for each znode anew. Above: InvalidACL.
+/// few bytes can ask for it, for each znode anew. Above, or above `jute.maxbuffer`: InvalidACL.
 pub const ACL_BYTES_MAX: usize = 512 << 10;
 
 /// The operations of one multi as logged: a short request can name the same long list often. Well below
-/// `PROPOSED_BYTES_MAX`, so that one that waits for room on the disk doesn't make the replica full. Above: InvalidACL.
+/// `PROPOSED_BYTES_MAX`, so that one that waits for room on the disk doesn't make the replica full. Twice `jute.maxbuffer`, if
+/// that is less: a learner of Apache's takes no more (`tree/rules.rs`). Above: InvalidACL.
 pub const MULTI_BYTES_MAX: usize = 24 << 20;
 
-/// Paths that a closeSession lists. Above, it lists none, as in logs before 3.6, and apply looks them up.
+/// Paths that a closeSession lists. Above, or above `jute.maxbuffer`, it lists none, as in logs before 3.6, and apply looks them up.
 pub const CLOSE_SESSION_BYTES_MAX: usize = 1 << 20;
 
 /// Connections of one server, whatever `maxCnxns` says: the slot table of the I/O room. Reached: close at accept.

@@ -282,7 +282,7 @@ impl Source {
             Promises::Theirs(data) => apache::is_member(data),
             Promises::Ours(_) | Promises::None => true,
         };
-        let options = apache::Options { lenient, keeps_orphans: is_member, until };
+        let options = apache::Options { lenient, keeps_orphans: is_member, until, doubts_lone: false };
         let theirs: Vec<((Zxid, Packing), PathBuf)> = self
             .snapshots
             .iter()

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::apache::{self, Fault, LogWriter, Packing, SnapshotWriter};
-use super::inspect::{self, Check, Diff, Dump};
+use super::inspect::{self, Check, Diff, Dump, Kind};
 use super::progress::{self, Progress};
 use super::restore::{self, Restore};
 use crate::base::{Epoch, SessionId, Zxid};
@@ -33,14 +33,19 @@ pub enum Command {
     Restore(Restore),
 }
 
-/// Takes over a data directory of Apache ZooKeeper 3.5 to 3.9, whose server is stopped.
+/// Takes over a data directory of Apache ZooKeeper 3.5 to 3.9, whose server is stopped, or a snapshot file alone.
 ///
 /// The newest whole snapshot (plain, gzip or snappy) and the logs behind it become a directory on which `ringkeeper server`
 /// starts, with sessions, epochs and myid. Checksums and digests are verified. What is read is never changed.
+///
+/// A snapshot alone lacks what was written behind its zxid, and if clients wrote while it was taken, it may hold some of that and
+/// not the rest: only its log repairs it. It is taken over if its digest says that nobody wrote meanwhile, as where a quiet server
+/// took it (the admin server's `snapshot`), and else with --lenient. A member that starts on it has no vote until a leader has
+/// synchronised it; a new ensemble begins with `ringkeeper snapshot restore`.
 #[derive(clap::Args, Debug)]
 pub struct Import {
-    /// The dataDir of Apache's server
-    #[arg(value_name = "DATADIR")]
+    /// The dataDir of Apache's server, or a snapshot file of it (snapshot.1f, snapshot.1f.gz, snapshot.1f.snappy)
+    #[arg(value_name = "DATADIR|SNAPSHOT")]
     pub from: PathBuf,
 
     /// Its dataLogDir, if that is another directory
@@ -51,7 +56,8 @@ pub struct Import {
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
 
-    /// Takes over what is there although zxids are missing or the tree's digest differs; says so
+    /// Takes over what is there although zxids are missing, the tree's digest differs, or a snapshot without its log may be torn;
+    /// says so
     #[arg(long)]
     pub lenient: bool,
 }
@@ -158,16 +164,61 @@ pub fn import(
     tell: &mut dyn FnMut(String),
 ) -> Result<String, Refused> {
     crate::io::install_sigbus_handler()?;
+    if arguments.from.is_file() {
+        return import_file(arguments, progress, tell);
+    }
     let Import { from, from_log, to, lenient } = arguments;
     let from_log = from_log.as_ref().unwrap_or(from);
     check_places(&[from, from_log], to)?;
-    let options = apache::Options { lenient: *lenient, keeps_orphans: apache::is_member(from), until: None };
+    let keeps_orphans = apache::is_member(from);
+    let options = apache::Options { lenient: *lenient, keeps_orphans, until: None, doubts_lone: true };
     let recovered = apache::recover(from, from_log, options, entropy::hash_key()?, progress, tell)?;
     let epochs = apache::read_epochs(from, recovered.store.newest())?;
     let mut image = Image { store: recovered.store, sessions: recovered.sessions, epochs };
     let seed = entropy::seed()?;
     let (place, ()) =
         make(Some(from), to, server::SUBDIRECTORY, |directory| Ok(image.write(directory, seed)?))?;
+    Ok(done(&image, &place))
+}
+
+/// Of a snapshot of Apache's alone.
+fn import_file(
+    arguments: &Import,
+    progress: &Progress,
+    tell: &mut dyn FnMut(String),
+) -> Result<String, Refused> {
+    let Import { from, from_log, to, lenient } = arguments;
+    check_places(&[from], to)?;
+    let is_no_source = |what: &str| Err(refused(format_args!("{}: {what}", from.display())));
+    let (zxid, packing) = match Kind::of(from)? {
+        Kind::TheirSnapshot(zxid, packing) => (zxid, packing),
+        Kind::Snapshot(_) => {
+            return is_no_source(
+                "a snapshot of ringkeeper's own: `ringkeeper snapshot restore --from SNAPSHOT` makes a data directory of it",
+            );
+        }
+        Kind::TheirLog | Kind::Segment(_) => {
+            return is_no_source("a log: name the dataDir that it belongs to, or a snapshot file");
+        }
+    };
+    if from_log.is_some() {
+        return is_no_source(
+            "a snapshot file, and a dataLogDir belongs to a dataDir. A snapshot and the logs behind it: `ringkeeper snapshot \
+             restore --from SNAPSHOT --log LOGFILE...`",
+        );
+    }
+    // A member's transactions say their epoch; what it has promised to leaders isn't known.
+    let is_member = zxid.epoch() > Epoch(0);
+    let options =
+        apache::Options { lenient: *lenient, keeps_orphans: is_member, until: None, doubts_lone: true };
+    let snapshots = vec![((zxid, packing), from.clone())];
+    let recovered = apache::recover_files(snapshots, &[], options, entropy::hash_key()?, progress, tell)?;
+    let behind =
+        if is_member { "; as a member's it has no vote before a leader has synchronised it" } else { "" };
+    tell(format!("without its log: what was written behind zxid {zxid} is not taken over{behind}"));
+    let mut image = Image { store: recovered.store, sessions: recovered.sessions, epochs: None };
+    let seed = entropy::seed()?;
+    let (place, ()) = make(None, to, server::SUBDIRECTORY, |directory| Ok(image.write(directory, seed)?))?;
     Ok(done(&image, &place))
 }
 

@@ -101,9 +101,11 @@ impl Digests {
 }
 
 impl Replica {
-    /// What travels with a transaction that was decided just now, as the newest of all that are pending.
+    /// What travels with a transaction that was decided just now, as the newest of all that are pending. Not with a closeSession
+    /// that lists no paths: a server of Apache's looks for the list first, takes the digest for it, and ends
+    /// (`SerializeUtils.deserializeTxn`). Where nothing follows, it knows that there is none.
     pub(super) fn foretold_digest(&self, txn: &Txn<'_>) -> Option<TxnDigest> {
-        let carries = self.settings.digests && !matches!(txn, Txn::Error(_));
+        let carries = self.settings.digests && !matches!(txn, Txn::Error(_) | Txn::CloseSession(None));
         carries.then(|| TxnDigest::of(self.overlay.tree_digest(&self.store)))
     }
 }
@@ -113,6 +115,8 @@ mod tests {
     use super::super::Settings;
     use super::super::testing::{settings, start_with};
     use super::*;
+    use crate::tree::Rules;
+    use crate::wire::Opcode;
 
     #[test]
     fn the_newest_of_each_interval_are_kept() {
@@ -161,6 +165,24 @@ mod tests {
             let found: Vec<bool> = logged.iter().map(Option::is_some).collect();
             assert_eq!(found, [digests, digests, false, digests], "the second create is refused");
             assert_eq!(logged[3], digests.then(|| TxnDigest::of(replica.facts().digest)));
+        }
+    }
+
+    /// A server of Apache's would take its digest for the list.
+    #[test]
+    fn a_close_session_without_its_paths_carries_none() {
+        let rules = Rules { frame_bytes_max: 1024, ..Rules::default() };
+        let mut server = start_with(Settings { digests: true, rules, ..settings() });
+        for (count, has_paths) in [(3, true), (40, false)] {
+            let session = server.open(1);
+            for xid in 1..=count {
+                server.create(session, 1, xid, &format!("/{}-{xid}", "e".repeat(30)), 1);
+            }
+            server.write(session, 1, count + 1, Opcode::CloseSession, vec![]);
+            server.settle();
+            assert_eq!(server.replica.store.ephemerals_count(), 0);
+            assert_eq!(server.logged_digests().pop().map(|last| last.is_some()), Some(has_paths));
+            assert_eq!(server.replica.facts().digest_mismatches, 0);
         }
     }
 

@@ -386,6 +386,7 @@ pub(super) fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) ->
             skip_acl: config.skip_acl,
             enforce_quota: config.enforce_quota,
             reconfig: config.reconfig_enabled,
+            frame_bytes_max: config.jute_max_buffer,
         },
         containers: replica::ContainerSettings {
             check_interval: config.containers.check_interval,

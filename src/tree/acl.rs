@@ -159,7 +159,13 @@ impl Judged {
 
 /// The list as it is stored: duplicates dropped, `auth` replaced by what the connection has shown. Entries are checked
 /// in order, the first that is wrong decides. Where Java trips over a null (a runtime exception) it is MarshallingError.
-pub fn normalise(list: AclList<'_>, identities: &[Identity]) -> Result<Vec<OwnedAcl>, ErrorCode> {
+///
+/// `auth_bytes_max`: what the `auth` entries may become, as encoded. Above: InvalidACL.
+pub fn normalise(
+    list: AclList<'_>,
+    identities: &[Identity],
+    auth_bytes_max: usize,
+) -> Result<Vec<OwnedAcl>, ErrorCode> {
     if list.is_empty() {
         return Err(ErrorCode::InvalidACL);
     }
@@ -181,8 +187,8 @@ pub fn normalise(list: AclList<'_>, identities: &[Identity]) -> Result<Vec<Owned
             if result.len() == before {
                 return Err(ErrorCode::InvalidACL);
             }
-            bytes += result[before..].iter().map(|shown| shown.scheme.len() + shown.id.len()).sum::<usize>();
-            if bytes > limits::ACL_BYTES_MAX {
+            bytes += result[before..].iter().map(encoded_bytes).sum::<usize>();
+            if bytes > auth_bytes_max {
                 return Err(ErrorCode::InvalidACL);
             }
             continue;
@@ -198,6 +204,11 @@ pub fn normalise(list: AclList<'_>, identities: &[Identity]) -> Result<Vec<Owned
         }
     }
     Ok(result)
+}
+
+/// Permissions, and two texts behind their lengths.
+fn encoded_bytes(entry: &OwnedAcl) -> usize {
+    12 + entry.scheme.len() + entry.id.len()
 }
 
 /// Java looks for duplicates first. It compares an entry with earlier ones of the same permissions, scheme before id, and
@@ -314,7 +325,7 @@ mod tests {
 
     fn normalised(entries: &[OwnedAcl], identities: &[Identity]) -> Result<Vec<OwnedAcl>, ErrorCode> {
         let bytes = crate::tree::testing::acl_bytes(entries);
-        normalise(AclList::parse(&bytes).expect("a list"), identities)
+        normalise(AclList::parse(&bytes).expect("a list"), identities, limits::ACL_BYTES_MAX)
     }
 
     fn who(scheme: &str, id: &str) -> Identity {
@@ -394,7 +405,7 @@ mod tests {
             let mut bytes = vec![];
             encode_vector(&mut bytes, entries);
             let list = AclList::parse(&bytes).expect("nulls are legal bytes");
-            assert_eq!(normalise(list, &[]), Err(error));
+            assert_eq!(normalise(list, &[], limits::ACL_BYTES_MAX), Err(error));
         }
     }
 

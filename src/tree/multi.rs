@@ -5,7 +5,7 @@
 //! (A Java leader logs the operations before it as they are; to apply, both are the same refusal.)
 //! Tested: multi_test.rs, overlay_test.rs, tests/conformance/multi.rs.
 
-use crate::base::{Zxid, limits};
+use crate::base::Zxid;
 use crate::wire::client::{CreateMode, CreateRequest, CreateTtlRequest, MultiOp, MultiRequest};
 use crate::wire::jute::VectorWriter;
 use crate::wire::txn::{ErrorTxn, MultiTxn, SubTxn, Txn};
@@ -25,14 +25,18 @@ impl View<'_> {
             return Err(ErrorCode::MarshallingError);
         }
         let Scratch { path, acl, ops, .. } = scratch;
+        let bytes_max = self.rules.multi_bytes_max();
         ops.clear();
         let mut txns = VectorWriter::begin(ops);
         self.overlay.begin();
         for (at, op) in request.iter().enumerate() {
             let decided = self.decide_op(zxid, write, op, path, acl);
-            let fits = ops.len() <= limits::MULTI_BYTES_MAX;
-            match decided.and_then(|txn| if fits { Ok(txn) } else { Err(ErrorCode::InvalidACL) }) {
-                Ok(txn) => txns.push(ops, &SubTxn(txn)),
+            let fitted = decided.and_then(|txn| {
+                txns.push(ops, &SubTxn(txn));
+                if ops.len() <= bytes_max { Ok(()) } else { Err(ErrorCode::InvalidACL) }
+            });
+            match fitted {
+                Ok(()) => {}
                 // Not this operation's fault alone: the connection is closed, or the request is none.
                 Err(error @ (ErrorCode::SessionMoved | ErrorCode::MarshallingError)) => {
                     self.overlay.roll_back();

@@ -327,6 +327,32 @@ fn flags_say_what_is_made() {
     );
 }
 
+/// Each `auth` becomes all that the connection has shown. A learner of Apache's reads no more than twice a frame.
+#[test]
+fn a_multi_that_grows_too_long_is_refused() {
+    let mut p = Pipeline::new();
+    p.rules.frame_bytes_max = 4096;
+    p.identities = vec![Identity { scheme: "digest".into(), id: "i".repeat(900) }];
+    let auth = crate::tree::testing::acl_bytes(&[crate::wire::OwnedAcl::new(31, "auth", "")]);
+    let acl = Some(AclList::parse(&auth).expect("a list"));
+    let paths: Vec<String> = (0..9).map(|number| format!("/{number}")).collect();
+    let mut ops = vec![];
+    for path in &paths {
+        ops.push(MultiOp::Create(CreateRequest { path: path.as_str().into(), data: None, acl, flags: 0 }));
+    }
+    let logged = multi(&mut p, 1, &ops[..8]).expect("a multi").len();
+    assert!((7 * 1024..=2 * 4096).contains(&logged), "{logged}");
+    for path in &paths[..8] {
+        p.delete(1, path, -1).expect("there");
+    }
+    let mut ends = vec![Fine; 8];
+    ends.push(InvalidACL);
+    assert_eq!(refused(&mut p, 1, &ops), ends);
+    // One list alone, of all that can be shown.
+    p.identities = vec![Identity { scheme: "digest".into(), id: "i".repeat(4096) }];
+    assert_eq!(refused(&mut p, 1, &ops[..1]), [InvalidACL]);
+}
+
 #[test]
 fn acls_count_in_a_multi() {
     let mut p = Pipeline::new();

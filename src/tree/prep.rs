@@ -4,7 +4,7 @@
 //! and not yet applied. The order of checks is ZooKeeper's (client-protocol.md §9): the first that fails wins.
 //! Tested: prep_test.rs, tests/model.rs, tests/conformance, the simulator's model.
 
-use crate::base::{Path, SessionId, WallMillis, Zxid, limits};
+use crate::base::{Path, SessionId, WallMillis, Zxid};
 use crate::messages::{AclRef, Identity};
 use crate::wire::acl::perms;
 use crate::wire::client::{
@@ -22,6 +22,7 @@ use super::node::{CONTAINER_OWNER, Kind, acl_ref, ttl_owner};
 use super::overlay::{Overlay, State};
 use super::path;
 use super::quotas::Excess;
+use super::rules::Rules;
 use super::sessions::{Owner, Sessions};
 use super::store::Store;
 
@@ -43,18 +44,6 @@ pub struct Scratch {
     paths: Vec<u8>,
     /// The operations of a multi.
     pub(super) ops: Vec<u8>,
-}
-
-/// What the operator decides about writes; all of it is off unless asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rules {
-    /// TTL nodes can be made.
-    pub extended_types: bool,
-    pub skip_acl: bool,
-    /// Hard quotas refuse; else they only warn.
-    pub enforce_quota: bool,
-    /// `reconfigEnabled`.
-    pub reconfig: bool,
 }
 
 /// Everything prep looks at.
@@ -348,7 +337,8 @@ impl View<'_> {
         self.sessions.mark_closing(write.session);
         let paths: Vec<Path> = self.overlay.ephemerals_of(self.store, write.session);
         self.overlay.close(self.store, zxid, write.session, &paths);
-        if paths.iter().map(|path| path.bytes().len() + 4).sum::<usize>() > limits::CLOSE_SESSION_BYTES_MAX {
+        let bytes: usize = paths.iter().map(|path| path.bytes().len() + 4).sum();
+        if bytes > self.rules.close_session_bytes_max() {
             return Ok(Txn::CloseSession(None));
         }
         scratch.paths.clear();
@@ -415,7 +405,10 @@ impl View<'_> {
     /// The list to store. The open one, which is the usual case, allocates nothing.
     fn normalise(&self, list: Option<AclList<'_>>, identities: &[Identity]) -> Result<AclRef, ErrorCode> {
         let list = list.ok_or(ErrorCode::InvalidACL)?;
-        if list.is_open() { Ok(None) } else { acl::normalise(list, identities).map(acl_ref) }
+        if list.is_open() {
+            return Ok(None);
+        }
+        acl::normalise(list, identities, self.rules.acl_bytes_max()).map(acl_ref)
     }
 }
 

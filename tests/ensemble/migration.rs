@@ -137,19 +137,64 @@ fn replace(server: &mut Server, word: &str) {
     println!("after {:?}: {said}", begun.elapsed());
 }
 
-/// What is done below is what `ringkeeper doctor` says, in its order.
-fn consult(ensemble: &Ensemble, order: &[usize]) {
-    let names: Vec<String> = order.iter().map(|at| format!("server.{}", at + 1)).collect();
-    let (code, said) = doctor(ensemble, order[0]);
-    assert_eq!(code, 1, "nothing is started on Apache's data: {said}");
-    let first = format!("a quorum serves without {}", names[0]);
-    let moving = format!("Moving over, the leader last: {}", names.join(", "));
-    let data = ensemble.servers[order[0]].data_dir().display();
-    let import = format!("ringkeeper snapshot import {data} --to NEWDIR");
+/// What is done below is what `ringkeeper doctor` says, in its order. Asked of the server that is next; `theirs`: who is
+/// Apache's, the one that leads last.
+fn consult(ensemble: &Ensemble, at: usize, word: &str, theirs: &[usize]) {
+    let (code, said) = doctor(ensemble, at);
+    let data = ensemble.servers[at].data_dir().display();
+    let may_stop = format!("a quorum serves without {}: it may be stopped", name(at));
+    assert_says(&said, &[&may_stop]);
+    match word {
+        "import" => {
+            assert_eq!(code, 1, "nothing is started on Apache's data: {said}");
+            let import = format!("ringkeeper snapshot import {data} --to NEWDIR");
+            assert_says(
+                &said,
+                &["holds an Apache ZooKeeper server's data, and none of ringkeeper's", &import],
+            );
+        }
+        _ => {
+            assert_eq!(code, 0, "it runs on that: {said}");
+            assert_says(&said, &[&format!("{data}: data of ringkeeper")]);
+        }
+    }
+    let order: Vec<String> = theirs.iter().map(|at| name(*at)).collect();
+    let moving = format!(
+        "{} of 3 servers are Apache ZooKeeper's. Moving over, the leader last: {}",
+        theirs.len(),
+        order.join(", ")
+    );
+    if theirs.is_empty() {
+        assert!(!said.contains("Moving over"), "there is nothing to move: {said}");
+    } else {
+        assert_says(&said, &[&moving, "ringkeeper snapshot export DATADIR --to NEWDIR"]);
+    }
+}
+
+/// One is stopped: nobody else may be, and it may not come back with nothing.
+fn consult_without(ensemble: &Ensemble, stopped: usize) {
+    for other in (0..3).filter(|other| *other != stopped) {
+        let (_, said) = doctor(ensemble, other);
+        let alone =
+            format!("without {} there would be no quorum: who stops it stops the ensemble", name(other));
+        assert_says(&said, &[&alone, "First bring back those that don't serve."]);
+    }
+    let data = ensemble.servers[stopped].data_dir();
+    let aside = ensemble.servers[stopped].file("aside");
+    fs::rename(data, &aside).and_then(|()| fs::create_dir(data)).expect("the same disk");
+    fs::copy(aside.join("myid"), data.join("myid")).expect("it has one");
+    let (_, said) = doctor(ensemble, stopped);
+    let votes = format!("nothing, and {} votes. Never start a voter with less than it had", name(stopped));
+    let import = "If its data are anywhere, bring them here first";
     assert_says(
         &said,
-        &["holds an Apache ZooKeeper server's data, and none of ringkeeper's", &first, &moving, &import],
+        &["not running; its port is free", &votes, import, "Stop none of them until `srvr` says follower"],
     );
+    fs::remove_dir_all(data).and_then(|()| fs::rename(&aside, data)).expect("the same disk");
+}
+
+fn name(at: usize) -> String {
+    format!("server.{}", at + 1)
 }
 
 fn assert_kept(server: &Server) {
@@ -163,17 +208,27 @@ fn an_ensemble_goes_over_and_back_and_its_clients_notice_only_reconnections() {
         prepare_with(3, 0, &[1, 2, 3], |config| config.set("maxSessionTimeout", LONGEST_SESSION_MS));
     ensemble.launch_all();
     let leader = ensemble.settle();
-    consult(&ensemble, &order(leader));
+    assert_eq!(order(leader)[2], leader);
     let mut holders = Holders::start(&ensemble);
     let (mut history, mut rounds) = (History::default(), 0);
     for word in ["import", "export"] {
         let leader = ensemble.settle();
         // An orderly end, and those that a crash leaves.
+        // Those that are Apache's, in the order in which the doctor names them.
+        let mut theirs = if word == "import" { order(leader) } else { vec![] };
         for (at, how) in order(leader).into_iter().zip(["TERM", "KILL", "KILL"]) {
+            consult(&ensemble, at, word, &theirs);
             let mut load = Some(start_load(&ensemble, &mut rounds));
             load.iter().for_each(|load| load.go_on(SOME));
             stop(&mut ensemble.servers[at], how);
+            ensemble.settle();
+            consult_without(&ensemble, at);
             load.iter().for_each(|load| load.go_on(SOME));
+            match word {
+                "import" => theirs.retain(|other| *other != at),
+                _ => theirs.push(at),
+            }
+            theirs.sort_by_key(|other| (*other == leader, *other));
             if word == "export" && at == leader {
                 // From here on Apache's lead their own kind: see `synchronisation` about their snapshots under load.
                 load.take().into_iter().for_each(|load| history.check(&mut ensemble, load));

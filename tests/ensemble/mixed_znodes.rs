@@ -32,18 +32,18 @@ fn made(reply: &Reply) -> String {
     reply.record::<Create2Response>().path.to_string()
 }
 
-fn container(client: &mut Client, path: &str) -> String {
+pub fn container(client: &mut Client, path: &str) -> String {
     let request = CreateRequest { path: path.into(), data: Some(b""), acl: Some(AclList::OPEN), flags: 4 };
     made(&client.call(Opcode::CreateContainer, &request))
 }
 
-fn with_ttl(client: &mut Client, path: &str, ttl: i64) -> String {
+pub fn with_ttl(client: &mut Client, path: &str, ttl: i64) -> String {
     let acl = Some(AclList::OPEN);
     let request = CreateTtlRequest { path: path.into(), data: Some(b""), acl, flags: TTL, ttl };
     made(&client.call(Opcode::CreateTtl, &request))
 }
 
-fn is_gone(client: &mut Client, path: &str) {
+pub fn is_gone(client: &mut Client, path: &str) {
     until(&format!("{path} to be gone"), || client.exists(path, false).is_err().then_some(()));
 }
 
@@ -128,7 +128,7 @@ fn quotas(writer: &mut Client, reader: &mut Client, ensemble: &Ensemble, base: &
     }
 }
 
-fn results(client: &mut Client, ops: &[MultiOp<'_>]) -> Vec<Result<Option<String>, ErrorCode>> {
+pub fn results(client: &mut Client, ops: &[MultiOp<'_>]) -> Vec<Result<Option<String>, ErrorCode>> {
     let mut bytes = vec![];
     encode_list(&mut bytes, ops.iter().copied());
     let reply = client.call(Opcode::Multi, &Raw(bytes));

@@ -14,6 +14,7 @@ use ringkeeper::wire::client::{CreateRequest, DeleteRequest, SetDataRequest};
 use ringkeeper::wire::vector::encode_vector;
 use ringkeeper::wire::{AclList, Decode, Opcode, OwnedAcl, Reader};
 
+use crate::alone::import_alone;
 use crate::support::client::{EPHEMERAL, PERSISTENT, SEQUENTIAL};
 use crate::support::server::{folder, free_port};
 use crate::support::tree::{Tree, tree};
@@ -199,6 +200,11 @@ fn apaches_snapshot_that_was_taken_under_load_is_taken_over() {
         later_nodes(&path_of(fuzzy), fuzzy, &expected),
         expected.len()
     );
+    // Alone it is torn, and says so itself.
+    let refusal = import_alone(&path_of(fuzzy), &[]).expect_err("torn");
+    assert!(refusal.contains("clients wrote while it was taken, up to zxid 0x"), "{refusal}");
+    let (_, said) = import_alone(&path_of(fuzzy), &["--lenient"]).expect("as it is");
+    assert!(said.contains("clients wrote while it was taken"), "{said}");
     let (imported, said) = import(&data_dir);
     assert!(
         said.contains(&format!("snapshot.{:x}", fuzzy.0)) && said.contains("transactions behind"),

@@ -11,12 +11,16 @@
 //! | `log_reader.rs` | a log file to transactions; what is a torn tail and what is damage |
 //! | `log_writer.rs` | transactions to a log file |
 //! | `recovery.rs` | a directory to a tree: the newest whole snapshot, the logs behind it |
+//! | `alone.rs` | whether a snapshot without its log is whole |
+//! | `paths.rs` | whether the paths of a transaction are any |
 //! | `epochs.rs` | what a member has promised |
 
+mod alone;
 mod epochs;
 mod log_reader;
 mod log_writer;
 mod packing;
+mod paths;
 mod recovery;
 mod snappy;
 mod snapshot_reader;
@@ -31,6 +35,7 @@ pub use epochs::{is_member, is_members, read_epochs, read_epochs_in};
 pub use log_reader::{LogReader, MAGIC as LOG_MAGIC, Step};
 pub use log_writer::LogWriter;
 pub use packing::Packing;
+pub use paths::check_paths;
 pub use recovery::{Options, follows, go_on, logs_in, named, parse_log_name, recover, recover_files};
 pub use snapshot_reader::{Bad, Snapshot, parse_name as parse_snapshot_name, read_file as read_snapshot};
 pub use snapshot_writer::SnapshotWriter;

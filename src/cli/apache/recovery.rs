@@ -22,7 +22,7 @@ use super::super::replay;
 use super::log_reader::{LogReader, Step};
 use super::packing::Packing;
 use super::snapshot_reader::{self, Digest, Snapshot};
-use super::{Fault, SUBDIRECTORY};
+use super::{Fault, SUBDIRECTORY, alone, paths};
 use crate::base::{HashKey, SessionId, WallMillis, Zxid, limits};
 use crate::io::MappedFile;
 use crate::tree::Store;
@@ -32,6 +32,10 @@ use crate::wire::{Decode, Opcode, Reader};
 /// A request, and what a transaction has beyond it: a closeSession names all ephemeral nodes of the session.
 pub const ENTRY_BYTES_MAX: usize = limits::FRAME_BYTES_MAX + (64 << 20);
 
+const IN_PLACE_OF_A_LOG: &str = ". With the log it is repaired: name the dataDir and the dataLogDir that it was taken from, or \
+    use `ringkeeper snapshot restore --from SNAPSHOT --log LOGFILE...`. With --lenient it is taken over as it is: that is right \
+    only if nobody wrote to the server meanwhile.";
+
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// Missing zxids and digests that differ are told, and don't refuse.
@@ -40,6 +44,8 @@ pub struct Options {
     pub keeps_orphans: bool,
     /// What is later is left out.
     pub until: Option<Zxid>,
+    /// Without a log, a snapshot counts only if it is known to be the tree of one moment.
+    pub doubts_lone: bool,
 }
 
 impl Options {
@@ -122,12 +128,24 @@ pub fn recover_files(
                     store.nodes_count(),
                     sessions.len()
                 ));
+                let mut digests = Digests::behind(zxid, digest);
+                if options.doubts_lone
+                    && logs.is_empty()
+                    && let Err(why) = alone::judge(zxid, digest, store.digest())
+                {
+                    let warning = alone::warning(&file.display().to_string(), zxid, &why);
+                    if !options.lenient {
+                        return Err(Fault::Refused(warning + IN_PLACE_OF_A_LOG));
+                    }
+                    tell(warning);
+                    digests = Digests::Never;
+                }
                 let mut replay = Replay {
                     store,
                     sessions: sessions.into_iter().collect(),
                     applied: zxid,
                     count: 0,
-                    digests: Digests::behind(zxid, digest),
+                    digests,
                     options,
                     progress,
                     tell,
@@ -367,6 +385,8 @@ impl Replay<'_> {
             let what = format!("transaction {zxid} can't be read: {error}");
             Fault::damaged(file, offset + error.offset as u64, what)
         })?;
+        paths::check_paths(&txn)
+            .map_err(|what| Fault::damaged(file, offset, format!("transaction {zxid} is a {what}")))?;
         if !follows(zxid, self.applied) {
             let what = format!("zxid {zxid} comes behind {}: transactions are missing", self.applied);
             self.refuse_unless_lenient(Fault::damaged(file, offset, what))?;

@@ -1,8 +1,11 @@
 //! Directories as crashes, lost files and damage leave them.
 
 use super::super::read_epochs;
-use super::super::testing::{KEY, SESSION, Scratch, World};
+use super::super::testing::{KEY, SESSION, Scratch, World, log_of};
 use super::*;
+use crate::wire::txn::{CreateTxn, DeleteTxn, MultiTxn, SubTxn};
+use crate::wire::vector::encode_vector;
+use crate::wire::{Encode, Text};
 
 fn try_recover(scratch: &Scratch, options: Options) -> (Result<Recovered, String>, Vec<String>) {
     let mut lines = vec![];
@@ -164,6 +167,81 @@ fn damage_in_a_log_is_told_with_file_and_offset() {
     scratch.put("log.1", &super::super::testing::log_of(&[unknown], 0));
     let refusal = refused(&scratch);
     assert!(refusal.contains("log.1: damaged at byte") && refusal.contains("can't be read"), "{refusal}");
+}
+
+/// Its checksums are right, and to apply it changes nothing.
+#[test]
+fn a_path_that_no_znode_can_have_is_damage() {
+    let world = World::small();
+    let header = |zxid: i64, txn: Txn<'_>| {
+        let mut bytes = vec![];
+        Entry::new(SESSION, 8, Zxid(zxid), WallMillis(1_000_000_000_000), txn, None).encode(&mut bytes);
+        bytes
+    };
+    let create = |path| {
+        let (data, acl) = (Some(&b""[..]), None);
+        CreateTxn { path: Text::from(path), data, acl, ephemeral: false, parent_cversion: 1 }
+    };
+    let mut ops = vec![];
+    encode_vector(&mut ops, ["/fine", "/a/../b"].map(|path| SubTxn(Txn::Create(create(path)))));
+    let multi = Txn::Multi(MultiTxn::parse(&ops).expect("encoded above"));
+    for (txn, said) in [
+        (Txn::Create(create("a//b")), "transaction 0x9 is a Create of `a//b`, which is no znode's path"),
+        (Txn::Create(create("/a/")), "`/a/`"),
+        (Txn::Delete(DeleteTxn { path: Text::from("/a//e") }), "is a Delete of `/a//e`"),
+        (multi, "is a Multi of `/a/../b`"),
+    ] {
+        let mut entries = world.entries.clone();
+        entries.push(header(9, txn));
+        let scratch = Scratch::new();
+        scratch.put("snapshot.0", &World::new().snapshot());
+        scratch.put("log.1", &log_of(&entries, 64));
+        // Behind the header, the records before it, and the head of its own.
+        let offset = 16 + world.entries.iter().map(|entry| 13 + entry.len()).sum::<usize>() + 12;
+        let refusal = refused(&scratch);
+        assert!(refusal.contains(&format!("log.1: damaged at byte {offset}: ")), "{refusal}");
+        assert!(refusal.contains(said), "{refusal}");
+        let lenient = Options { lenient: true, ..Options::default() };
+        assert!(try_recover(&scratch, lenient).0.is_err(), "no leave for what was never written");
+    }
+}
+
+#[test]
+fn a_snapshot_without_its_log_counts_only_if_it_is_known_to_be_whole() {
+    let doubting = |lenient| Options { doubts_lone: true, lenient, ..Options::default() };
+    let only = |name: &str, bytes: &[u8]| {
+        let scratch = Scratch::new();
+        scratch.put(name, bytes);
+        scratch
+    };
+    let whole = World::small().snapshot();
+    assert!(try_recover(&only("snapshot.8", &whole), doubting(false)).0.is_ok());
+    // Nothing was written before it: then there is no digest either.
+    let first = World::new().snapshot();
+    let sections = 54;
+    let bare = |bytes: &[u8]| bytes[..bytes.len() - sections].to_vec();
+    assert!(try_recover(&only("snapshot.0", &bare(&first)), doubting(false)).0.is_ok());
+    let unproven = only("snapshot.8", &bare(&whole));
+    let torn = only("snapshot.3", &whole);
+    for (scratch, why) in
+        [(&unproven, "it holds no digest"), (&torn, "clients wrote while it was taken, up to zxid 0x8")]
+    {
+        let refusal = try_recover(scratch, doubting(false)).0.err().expect("refused");
+        assert!(refusal.contains(why) && refusal.contains("--lenient"), "{refusal}");
+        let (found, lines) = try_recover(scratch, doubting(true));
+        assert_eq!(found.expect("as it is").store.digest(), World::small().store.digest());
+        assert!(lines.iter().any(|line| line.contains(why)), "{lines:?}");
+    }
+    // A digest of that zxid, and another tree: the last transaction was half applied.
+    let mut half = earlier(7).snapshot();
+    let tail = half.len() - sections;
+    half.truncate(tail);
+    half.extend(&whole[whole.len() - sections..][..20]);
+    let sum = i64::from(adler2::adler32_slice(&half));
+    half.extend(sum.to_be_bytes());
+    half.extend(snapshot_reader::SEAL_PATH);
+    let refusal = try_recover(&only("snapshot.8", &half), doubting(false)).0.err().expect("refused");
+    assert!(refusal.contains("while its end was written"), "{refusal}");
 }
 
 #[test]

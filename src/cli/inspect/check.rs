@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use super::super::apache;
 use super::super::progress::Progress;
 use super::super::snapshot::{Refused, refused};
 use super::{End, Kind, Logs, Patient, Seen, Told, damaged, files, folders, image};
@@ -129,6 +130,8 @@ fn check_log(logs: &Logs, progress: &Progress) -> Result<String, Refused> {
             let what = format!("transaction {zxid} names itself {}", decoded.header.zxid);
             return Err(damaged(file, offset, what));
         }
+        apache::check_paths(&decoded.txn)
+            .map_err(|what| damaged(file, offset, format_args!("transaction {zxid} is a {what}")))?;
         count += 1;
         first.get_or_insert(zxid);
         last = zxid;
