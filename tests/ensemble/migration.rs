@@ -221,6 +221,7 @@ fn an_ensemble_goes_over_and_back_and_its_clients_notice_only_reconnections() {
             let mut load = Some(start_load(&ensemble, &mut rounds));
             load.iter().for_each(|load| load.go_on(SOME));
             stop(&mut ensemble.servers[at], how);
+            ensemble.settle();
             consult_without(&ensemble, at);
             load.iter().for_each(|load| load.go_on(SOME));
             match word {
