@@ -4,7 +4,6 @@ use super::*;
 use crate::base::Zxid;
 use crate::base::limits::AUTHINFO_BYTES_MAX;
 use crate::wire::peer::{Encode, Identity};
-use crate::wire::vector::encode_vector;
 
 const PAYLOAD_MAX: usize = 1 << 20;
 
@@ -14,7 +13,10 @@ fn request(payload: &[u8], count: usize, bytes: usize) -> Vec<u8> {
     let mut packet = packet::head(Kind::Request, Zxid(-1), payload.len()).to_vec();
     packet.extend_from_slice(payload);
     let shown = Identity { scheme: Some("digest".into()), id: Some(id.as_str().into()) };
-    encode_vector(&mut packet, vec![shown; count]);
+    packet.extend((count as u32).to_be_bytes());
+    for _ in 0..count {
+        shown.encode(&mut packet);
+    }
     packet
 }
 
