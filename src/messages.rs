@@ -30,6 +30,13 @@ pub struct Identity {
     pub id: String,
 }
 
+impl Identity {
+    /// It stands for more than were read of a forwarded request (`wire::peer::packet::TOO_MANY`).
+    pub fn is_too_many(&self) -> bool {
+        self.scheme.is_empty() && self.id.is_empty()
+    }
+}
+
 /// Where an answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {

@@ -93,7 +93,8 @@ pub const ENSEMBLE_TEXT_BYTES_MAX: usize = NOTIFICATION_BYTES_MAX - 64;
 /// connection is closed, before a byte of it was waited for.
 pub const PEER_PAYLOAD_SMALL_BYTES_MAX: usize = 1_024;
 
-/// A client's identities in a forwarded request: four times what our own learners can send. Above: as before.
+/// A client's identities in a forwarded request: four times what our own learners can send. Above: they are passed over, and
+/// the request is refused (*AuthFailed*), unless it ends the session.
 pub const AUTHINFO_BYTES_MAX: usize = 1 << 20;
 
 /// Largest `myid`: the top byte of the session ids that a server makes. Above: refused at start.

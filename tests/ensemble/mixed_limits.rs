@@ -21,8 +21,8 @@ const READ_BYTES_MAX: usize = 2 * 0xf_ffff;
 const FITTING: usize = READ_BYTES_MAX / (IDENTITIES * (USER_BYTES + 60));
 const TOO_MANY: usize = READ_BYTES_MAX / (IDENTITIES * USER_BYTES) + 1;
 
-fn show_identities(client: &mut Client) {
-    for number in 0..IDENTITIES {
+fn show_identities(client: &mut Client, count: usize) {
+    for number in 0..count {
         let auth = format!("{number:0>USER_BYTES$}:secret");
         let packet = AuthPacket { auth_type: 0, scheme: Some("digest".into()), auth: Some(auth.as_bytes()) };
         let mut body = vec![];
@@ -69,7 +69,7 @@ fn a_multi_that_grows_beyond_what_apaches_read_is_refused() {
     let mut ensemble = start();
     for at in [OURS, 0] {
         let mut client = Client::connect(&ensemble.servers[at]);
-        show_identities(&mut client);
+        show_identities(&mut client, IDENTITIES);
         let base = client.create(&format!("/by-{at}"), b"", PERSISTENT);
         let made = create_for_all(&mut client, &base, FITTING);
         assert!(made.iter().all(Result::is_ok), "{made:?}");
@@ -121,5 +121,31 @@ fn a_session_with_more_ephemerals_than_a_packet_holds_is_closed_everywhere() {
         }
     }
     assert_all_read_on(&mut ensemble);
+    assert_no_mismatch(&ensemble.servers);
+}
+
+/// A server of Apache's takes any number of them, and sends them along with each write. It isn't cut off for that.
+#[test]
+fn a_client_with_more_identities_than_are_read_is_refused_and_harms_nobody() {
+    const MANY: usize = 400;
+    let mut ensemble = start();
+    let mut neighbour = Client::connect(&ensemble.servers[0]);
+    let held = neighbour.create("/held", b"", EPHEMERAL);
+    let mut client = Client::connect(&ensemble.servers[0]);
+    client.create("/made-before", b"", EPHEMERAL);
+    show_identities(&mut client, MANY);
+    for _ in 0..3 {
+        assert_eq!(client.try_create("/refused", b"", PERSISTENT), Err(ErrorCode::AuthFailed));
+        client.sync("/");
+        neighbour.set_data(&held, b"goes on", -1).expect("its connection is the same");
+    }
+    assert_eq!(neighbour.exists("/refused", false), Err(ErrorCode::NoNode));
+    // It can still end.
+    client.close();
+    neighbour.sync("/");
+    assert_eq!(neighbour.exists("/made-before", false), Err(ErrorCode::NoNode));
+    assert_all_read_on(&mut ensemble);
+    let output = ensemble.servers[OURS].output();
+    assert!(!output.contains("connection to a learner closed"), "{output}");
     assert_no_mismatch(&ensemble.servers);
 }

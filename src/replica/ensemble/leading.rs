@@ -235,6 +235,12 @@ impl Replica {
                     self.propose_error(session, cxid, ErrorCode::MarshallingError);
                 }
             }
+            // Whose they are isn't known, so nothing may be decided by them.
+            Some(opcode)
+                if opcode != Opcode::CloseSession && identities.iter().any(Identity::is_too_many) =>
+            {
+                self.propose_error(session, cxid, ErrorCode::AuthFailed);
+            }
             Some(opcode) => {
                 let from = Some(Owner::Server(*server));
                 let write = tree::Write { from, session, opcode, body, identities };

@@ -4,7 +4,8 @@
 //! Called by both ends of a quorum connection. [`decode_prefix`] is fed with what has been received so far and says
 //! whether a packet is complete; nothing is copied. Encoders append; the kinds of the hot path have functions of their own.
 //! Limits: a payload is at most what the caller says (small kinds: `limits::PEER_PAYLOAD_SMALL_BYTES_MAX`), authinfo at
-//! most `limits::AUTHINFO_BYTES_MAX`; a packet that states more is an error at once, before its bytes are waited for.
+//! most `limits::AUTHINFO_BYTES_MAX`; a packet that states more is an error at once, before its bytes are waited for. (Of a
+//! request, `zab::link` passes over such identities and keeps the connection.)
 
 use std::fmt;
 
@@ -269,6 +270,15 @@ pub fn measure(bytes: &[u8], data_bytes_max: usize) -> Result<Option<usize>, Pac
     }
     Ok((end <= bytes.len()).then_some(end))
 }
+
+/// Where the payload of a packet ends that [`measure`] has found too long behind it.
+pub fn payload_end(bytes: &[u8]) -> usize {
+    let length = int_at(bytes, 12).expect("it was looked at");
+    HEAD_BYTES + usize::try_from(length).unwrap_or(0)
+}
+
+/// Identities that stand for more than are read: one, without scheme and id, which nobody has.
+pub const TOO_MANY: [u8; 12] = [0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 
 #[inline]
 fn int_at(bytes: &[u8], at: usize) -> Option<i32> {
