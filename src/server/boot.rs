@@ -332,7 +332,7 @@ impl Places {
         Ok(Places { snapshots, log, _locks: locks })
     }
 
-    /// Directories that are there, and stay as they are but for the lock's file. For reading what they hold.
+    /// Directories that are there, and stay as they are: for reading what they hold. Held as [`hold`] does it.
     pub fn existing(data_dir: &Path, data_log_dir: &Path) -> Result<Places, Fatal> {
         let open = |path: &Path| {
             let path = path.join(SUBDIRECTORY);
@@ -348,12 +348,12 @@ impl Places {
             return Err(stray.into());
         }
         let snapshots = Arc::new(open(data_dir)?);
-        let mut locks = vec![snapshots.lock(LOCK).map_err(Fatal::Io)?];
+        let mut locks: Vec<Lock> = hold(snapshots.path()).map_err(Fatal::Io)?.into_iter().collect();
         let log = if data_dir == data_log_dir {
             snapshots.clone()
         } else {
             let log = open(data_log_dir)?;
-            locks.push(log.lock(LOCK).map_err(Fatal::Io)?);
+            locks.extend(hold(log.path()).map_err(Fatal::Io)?);
             Arc::new(log)
         };
         Ok(Places { snapshots, log, _locks: locks })

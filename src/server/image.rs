@@ -52,7 +52,8 @@ pub trait Witness {
 }
 
 impl Image {
-    /// What a server with this configuration would start with. Fails while one runs. Changes nothing but the lock's file.
+    /// What a server with this configuration would start with. Fails while one runs. Changes nothing, but that a
+    /// lock's file that is there names this process.
     pub fn read(config: &Config, seed: u64, now: Now, witness: &mut dyn Witness) -> Result<Image, Fatal> {
         let places = Arc::new(Places::existing(&config.data_dir, &config.data_log_dir)?);
         let epochs = read_epochs(&places.log)?;

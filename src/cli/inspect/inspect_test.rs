@@ -196,6 +196,7 @@ fn a_dump_has_a_line_per_session_and_znode() {
     assert!(line("/c").contains(" container data null"), "{out}");
     assert!(line("/quo\\\"te").ends_with("data 6 bytes \\x00\\xffdata"), "{out}");
     assert!(line("/zookeeper/config").contains(" acl world:anyone:1 "), "{out}");
+    assert!(!ours.path().join("ringkeeper-1/lock").exists(), "a copy stays as it is");
     // Of a directory of Apache's, and of a file: the same.
     assert_eq!(dumped(theirs.path(), true).0, out);
     assert_eq!(dumped(&ours_file(&ours, 9), true).0, out);

@@ -1,6 +1,7 @@
 //! `cargo run --example dns -- 127.0.0.1:2181 provide shop` opens a port and registers it; `… collect shop` asks every provider
 //! once a second and keeps the table of their status; `… resolve shop` prints the addresses whenever they change.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -92,12 +93,19 @@ async fn ask(address: String) -> std::result::Result<String, String> {
     let answer = async {
         let stream = TcpStream::connect(&address).await?;
         let mut answer = [0; WELL.len()];
-        stream.readable().await?;
-        let count = stream.try_read(&mut answer)?;
-        Ok::<_, std::io::Error>(String::from_utf8_lossy(&answer[..count]).into_owned())
+        loop {
+            stream.readable().await?;
+            match stream.try_read(&mut answer) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(count) => return Ok(String::from_utf8_lossy(&answer[..count]).into_owned()),
+                // A wake-up for nothing.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
     };
     match timeout(PATIENCE, answer).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Ok(answer) => answer.map_err(|error: std::io::Error| error.to_string()),
         Err(_) => Err("doesn't answer".to_owned()),
     }
 }

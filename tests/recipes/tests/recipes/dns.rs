@@ -41,6 +41,20 @@ fn who_hangs_or_dies_is_not_found() {
     until_resolved(&resolver, &[&first]);
 }
 
+/// Whoever takes connections and says nothing isn't well: its process may be coming up, or going down.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_closes_without_a_word_is_down() {
+    let server = server();
+    let client = connect(&server).await;
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let _registration = provide(&client, "shop", &address).await.expect("provided");
+    let collector = Demo::start(&server, "dns", &["collect", "shop"]);
+    let said = collector.says(&address);
+    assert!(said.starts_with(&format!("{address} down")), "{said}");
+}
+
 /// Who restarts at its address is found by its new session's znode, and stays when the former session expires.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_takes_over_the_address() {
