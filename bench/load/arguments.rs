@@ -7,6 +7,7 @@ use crate::bench::dial::Auth;
 use crate::bench::keys::{Distribution, Sizes};
 use crate::bench::load::{Pacing, Plan};
 use crate::bench::mix::{Mix, Work, parse_mix};
+use crate::bench::relay::Link;
 use crate::bench::workload::Shape;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -43,6 +44,8 @@ pub enum Command {
     Floor(FloorArguments),
     /// Wait until the server answers a read, and print how long that took. For the time of a restart.
     Wait(WaitArguments),
+    /// Stand between servers and delay what they say to each other, as a longer way would.
+    Relay(RelayArguments),
 }
 
 #[derive(Debug, Args)]
@@ -155,6 +158,14 @@ pub struct FloorArguments {
     /// Data in each reply to getData. It answers get, exists, getChildren, set, create and delete; no multi, watch or recipe.
     #[arg(long, default_value_t = 100)]
     pub bytes: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct RelayArguments {
+    /// Where to listen, where to pass connections on to, and the delay of each direction, half a round trip: LISTEN=TO/MICROSECONDS;
+    /// may be given several times.
+    #[arg(long, required = true)]
+    pub link: Vec<Link>,
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@
 //!                                                       session (replies) ─► recorder ─► report
 //! ```
 //! `mix`, `keys`, `workload`, `cycle`, `fan`, `session`, `recorder`, `report` and `summary` are pure; the drivers, `dial` and
-//! `storm` move the bytes; `floor` is the other side.
+//! `storm` move the bytes; `floor` is the other side; `relay` stands between servers.
 //! Exit codes: 0 measured, no errors; 1 measured, with errors; 2 not measured; 3 measured in part, or a file of the result
 //! couldn't be written.
 
@@ -30,6 +30,7 @@ mod process;
 mod progress;
 mod protocol;
 mod recorder;
+mod relay;
 mod report;
 mod ring_driver;
 mod run;
@@ -63,6 +64,7 @@ pub fn run(arguments: &Arguments, program: &str) -> ExitCode {
     let done = match &arguments.command {
         Some(Command::Floor(floor)) => serve_floor(floor).map(|()| Outcome::default()),
         Some(Command::Wait(wait)) => run::wait(wait).map(|()| Outcome::default()),
+        Some(Command::Relay(relay)) => pass_on(&relay.link).map(|()| Outcome::default()),
         None => run::run(&arguments.load, stop_flag()),
     };
     match done {
@@ -117,6 +119,15 @@ fn serve_floor(arguments: &arguments::FloorArguments) -> Result<(), String> {
     floor::serve(&options, |address| say(&format!("floor ready on {address}"))).map_err(|error| {
         format!("floor on port {} with {}: {error}", arguments.port, arguments.file.display())
     })
+}
+
+fn pass_on(links: &[relay::Link]) -> Result<(), String> {
+    let failed = |error| format!("relay: {error}");
+    let relay = relay::Relay::new(links).map_err(failed)?;
+    let addresses: Vec<String> =
+        relay.addresses().map_err(failed)?.iter().map(SocketAddr::to_string).collect();
+    say(&format!("relay ready on {}", addresses.join(", ")));
+    relay.run().map_err(failed)
 }
 
 #[cfg(test)]
