@@ -187,7 +187,7 @@ impl OneLoop {
     fn take_done(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
         while let Some(done) = self.disk.next_done(&mut self.io) {
             let input = match done {
-                Done::Failed { error } => return Err(Fatal::Log(error)),
+                Done::Failed { error } => return Err(Fatal::of_log(error)),
                 Done::EpochsDurable => {
                     self.replica.peer(turn.now, PeerInput::EpochsDurable, &mut turn.from_replica);
                     self.carry_out(turn);

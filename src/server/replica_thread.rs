@@ -158,7 +158,7 @@ impl ReplicaThread {
     fn take_done(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
         while let Some(done) = self.disk.next_done(&mut self.io) {
             let input = match done {
-                Done::Failed { error } => return Err(Fatal::Log(error)),
+                Done::Failed { error } => return Err(Fatal::of_log(error)),
                 Done::EpochsDurable => {
                     self.replica.peer(turn.now, PeerInput::EpochsDurable, &mut turn.outputs);
                     self.carry_out(turn);
