@@ -35,6 +35,8 @@ mod namespaces;
 mod network;
 #[path = "ensemble/read_only.rs"]
 mod read_only;
+#[path = "ensemble/reads.rs"]
+mod reads;
 #[path = "ensemble/reconfig.rs"]
 mod reconfig;
 #[path = "ensemble/restore.rs"]
