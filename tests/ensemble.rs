@@ -33,6 +33,8 @@ mod moving;
 mod namespaces;
 #[path = "ensemble/network.rs"]
 mod network;
+#[path = "ensemble/own_ports.rs"]
+mod own_ports;
 #[path = "ensemble/read_only.rs"]
 mod read_only;
 #[path = "ensemble/reads.rs"]

@@ -231,6 +231,11 @@ impl ReplicaThread {
                 replica::Output::Peer(output) => {
                     let peers = self.peers.as_mut().expect("only a member of an ensemble has peers");
                     peers.carry_out(&mut self.io, turn.now.instant, output);
+                    // The first shard accepts.
+                    if let Some(address) = peers.take_client_address() {
+                        let _ = self.to_shards[0].send(ToShard::Listen(address));
+                        self.shards[0].bell.ring();
+                    }
                 }
                 replica::Output::Serve(service) => {
                     self.audit.iter_mut().for_each(Audit::on_service);

@@ -167,7 +167,10 @@ impl World {
         {
             return Some(Failure { reason: "input/output error", is_late: true });
         }
-        let breaks = self.has_faults && self.plan.faults.disk.snapshots && self.prng.chance(1, 60);
+        // Few are received.
+        let is_rare = matches!(disk.steps.front(), Some(Step::Finish { is_received: true, .. }));
+        let odds = if is_rare { 6 } else { 60 };
+        let breaks = self.has_faults && self.plan.faults.disk.snapshots && self.prng.chance(1, odds);
         let reason = match self.nodes[node].disk.is_full {
             true => "no space left on device",
             false if breaks => "input/output error",
