@@ -54,7 +54,7 @@ impl OwnLine {
         if self.listen_on_all_ips {
             return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
         }
-        self.looked_up(host, port).map_err(|why| {
+        looked_up(host, port).map_err(|why| {
             format!(
                 "server.{}: the host `{host}` of this server can't be opened: {why}. Name an address of this host, or set \
                  quorumListenOnAllIPs=true",
@@ -66,21 +66,21 @@ impl OwnLine {
     /// Where clients connect. `None`: the line does not say, and what was opened stays.
     pub fn client_address(&self) -> Option<Result<SocketAddr, String>> {
         let client = self.member.client.as_ref()?;
-        let found = self.looked_up(&client.host, client.port).map_err(|why| {
+        let found = looked_up(&client.host, client.port).map_err(|why| {
             format!("server.{}: the client address {client} can't be opened: {why}", self.member.id.0)
         });
         // All addresses of the host, whatever they are written as.
-        let all = |address: SocketAddr| match address.ip().is_unspecified() {
-            true => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()),
-            false => address,
-        };
-        Some(found.map(all))
+        Some(found.map(|address| {
+            let is_all = address.ip().is_unspecified();
+            let ip = if is_all { Ipv4Addr::UNSPECIFIED.into() } else { address.ip() };
+            SocketAddr::new(ip, address.port())
+        }))
     }
+}
 
-    fn looked_up(&self, host: &str, port: u16) -> Result<SocketAddr, String> {
-        let mut found = (host, port).to_socket_addrs().map_err(|error| error.to_string())?;
-        found.next().ok_or_else(|| "the name has no address".to_owned())
-    }
+fn looked_up(host: &str, port: u16) -> Result<SocketAddr, String> {
+    let mut found = (host, port).to_socket_addrs().map_err(|error| error.to_string())?;
+    found.next().ok_or_else(|| "the name has no address".to_owned())
 }
 
 pub fn history_limits(ensemble: &Ensemble) -> HistoryLimits {

@@ -171,11 +171,11 @@ impl World {
         let is_rare = matches!(disk.steps.front(), Some(Step::Finish { is_received: true, .. }));
         let odds = if is_rare { 6 } else { 60 };
         let breaks = self.has_faults && self.plan.faults.disk.snapshots && self.prng.chance(1, odds);
-        let reason = match self.nodes[node].disk.is_full {
-            true => "no space left on device",
-            false if breaks => "input/output error",
-            false => return None,
-        };
+        let is_full = self.nodes[node].disk.is_full;
+        if !is_full && !breaks {
+            return None;
+        }
+        let reason = if is_full { "no space left on device" } else { "input/output error" };
         Some(Failure { reason, is_late: self.prng.chance(1, 2) })
     }
 
