@@ -99,19 +99,22 @@ fn who_has_no_room_for_a_snapshot_goes_on() {
     let mut world = three(500);
     let (leader, (full, _)) = (world.leader(), world.followers());
     let client = world.client(leader);
-    // The first segment is small: the next one is not needed for long.
-    world.create_many(client, "/a", 45);
-    world.until("it has one", |world| !world.nodes[full].disk.snapshot_names().is_empty());
-    world.nodes[full].disk.is_full = true;
+    world.nodes[full].disk.holds_snapshots = true;
     let mut count = 0;
-    while !world.happened.contains_key("a snapshot: no room") {
+    while world.nodes[full].disk.steps.is_empty() {
         count += 1;
-        world.create(client, &format!("/b{count}"));
+        assert!(count < 1_000, "it never takes one");
+        world.create(client, &format!("/a{count}"));
     }
+    // No segment is due just then.
+    world.pass(20);
+    world.nodes[full].disk.is_full = true;
+    world.nodes[full].disk.holds_snapshots = false;
+    world.until("it has failed", |world| world.happened.contains_key("a snapshot: no room"));
     assert!(world.nodes[full].serves);
     let had = world.nodes[full].disk.snapshot_names();
     world.nodes[full].disk.is_full = false;
-    world.create_many(client, "/c", 45);
+    world.create_many(client, "/b", 90);
     world.until("it has the next one", |world| world.nodes[full].disk.snapshot_names().last() > had.last());
     world.end_well();
 }
