@@ -113,7 +113,7 @@ impl Preparer {
                             } else {
                                 tracing::error!(
                                     %error,
-                                    "the next log segment can't be made: writes are refused until it can; check the disk of the log directory"
+                                    "the next log segment can't be made: writes are refused until it can; check the log's disk"
                                 );
                             }
                             self.report.lacks_room();
