@@ -33,8 +33,12 @@ mod moving;
 mod namespaces;
 #[path = "ensemble/network.rs"]
 mod network;
+#[path = "ensemble/own_ports.rs"]
+mod own_ports;
 #[path = "ensemble/read_only.rs"]
 mod read_only;
+#[path = "ensemble/reads.rs"]
+mod reads;
 #[path = "ensemble/reconfig.rs"]
 mod reconfig;
 #[path = "ensemble/restore.rs"]

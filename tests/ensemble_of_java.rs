@@ -45,5 +45,7 @@ mod mixed_syncs;
 mod mixed_versions;
 #[path = "ensemble/mixed_znodes.rs"]
 mod mixed_znodes;
+#[path = "ensemble/reads.rs"]
+mod reads;
 #[path = "ensemble/synchronisation.rs"]
 mod synchronisation;

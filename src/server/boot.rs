@@ -120,11 +120,10 @@ pub fn event_loop(config: &Config, connections_max: usize) -> Result<Loop, Fatal
 const PORT_PATIENCE: Duration = Duration::from_secs(2);
 const PORT_RETRY: Duration = Duration::from_millis(20);
 
-/// Opens the client port on this loop.
-pub fn listen(config: &Config, io: &mut Loop) -> Result<SocketAddr, Fatal> {
-    let client = &config.client;
-    let backlog = client.listen_backlog.map_or(BACKLOG, |backlog| i32::try_from(backlog).unwrap_or(BACKLOG));
-    listen_at(io, client.socket_address(), backlog, PortOf::Clients).map(|(_, bound)| bound)
+/// Clients that wait to be accepted.
+pub fn client_backlog(config: &Config) -> i32 {
+    let given = config.client.listen_backlog;
+    given.map_or(BACKLOG, |backlog| i32::try_from(backlog).unwrap_or(BACKLOG))
 }
 
 /// Opens a port, for which a server that ended just now is waited for.
@@ -156,7 +155,11 @@ fn is_passing(kind: ErrorKind) -> bool {
 }
 
 /// The last error, where there is a choice of addresses.
-fn listen_once(io: &mut Loop, address: SocketAddr, backlog: i32) -> Result<(ListenerId, SocketAddr), Error> {
+pub fn listen_once(
+    io: &mut Loop,
+    address: SocketAddr,
+    backlog: i32,
+) -> Result<(ListenerId, SocketAddr), Error> {
     let mut last = None;
     for address in listening_at(address) {
         match io.listen(address, backlog, false) {

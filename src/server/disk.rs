@@ -29,7 +29,7 @@ use crate::zab::Epochs;
 
 use super::epochs::EpochFile;
 use super::log_thread::{LogThread, Order};
-use super::recovery::install;
+use super::recovery::{NotInstalled, install};
 use super::ring_log::RingLog;
 use super::segments::{Preparer, Segment};
 use super::sync_times::SyncTimes;
@@ -371,6 +371,14 @@ struct SnapshotThread {
     report: Report,
 }
 
+/// What has become of a snapshot that could not be stored.
+enum Trouble {
+    /// There is none.
+    Lost { zxid: Zxid, error: Error },
+    /// One from a leader may be there, or its note: the next start would begin behind it, without what is logged from now on.
+    InDoubt(Error),
+}
+
 struct Writing {
     zxid: Zxid,
     file: FileWriter,
@@ -380,9 +388,13 @@ struct Writing {
 impl SnapshotThread {
     fn run(mut self, commands: &Receiver<SnapshotCommand>) {
         while let Ok(command) = commands.recv() {
-            if let Err((zxid, error)) = self.carry_out(command) {
-                self.abandon();
-                self.report.send(Done::SnapshotFailed { zxid, reason: error.to_string() });
+            match self.carry_out(command) {
+                Ok(()) => {}
+                Err(Trouble::Lost { zxid, error }) => {
+                    self.abandon();
+                    self.report.send(Done::SnapshotFailed { zxid, reason: error.to_string() });
+                }
+                Err(Trouble::InDoubt(error)) => self.report.send(Done::Failed { error }),
             }
         }
         // Stopped in the middle: what is not complete is not trusted, and not left lying about.
@@ -395,33 +407,37 @@ impl SnapshotThread {
         }
     }
 
-    fn carry_out(&mut self, command: SnapshotCommand) -> Result<(), (Zxid, Error)> {
+    fn carry_out(&mut self, command: SnapshotCommand) -> Result<(), Trouble> {
+        let lost = |zxid| move |error| Trouble::Lost { zxid, error };
         match command {
             SnapshotCommand::Create { zxid } => {
                 let name = log::snapshot_file_name(zxid);
-                let file = self.directory.writer(&name).map_err(|error| (zxid, error))?;
+                let file = self.directory.writer(&name).map_err(lost(zxid))?;
                 self.writing = Some(Writing { zxid, file, unsynced: 0 });
             }
             SnapshotCommand::Append { bytes } => {
                 // Without a file: its failure is reported, and the replica's answer to that is on its way.
                 let Some(writing) = &mut self.writing else { return Ok(()) };
                 let zxid = writing.zxid;
-                writing.file.append(&bytes).map_err(|error| (zxid, error))?;
+                writing.file.append(&bytes).map_err(lost(zxid))?;
                 writing.unsynced += bytes.len() as u64;
                 if writing.unsynced >= SNAPSHOT_SYNC_BYTES {
-                    writing.file.persist().map_err(|error| (zxid, error))?;
+                    writing.file.persist().map_err(lost(zxid))?;
                     writing.unsynced = 0;
                 }
                 self.report.send(Done::SnapshotProgress { bytes: bytes.len() as u64 });
             }
             SnapshotCommand::Complete { zxid } => {
                 let Some(writing) = self.writing.take() else { return Ok(()) };
-                writing.file.finish().map_err(|error| (zxid, error))?;
+                writing.file.finish().map_err(lost(zxid))?;
                 self.report.send(Done::SnapshotWritten { zxid });
             }
             SnapshotCommand::Install { zxid } => {
                 let Some(writing) = self.writing.take() else { return Ok(()) };
-                install(&self.directory, writing.file, zxid).map_err(|error| (zxid, error))?;
+                install(&self.directory, writing.file, zxid).map_err(|trouble| match trouble {
+                    NotInstalled::Lost(error) => Trouble::Lost { zxid, error },
+                    NotInstalled::InDoubt(error) => Trouble::InDoubt(error),
+                })?;
                 self.report.send(Done::SnapshotWritten { zxid });
             }
             SnapshotCommand::Abandon { .. } => self.abandon(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Fatal;
 use super::boot::{self, Places};
 use super::epochs::{EpochFile, LOST_EPOCHS};
-use super::recovery::{Recovery, install};
+use super::recovery::{NotInstalled, Recovery, install};
 use crate::base::{HashKey, Now, Prng, SessionId, Zxid};
 use crate::config::Config;
 use crate::io::{Directory, Error, ErrorKind, FileWriter, SegmentFile};
@@ -87,8 +87,8 @@ impl Image {
     }
 
     /// Puts the tree beside what a server that is at rest has: the snapshot with which it is to go on. Durable on return.
-    pub fn install(&mut self, directory: &Directory, salt: u64) -> Result<(), Error> {
-        let file = self.write_snapshot(directory, salt)?;
+    pub fn install(&mut self, directory: &Directory, salt: u64) -> Result<(), NotInstalled> {
+        let file = self.write_snapshot(directory, salt).map_err(NotInstalled::Lost)?;
         install(directory, file, self.store.newest())
     }
 

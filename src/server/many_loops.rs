@@ -17,6 +17,7 @@ use crate::shard::Shard;
 use super::admission::Admission;
 use super::audit::Audit;
 use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Parts};
+use super::client_listener::ClientListener;
 use super::inquiry::{Inquiry, Loops};
 use super::peers::{self, Peers};
 use super::placement::Placement;
@@ -67,9 +68,9 @@ pub fn run(
     let Parts { replica, disk, reloader, admission, words, shards: states, member } = unfinished;
     let mut bound = None;
     for (at, (state, end)) in states.into_iter().zip(shard_ends).enumerate() {
-        let dealer = (at == 0).then(|| Dealer { shards: shards.clone(), next: 0 });
+        let deals_to = (at == 0).then(|| shards.clone());
         let admission = admission.clone();
-        let setup = Setup { shard: state, end, admission, dealer, questions: questions_in.clone() };
+        let setup = Setup { shard: state, end, admission, deals_to, questions: questions_in.clone() };
         starting[at].setup.send(setup).expect("the thread waits for it");
         bound = bound.or(starting[at].bound.recv().expect("the thread answers")?);
     }
@@ -112,7 +113,8 @@ struct Setup {
     shard: Shard,
     end: ShardEnd,
     admission: Arc<Admission>,
-    dealer: Option<Dealer>,
+    /// Of the one that accepts.
+    deals_to: Option<Vec<(Sender<ToShard>, Bell)>>,
     questions: Sender<Question>,
 }
 
@@ -138,16 +140,16 @@ fn start_shard(
         };
         let _ = waker_in.send(Ok(io.doorbell()));
         // Without a setup the server gave up starting.
-        let Ok(Setup { shard, end, admission, dealer, questions }) = setup_out.recv() else { return };
-        let listening = match &dealer {
-            Some(_) => boot::listen(&config, &mut io).map(Some),
-            None => Ok(None),
+        let Ok(Setup { shard, end, admission, deals_to, questions }) = setup_out.recv() else { return };
+        let listening = deals_to.map(|shards| {
+            let (clients, bound) = ClientListener::open(&config, &mut io)?;
+            Ok((Dealer { clients, shards, next: 0 }, bound))
+        });
+        let (dealer, bound) = match listening.transpose() {
+            Ok(listening) => listening.unzip(),
+            Err(fatal) => return drop(bound_in.send(Err(fatal))),
         };
-        let failed = listening.is_err();
-        let _ = bound_in.send(listening);
-        if failed {
-            return;
-        }
+        let _ = bound_in.send(Ok(bound));
         let ended = ShardThread { io, shard, end, admission, dealer, questions }.run();
         let _ = to_replica.send(match ended {
             Ok(()) => ToReplica::Stopped,

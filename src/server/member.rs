@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 use crate::config::{Config, Ensemble};
 use crate::replica::ensemble::{EpochRecord, Settings};
-use crate::zab::{Endpoint, HistoryLimits, Role};
+use crate::zab::{HistoryLimits, Member, Role};
 
 use super::members_file::MembersFile;
 use super::{Fatal, peers};
@@ -21,30 +21,66 @@ pub fn peers(config: &Config) -> Result<Option<peers::Settings>, Fatal> {
     let Some(ensemble) = &config.ensemble else { return Ok(None) };
     let own =
         ensemble.members.member(ensemble.me).expect("the configuration was checked: this server is listed");
-    let (mut quorum, mut election) = (vec![], vec![]);
-    for endpoint in &own.endpoints {
-        quorum.push(address(ensemble, endpoint, endpoint.quorum_port)?);
-        election.push(address(ensemble, endpoint, endpoint.election_port)?);
-    }
-    let members_file = MembersFile::new(ensemble);
-    Ok(Some(peers::Settings::new(quorum, election, ensemble.connect_timeout).remembering(members_file)))
+    let line = OwnLine { member: own.clone(), listen_on_all_ips: ensemble.listen_on_all_ips };
+    let (quorum, election) = line.addresses().map_err(Fatal::Foreign)?;
+    let settings = peers::Settings::new(quorum, election, ensemble.connect_timeout);
+    Ok(Some(peers::Settings {
+        own_line: Some(line),
+        members_file: Some(MembersFile::new(ensemble)),
+        ..settings
+    }))
 }
 
-fn address(ensemble: &Ensemble, endpoint: &Endpoint, port: u16) -> Result<SocketAddr, Fatal> {
-    if ensemble.listen_on_all_ips {
-        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+/// This server's line of the configuration, of which it opens the ports.
+#[derive(Clone, Debug)]
+pub struct OwnLine {
+    pub member: Member,
+    /// `quorumListenOnAllIPs`.
+    pub listen_on_all_ips: bool,
+}
+
+impl OwnLine {
+    /// Where to listen for learners, and for the election. Names are looked up, which may take a while.
+    pub fn addresses(&self) -> Result<(Vec<SocketAddr>, Vec<SocketAddr>), String> {
+        let (mut quorum, mut election) = (vec![], vec![]);
+        for endpoint in &self.member.endpoints {
+            quorum.push(self.address(&endpoint.host, endpoint.quorum_port)?);
+            election.push(self.address(&endpoint.host, endpoint.election_port)?);
+        }
+        Ok((quorum, election))
     }
-    let key = format!("server.{}", ensemble.me.0);
-    let refused = |why: String| {
-        Fatal::Foreign(format!(
-            "{key}: the host `{}` of this server can't be opened: {why}. Name an address of this host, or set \
-             quorumListenOnAllIPs=true",
-            endpoint.host
-        ))
-    };
-    let mut found =
-        (endpoint.host.as_str(), port).to_socket_addrs().map_err(|error| refused(error.to_string()))?;
-    found.next().ok_or_else(|| refused("the name has no address".to_owned()))
+
+    fn address(&self, host: &str, port: u16) -> Result<SocketAddr, String> {
+        if self.listen_on_all_ips {
+            return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+        }
+        looked_up(host, port).map_err(|why| {
+            format!(
+                "server.{}: the host `{host}` of this server can't be opened: {why}. Name an address of this host, or set \
+                 quorumListenOnAllIPs=true",
+                self.member.id.0
+            )
+        })
+    }
+
+    /// Where clients connect. `None`: the line does not say, and what was opened stays.
+    pub fn client_address(&self) -> Option<Result<SocketAddr, String>> {
+        let client = self.member.client.as_ref()?;
+        let found = looked_up(&client.host, client.port).map_err(|why| {
+            format!("server.{}: the client address {client} can't be opened: {why}", self.member.id.0)
+        });
+        // All addresses of the host, whatever they are written as.
+        Some(found.map(|address| {
+            let is_all = address.ip().is_unspecified();
+            let ip = if is_all { Ipv4Addr::UNSPECIFIED.into() } else { address.ip() };
+            SocketAddr::new(ip, address.port())
+        }))
+    }
+}
+
+fn looked_up(host: &str, port: u16) -> Result<SocketAddr, String> {
+    let mut found = (host, port).to_socket_addrs().map_err(|error| error.to_string())?;
+    found.next().ok_or_else(|| "the name has no address".to_owned())
 }
 
 pub fn history_limits(ensemble: &Ensemble) -> HistoryLimits {

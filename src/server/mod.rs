@@ -8,6 +8,7 @@ mod attention;
 mod audit;
 mod boot;
 mod census;
+mod client_listener;
 mod disk;
 mod epochs;
 mod facts;

@@ -25,6 +25,7 @@ use super::admission::Admission;
 use super::attention::Attention;
 use super::audit::Audit;
 use super::boot::{self, Booted, CONNECTIONS_OF_A_LOOP, Member, Parts};
+use super::client_listener::ClientListener;
 use super::disk::{Disk, Done};
 use super::gather::Gather;
 use super::inquiry::{self, Inquiry};
@@ -39,6 +40,7 @@ const DISK_PATIENCE: Duration = Duration::from_millis(1);
 
 pub struct OneLoop {
     io: Loop,
+    clients: ClientListener,
     replica: Replica,
     shard: Shard,
     disk: Disk,
@@ -69,7 +71,7 @@ impl OneLoop {
         let of_peers = peers.as_ref().map_or(0, peers::Settings::connections_max);
         let mut io = boot::event_loop(&booted.config, connections_max + of_peers)?;
         let stop = Stop::on_signals(&io.doorbell(), &booted.supervisor)?;
-        let bound = boot::listen(&booted.config, &mut io)?;
+        let (clients, bound) = ClientListener::open(&booted.config, &mut io)?;
         let peers = peers.map(|settings| Peers::listen(settings, &mut io)).transpose()?;
         let ready = booted.ready_line();
         let parts = booted.into_parts(&io)?;
@@ -82,6 +84,7 @@ impl OneLoop {
         audit.iter().for_each(Audit::on_start);
         Ok(OneLoop {
             io,
+            clients,
             replica,
             shard,
             disk,
@@ -187,7 +190,7 @@ impl OneLoop {
     fn take_done(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
         while let Some(done) = self.disk.next_done(&mut self.io) {
             let input = match done {
-                Done::Failed { error } => return Err(Fatal::Log(error)),
+                Done::Failed { error } => return Err(Fatal::of_log(error)),
                 Done::EpochsDurable => {
                     self.replica.peer(turn.now, PeerInput::EpochsDurable, &mut turn.from_replica);
                     self.carry_out(turn);
@@ -372,6 +375,9 @@ impl OneLoop {
                 replica::Output::Peer(output) => {
                     let peers = self.peers.as_mut().expect("only a member of an ensemble has peers");
                     peers.carry_out(&mut self.io, turn.now.instant, output);
+                    if let Some(address) = peers.take_client_address() {
+                        self.clients.move_to(&mut self.io, address);
+                    }
                     continue;
                 }
                 replica::Output::Serve(service) => {

@@ -26,24 +26,25 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::{ConnectionId, Instant};
-use crate::io::{AcceptedSocket, CloseReason, Event, ListenerId, Loop};
+use crate::io::{AcceptedSocket, CloseReason, Event, Loop};
 use crate::replica::ensemble::{PeerInput, PeerOutput, PeerPort, accepted_link};
 use crate::zab::Link;
 
+use super::Fatal;
+use super::member::OwnLine;
 use super::members_file::MembersFile;
 use super::resolver::{self, Resolver};
 use super::slots::Slots;
-use super::{Fatal, PortOf, boot};
 
 mod dial;
 mod peer;
+mod ports;
 
 use peer::{Peer, State};
+use ports::Ports;
 
 /// How long a link that was closed may go on sending what was queued.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
-/// Connections that wait to be accepted, per port.
-const BACKLOG: i32 = 128;
 /// Refused connections are spoken of so often.
 const REFUSAL_LOG_EVERY: Duration = Duration::from_secs(1);
 
@@ -64,6 +65,8 @@ pub struct Settings {
     pub stall: Duration,
     /// Where a configuration that was committed is written.
     pub members_file: Option<MembersFile>,
+    /// Whose ports these are. `None`: they stay as they are.
+    pub own_line: Option<OwnLine>,
 }
 
 impl Settings {
@@ -77,11 +80,8 @@ impl Settings {
             queue_bytes_max: 256 << 20,
             stall: Duration::from_secs(30),
             members_file: None,
+            own_line: None,
         }
-    }
-
-    pub fn remembering(self, members_file: MembersFile) -> Settings {
-        Settings { members_file: Some(members_file), ..self }
     }
 
     /// Slots of the loop that peers may take: those who came, and those dialled by a large ensemble that keeps trying.
@@ -104,7 +104,7 @@ pub struct Peers {
     settings: Settings,
     resolver: Resolver,
     unknown: resolver::Unknown,
-    listeners: Vec<(ListenerId, PeerPort, SocketAddr)>,
+    ports: Ports,
     /// How many have been accepted so far.
     accepted: u64,
     /// Connections that came in and are not `Closed`.
@@ -136,23 +136,12 @@ impl Peers {
     }
 
     fn with_resolver(settings: Settings, io: &mut Loop, resolve: resolver::Resolve) -> Result<Peers, Fatal> {
-        let mut listeners = vec![];
-        let quorum = settings.quorum.iter().map(|address| (PeerPort::Quorum, *address));
-        let election = settings.election.iter().map(|address| (PeerPort::Election, *address));
-        for (port, address) in quorum.chain(election) {
-            let (comers, of) = match port {
-                PeerPort::Quorum => ("learners", PortOf::Learners),
-                PeerPort::Election => ("elections", PortOf::Elections),
-            };
-            let (listener, bound) = boot::listen_at(io, address, BACKLOG, of)?;
-            tracing::info!("listening for {comers} on {bound}");
-            listeners.push((listener, port, bound));
-        }
+        let ports = Ports::listen(&settings, io)?;
         Ok(Peers {
             resolver: Resolver::new(resolve, io.doorbell()),
             unknown: resolver::Unknown::default(),
             settings,
-            listeners,
+            ports,
             accepted: 0,
             accepted_open: 0,
             slots: Slots::default(),
@@ -174,7 +163,7 @@ impl Peers {
             | Event::Ended { connection }
             | Event::Closed { connection, .. } => self.slots.contains(connection.slot),
             Event::Accepted { listener, .. } | Event::AcceptFailed { listener, .. } => {
-                self.port_of(*listener).is_some()
+                self.ports.kind_of(*listener).is_some()
             }
             // Nobody else dials.
             Event::Connected { .. } => true,
@@ -194,7 +183,7 @@ impl Peers {
                 }
                 return None;
             }
-            Event::Accepted { listener, socket } => News::Accepted(self.port_of(listener)?, socket),
+            Event::Accepted { listener, socket } => News::Accepted(self.ports.kind_of(listener)?, socket),
             Event::AcceptFailed { error, .. } => {
                 tracing::warn!(%error, "no peer's connection can be accepted");
                 return None;
@@ -238,11 +227,17 @@ impl Peers {
             PeerOutput::Close { link } => self.close(io, now, link),
             PeerOutput::Configured(members) => {
                 self.settings.members_file.iter().for_each(|file| file.write(&members));
+                self.ports.follow(io, &mut self.settings.own_line, &members);
             }
             PeerOutput::PersistEpochs(_) | PeerOutput::Reload { .. } => {
                 unreachable!("carried out by the caller: no link's matter")
             }
         }
+    }
+
+    /// Where clients are to connect from now on, if the last configuration has changed that.
+    pub fn take_client_address(&mut self) -> Option<SocketAddr> {
+        self.ports.client_address.take()
     }
 
     /// Queues it; [`Peers::flush`] sends.
@@ -467,10 +462,6 @@ impl Peers {
 
     fn wake_at(&mut self, at: Instant) {
         self.wakeup = Some(self.wakeup.map_or(at, |wakeup| wakeup.min(at)));
-    }
-
-    fn port_of(&self, listener: ListenerId) -> Option<PeerPort> {
-        self.listeners.iter().find(|(id, ..)| *id == listener).map(|(_, port, _)| *port)
     }
 
     fn link_of(&self, connection: ConnectionId) -> Option<Link> {

@@ -107,7 +107,7 @@ impl Bench {
     }
 
     fn port(&self, port: PeerPort) -> SocketAddr {
-        self.peers.listeners.iter().find(|(_, of, _)| *of == port).expect("it listens").2
+        self.peers.ports.bound(port)
     }
 
     fn dial(&mut self, link: Link, addresses: &[(&str, u16)]) {

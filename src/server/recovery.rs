@@ -50,18 +50,33 @@ fn parse_note(name: &str) -> Option<Zxid> {
     (note_name(zxid) == name).then_some(zxid)
 }
 
+/// What has become of a snapshot from elsewhere that could not be stored.
+#[derive(Debug)]
+pub enum NotInstalled {
+    /// There is none.
+    Lost(Error),
+    /// It may be there, or its note: the next start would begin behind it, without what is logged from now on.
+    InDoubt(Error),
+}
+
 /// Gives a snapshot from elsewhere its name, after the note. Durable on return; a reload to it follows, or a start.
-pub fn install(directory: &Directory, mut file: FileWriter, zxid: Zxid) -> Result<(), Error> {
+pub fn install(directory: &Directory, mut file: FileWriter, zxid: Zxid) -> Result<(), NotInstalled> {
     let note = note_name(zxid);
     let noted = file.persist().and_then(|()| directory.write_atomically(&note, &[]));
-    if let Err(error) = noted {
-        file.abandon();
-        return Err(error);
+    let stored = match noted {
+        Ok(()) => file.finish(),
+        Err(error) => {
+            file.abandon();
+            Err(error)
+        }
+    };
+    let Err(error) = stored else { return Ok(()) };
+    // Without the snapshot the note says nothing, and beside a later one of the same zxid it would say too much.
+    let is_there = directory.path_of(&log::snapshot_file_name(zxid)).exists();
+    if is_there || directory.remove(&[&note]).is_err() {
+        return Err(NotInstalled::InDoubt(error));
     }
-    file.finish().inspect_err(|_| {
-        // Without the snapshot it says nothing; the next start would remove it, too.
-        let _ = directory.remove(&[&note]);
-    })
+    Err(NotInstalled::Lost(error))
 }
 
 /// All it takes to recover, again and again.

@@ -440,6 +440,41 @@ fn a_received_snapshot_takes_the_place_of_another_history() {
     }
 }
 
+/// What is told of a received snapshot whose file can't get its name, as `spoil` sees to.
+fn spoilt_install(spoil: impl FnOnce(&Directory)) -> (Done, Vec<String>) {
+    let scratch = Scratch::new();
+    let mut server = start(&scratch).write(2);
+    let directory = server.directory();
+    server.disk.snapshot(SnapshotCommand::Create { zxid: Zxid(7) });
+    server.disk.snapshot(SnapshotCommand::Append { bytes: b"a snapshot".to_vec().into() });
+    while !matches!(next_done(&mut server.disk, &mut server.io), Done::SnapshotProgress { .. }) {}
+    spoil(&directory);
+    server.disk.snapshot(SnapshotCommand::Install { zxid: Zxid(7) });
+    loop {
+        let told = next_done(&mut server.disk, &mut server.io);
+        if matches!(told, Done::Failed { .. } | Done::SnapshotFailed { .. } | Done::SnapshotWritten { .. }) {
+            return (told, names(&directory, NOTE));
+        }
+    }
+}
+
+#[test]
+fn a_received_snapshot_that_may_be_there_ends_the_server() {
+    let gone = |directory: &Directory| {
+        let written = names(directory, "snapshot.");
+        written.iter().for_each(|name| std::fs::remove_file(directory.path_of(name)).expect("ours"));
+    };
+    let (told, notes) = spoilt_install(gone);
+    assert!(matches!(told, Done::SnapshotFailed { zxid: Zxid(7), .. }), "{told:?}");
+    assert!(notes.is_empty(), "beside the next snapshot of that zxid it would cost the log: {notes:?}");
+    // Something has its name: whether it is the snapshot is not looked at.
+    let taken = |directory: &Directory| {
+        std::fs::create_dir(directory.path_of(&log::snapshot_file_name(Zxid(7)))).expect("room");
+    };
+    let (told, _) = spoilt_install(taken);
+    assert!(matches!(told, Done::Failed { .. }), "{told:?}");
+}
+
 #[test]
 fn only_what_we_write_is_a_note() {
     assert_eq!(parse_note(&note_name(Zxid(0x1_0000_0005))), Some(Zxid(0x1_0000_0005)));

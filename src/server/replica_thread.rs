@@ -158,7 +158,7 @@ impl ReplicaThread {
     fn take_done(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
         while let Some(done) = self.disk.next_done(&mut self.io) {
             let input = match done {
-                Done::Failed { error } => return Err(Fatal::Log(error)),
+                Done::Failed { error } => return Err(Fatal::of_log(error)),
                 Done::EpochsDurable => {
                     self.replica.peer(turn.now, PeerInput::EpochsDurable, &mut turn.outputs);
                     self.carry_out(turn);
@@ -231,6 +231,11 @@ impl ReplicaThread {
                 replica::Output::Peer(output) => {
                     let peers = self.peers.as_mut().expect("only a member of an ensemble has peers");
                     peers.carry_out(&mut self.io, turn.now.instant, output);
+                    // The first shard accepts.
+                    if let Some(address) = peers.take_client_address() {
+                        let _ = self.to_shards[0].send(ToShard::Listen(address));
+                        self.shards[0].bell.ring();
+                    }
                 }
                 replica::Output::Serve(service) => {
                     self.audit.iter_mut().for_each(Audit::on_service);

@@ -5,6 +5,7 @@
 //! doorbell; only then does a ringer pay for a system call.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
@@ -49,6 +50,8 @@ impl Bell {
 /// Rare words to a shard.
 pub enum ToShard {
     Socket(AcceptedSocket),
+    /// Where clients connect from now on.
+    Listen(SocketAddr),
     /// The answer to a four-letter word.
     Text {
         connection: ConnectionId,

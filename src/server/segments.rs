@@ -105,10 +105,17 @@ impl Preparer {
                     }
                     Err(error) => {
                         if !std::mem::replace(&mut low, true) {
-                            tracing::error!(
-                                %error,
-                                "no room for the next log segment: writes are refused until there is; free space in the log directory"
-                            );
+                            if error.is_space() {
+                                tracing::error!(
+                                    %error,
+                                    "no room for the next log segment: writes are refused until there is; free space in the log directory"
+                                );
+                            } else {
+                                tracing::error!(
+                                    %error,
+                                    "the next log segment can't be made: writes are refused until it can; check the log's disk"
+                                );
+                            }
                             self.report.lacks_room();
                         }
                     }

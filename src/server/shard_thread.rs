@@ -11,6 +11,7 @@ use crate::shard::{self, Shard};
 
 use super::admission::{Addresses, Admission};
 use super::census::ShardCensus;
+use super::client_listener::ClientListener;
 use super::rings::{ShardEnd, ToShard};
 use super::words::Question;
 use super::{Fatal, GOODBYE};
@@ -30,6 +31,7 @@ pub struct ShardThread {
 
 /// Deals accepted sockets to all shards, itself included.
 pub struct Dealer {
+    pub clients: ClientListener,
     pub shards: Vec<(Sender<ToShard>, super::rings::Bell)>,
     pub next: usize,
 }
@@ -111,6 +113,11 @@ impl ShardThread {
         while let Ok(word) = self.end.words.try_recv() {
             match word {
                 ToShard::Socket(socket) => self.adopt(socket, turn),
+                ToShard::Listen(address) => {
+                    if let Some(dealer) = &mut self.dealer {
+                        dealer.clients.move_to(&mut self.io, address);
+                    }
+                }
                 ToShard::Text { connection, text } => self.shard.finish_with(connection, text.as_bytes()),
                 ToShard::Census(ask, answer) => {
                     // Who asked may have given up.

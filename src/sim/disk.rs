@@ -39,6 +39,14 @@ impl File {
         self.durable[start..end].copy_from_slice(bytes);
     }
 
+    /// Of a sector of so many bytes; what was behind stays as it was.
+    fn store_beginning(&mut self, sector: usize, beginning: &[u8], bytes: usize) {
+        let start = sector * SECTOR_BYTES;
+        let before = |at: usize| self.durable.get(start + at).copied().unwrap_or(0);
+        let rest: Vec<u8> = (beginning.len()..bytes).map(before).collect();
+        self.store(sector, &[beginning, &rest].concat());
+    }
+
     fn touch(&mut self, from: usize, bytes: usize) {
         if bytes == 0 {
             return;
@@ -71,15 +79,9 @@ impl File {
             if index != torn && prng.chance(1, 2) {
                 continue;
             }
-            let mut bytes = self.sector(sector).to_vec();
-            if index == torn {
-                let keep = prng.below(bytes.len() as u64 + 1) as usize;
-                let start = sector * SECTOR_BYTES;
-                for (at, byte) in bytes.iter_mut().enumerate().skip(keep) {
-                    *byte = self.durable.get(start + at).copied().unwrap_or(0);
-                }
-            }
-            self.store(sector, &bytes);
+            let bytes = self.sector(sector).to_vec();
+            let kept = if index == torn { prng.below(bytes.len() as u64 + 1) as usize } else { bytes.len() };
+            self.store_beginning(sector, &bytes[..kept], bytes.len());
         }
         self.forgotten.clear();
         self.cache = self.durable.clone();
@@ -219,6 +221,33 @@ impl Directory {
         }
     }
 
+    /// Nothing of it reached the disk, and all is believed to have.
+    pub fn forget(&mut self, sync: Sync) {
+        for (id, sector, _) in sync.sectors {
+            let Some(file) = self.files.get_mut(&id) else { continue };
+            file.dirty.remove(&sector);
+            file.forgotten.insert(sector);
+        }
+    }
+
+    /// The device has stored a beginning of it, torn within a sector; the rest is believed to be there.
+    pub fn tear(&mut self, sync: Sync, prng: &mut Prng) {
+        let whole = prng.below(sync.sectors.len().max(1) as u64) as usize;
+        for (index, (id, sector, bytes)) in sync.sectors.into_iter().enumerate() {
+            let Some(file) = self.files.get_mut(&id) else { continue };
+            file.dirty.remove(&sector);
+            if index < whole {
+                file.store(sector, &bytes);
+                continue;
+            }
+            if index == whole {
+                let kept = prng.below(bytes.len() as u64 + 1) as usize;
+                file.store_beginning(sector, &bytes[..kept], bytes.len());
+            }
+            file.forgotten.insert(sector);
+        }
+    }
+
     fn settle(&mut self, changes: usize) {
         for done in self.unsynced.drain(..changes.min(self.unsynced.len())) {
             change(&mut self.durable_names, &done);
@@ -304,6 +333,25 @@ mod tests {
             reverted += usize::from(&directory.read("a").expect("there")[..7] != b"written");
         }
         assert!(reverted > 8, "{reverted}");
+    }
+
+    #[test]
+    fn a_torn_write_leaves_a_beginning() {
+        let mut torn = 0;
+        for seed in 0..64 {
+            let mut prng = Prng::new(seed);
+            let mut directory = directory();
+            directory.write("a", 0, &[7; 3 * SECTOR_BYTES]);
+            let sync = directory.begin_sync(None);
+            directory.tear(sync, &mut prng);
+            assert_eq!(directory.read("a").expect("there")[3 * SECTOR_BYTES - 1], 7, "it reads well");
+            directory.lose_power(&mut prng);
+            let image = directory.read("a").expect("there");
+            let kept = image.iter().take_while(|byte| **byte == 7).count();
+            assert!(kept <= 3 * SECTOR_BYTES && image[kept..].iter().all(|byte| *byte == 0), "{seed}");
+            torn += usize::from(!kept.is_multiple_of(SECTOR_BYTES));
+        }
+        assert!(torn > 32, "{torn}");
     }
 
     #[test]

@@ -83,8 +83,11 @@ impl LogThread {
 
     /// It has ended badly.
     pub fn fail(&mut self, disk: &mut Disk, prng: &mut crate::base::Prng) {
-        if let Some((_, sync)) = self.running.take() {
-            disk.log.fail(sync, prng);
+        let Some((_, sync)) = self.running.take() else { return };
+        match prng.below(3) {
+            0 => disk.log.forget(sync),
+            1 => disk.log.fail(sync, prng),
+            _ => disk.log.tear(sync, prng),
         }
     }
 

@@ -102,6 +102,7 @@ impl fmt::Display for RefusedReason {
 #[derive(Debug)]
 pub struct Links {
     me: ServerId,
+    version: HelloVersion,
     hello: Vec<u8>,
     now: Instant,
     peers: BTreeMap<ServerId, Peer>,
@@ -136,9 +137,14 @@ impl Links {
     /// `addresses`: our own election addresses, at least one; `several`: `multiAddress.enabled`, tell all of them.
     pub fn new(me: ServerId, addresses: Vec<Address>, several: bool) -> Links {
         let version = if several { HelloVersion::V2 } else { HelloVersion::V1 };
-        let mut hello = Vec::new();
-        Hello { version, server: me, addresses }.encode(&mut hello);
-        Links { me, hello, now: Instant(0), peers: BTreeMap::new() }
+        let mut links = Links { me, version, hello: vec![], now: Instant(0), peers: BTreeMap::new() };
+        links.say_from_now_on(addresses);
+        links
+    }
+
+    fn say_from_now_on(&mut self, addresses: Vec<Address>) {
+        self.hello.clear();
+        Hello { version: self.version, server: self.me, addresses }.encode(&mut self.hello);
     }
 
     /// When `Wakeup` is due.
@@ -255,6 +261,10 @@ impl Links {
     fn on_configured(&mut self, members: &[Member]) {
         for peer in self.peers.values_mut() {
             peer.addresses.clear();
+        }
+        // The configuration in force is the first.
+        if let Some(own) = members.iter().find(|member| member.id == self.me) {
+            self.say_from_now_on(own.election_addresses().collect());
         }
         for member in members.iter().filter(|member| member.id != self.me) {
             let peer = self.peers.entry(member.id).or_default();

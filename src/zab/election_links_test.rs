@@ -221,6 +221,20 @@ fn strangers_are_answered_and_there_are_not_many() {
     assert_eq!(server.wakeup_in(), None);
 }
 
+#[test]
+fn a_server_that_has_moved_says_where_to() {
+    let mut server = Server::new(2);
+    let mut members: Vec<Member> = equals(1..=3, 0).members().cloned().collect();
+    members[1].endpoints[0].election_port = 3999;
+    assert_eq!(server.input(Input::Configured { members }), []);
+    let mut moved = hello(2);
+    moved.addresses[0].port = 3999;
+    let mut bytes = vec![];
+    moved.encode(&mut bytes);
+    assert_eq!(server.send(1, 8), [Output::Dial { peer: ServerId(1), addresses: hello(1).addresses }]);
+    assert_eq!(server.dialled(1, 7)[0], transmit(7, bytes));
+}
+
 /// Three servers that all want to tell each other something, over connections which come up at random moments and break
 /// at random moments: in the end each has heard the last word of each.
 #[test]

@@ -1,8 +1,10 @@
-//! A load with a recorded history, and the judge of it: nothing acknowledged is lost, nothing comes back, one order for all.
+//! A load with a recorded history, and the judge of it: nothing acknowledged is lost, nothing comes back, one order for all,
+//! and reads see what they have to (`reads.rs`).
 //!
 //! Each writer has one session, which it takes along when its server goes: creates of znodes with names of their own and sets
-//! of a counter, some sent together, between them writes that have to be refused. What it is not answered is *unknown*: it may
-//! have happened or not, but what the ensemble once said of it stays true.
+//! of a counter, some sent together, between them writes that have to be refused; then it reads its counter and another
+//! one's, every second time behind a sync. What it is not answered is *unknown*: it may have happened or not, but what the
+//! ensemble once said of it stays true.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -11,10 +13,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use ringkeeper::wire::client::{CreateRequest, SetDataRequest};
+use ringkeeper::wire::client::{CreateRequest, GetDataRequest, GetDataResponse, SetDataRequest, SyncRequest};
 use ringkeeper::wire::{AclList, ErrorCode, Opcode};
 
-use crate::support::client::{EPHEMERAL, PERSISTENT};
+use crate::reads::{Found, Read, Writes, is_kept};
+use crate::support::client::{EPHEMERAL, PERSISTENT, Reply};
 use crate::support::ensemble::Znode;
 use crate::support::{Client, Connect, Ensemble, Message, Refusal, Server, until};
 
@@ -27,10 +30,10 @@ const SESSION_TIMEOUT_MS: i32 = 10_000;
 
 /// A write that was acknowledged. `begun` and `ended`: places in the order of all that was sent and received.
 #[derive(Clone, Debug)]
-struct Acknowledged {
-    zxid: i64,
-    begun: u64,
-    ended: u64,
+pub struct Acknowledged {
+    pub zxid: i64,
+    pub begun: u64,
+    pub ended: u64,
 }
 
 /// What one writer has sent, and what it was told.
@@ -39,7 +42,10 @@ struct Story {
     /// The paths of each batch, in the order of sending.
     batches: Vec<Vec<String>>,
     created: BTreeMap<String, Acknowledged>,
-    sets: Vec<Acknowledged>,
+    /// With what they wrote.
+    sets: Vec<(Acknowledged, u64)>,
+    /// In their order.
+    reads: Vec<Read>,
     counter_acknowledged: u64,
     counter_sent: u64,
     /// Connections that ended with requests under way.
@@ -57,8 +63,17 @@ struct Shared {
     acknowledged: AtomicU64,
 }
 
+/// What was asked behind a batch's writes, to be answered in this order.
+struct Asked {
+    own: i32,
+    sync: Option<i32>,
+    other: (i32, String),
+}
+
 struct Writer {
     name: String,
+    /// All writers' of this load.
+    names: Arc<Vec<String>>,
     servers: Vec<SocketAddr>,
     at: usize,
     client: Client,
@@ -83,16 +98,18 @@ impl Load {
     pub fn start_at(ensemble: &Ensemble, round: u32, writers: usize, first: &[usize]) -> Load {
         let shared = Arc::new(Shared { pause: ensemble.pause, ..Shared::default() });
         let servers: Vec<SocketAddr> = ensemble.servers.iter().map(Server::address).collect();
+        let names: Vec<String> = (0..writers).map(|number| format!("/r{round}w{number}")).collect();
+        let names = Arc::new(names);
         let start = |number: usize| {
             let at = first[number % first.len()];
             let connect = Connect { timeout_ms: SESSION_TIMEOUT_MS, ..Connect::default() };
             let mut client = connect.open_within(servers[at], PATIENCE).expect("nobody disturbs it yet");
-            let name = format!("/r{round}w{number}");
+            let name = names[number].clone();
             client.create(&name, b"", PERSISTENT);
             client.create(&format!("{name}/counter"), b"0", PERSISTENT);
             client.create(&format!("{name}/ephemeral"), b"", EPHEMERAL);
-            let (servers, shared) = (servers.clone(), Arc::clone(&shared));
-            let writer = Writer { name, servers, at, client, story: Story::default(), shared };
+            let (servers, shared, names) = (servers.clone(), Arc::clone(&shared), Arc::clone(&names));
+            let writer = Writer { name, names, servers, at, client, story: Story::default(), shared };
             thread::spawn(move || writer.run())
         };
         let writers = (0..writers).map(start).collect();
@@ -164,6 +181,7 @@ impl Writer {
             SetDataRequest { path: counter.as_str().into(), data: Some(b"refused"), version: 1 << 30 };
         let (never, request) = self.client.request(Opcode::SetData, &never);
         bytes.extend(request);
+        let asked = self.ask(&counter, &mut bytes);
 
         self.story.batches.push(paths.clone());
         self.story.counter_sent = *number;
@@ -180,19 +198,61 @@ impl Writer {
         let Some((zxid, code)) = self.answer(set) else { return false };
         assert_eq!(code, ErrorCode::Ok, "{counter}");
         let ended = tick();
-        self.story.sets.push(Acknowledged { zxid, begun, ended });
+        self.story.sets.push((Acknowledged { zxid, begun, ended }, *number));
         self.story.counter_acknowledged = *number;
         let Some((_, code)) = self.answer(never) else { return false };
         assert_eq!(code, ErrorCode::BadVersion);
+        if self.read(&counter, asked, begun).is_none() {
+            return false;
+        }
         self.shared.acknowledged.fetch_add(1, Ordering::SeqCst);
         true
     }
 
-    fn answer(&mut self, xid: i32) -> Option<(i64, ErrorCode)> {
-        let before = self.client.zxid;
+    /// The reads of a batch, behind its writes.
+    fn ask(&mut self, counter: &str, bytes: &mut Vec<u8>) -> Asked {
+        let get = GetDataRequest { path: counter.into(), watch: false };
+        let (own, request) = self.client.request(Opcode::GetData, &get);
+        bytes.extend(request);
+        let batch = self.story.batches.len();
+        let sync = batch.is_multiple_of(2).then(|| {
+            let (xid, request) = self.client.request(Opcode::Sync, &SyncRequest { path: Some("/".into()) });
+            bytes.extend(request);
+            xid
+        });
+        let path = format!("{}/counter", self.names[batch % self.names.len()]);
+        let get = GetDataRequest { path: path.as_str().into(), watch: false };
+        let (xid, request) = self.client.request(Opcode::GetData, &get);
+        bytes.extend(request);
+        Asked { own, sync, other: (xid, path) }
+    }
+
+    /// What came of them.
+    fn read(&mut self, counter: &str, asked: Asked, begun: u64) -> Option<()> {
+        let own = self.story.sets.last().map_or(0, |(set, _)| set.zxid);
+        let reply = self.reply(asked.own)?;
+        self.story.reads.push(read(counter.to_owned(), &reply, None, own));
+        let mut synced = None;
+        if let Some(xid) = asked.sync {
+            assert_eq!(self.reply(xid)?.code(), ErrorCode::Ok, "sync");
+            synced = Some(begun);
+        }
+        let (xid, path) = asked.other;
+        let reply = self.reply(xid)?;
+        self.story.reads.push(read(path, &reply, synced, own));
+        Some(())
+    }
+
+    fn reply(&mut self, xid: i32) -> Option<Reply> {
         let message = self.client.next_within()?;
         let Message::Reply(reply) = message else { panic!("nobody watches: {message:?}") };
         assert_eq!(reply.xid, xid);
+        Some(reply)
+    }
+
+    fn answer(&mut self, xid: i32) -> Option<(i64, ErrorCode)> {
+        let before = self.client.zxid;
+        let reply = self.reply(xid)?;
         let is_newer = if reply.err == 0 { reply.zxid > before } else { reply.zxid >= before };
         assert!(is_newer, "0x{:x} after 0x{before:x} in one session", reply.zxid);
         Some((reply.zxid, reply.code()))
@@ -219,12 +279,28 @@ impl Writer {
     }
 }
 
+fn read(path: String, reply: &Reply, synced: Option<u64>, own: i64) -> Read {
+    let found = match reply.code() {
+        ErrorCode::Ok => {
+            let response = reply.record::<GetDataResponse>();
+            let text = String::from_utf8_lossy(response.data.unwrap_or_default()).into_owned();
+            let value = text.parse().unwrap_or_else(|_| panic!("{path} is {text:?}, which nobody wrote"));
+            Some(Found { mzxid: response.stat.mzxid.0, value })
+        }
+        ErrorCode::NoNode => None,
+        error => panic!("{path} can't be read: {error:?}"),
+    };
+    Read { path, zxid: reply.zxid, found, synced, own }
+}
+
 /// All loads of one ensemble, and what was found of the unknown writes.
 #[derive(Debug, Default)]
 pub struct History {
     stories: BTreeMap<String, Story>,
     /// Unknown writes that a check has found, or found missing.
     judged: BTreeMap<String, bool>,
+    /// Reads behind a sync that a replaced leader has answered.
+    excused: u64,
 }
 
 impl History {
@@ -239,9 +315,14 @@ impl History {
             self.stories.insert(writer.name, writer.story);
         }
         self.check_again(ensemble);
+        let reads = self.stories.values().flat_map(|story| &story.reads);
         println!(
-            "{} writes acknowledged, {} connections lost, all sound",
+            "{} writes acknowledged, {} counters read ({} behind a sync, {} of these from a leader that was replaced), {} \
+             connections lost, all sound",
             self.acknowledged(),
+            reads.clone().count(),
+            reads.filter(|read| read.synced.is_some()).count(),
+            self.excused,
             self.losses()
         );
     }
@@ -308,7 +389,18 @@ impl History {
                 return Err(format!("{name}: the counter is {value}, not within {range:?}"));
             }
         }
-        linearizable(self.stories.values().flat_map(|story| story.created.values().chain(&story.sets)))
+        let sets = |story: &Story| story.sets.iter().map(|(set, _)| set.clone()).collect::<Vec<_>>();
+        let sets: Vec<Acknowledged> = self.stories.values().flat_map(sets).collect();
+        let created = || self.stories.values().flat_map(|story| story.created.values());
+        linearizable(created().chain(&sets))?;
+        let counters = self.stories.iter().map(|(name, story)| (format!("{name}/counter"), &story.sets[..]));
+        let writes = Writes::new(created().chain(&sets), counters);
+        self.excused = 0;
+        for story in self.stories.values() {
+            self.excused += writes.judge(&story.reads)?;
+            is_kept(&story.reads, tree)?;
+        }
+        Ok(())
     }
 }
 
@@ -347,7 +439,7 @@ fn the_judge_sees_what_is_lost_resurrected_or_out_of_order() {
             counter_sent: 4,
             ..Story::default()
         };
-        History { stories: BTreeMap::from([("/w".to_owned(), story)]), judged: BTreeMap::new() }
+        History { stories: BTreeMap::from([("/w".to_owned(), story)]), ..History::default() }
     };
     let tree = |numbers: &[i64], counter: &str| {
         let znode = |number: i64| Znode { data: Some(path(number).into_bytes()), stat: [number; 9] };
@@ -371,6 +463,17 @@ fn the_judge_sees_what_is_lost_resurrected_or_out_of_order() {
     let mut other = tree(&[1, 2], "2");
     other.get_mut("/w/n2").expect("just made").stat[0] = 7;
     assert!(history().judge(&other).is_err_and(|fault| fault.contains("told")));
+    // What reads are held to is in `reads.rs`; here, that they are.
+    let mut stale = history();
+    let counter = "/w/counter".to_owned();
+    let found = Some(Found { mzxid: 1, value: 1 });
+    let read = Read { path: counter.clone(), zxid: 1, found, synced: Some(99), own: 0 };
+    stale.stories.get_mut("/w").expect("just made").reads.push(read.clone());
+    assert!(stale.judge(&tree(&[1, 2], "2")).is_err_and(|fault| fault.contains("is stale")));
+    let mut lost = history();
+    let read = Read { zxid: 9, found: Some(Found { mzxid: 9, value: 4 }), ..read };
+    lost.stories.get_mut("/w").expect("just made").reads.push(read);
+    assert!(lost.judge(&tree(&[1, 2], "2")).is_err_and(|fault| fault.contains("is lost")));
     assert!(linearizable([told(3), told(3)].iter()).is_err());
     let late = Acknowledged { zxid: 1, begun: 99, ended: 100 };
     assert!(linearizable([told(2), late].iter()).is_err_and(|fault| fault.contains("began when")));

@@ -193,7 +193,7 @@ impl Replica {
     pub fn take_over(&mut self, mut old: Replica, history: Option<History>, outputs: &mut Vec<Output>) {
         self.now = old.now;
         self.is_running = old.is_running;
-        self.space_low = old.space_low;
+        // Not `space_low`: whoever makes segments has begun anew, too, and says only what is news to him.
         self.sessions_expired = old.sessions_expired;
         self.snapshots.count_on(&old.snapshots);
         self.digests.count_on(&old.digests);

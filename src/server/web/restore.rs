@@ -34,6 +34,7 @@ use crate::base::Zxid;
 use crate::io::{Clock, Directory, FileWriter, entropy};
 
 use super::super::census::Ask;
+use super::super::recovery::NotInstalled;
 use super::super::{Fatal, Image, ReadSnapshot, spawn};
 use super::request::{Reply, reply};
 use super::{Desk, Place};
@@ -152,7 +153,7 @@ impl Job {
             Ok(zxid) => reply(&Answer::new(COMMAND, fields(serde_json::json!({ "last_zxid": zxid.0 })))),
             Err(Refusal { status, why }) => {
                 counts.restore_errors.fetch_add(1, Relaxed);
-                tracing::warn!(client = %self.client, why, "restore: refused; nothing was changed");
+                tracing::warn!(client = %self.client, why, "restore: not done");
                 reply(&Answer::refused(COMMAND.name(), status, &why))
             }
         }
@@ -176,9 +177,20 @@ impl Job {
         let zxid = if stated > reached { stated } else { reached.next() };
         image.store.set_newest(zxid);
         image.store.publish(zxid);
-        if let Err(error) = install(&mut image, directory) {
-            go_on(desk);
-            return Err(error);
+        if let Err(failed) = install(&mut image, directory) {
+            let error = match failed {
+                NotInstalled::InDoubt(error) => error,
+                NotInstalled::Lost(error) => {
+                    go_on(desk);
+                    return Err(Refusal::new(error));
+                }
+            };
+            // What was written from now on would be lost if the next start found the snapshot.
+            let why = format!(
+                "{error}: whether the snapshot is stored isn't known, so this server serves nobody any more: start it again, and                  look at its tree, which is the snapshot's or what it was"
+            );
+            tracing::error!("restore: {why}");
+            return Err(Refusal::new(why));
         }
         drop(image);
         reload(desk, zxid);
@@ -252,9 +264,9 @@ fn come_to_rest(desk: &Desk) -> Result<Zxid, Refusal> {
     }
 }
 
-fn install(image: &mut Image, directory: &Directory) -> Result<(), Refusal> {
-    let salt = entropy::seed().map_err(Refusal::new)?;
-    image.install(directory, salt).map_err(Refusal::new)
+fn install(image: &mut Image, directory: &Directory) -> Result<(), NotInstalled> {
+    let salt = entropy::seed().map_err(NotInstalled::Lost)?;
+    image.install(directory, salt)
 }
 
 /// With what it had.

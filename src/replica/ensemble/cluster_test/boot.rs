@@ -1,13 +1,17 @@
 //! From what a virtual disk holds to a member, at a start and when it reloads: in the order of `server/recovery.rs`.
 
 use super::disk::{Finish, log_settings, note_name};
+use super::disk_faults::Mishap;
 use super::*;
 use crate::log::{EPOCH_FILE, EpochsFound};
 
 impl World {
     /// From the disk to a replica. `to`: what is later goes (see `server/recovery.rs`, whose order this is).
-    /// `None`: it died in the middle.
-    pub fn boot(&mut self, node: usize, to: Option<Zxid>, dies: bool) -> Option<Booted> {
+    /// `None`: it has ended in the middle, by this mishap.
+    pub fn boot(&mut self, node: usize, to: Option<Zxid>, mishap: Option<Mishap>) -> Option<Booted> {
+        if mishap == Some(Mishap::Unreadable { is_late: false }) {
+            return None;
+        }
         let (now, salt, seed) = (self.instant(node), self.prng.next(), self.prng.next());
         let is_forgetful = self.plan.canary.is_some() && self.plan.is_buggy;
         let found = &mut self.nodes[node];
@@ -16,6 +20,9 @@ impl World {
             disk.set_epochs_aside();
         }
         let received = disk.received();
+        if mishap == Some(Mishap::Unreadable { is_late: true }) {
+            return None;
+        }
         let limit = [to, received].into_iter().flatten().min();
         let (usable, above): (Vec<Zxid>, Vec<Zxid>) =
             disk.snapshot_names().into_iter().partition(|zxid| limit.is_none_or(|limit| *zxid <= limit));
@@ -69,9 +76,14 @@ impl World {
             disk.snapshots.unlink(&log::snapshot_file_name(zxid));
         }
         disk.sync_snapshot_names();
+        if mishap == Some(Mishap::NoRoom { is_late: false }) {
+            return None;
+        }
         repair.iter().for_each(|command| disk.carry_out(command));
-        if dies {
+        if mishap == Some(Mishap::Power) {
             disk.crash(true, &mut self.prng);
+            // What a leader wanted dropped is there or not.
+            found.durable = limit.map_or(found.durable, |limit| found.durable.min(limit));
             return None;
         }
         disk.sync();
@@ -107,11 +119,25 @@ impl World {
         let before = if is_behind_received { std::mem::take(&mut found.coming) } else { found.log.clone() };
         found.log = before.into_iter().filter(|(zxid, _)| *zxid <= snapshot).chain(kept).collect();
         found.durable = last;
+        if mishap == Some(Mishap::NoRoom { is_late: true }) {
+            return None;
+        }
         let writer = log::Writer::new(settings, resume);
         let Start { mut replica, mut readers, history } = boot.finish(writer, usable);
-        replica.step(now, Input::SegmentReady, &mut vec![]);
+        found.disk.lacks_room = false;
+        if !found.disk.is_full {
+            replica.step(now, Input::SegmentReady, &mut vec![]);
+        }
         let (reader, history) = (readers.pop().expect("one shard"), history.expect("a member has one"));
         Some(Booted { replica, reader, history, epochs })
+    }
+
+    /// One was there already, if there was room.
+    pub fn want_segment(&mut self, node: usize) {
+        let Node { disk_life: life, disk, .. } = &self.nodes[node];
+        if disk.is_full {
+            self.at(300_000, Event::SegmentReady { node, life: *life, is_due: true });
+        }
     }
 
     /// The member goes on from what its disk holds up to `to`.
@@ -135,12 +161,15 @@ impl World {
             }
         }
         while let Some(step) = disk.steps.pop_front() {
-            disk.step(step, false);
+            disk.step(step, None);
         }
         self.nodes[node].disk_life += 1;
         self.nodes[node].disk.is_stepping = false;
-        let Booted { mut replica, reader, history, .. } =
-            self.boot(node, Some(to), false).expect("it does not die");
+        let mishap = self.draw_mishap(node);
+        let Some(Booted { mut replica, reader, history, .. }) = self.boot(node, Some(to), mishap) else {
+            return self.end_made_anew(node);
+        };
+        self.want_segment(node);
         let found = &mut self.nodes[node];
         found.epochs = left.unwrap_or(found.epochs);
         let Some(Member { replica: current, shard, from_replica, .. }) = &mut found.member else { return };

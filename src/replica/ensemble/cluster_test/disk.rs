@@ -1,6 +1,7 @@
 //! The disks of the virtual cluster: real bytes in files with sectors that get lost (`sim::disk`), the log thread and the
 //! snapshot writer on them.
 
+use super::disk_faults::{Failing, Failure, Stepped};
 use super::*;
 use crate::log::{EPOCH_FILE, EpochSlots, SnapshotName};
 use crate::sim::disk::{Directory, Sync};
@@ -46,27 +47,42 @@ pub struct Disk {
     pub epochs_aside: bool,
     pub steps: VecDeque<Step>,
     pub is_stepping: bool,
-    writing: Option<Zxid>,
+    pub writing: Option<Zxid>,
     /// The server's own snapshot, from its first byte to its last.
     pub walking: Option<Zxid>,
     /// A test lets no sync of the log end, or no snapshot.
     pub holds_syncs: bool,
     pub holds_snapshots: bool,
     /// The next sync fails.
-    pub fails_next: bool,
+    pub fails_next: Option<Failing>,
+    /// Of a canary: until then all syncs of the log fail.
+    pub fails_until: u64,
+    /// The end of the next received snapshot fails, behind its name.
+    pub fails_install: bool,
+    /// There is no room for anything new.
+    pub is_full: bool,
+    /// The member was told so.
+    pub lacks_room: bool,
+    /// Until then what it holds can't be read.
+    pub unreadable_until: u64,
 }
 
 pub fn note_name(zxid: Zxid) -> String {
     format!("received.{:016x}", zxid.0)
 }
 
-fn put(directory: &mut Directory, name: &str, bytes: &[u8]) {
+/// All but the name is durable.
+pub fn put_unnamed(directory: &mut Directory, name: &str, bytes: &[u8]) {
     let temporary = format!("{name}.tmp");
     directory.create(&temporary, bytes.len());
     directory.write(&temporary, 0, bytes);
     let sync = directory.begin_sync(Some(&temporary));
     directory.complete(sync);
     directory.rename(&temporary, name);
+}
+
+pub fn put(directory: &mut Directory, name: &str, bytes: &[u8]) {
+    put_unnamed(directory, name, bytes);
     let sync = directory.begin_sync_names();
     directory.complete(sync);
 }
@@ -131,6 +147,7 @@ impl Disk {
         self.is_stepping = false;
         (self.writing, self.walking) = (None, None);
         self.slots = None;
+        self.lacks_room = false;
         for directory in [&mut self.log, &mut self.snapshots] {
             if power { directory.lose_power(prng) } else { directory.lose_process(prng) }
         }
@@ -224,7 +241,7 @@ impl World {
             }
             Command::Create { bytes, .. } if *bytes == SEGMENT_BYTES => {
                 let life = self.nodes[node].disk_life;
-                self.at(500_000, Event::SegmentReady { node, life });
+                self.at(500_000, Event::SegmentReady { node, life, is_due: true });
             }
             _ => {}
         }
@@ -239,7 +256,7 @@ impl World {
         self.pump(node);
     }
 
-    fn pump(&mut self, node: usize) {
+    pub fn pump(&mut self, node: usize) {
         if !self.nodes[node].disk.pump() {
             return;
         }
@@ -249,7 +266,7 @@ impl World {
         {
             self.at(1, Event::Lie { node, life, ticket });
         }
-        let fails = self.has_faults && self.plan.faults.disk && self.prng.chance(1, 400);
+        let fails = self.draw_failing(node);
         let mut delay = 50_000 + self.prng.below(2_500_000);
         if self.has_faults && self.plan.faults.slow && self.prng.chance(1, 60) {
             delay += self.prng.below(300_000_000);
@@ -261,19 +278,15 @@ impl World {
         self.at(delay, Event::Synced { node, life, fails });
     }
 
-    pub fn on_synced(&mut self, node: usize, fails: bool) {
+    pub fn on_synced(&mut self, node: usize, fails: Option<Failing>) {
         let life = self.nodes[node].disk_life;
         if self.nodes[node].disk.holds_syncs {
             return self.at(500_000, Event::Synced { node, life, fails });
         }
         let found = &mut self.nodes[node];
         let Some((finish, sync)) = found.disk.running.take() else { return };
-        if std::mem::take(&mut found.disk.fails_next) || fails {
-            // A failed sync is fatal and never retried.
-            found.disk.log.fail(sync, &mut self.prng);
-            self.crash(node, false);
-            let delay = self.prng.below(300_000_000);
-            return self.at(delay, Event::Start { node });
+        if let Some(failing) = found.disk.fails_next.take().or(fails) {
+            return self.on_failed(node, finish, sync, failing);
         }
         found.disk.log.complete(sync);
         match finish {
@@ -323,41 +336,38 @@ impl World {
     }
 
     pub fn on_snapshot_step(&mut self, node: usize) {
-        let fails = self.has_faults && self.plan.faults.disk && self.prng.chance(1, 60);
+        let failure = self.draw_snapshot_failure(node);
         let disk = &mut self.nodes[node].disk;
         disk.is_stepping = false;
         if disk.holds_snapshots {
             return self.arrange_step(node);
         }
         let step = disk.steps.pop_front().expect("it was arranged");
-        let input = disk.step(step, fails);
-        if let Some(input) = input {
-            self.tell(node, input);
-        }
+        let stepped = disk.step(step, failure);
+        self.on_stepped(node, stepped, failure);
         self.arrange_step(node);
     }
 }
 
 impl Disk {
-    pub fn step(&mut self, step: Step, fails: bool) -> Option<Input> {
+    pub fn step(&mut self, step: Step, failure: Option<Failure>) -> Stepped {
+        if let Some(failure) = failure
+            && let Some(stepped) = self.fail_step(&step, failure)
+        {
+            return stepped;
+        }
         let directory = &mut self.snapshots;
         let temporary = self.writing.map(log::snapshot_temporary_name);
-        if fails && let (Step::Append(_) | Step::Finish { .. }, Some(zxid)) = (&step, self.writing) {
-            directory.unlink(&log::snapshot_temporary_name(zxid));
-            self.writing = None;
-            return Some(Input::SnapshotFailed { zxid, reason: "input/output error".to_owned() });
-        }
-        match step {
-            Step::Create(zxid) => {
+        match (step, temporary) {
+            (Step::Create(zxid), _) => {
                 directory.create(&log::snapshot_temporary_name(zxid), 0);
                 self.writing = Some(zxid);
             }
-            Step::Append(bytes) => {
-                directory.append(&temporary?, &bytes);
-                return Some(Input::SnapshotProgress { bytes: bytes.len() as u64 });
+            (Step::Append(bytes), Some(temporary)) => {
+                directory.append(&temporary, &bytes);
+                return Stepped::Told(Input::SnapshotProgress { bytes: bytes.len() as u64 });
             }
-            Step::Finish { zxid, is_received } => {
-                let temporary = temporary?;
+            (Step::Finish { zxid, is_received }, Some(temporary)) => {
                 let sync = directory.begin_sync(Some(&temporary));
                 directory.complete(sync);
                 if is_received {
@@ -366,19 +376,21 @@ impl Disk {
                 directory.rename(&temporary, &log::snapshot_file_name(zxid));
                 self.sync_snapshot_names();
                 self.writing = None;
-                return Some(Input::SnapshotDone { zxid });
+                return Stepped::Told(Input::SnapshotDone { zxid });
             }
-            Step::Abandon(zxid) => {
+            // Its failure was reported.
+            (Step::Append(_) | Step::Finish { .. }, None) => {}
+            (Step::Abandon(zxid), _) => {
                 directory.unlink(&log::snapshot_temporary_name(zxid));
                 self.writing = None;
             }
-            Step::RemoveBelow(zxid) => {
+            (Step::RemoveBelow(zxid), _) => {
                 for older in self.snapshot_names().into_iter().filter(|found| *found < zxid) {
                     self.snapshots.unlink(&log::snapshot_file_name(older));
                 }
             }
         }
-        None
+        Stepped::Quiet
     }
 }
 

@@ -148,8 +148,8 @@ impl World {
         if self.nodes[node].member.is_some() {
             return;
         }
-        let dies = self.has_faults && self.plan.faults.crash && self.prng.chance(1, 8);
-        let Some(booted) = self.boot(node, None, dies) else {
+        let mishap = self.draw_mishap(node);
+        let Some(booted) = self.boot(node, None, mishap) else {
             let delay = self.prng.below(100_000_000);
             return self.at(delay, Event::Start { node });
         };
@@ -192,6 +192,7 @@ impl World {
         found.disk_life += 1;
         found.slots = 0;
         found.has_turn = false;
+        self.want_segment(node);
         self.carry_out(node);
         self.turn(node);
     }

@@ -414,6 +414,7 @@ impl World {
             95 if leaves => Op::Close,
             96 if leaves => {
                 // To another server, at once or much later.
+                self.count("a session is left alone");
                 self.leave(client);
                 self.people[client].node = self.prng.below(self.nodes.len() as u64) as usize;
                 let pause = [0, 0, 3_000_000_000][self.prng.below(3) as usize];

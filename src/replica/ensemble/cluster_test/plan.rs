@@ -15,15 +15,18 @@ pub enum Canary {
     EpochForgotten,
     /// Leaders hear acknowledgements of those who were no voters in the beginning before they are sent.
     NewVotersWithoutQuorum,
+    /// A sync of the log has failed, and the server goes on as if it had not.
+    FailedSyncIgnored,
 }
 
 impl Canary {
-    pub const ALL: [Canary; 5] = [
+    pub const ALL: [Canary; 6] = [
         Canary::AckBeforeDurable,
         Canary::CommitWithoutQuorum,
         Canary::WipedVoterVotes,
         Canary::EpochForgotten,
         Canary::NewVotersWithoutQuorum,
+        Canary::FailedSyncIgnored,
     ];
 
     pub fn parse(text: &str) -> Option<Canary> {
@@ -40,8 +43,8 @@ pub struct Faults {
     pub cut: bool,
     /// Packets and disks lag, processes stand still.
     pub slow: bool,
-    /// Syncs fail, snapshots can't be written.
-    pub disk: bool,
+    pub disk: DiskFaults,
+    /// There is no room on a disk for a while.
     pub full: bool,
     /// A minority of the voters, and observers, lose what their disks held, or a part of it.
     pub wipe: bool,
@@ -49,6 +52,41 @@ pub struct Faults {
     pub leave: bool,
     /// Clients ask for reconfigurations.
     pub reconfigure: bool,
+}
+
+impl Faults {
+    const ALL: Faults = Faults {
+        crash: true,
+        cut: true,
+        slow: true,
+        disk: DiskFaults { log: true, epochs: true, snapshots: true, reading: true },
+        full: true,
+        wipe: true,
+        leave: true,
+        reconfigure: true,
+    };
+}
+
+/// What goes wrong with disks that have room (`disk_faults.rs`).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiskFaults {
+    /// Writes and syncs of the log fail, some of them torn.
+    pub log: bool,
+    /// The same of the record of epochs.
+    pub epochs: bool,
+    /// Snapshots can't be written, or named.
+    pub snapshots: bool,
+    /// What is there can't be read for a while.
+    pub reading: bool,
+}
+
+impl DiskFaults {
+    /// Most of them.
+    fn draw(seed: u64) -> DiskFaults {
+        let mut prng = Prng::salted(seed, "disk faults");
+        let mut draw = || prng.chance(3, 4);
+        DiskFaults { log: draw(), epochs: draw(), snapshots: draw(), reading: draw() }
+    }
 }
 
 /// What of a server's files is gone.
@@ -114,12 +152,36 @@ pub struct Plan {
     pub leader_serves: bool,
     /// Of the servers' own snapshots, in bytes per second; 0 is as fast as they can.
     pub snapshot_pace: u64,
+    /// [`Plan::of_all`] was asked for, and not drawn.
+    pub is_forced: bool,
     /// Whether what goes over the wires is held against the disks. Off for canaries, whose harm must be seen without it.
     pub taps: bool,
 }
 
 impl Plan {
+    /// One run in eight has everything at once.
     pub fn draw(seed: u64) -> Plan {
+        if seed % 8 == 5 { Plan::of_all(seed) } else { Plan::of_some(seed) }
+    }
+
+    /// Five or seven voters with observers, everybody's clock of its own speed, and all that can go wrong.
+    pub fn of_all(seed: u64) -> Plan {
+        let mut plan = Plan::of_some(seed);
+        let mut prng = Prng::salted(seed, "all");
+        plan.voters = [5, 7][(seed / 8 % 2) as usize];
+        plan.observers = 1 + prng.below(2) as usize;
+        plan.skewed = true;
+        plan.faults = Faults::ALL;
+        (plan.hierarchy, plan.joiners) = (String::new(), prng.below(3) as usize);
+        if prng.chance(1, 4) {
+            plan.hierarchy = draw_hierarchy(&mut prng, plan.voters);
+            plan.faults.reconfigure = false;
+            plan.joiners = 0;
+        }
+        plan
+    }
+
+    fn of_some(seed: u64) -> Plan {
         let mut prng = Prng::salted(seed, "cluster");
         let voters = [1, 2, 3, 3, 3, 3, 4, 5, 5, 6, 7][prng.below(11) as usize];
         let observers = [0, 0, 1, 2][prng.below(4) as usize];
@@ -129,7 +191,7 @@ impl Plan {
             crash: draw(),
             cut: draw(),
             slow: draw(),
-            disk: draw(),
+            disk: if draw() { DiskFaults::draw(seed) } else { DiskFaults::default() },
             full: draw(),
             wipe: draw(),
             leave: draw(),
@@ -150,6 +212,7 @@ impl Plan {
             hierarchy: String::new(),
             leader_serves: true,
             snapshot_pace: 0,
+            is_forced: false,
             taps: true,
         };
         if prng.chance(1, 2) {
@@ -169,7 +232,7 @@ impl Plan {
 
     /// A run in which this bug has every chance to do harm.
     pub fn of_canary(seed: u64, canary: Canary) -> Plan {
-        let mut plan = Plan::draw(seed);
+        let mut plan = Plan::of_some(seed);
         plan.voters = 3;
         plan.observers = 0;
         plan.joiners = 0;
@@ -187,6 +250,7 @@ impl Plan {
             plan.joiners = 2;
             plan.faults = Faults { reconfigure: true, ..Faults::default() };
         }
+        plan.faults.disk.log = canary == Canary::FailedSyncIgnored;
         plan
     }
 
@@ -216,12 +280,16 @@ impl Plan {
             hierarchy: String::new(),
             leader_serves: true,
             snapshot_pace: 0,
+            is_forced: false,
             taps: true,
         }
     }
 
     pub fn replay(&self) -> String {
         let mut canary = self.canary.map_or(String::new(), |canary| format!("CLUSTER_CANARY={canary:?} "));
+        if self.is_forced {
+            canary += "CLUSTER_ALL=1 ";
+        }
         if !self.is_buggy {
             canary += "CLUSTER_BUG=0 ";
         }

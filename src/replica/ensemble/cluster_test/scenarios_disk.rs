@@ -1,5 +1,6 @@
 //! What went wrong elsewhere with disks and snapshots, said in the virtual cluster.
 
+use super::disk_faults::Failing;
 use super::scenarios::three;
 use super::*;
 
@@ -12,7 +13,7 @@ fn zk_4882_a_failed_write_ends_the_server() {
     let client = world.client(leader);
     world.create(client, "/before");
     let life = world.nodes[broken].life;
-    world.nodes[broken].disk.fails_next = true;
+    world.nodes[broken].disk.fails_next = Some(Failing::Scattered);
     world.create(client, "/write");
     world.until("it has ended and begun anew", |world| world.nodes[broken].life > life);
     world.crash(leader, true);
@@ -107,8 +108,8 @@ fn zk_3104_newleader_is_behind_the_snapshot() {
 }
 
 /// ZK-3701: the disk was full while the log was to be cut; the error was swallowed, and two histories lived on. A member
-/// without room takes no part, and joins when it has some. (That an error while cutting ends the server: `server/reload.rs`
-/// hands it on as fatal.)
+/// without room takes no part, and joins when it has some. (An error
+/// while it is cut: `scenarios_disk_errors.rs`.)
 #[test]
 fn zk_3701_without_room_nothing_is_cut_and_nobody_joins() {
     let mut world = three(500);

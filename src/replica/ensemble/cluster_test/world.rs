@@ -1,5 +1,6 @@
 //! Time, events, and what goes wrong.
 
+use super::disk_faults::Failing;
 use super::*;
 use crate::shard;
 
@@ -21,25 +22,95 @@ impl Hash {
 
 #[derive(Debug)]
 pub enum Event {
-    Dialled { node: usize, life: u64, link: Link, port: u16 },
-    Bytes { wire: usize, end: usize, bytes: Bytes },
-    Gone { wire: usize, end: usize },
-    Sent { node: usize, life: u64, link: Link },
-    Turn { node: usize, life: u64 },
-    Synced { node: usize, life: u64, fails: bool },
-    Lie { node: usize, life: u64, ticket: Ticket },
-    SnapshotStep { node: usize, life: u64 },
-    SegmentReady { node: usize, life: u64 },
-    Start { node: usize },
-    Crash { node: usize, power: bool },
-    Lose { node: usize, what: Lost },
-    Space { node: usize, life: u64, is_low: bool },
-    ToServer { node: usize, life: u64, connection: ConnectionId, bytes: Vec<u8> },
-    ClientSent { node: usize, life: u64, connection: ConnectionId, buffer: Vec<u8> },
-    ServerClosed { node: usize, life: u64, connection: ConnectionId },
-    ToClient { client: usize, turn: u64, bytes: Vec<u8> },
-    ClientGone { client: usize, turn: u64 },
-    Act { client: usize, turn: u64 },
+    Dialled {
+        node: usize,
+        life: u64,
+        link: Link,
+        port: u16,
+    },
+    Bytes {
+        wire: usize,
+        end: usize,
+        bytes: Bytes,
+    },
+    Gone {
+        wire: usize,
+        end: usize,
+    },
+    Sent {
+        node: usize,
+        life: u64,
+        link: Link,
+    },
+    Turn {
+        node: usize,
+        life: u64,
+    },
+    Synced {
+        node: usize,
+        life: u64,
+        fails: Option<Failing>,
+    },
+    Lie {
+        node: usize,
+        life: u64,
+        ticket: Ticket,
+    },
+    SnapshotStep {
+        node: usize,
+        life: u64,
+    },
+    /// `is_due`: one is wanted.
+    SegmentReady {
+        node: usize,
+        life: u64,
+        is_due: bool,
+    },
+    Start {
+        node: usize,
+    },
+    Crash {
+        node: usize,
+        power: bool,
+    },
+    Lose {
+        node: usize,
+        what: Lost,
+    },
+    Space {
+        node: usize,
+        is_low: bool,
+    },
+    ToServer {
+        node: usize,
+        life: u64,
+        connection: ConnectionId,
+        bytes: Vec<u8>,
+    },
+    ClientSent {
+        node: usize,
+        life: u64,
+        connection: ConnectionId,
+        buffer: Vec<u8>,
+    },
+    ServerClosed {
+        node: usize,
+        life: u64,
+        connection: ConnectionId,
+    },
+    ToClient {
+        client: usize,
+        turn: u64,
+        bytes: Vec<u8>,
+    },
+    ClientGone {
+        client: usize,
+        turn: u64,
+    },
+    Act {
+        client: usize,
+        turn: u64,
+    },
 }
 
 pub struct World {
@@ -68,6 +139,8 @@ pub struct World {
     /// ever comes to an end.
     pub is_past_promise: bool,
     pub calm_since: u64,
+    /// What has gone wrong so far, and how often.
+    pub happened: BTreeMap<&'static str, u64>,
     pub hash: Hash,
 }
 
@@ -117,10 +190,17 @@ impl World {
             has_faults: false,
             is_past_promise: false,
             calm_since: BEGIN,
+            happened: BTreeMap::new(),
             hash: Hash::default(),
             plan,
         };
         for node in 0..count {
+            if world.nodes[node].slow > 1 {
+                world.count("a slow server");
+            }
+            if world.nodes[node].rate != 1000 {
+                world.count("a skewed clock");
+            }
             let delay = world.prng.below(300_000_000);
             world.at(delay, Event::Start { node });
         }
@@ -165,28 +245,36 @@ impl World {
         let faults = self.plan.faults;
         let node = self.prng.below(self.nodes.len() as u64) as usize;
         let delay = self.prng.below(400_000_000);
-        let life = self.nodes[node].life;
-        match self.prng.below(9) {
+        match self.prng.below(10) {
             0 | 1 if faults.crash => {
                 let power = self.prng.chance(1, 2);
+                self.count(if power { "power is lost" } else { "a process dies" });
                 self.at(0, Event::Crash { node, power });
                 self.at(delay * 2, Event::Start { node });
             }
             2 if faults.crash && self.prng.chance(1, 3) => {
+                self.count("power is lost by all");
                 for node in 0..self.nodes.len() {
                     self.at(0, Event::Crash { node, power: true });
                     let delay = self.prng.below(400_000_000);
                     self.at(delay, Event::Start { node });
                 }
             }
-            3 | 4 if faults.cut => self.cut_something(delay * 2),
-            5 if faults.cut => self.break_something(),
+            3 | 4 if faults.cut => {
+                self.count("a cut");
+                self.cut_something(delay * 2);
+            }
+            5 if faults.cut => {
+                self.count("a connection breaks");
+                self.break_something();
+            }
             6 if faults.full => {
-                self.at(0, Event::Space { node, life, is_low: true });
-                self.at(delay, Event::Space { node, life, is_low: false });
+                self.at(0, Event::Space { node, is_low: true });
+                self.at(delay * 3, Event::Space { node, is_low: false });
             }
             // One after the other: what waits for the end of one must not be overtaken by what waits for the next.
             7 if faults.slow && self.nodes[node].stalled_until < self.now => {
+                self.count("a process stands still");
                 self.nodes[node].stalled_until = self.now + delay * 2;
             }
             _ if self.plan.canary == Some(Canary::WipedVoterVotes) && self.may_be_wiped(node) => {
@@ -202,8 +290,17 @@ impl World {
             }
             8 if faults.wipe && self.may_be_wiped(node) => {
                 let what = Lost::draw(&mut self.prng);
+                self.count(if what == Lost::ALL { "a disk is wiped" } else { "a disk is lost in part" });
                 self.at(0, Event::Lose { node, what });
                 self.at(delay, Event::Start { node });
+            }
+            9 if faults.disk.reading => {
+                // It matters to who starts.
+                self.nodes[node].disk.unreadable_until = self.now + delay * 2;
+                if self.prng.chance(1, 2) {
+                    self.at(0, Event::Crash { node, power: false });
+                    self.at(delay, Event::Start { node });
+                }
             }
             _ => {}
         }
@@ -265,12 +362,10 @@ impl World {
             Event::SnapshotStep { node, life } if self.nodes[node].disk_life == life => {
                 self.on_snapshot_step(node);
             }
-            Event::SegmentReady { node, life } if self.nodes[node].disk_life == life => {
-                self.tell(node, Input::SegmentReady);
+            Event::SegmentReady { node, life, is_due } if self.nodes[node].disk_life == life => {
+                self.on_segment(node, is_due);
             }
-            Event::Space { node, life, is_low } if self.nodes[node].life == life => {
-                self.tell(node, if is_low { Input::SpaceLow } else { Input::SpaceBack });
-            }
+            Event::Space { node, is_low } => self.on_space(node, is_low),
             Event::Start { node } => self.start(node),
             Event::Crash { node, power } => self.crash(node, power),
             Event::Lose { node, what } if self.may_be_wiped(node) => self.lose(node, what),
@@ -306,9 +401,9 @@ impl World {
             self.nodes[node].slow = 1;
             self.nodes[node].disk.holds_syncs = false;
             self.nodes[node].disk.holds_snapshots = false;
+            self.nodes[node].disk.unreadable_until = 0;
+            self.at(0, Event::Space { node, is_low: false });
             self.at(0, Event::Start { node });
-            let life = self.nodes[node].life;
-            self.at(0, Event::Space { node, life, is_low: false });
         }
         self.calm_since = self.now;
     }
