@@ -21,6 +21,8 @@ mod faults;
 mod full_disk;
 #[path = "ensemble/groups.rs"]
 mod groups;
+#[path = "ensemble/gate.rs"]
+mod gate;
 #[path = "ensemble/history.rs"]
 mod history;
 #[path = "ensemble/local_sessions.rs"]

@@ -9,11 +9,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ringkeeper::wire::client::{CreateRequest, SetDataRequest};
 use ringkeeper::wire::{AclList, ErrorCode, Opcode};
 
+use crate::gate::Gate;
 use crate::support::client::{EPHEMERAL, PERSISTENT};
 use crate::support::ensemble::Znode;
 use crate::support::{Client, Connect, Ensemble, Message, Refusal, Server, until};
@@ -49,12 +50,39 @@ struct Story {
 /// The order of all that is sent and received.
 static CLOCK: AtomicU64 = AtomicU64::new(0);
 
-#[derive(Debug, Default)]
-struct Shared {
+/// How writers go about it.
+#[derive(Clone, Debug)]
+pub struct Manner {
     /// Between two batches of a writer.
-    pause: Duration,
+    pub pause: Duration,
+    /// A silent connection is given up after this.
+    pub patience: Duration,
+    /// Nobody stands still for so long: who is silent has lost a reply.
+    pub silence_is_loss: bool,
+    pub session_timeout_ms: i32,
+    /// Batches are sent while it is open.
+    pub gate: Arc<Gate>,
+    /// Batches that were acknowledged.
+    pub acknowledged: Arc<AtomicU64>,
+}
+
+impl Manner {
+    fn of(ensemble: &Ensemble) -> Manner {
+        Manner {
+            pause: ensemble.pause,
+            patience: PATIENCE,
+            silence_is_loss: false,
+            session_timeout_ms: SESSION_TIMEOUT_MS,
+            gate: Arc::default(),
+            acknowledged: Arc::default(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    manner: Manner,
     stops: AtomicBool,
-    acknowledged: AtomicU64,
 }
 
 struct Writer {
@@ -81,12 +109,23 @@ impl Load {
 
     /// As [`Load::start`]; the writers begin at these servers.
     pub fn start_at(ensemble: &Ensemble, round: u32, writers: usize, first: &[usize]) -> Load {
-        let shared = Arc::new(Shared { pause: ensemble.pause, ..Shared::default() });
+        Load::start_with(ensemble, round, writers, first, Manner::of(ensemble))
+    }
+
+    pub fn start_with(
+        ensemble: &Ensemble,
+        round: u32,
+        writers: usize,
+        first: &[usize],
+        manner: Manner,
+    ) -> Load {
+        let connect = Connect { timeout_ms: manner.session_timeout_ms, ..Connect::default() };
+        let patience = manner.patience;
+        let shared = Arc::new(Shared { manner, stops: AtomicBool::new(false) });
         let servers: Vec<SocketAddr> = ensemble.servers.iter().map(Server::address).collect();
         let start = |number: usize| {
             let at = first[number % first.len()];
-            let connect = Connect { timeout_ms: SESSION_TIMEOUT_MS, ..Connect::default() };
-            let mut client = connect.open_within(servers[at], PATIENCE).expect("nobody disturbs it yet");
+            let mut client = connect.open_within(servers[at], patience).expect("nobody disturbs it yet");
             let name = format!("/r{round}w{number}");
             client.create(&name, b"", PERSISTENT);
             client.create(&format!("{name}/counter"), b"0", PERSISTENT);
@@ -101,12 +140,21 @@ impl Load {
 
     /// Waits for so many more acknowledged batches, from now on.
     pub fn go_on(&self, batches: u64) {
-        let before = self.shared.acknowledged.load(Ordering::SeqCst);
+        let before = self.batches();
         until("the writers to be acknowledged more", || {
-            let done = self.writers.iter().any(JoinHandle::is_finished);
-            assert!(!done, "a writer has ended: its own check failed");
-            (self.shared.acknowledged.load(Ordering::SeqCst) >= before + batches).then_some(())
+            self.assert_writing();
+            (self.batches() >= before + batches).then_some(())
         });
+    }
+
+    /// Batches that were acknowledged.
+    fn batches(&self) -> u64 {
+        self.shared.manner.acknowledged.load(Ordering::SeqCst)
+    }
+
+    pub fn assert_writing(&self) {
+        let done = self.writers.iter().any(JoinHandle::is_finished);
+        assert!(!done, "a writer has ended: its own check failed");
     }
 
     /// Ends the writers, whose sessions go on until [`History`] has looked at them.
@@ -126,13 +174,18 @@ impl Writer {
         // A last batch behind the last fault shows that the session goes on.
         loop {
             let last = self.shared.stops.load(Ordering::SeqCst);
-            if !self.write(&mut number) {
+            let gate = Arc::clone(&self.shared.manner.gate);
+            let (passed, is_connected) = match gate.enter() {
+                Some(_inside) => (true, self.write(&mut number)),
+                None => (false, self.client.try_ping()),
+            };
+            if !is_connected {
                 self.story.losses += 1;
                 self.go_elsewhere();
-            } else if last {
+            } else if last && passed {
                 return self;
             }
-            thread::sleep(self.shared.pause);
+            thread::sleep(self.shared.manner.pause);
         }
     }
 
@@ -184,13 +237,20 @@ impl Writer {
         self.story.counter_acknowledged = *number;
         let Some((_, code)) = self.answer(never) else { return false };
         assert_eq!(code, ErrorCode::BadVersion);
-        self.shared.acknowledged.fetch_add(1, Ordering::SeqCst);
+        self.shared.manner.acknowledged.fetch_add(1, Ordering::SeqCst);
         true
     }
 
     fn answer(&mut self, xid: i32) -> Option<(i64, ErrorCode)> {
         let before = self.client.zxid;
-        let message = self.client.next_within()?;
+        let begun = Instant::now();
+        let Some(message) = self.client.next_within() else {
+            let Manner { silence_is_loss, patience, .. } = self.shared.manner;
+            let is_loss = silence_is_loss && begun.elapsed() >= patience;
+            let at = self.servers[self.at];
+            assert!(!is_loss, "{}: {at} neither answers nor closes the connection for {patience:?}", self.name);
+            return None;
+        };
         let Message::Reply(reply) = message else { panic!("nobody watches: {message:?}") };
         assert_eq!(reply.xid, xid);
         let is_newer = if reply.err == 0 { reply.zxid > before } else { reply.zxid >= before };
@@ -201,7 +261,7 @@ impl Writer {
     /// To the next server that takes the session. There has to be one before it expires.
     fn go_elsewhere(&mut self) {
         let again = Connect {
-            timeout_ms: SESSION_TIMEOUT_MS,
+            timeout_ms: self.shared.manner.session_timeout_ms,
             last_zxid_seen: self.client.zxid,
             ..Connect::again(&self.client)
         };
@@ -216,6 +276,7 @@ impl Writer {
         });
         assert_eq!(self.client.session, again.session);
         self.client.zxid = seen;
+        self.client.be_patient(self.shared.manner.patience);
     }
 }
 
@@ -230,14 +291,7 @@ pub struct History {
 impl History {
     /// Stops the load and holds all that is known against what every running server has.
     pub fn check(&mut self, ensemble: &mut Ensemble, load: Load) {
-        let writers = load.stop();
-        ensemble.settle();
-        for mut writer in writers {
-            let owner = writer.client.stat(&format!("{}/ephemeral", writer.name)).ephemeral_owner.0;
-            assert_eq!(owner, writer.client.session, "the ephemeral of {}", writer.name);
-            writer.client.close();
-            self.stories.insert(writer.name, writer.story);
-        }
+        self.end(ensemble, load);
         self.check_again(ensemble);
         println!(
             "{} writes acknowledged, {} connections lost, all sound",
@@ -246,11 +300,24 @@ impl History {
         );
     }
 
-    /// After something more was done to the servers.
-    pub fn check_again(&mut self, ensemble: &mut Ensemble) {
+    /// Stops the load and takes what it knows.
+    pub fn end(&mut self, ensemble: &mut Ensemble, load: Load) {
+        let writers = load.stop();
+        ensemble.settle();
+        for mut writer in writers {
+            let owner = writer.client.stat(&format!("{}/ephemeral", writer.name)).ephemeral_owner.0;
+            assert_eq!(owner, writer.client.session, "the ephemeral of {}", writer.name);
+            writer.client.close();
+            self.stories.insert(writer.name, writer.story);
+        }
+    }
+
+    /// After something more was done to the servers. The tree that all of them have.
+    pub fn check_again(&mut self, ensemble: &mut Ensemble) -> BTreeMap<String, Znode> {
         ensemble.settle();
         let tree = ensemble.assert_equal();
         self.judge(&tree).unwrap_or_else(|fault| panic!("{fault}"));
+        tree
     }
 
     /// Connections that ended under the writers.
@@ -259,7 +326,7 @@ impl History {
     }
 
     /// Writes that were acknowledged.
-    fn acknowledged(&self) -> usize {
+    pub fn acknowledged(&self) -> usize {
         self.stories.values().map(|story| story.created.len() + story.sets.len()).sum()
     }
 
