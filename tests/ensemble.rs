@@ -19,10 +19,10 @@ mod doctor;
 mod faults;
 #[path = "ensemble/full_disk.rs"]
 mod full_disk;
-#[path = "ensemble/groups.rs"]
-mod groups;
 #[path = "ensemble/gate.rs"]
 mod gate;
+#[path = "ensemble/groups.rs"]
+mod groups;
 #[path = "ensemble/history.rs"]
 mod history;
 #[path = "ensemble/local_sessions.rs"]

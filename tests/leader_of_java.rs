@@ -155,7 +155,9 @@ impl Driver {
                     }
                     other => panic!("{link:?} asks for {other:?}"),
                 },
-                LeaderOutput::Sync { link, .. } => self.step(LeaderInput::Sync { link, behind: self.proposed }),
+                LeaderOutput::Sync { link, .. } => {
+                    self.step(LeaderInput::Sync { link, behind: self.proposed })
+                }
                 LeaderOutput::Revalidate { link, session, .. } => {
                     self.step(LeaderInput::Revalidated { link, session, valid: true });
                 }

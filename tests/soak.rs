@@ -26,14 +26,24 @@ mod history;
 #[path = "ensemble/mixed.rs"]
 mod mixed;
 
+#[path = "soak/crowd.rs"]
+mod crowd;
 #[path = "soak/faults.rs"]
 mod faults;
+#[path = "soak/holders.rs"]
+mod holders;
 #[path = "soak/members.rs"]
 mod members;
+#[path = "soak/multis.rs"]
+mod multis;
+#[path = "soak/registers.rs"]
+mod registers;
 #[path = "soak/run.rs"]
 mod run;
 #[path = "soak/tally.rs"]
 mod tally;
+#[path = "soak/users.rs"]
+mod users;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -60,7 +70,8 @@ fn number(flag: &str, text: Option<String>) -> Result<u64, String> {
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
-        let mut options = Options { time: Duration::from_secs(60), seed: 1, apache: vec!["3.9.5".to_owned()] };
+        let mut options =
+            Options { time: Duration::from_secs(60), seed: 1, apache: vec!["3.9.5".to_owned()] };
         while let Some(flag) = arguments.next() {
             match flag.as_str() {
                 "--minutes" => options.time = Duration::from_secs(60 * number(&flag, arguments.next())?),
@@ -83,7 +94,13 @@ impl Options {
 
 fn main() -> ExitCode {
     match Options::parse(std::env::args().skip(1)) {
-        Ok(options) => run::run(&options),
+        Ok(options) => match registers::canary() {
+            Ok(()) => run::run(&options),
+            Err(text) => {
+                println!("FAILED canary: {text}");
+                ExitCode::from(2)
+            }
+        },
         Err(text) => {
             eprintln!("{text}");
             ExitCode::from(64)

@@ -164,7 +164,8 @@ impl Load {
     }
 }
 
-fn tick() -> u64 {
+/// The next place in it.
+pub fn tick() -> u64 {
     CLOCK.fetch_add(1, Ordering::SeqCst)
 }
 
@@ -248,7 +249,11 @@ impl Writer {
             let Manner { silence_is_loss, patience, .. } = self.shared.manner;
             let is_loss = silence_is_loss && begun.elapsed() >= patience;
             let at = self.servers[self.at];
-            assert!(!is_loss, "{}: {at} neither answers nor closes the connection for {patience:?}", self.name);
+            assert!(
+                !is_loss,
+                "{}: {at} neither answers nor closes the connection for {patience:?}",
+                self.name
+            );
             return None;
         };
         let Message::Reply(reply) = message else { panic!("nobody watches: {message:?}") };

@@ -97,18 +97,8 @@ pub fn strike(members: &mut Members, random: &mut Prng) {
             members.rejoin(at);
         }
         Fault::KillAll => {
-            members.tally.count("fault kill all");
             members.tally.note("kill all");
-            let apaches = (0..VOTERS).filter(|at| members.is_apache(*at)).count();
-            if apaches > 1 {
-                members.gate.close();
-            }
-            let running = members.running();
-            running.iter().for_each(|at| members.kill(*at));
-            linger(members, random, 2_000);
-            running.iter().for_each(|at| members.cluster.servers[*at].spawn());
-            members.settle();
-            members.gate.open();
+            kill_all(members, random);
         }
         Fault::Terminate => {
             let at = one_of(random, &members.running());
@@ -157,6 +147,21 @@ pub fn strike(members: &mut Members, random: &mut Prng) {
             }
         }
     }
+}
+
+/// Nobody has a leader for a while, and all that is known is on disks.
+pub fn kill_all(members: &mut Members, random: &mut Prng) {
+    members.tally.count("fault kill all");
+    if (0..VOTERS).filter(|at| members.is_apache(*at)).count() > 1 {
+        members.tally.count("pauses for Apache's");
+        members.gate.close();
+    }
+    let running = members.running();
+    running.iter().for_each(|at| members.kill(*at));
+    linger(members, random, 2_000);
+    running.iter().for_each(|at| members.cluster.servers[*at].spawn());
+    members.settle();
+    members.gate.open();
 }
 
 /// The others go on without it for a while, under another leader if it led.

@@ -127,7 +127,8 @@ impl Members {
                 let ended = !self.cluster.servers[*at].is_running();
                 assert!(!ended, "{} has ended by itself:\n{}", self.name(*at), self.last_lines(*at));
             }
-            let modes: Option<Vec<String>> = running.iter().map(|at| self.cluster.servers[*at].mode()).collect();
+            let modes: Option<Vec<String>> =
+                running.iter().map(|at| self.cluster.servers[*at].mode()).collect();
             let modes = modes?;
             let mut leaders = running.iter().zip(&modes).filter(|(_, mode)| *mode == "leader");
             let leader = leaders.next().map(|(at, _)| *at);
@@ -156,7 +157,8 @@ impl Members {
 
     /// Whether this server may come to synchronise with one of its own kind, and that kind is Apache's.
     pub fn is_delicate(&self, at: usize) -> bool {
-        let others_are = (0..VOTERS).any(|other| other != at && self.is_running(other) && self.is_apache(other));
+        let others_are =
+            (0..VOTERS).any(|other| other != at && self.is_running(other) && self.is_apache(other));
         let leads_ours = self.leader.is_some_and(|leader| leader != at && !self.is_apache(leader));
         self.is_apache(at) && others_are && !leads_ours
     }
@@ -243,7 +245,8 @@ impl Members {
 
     /// Where each server's files are.
     pub fn places(&self) -> String {
-        let place = |at| format!("  {}: {}", self.name(at), self.cluster.servers[at].file("output").display());
+        let place =
+            |at| format!("  {}: {}", self.name(at), self.cluster.servers[at].file("output").display());
         let places: Vec<String> = (0..self.kinds.len()).map(place).collect();
         places.join("\n")
     }

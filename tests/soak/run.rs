@@ -12,18 +12,18 @@ use ringkeeper::wire::Opcode;
 use ringkeeper::wire::client::DeleteRequest;
 
 use crate::Options;
-use crate::faults::strike;
+use crate::crowd::{Crowd, assert_known};
+use crate::faults::{kill_all, strike};
 use crate::history::{History, Load, Manner};
 use crate::members::{Members, SESSION_MS};
 use crate::support::Client;
 use crate::tally::Tally;
+use crate::users::PATIENCE;
 
 const ROUND: Duration = Duration::from_secs(50);
 const WRITERS: usize = 3;
 /// Between two batches of a writer: some hundred transactions a second in all, which Java follows beside everything else here.
 const PAUSE: Duration = Duration::from_millis(40);
-/// Longer than any server here stands still.
-const PATIENCE: Duration = Duration::from_secs(25);
 const LOOK: Duration = Duration::from_millis(50);
 /// Deletes that are sent together.
 const TOGETHER: usize = 200;
@@ -79,7 +79,12 @@ pub fn run(options: &Options) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let text = PANIC.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    println!("FAILED soak  seed={:#x} apache={}\n{text}\n{}", options.seed, options.apache.join(","), soak.members.places());
+    println!(
+        "FAILED soak  seed={:#x} apache={}\n{text}\n{}",
+        options.seed,
+        options.apache.join(","),
+        soak.members.places()
+    );
     for server in &mut soak.members.cluster.servers {
         server.kill();
     }
@@ -111,18 +116,30 @@ impl Soak {
 
     fn round(&mut self, number: u32) {
         let first = self.members.running();
+        let crowd = Crowd::set_out(&self.members, number, &mut self.random);
         let load = Load::start_with(&self.members.cluster, number, WRITERS, &first, self.manner());
+        self.tally.under_load.store(true, Ordering::SeqCst);
         let began = Instant::now();
         while began.elapsed() < ROUND {
             load.assert_writing();
+            crowd.assert_under_way();
             let quiet = Duration::from_millis(500 + self.random.below(3_000));
             self.members.gate.linger(quiet);
             strike(&mut self.members, &mut self.random);
         }
         load.go_on(1);
+        self.tally.under_load.store(false, Ordering::SeqCst);
+        let findings = crowd.stop();
         let mut history = History::default();
         history.end(&mut self.members.cluster, load);
+        findings.await_reaping(&self.members);
+        if self.random.chance(1, 4) {
+            // All of it is on every disk.
+            kill_all(&mut self.members, &mut self.random);
+        }
         let tree = history.check_again(&mut self.members.cluster);
+        findings.judge(&tree).unwrap_or_else(|fault| panic!("{fault}"));
+        assert_known(&tree, number);
         self.members.assert_no_mismatch();
         self.tally.add("history entries", history.acknowledged() as u64);
         self.tally.add("connections lost", history.losses());

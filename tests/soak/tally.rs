@@ -1,7 +1,7 @@
 //! What a run counts, and how long nobody was served.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ pub struct Tally {
     /// By their names.
     counts: Mutex<BTreeMap<String, u64>>,
     service: Mutex<Service>,
+    /// Whether clients are at work.
+    pub under_load: AtomicBool,
     /// Who leads, and what was done last.
     pub leader: Mutex<String>,
     last: Mutex<String>,
@@ -46,7 +48,9 @@ impl Tally {
     /// What was counted under names that begin so, without that beginning.
     pub fn all(&self, beginning: &str) -> Vec<(String, u64)> {
         let counts = self.counts.lock().expect("nobody panics with it");
-        let of = counts.iter().filter_map(|(name, count)| Some((name.strip_prefix(beginning)?.to_owned(), *count)));
+        let of = counts
+            .iter()
+            .filter_map(|(name, count)| Some((name.strip_prefix(beginning)?.to_owned(), *count)));
         of.collect()
     }
 
@@ -64,7 +68,11 @@ impl Tally {
         let operations = self.operations();
         let mut service = self.service.lock().expect("nobody panics with it");
         let now = Instant::now();
-        if operations > service.operations || gate.is_closed() || service.since.is_none() {
+        if operations > service.operations
+            || gate.is_closed()
+            || !self.under_load.load(Ordering::SeqCst)
+            || service.since.is_none()
+        {
             service.since = Some(now);
             service.operations = operations;
         }
@@ -103,6 +111,7 @@ impl Tally {
              leaders: {}\n\
              longest time without service: {:.1} s\n\
              history entries checked: {}; connections lost: {}; pauses for Apache's: {}\n\
+             sessions moved: {} ({}); abandoned: {}; watches fired: {}; events judged: {}; reaped: {}\n\
              differences: {}",
             seconds / 60,
             seconds % 60,
@@ -117,13 +126,20 @@ impl Tally {
             self.sum("history entries"),
             self.sum("connections lost"),
             self.sum("pauses for Apache's"),
+            self.sum("move "),
+            self.told("move "),
+            self.sum("sessions abandoned"),
+            self.sum("watches fired"),
+            self.sum("events judged"),
+            self.sum("reaped"),
             self.told("difference "),
         )
     }
 
     /// As `a 1, b 2`.
     pub fn told(&self, beginning: &str) -> String {
-        let words: Vec<String> = self.all(beginning).iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let words: Vec<String> =
+            self.all(beginning).iter().map(|(name, count)| format!("{name} {count}")).collect();
         if words.is_empty() { "none".to_owned() } else { words.join(", ") }
     }
 }

@@ -465,7 +465,8 @@ impl Client {
         let mut ping = 8i32.to_be_bytes().to_vec();
         ping.extend((-2i32).to_be_bytes());
         ping.extend(Opcode::Ping.code().to_be_bytes());
-        self.try_send_bytes(&ping) && matches!(self.next_within(), Some(Message::Reply(reply)) if reply.xid == -2)
+        self.try_send_bytes(&ping)
+            && matches!(self.next_within(), Some(Message::Reply(reply)) if reply.xid == -2)
     }
 
     pub fn ping(&mut self) -> Reply {
