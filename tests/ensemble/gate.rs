@@ -1,4 +1,5 @@
 //! What clients pass with each step of theirs, so that all of them can be held back for a moment.
+#![allow(dead_code, reason = "each test program uses its part")]
 
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;

@@ -174,12 +174,12 @@ fn kill_and_restart(members: &mut Members, random: &mut Prng, at: usize) {
     members.rejoin(at);
 }
 
+/// Not until all others serve: whoever has elected it waits for it as long as initLimit, and its clients wait, too.
 fn stand_still(members: &mut Members, random: &mut Prng, at: usize) {
     members.cluster.servers[at].signal("STOP");
     members.gate.linger(Duration::from_millis(LONG_MS));
     linger(members, random, 2_000);
-    let others: Vec<usize> = members.running().into_iter().filter(|other| *other != at).collect();
-    members.settle_among(&others);
+    members.look_who_leads();
     members.carefully(at, |members| members.cluster.servers[at].signal("CONT"));
 }
 

@@ -140,7 +140,7 @@ impl Soak {
         let tree = history.check_again(&mut self.members.cluster);
         findings.judge(&tree).unwrap_or_else(|fault| panic!("{fault}"));
         assert_known(&tree, number);
-        self.members.assert_no_mismatch();
+        self.members.assert_no_complaint();
         self.tally.add("history entries", history.acknowledged() as u64);
         self.tally.add("connections lost", history.losses());
         self.tally.count("rounds");
