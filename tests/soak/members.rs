@@ -120,7 +120,18 @@ impl Members {
     /// Somebody may stand still: whoever says now that it leads and is answered by others, if anybody does.
     pub fn look_who_leads(&mut self) {
         let leads = |at: &usize| self.cluster.servers[*at].mode().is_some_and(|mode| mode == "leader");
-        self.leader = (0..VOTERS).filter(|at| self.is_running(*at)).find(leads);
+        let found = (0..VOTERS).filter(|at| self.is_running(*at)).find(leads);
+        self.note_leader(found);
+    }
+
+    fn note_leader(&mut self, found: Option<usize>) {
+        let before = std::mem::replace(&mut self.leader, found);
+        if let Some(leader) = found
+            && before != found
+        {
+            self.tally.count(&format!("leader {}", self.kinds[leader].name()));
+            *self.tally.leader.lock().expect("nobody panics with it") = self.name(leader);
+        }
     }
 
     /// Waits until all that run serve; who leads.
@@ -138,11 +149,7 @@ impl Members {
             let leader = leaders.next().map(|(at, _)| *at);
             leader.filter(|_| leaders.next().is_none())
         });
-        if self.leader != Some(leader) {
-            self.leader = Some(leader);
-            self.tally.count(&format!("leader {}", self.kinds[leader].name()));
-            *self.tally.leader.lock().expect("nobody panics with it") = self.name(leader);
-        }
+        self.note_leader(Some(leader));
         leader
     }
 
