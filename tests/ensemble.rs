@@ -19,6 +19,8 @@ mod doctor;
 mod faults;
 #[path = "ensemble/full_disk.rs"]
 mod full_disk;
+#[path = "ensemble/gate.rs"]
+mod gate;
 #[path = "ensemble/groups.rs"]
 mod groups;
 #[path = "ensemble/history.rs"]

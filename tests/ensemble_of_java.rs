@@ -21,6 +21,8 @@ mod program;
 mod cluster;
 #[path = "ensemble/doctor.rs"]
 mod doctor;
+#[path = "ensemble/gate.rs"]
+mod gate;
 #[path = "ensemble/history.rs"]
 mod history;
 #[path = "ensemble/migration.rs"]

@@ -11,12 +11,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ringkeeper::wire::client::{CreateRequest, GetDataRequest, GetDataResponse, SetDataRequest, SyncRequest};
+use ringkeeper::wire::client::{CreateRequest, GetDataRequest, SetDataRequest, SyncRequest};
 use ringkeeper::wire::{AclList, ErrorCode, Opcode};
 
-use crate::reads::{Found, Read, Writes, is_kept};
+use crate::gate::Gate;
+use crate::reads::{Read, Writes, is_kept};
 use crate::support::client::{EPHEMERAL, PERSISTENT, Reply};
 use crate::support::ensemble::Znode;
 use crate::support::{Client, Connect, Ensemble, Message, Refusal, Server, until};
@@ -55,12 +56,43 @@ struct Story {
 /// The order of all that is sent and received.
 static CLOCK: AtomicU64 = AtomicU64::new(0);
 
-#[derive(Debug, Default)]
-struct Shared {
+/// How writers go about it.
+#[derive(Clone, Debug)]
+pub struct Manner {
     /// Between two batches of a writer.
-    pause: Duration,
+    pub pause: Duration,
+    /// A silent connection is given up after this.
+    pub patience: Duration,
+    /// Nobody stands still for so long: who is silent has lost a reply.
+    pub silence_is_loss: bool,
+    pub session_timeout_ms: i32,
+    /// What is read behind a sync is never stale. Apache's leader answers a sync from a tree that may lag behind those of its
+    /// followers, which have told their clients of a write already.
+    pub syncs_are_sure: bool,
+    /// Batches are sent while it is open.
+    pub gate: Arc<Gate>,
+    /// Batches that were acknowledged.
+    pub acknowledged: Arc<AtomicU64>,
+}
+
+impl Manner {
+    fn of(ensemble: &Ensemble) -> Manner {
+        Manner {
+            pause: ensemble.pause,
+            patience: PATIENCE,
+            silence_is_loss: false,
+            syncs_are_sure: !ensemble.servers.iter().any(Server::is_apache),
+            session_timeout_ms: SESSION_TIMEOUT_MS,
+            gate: Arc::default(),
+            acknowledged: Arc::default(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    manner: Manner,
     stops: AtomicBool,
-    acknowledged: AtomicU64,
 }
 
 /// What was asked behind a batch's writes, to be answered in this order.
@@ -96,14 +128,25 @@ impl Load {
 
     /// As [`Load::start`]; the writers begin at these servers.
     pub fn start_at(ensemble: &Ensemble, round: u32, writers: usize, first: &[usize]) -> Load {
-        let shared = Arc::new(Shared { pause: ensemble.pause, ..Shared::default() });
+        Load::start_with(ensemble, round, writers, first, Manner::of(ensemble))
+    }
+
+    pub fn start_with(
+        ensemble: &Ensemble,
+        round: u32,
+        writers: usize,
+        first: &[usize],
+        manner: Manner,
+    ) -> Load {
+        let connect = Connect { timeout_ms: manner.session_timeout_ms, ..Connect::default() };
+        let patience = manner.patience;
+        let shared = Arc::new(Shared { manner, stops: AtomicBool::new(false) });
         let servers: Vec<SocketAddr> = ensemble.servers.iter().map(Server::address).collect();
         let names: Vec<String> = (0..writers).map(|number| format!("/r{round}w{number}")).collect();
         let names = Arc::new(names);
         let start = |number: usize| {
             let at = first[number % first.len()];
-            let connect = Connect { timeout_ms: SESSION_TIMEOUT_MS, ..Connect::default() };
-            let mut client = connect.open_within(servers[at], PATIENCE).expect("nobody disturbs it yet");
+            let mut client = connect.open_within(servers[at], patience).expect("nobody disturbs it yet");
             let name = names[number].clone();
             client.create(&name, b"", PERSISTENT);
             client.create(&format!("{name}/counter"), b"0", PERSISTENT);
@@ -118,12 +161,21 @@ impl Load {
 
     /// Waits for so many more acknowledged batches, from now on.
     pub fn go_on(&self, batches: u64) {
-        let before = self.shared.acknowledged.load(Ordering::SeqCst);
+        let before = self.batches();
         until("the writers to be acknowledged more", || {
-            let done = self.writers.iter().any(JoinHandle::is_finished);
-            assert!(!done, "a writer has ended: its own check failed");
-            (self.shared.acknowledged.load(Ordering::SeqCst) >= before + batches).then_some(())
+            self.assert_writing();
+            (self.batches() >= before + batches).then_some(())
         });
+    }
+
+    /// Batches that were acknowledged.
+    fn batches(&self) -> u64 {
+        self.shared.manner.acknowledged.load(Ordering::SeqCst)
+    }
+
+    pub fn assert_writing(&self) {
+        let done = self.writers.iter().any(JoinHandle::is_finished);
+        assert!(!done, "a writer has ended: its own check failed");
     }
 
     /// Ends the writers, whose sessions go on until [`History`] has looked at them.
@@ -133,7 +185,8 @@ impl Load {
     }
 }
 
-fn tick() -> u64 {
+/// The next place in it.
+pub fn tick() -> u64 {
     CLOCK.fetch_add(1, Ordering::SeqCst)
 }
 
@@ -143,13 +196,18 @@ impl Writer {
         // A last batch behind the last fault shows that the session goes on.
         loop {
             let last = self.shared.stops.load(Ordering::SeqCst);
-            if !self.write(&mut number) {
+            let gate = Arc::clone(&self.shared.manner.gate);
+            let (passed, is_connected) = match gate.enter() {
+                Some(_inside) => (true, self.write(&mut number)),
+                None => (false, self.client.try_ping()),
+            };
+            if !is_connected {
                 self.story.losses += 1;
                 self.go_elsewhere();
-            } else if last {
+            } else if last && passed {
                 return self;
             }
-            thread::sleep(self.shared.pause);
+            thread::sleep(self.shared.manner.pause);
         }
     }
 
@@ -205,7 +263,7 @@ impl Writer {
         if self.read(&counter, asked, begun).is_none() {
             return false;
         }
-        self.shared.acknowledged.fetch_add(1, Ordering::SeqCst);
+        self.shared.manner.acknowledged.fetch_add(1, Ordering::SeqCst);
         true
     }
 
@@ -231,20 +289,31 @@ impl Writer {
     fn read(&mut self, counter: &str, asked: Asked, begun: u64) -> Option<()> {
         let own = self.story.sets.last().map_or(0, |(set, _)| set.zxid);
         let reply = self.reply(asked.own)?;
-        self.story.reads.push(read(counter.to_owned(), &reply, None, own));
+        self.story.reads.push(Read::of(counter.to_owned(), &reply, None, own));
         let mut synced = None;
         if let Some(xid) = asked.sync {
             assert_eq!(self.reply(xid)?.code(), ErrorCode::Ok, "sync");
-            synced = Some(begun);
+            synced = self.shared.manner.syncs_are_sure.then_some(begun);
         }
         let (xid, path) = asked.other;
         let reply = self.reply(xid)?;
-        self.story.reads.push(read(path, &reply, synced, own));
+        self.story.reads.push(Read::of(path, &reply, synced, own));
         Some(())
     }
 
     fn reply(&mut self, xid: i32) -> Option<Reply> {
-        let message = self.client.next_within()?;
+        let asked = Instant::now();
+        let Some(message) = self.client.next_within() else {
+            let Manner { silence_is_loss, patience, .. } = self.shared.manner;
+            let is_loss = silence_is_loss && asked.elapsed() >= patience;
+            let at = self.servers[self.at];
+            assert!(
+                !is_loss,
+                "{}: {at} neither answers nor closes the connection for {patience:?}",
+                self.name
+            );
+            return None;
+        };
         let Message::Reply(reply) = message else { panic!("nobody watches: {message:?}") };
         assert_eq!(reply.xid, xid);
         Some(reply)
@@ -261,7 +330,7 @@ impl Writer {
     /// To the next server that takes the session. There has to be one before it expires.
     fn go_elsewhere(&mut self) {
         let again = Connect {
-            timeout_ms: SESSION_TIMEOUT_MS,
+            timeout_ms: self.shared.manner.session_timeout_ms,
             last_zxid_seen: self.client.zxid,
             ..Connect::again(&self.client)
         };
@@ -276,21 +345,8 @@ impl Writer {
         });
         assert_eq!(self.client.session, again.session);
         self.client.zxid = seen;
+        self.client.be_patient(self.shared.manner.patience);
     }
-}
-
-fn read(path: String, reply: &Reply, synced: Option<u64>, own: i64) -> Read {
-    let found = match reply.code() {
-        ErrorCode::Ok => {
-            let response = reply.record::<GetDataResponse>();
-            let text = String::from_utf8_lossy(response.data.unwrap_or_default()).into_owned();
-            let value = text.parse().unwrap_or_else(|_| panic!("{path} is {text:?}, which nobody wrote"));
-            Some(Found { mzxid: response.stat.mzxid.0, value })
-        }
-        ErrorCode::NoNode => None,
-        error => panic!("{path} can't be read: {error:?}"),
-    };
-    Read { path, zxid: reply.zxid, found, synced, own }
 }
 
 /// All loads of one ensemble, and what was found of the unknown writes.
@@ -306,14 +362,7 @@ pub struct History {
 impl History {
     /// Stops the load and holds all that is known against what every running server has.
     pub fn check(&mut self, ensemble: &mut Ensemble, load: Load) {
-        let writers = load.stop();
-        ensemble.settle();
-        for mut writer in writers {
-            let owner = writer.client.stat(&format!("{}/ephemeral", writer.name)).ephemeral_owner.0;
-            assert_eq!(owner, writer.client.session, "the ephemeral of {}", writer.name);
-            writer.client.close();
-            self.stories.insert(writer.name, writer.story);
-        }
+        self.end(ensemble, load);
         self.check_again(ensemble);
         let reads = self.stories.values().flat_map(|story| &story.reads);
         println!(
@@ -327,11 +376,24 @@ impl History {
         );
     }
 
-    /// After something more was done to the servers.
-    pub fn check_again(&mut self, ensemble: &mut Ensemble) {
+    /// Stops the load and takes what it knows.
+    pub fn end(&mut self, ensemble: &mut Ensemble, load: Load) {
+        let writers = load.stop();
+        ensemble.settle();
+        for mut writer in writers {
+            let owner = writer.client.stat(&format!("{}/ephemeral", writer.name)).ephemeral_owner.0;
+            assert_eq!(owner, writer.client.session, "the ephemeral of {}", writer.name);
+            writer.client.close();
+            self.stories.insert(writer.name, writer.story);
+        }
+    }
+
+    /// After something more was done to the servers. The tree that all of them have.
+    pub fn check_again(&mut self, ensemble: &mut Ensemble) -> BTreeMap<String, Znode> {
         ensemble.settle();
         let tree = ensemble.assert_equal();
         self.judge(&tree).unwrap_or_else(|fault| panic!("{fault}"));
+        tree
     }
 
     /// Connections that ended under the writers.
@@ -340,7 +402,7 @@ impl History {
     }
 
     /// Writes that were acknowledged.
-    fn acknowledged(&self) -> usize {
+    pub fn acknowledged(&self) -> usize {
         self.stories.values().map(|story| story.created.len() + story.sets.len()).sum()
     }
 
@@ -427,54 +489,6 @@ fn linearizable<'a>(writes: impl Iterator<Item = &'a Acknowledged>) -> Result<()
     Ok(())
 }
 
-#[test]
-fn the_judge_sees_what_is_lost_resurrected_or_out_of_order() {
-    let told = |zxid: i64| Acknowledged { zxid, begun: zxid as u64 * 10, ended: zxid as u64 * 10 + 5 };
-    let path = |number: i64| format!("/w/n{number}");
-    let history = || {
-        let story = Story {
-            batches: vec![(1..=4).map(path).collect()],
-            created: (1..=2).map(|number| (path(number), told(number))).collect(),
-            counter_acknowledged: 2,
-            counter_sent: 4,
-            ..Story::default()
-        };
-        History { stories: BTreeMap::from([("/w".to_owned(), story)]), ..History::default() }
-    };
-    let tree = |numbers: &[i64], counter: &str| {
-        let znode = |number: i64| Znode { data: Some(path(number).into_bytes()), stat: [number; 9] };
-        let mut tree: BTreeMap<_, _> = numbers.iter().map(|number| (path(*number), znode(*number))).collect();
-        let data = Some(counter.as_bytes().to_vec());
-        tree.insert("/w/counter".to_owned(), Znode { data, stat: [0; 9] });
-        tree
-    };
-    let fault =
-        |numbers: &[i64], counter: &str| history().judge(&tree(numbers, counter)).expect_err("a fault");
-    assert_eq!(history().judge(&tree(&[1, 2], "2")), Ok(()));
-    assert_eq!(history().judge(&tree(&[1, 2, 3], "4")), Ok(()));
-    assert!(fault(&[1], "2").contains("is lost"));
-    assert!(fault(&[1, 2, 4], "2").contains("one before it"));
-    assert!(fault(&[1, 2, 3, 4, 5], "2").contains("nobody"));
-    assert!(fault(&[1, 2], "1").contains("counter"));
-    assert!(fault(&[1, 2], "refused").contains("counter"));
-    let mut seen = history();
-    assert_eq!(seen.judge(&tree(&[1, 2], "2")), Ok(()));
-    assert!(seen.judge(&tree(&[1, 2, 3], "2")).is_err_and(|fault| fault.contains("was there")));
-    let mut other = tree(&[1, 2], "2");
-    other.get_mut("/w/n2").expect("just made").stat[0] = 7;
-    assert!(history().judge(&other).is_err_and(|fault| fault.contains("told")));
-    // What reads are held to is in `reads.rs`; here, that they are.
-    let mut stale = history();
-    let counter = "/w/counter".to_owned();
-    let found = Some(Found { mzxid: 1, value: 1 });
-    let read = Read { path: counter.clone(), zxid: 1, found, synced: Some(99), own: 0 };
-    stale.stories.get_mut("/w").expect("just made").reads.push(read.clone());
-    assert!(stale.judge(&tree(&[1, 2], "2")).is_err_and(|fault| fault.contains("is stale")));
-    let mut lost = history();
-    let read = Read { zxid: 9, found: Some(Found { mzxid: 9, value: 4 }), ..read };
-    lost.stories.get_mut("/w").expect("just made").reads.push(read);
-    assert!(lost.judge(&tree(&[1, 2], "2")).is_err_and(|fault| fault.contains("is lost")));
-    assert!(linearizable([told(3), told(3)].iter()).is_err());
-    let late = Acknowledged { zxid: 1, begun: 99, ended: 100 };
-    assert!(linearizable([told(2), late].iter()).is_err_and(|fault| fault.contains("began when")));
-}
+#[cfg(test)]
+#[path = "history_test.rs"]
+mod tests;

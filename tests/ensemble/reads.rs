@@ -9,7 +9,11 @@
 
 use std::collections::BTreeMap;
 
+use ringkeeper::wire::ErrorCode;
+use ringkeeper::wire::client::GetDataResponse;
+
 use crate::history::Acknowledged;
+use crate::support::client::Reply;
 use crate::support::ensemble::Znode;
 
 /// A read of a counter, at its place among those of its session.
@@ -24,6 +28,23 @@ pub struct Read {
     pub synced: Option<u64>,
     /// The newest write of the session that was acknowledged before.
     pub own: i64,
+}
+
+impl Read {
+    /// From the answer to a get.
+    pub fn of(path: String, reply: &Reply, synced: Option<u64>, own: i64) -> Read {
+        let found = match reply.code() {
+            ErrorCode::Ok => {
+                let response = reply.record::<GetDataResponse>();
+                let text = String::from_utf8_lossy(response.data.unwrap_or_default()).into_owned();
+                let value = text.parse().unwrap_or_else(|_| panic!("{path} is {text:?}, which nobody wrote"));
+                Some(Found { mzxid: response.stat.mzxid.0, value })
+            }
+            ErrorCode::NoNode => None,
+            error => panic!("{path} can't be read: {error:?}"),
+        };
+        Read { path, zxid: reply.zxid, found, synced, own }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

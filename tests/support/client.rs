@@ -455,6 +455,20 @@ impl Client {
         self.call(Opcode::Sync, &SyncRequest { path: Some(path.into()) })
     }
 
+    /// From now on a read may take so long.
+    pub fn be_patient(&self, bound: Duration) {
+        self.stream.set_read_timeout(Some(bound)).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// False: the connection is of no more use.
+    pub fn try_ping(&mut self) -> bool {
+        let mut ping = 8i32.to_be_bytes().to_vec();
+        ping.extend((-2i32).to_be_bytes());
+        ping.extend(Opcode::Ping.code().to_be_bytes());
+        self.try_send_bytes(&ping)
+            && matches!(self.next_within(), Some(Message::Reply(reply)) if reply.xid == -2)
+    }
+
     pub fn ping(&mut self) -> Reply {
         self.send_raw(-2, Opcode::Ping.code(), &[]);
         self.next_reply()

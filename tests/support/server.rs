@@ -163,6 +163,11 @@ pub fn folder(name: &str) -> PathBuf {
 }
 
 impl Server {
+    /// Apache's, in a test that runs both kinds.
+    pub fn is_apache(&self) -> bool {
+        self.command.iter().any(|word| word.contains("QuorumPeerMain"))
+    }
+
     /// A server with the settings that nearly every test wants.
     pub fn start() -> Server {
         Config::default().start()

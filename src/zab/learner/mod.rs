@@ -12,7 +12,8 @@
 //! answers with SNAP. It never names less than it has, and nothing is gone before the new one is stored.
 //! What arrives behind a SNAP waits until the snapshot is durable, so that the log never continues something that is gone.
 //! Limits: `Settings::payload_bytes_max`; a leader that stays silent for initLimit (then syncLimit) ticks is left.
-//! Source: quorum-protocol.md §7 to §11, the learner's side. Tested: cluster_test.rs, promise_test.rs, touch_test.rs.
+//! Source: quorum-protocol.md §7 to §11, the learner's side. Tested: cluster_test.rs, promise_test.rs,
+//! snapshot_test.rs, touch_test.rs.
 
 mod promise;
 mod words;
@@ -76,6 +77,8 @@ pub struct Learner {
     logged: Zxid,
     /// Where the log ended when the way to the leader's history was told: all of it is part of that history.
     base: Zxid,
+    /// The snapshot that was sent, if one was: up to here nothing is missing.
+    sent: Zxid,
     /// Where it ended at NEWLEADER.
     history: Zxid,
     durable: Zxid,
@@ -123,6 +126,7 @@ impl Learner {
             epoch: Epoch(0),
             logged,
             base: Zxid::ZERO,
+            sent: Zxid::ZERO,
             history: Zxid::ZERO,
             durable: logged,
             committed,
@@ -196,7 +200,7 @@ impl Learner {
             }
             Input::SnapshotInstalled { zxid, rest } => {
                 assert!(self.step == Step::Snapshot { zxid });
-                (self.logged, self.durable) = (zxid, zxid);
+                (self.logged, self.durable, self.sent) = (zxid, zxid, zxid);
                 self.begin_history();
                 self.stream.push(rest);
                 self.read(outputs);
@@ -274,6 +278,7 @@ impl Learner {
             (_, Kind::UpToDate) if self.is_following() => {
                 tracing::warn!("a second UPTODATE is passed over");
             }
+            (Step::History, kind) if is_history(kind) && packet.zxid <= self.sent => {}
             (_, Kind::Proposal) if self.has_way() => {
                 self.on_proposal(packet.zxid, packet.data, bytes, outputs)
             }
@@ -434,7 +439,12 @@ impl Learner {
         }
     }
 
+    /// Not before the ACK of NEWLEADER: Apache's leader pings as soon as the history is on its way, and closes the connection
+    /// to a learner whose next word is any other.
     fn on_ping(&mut self, packet: &QuorumPacket<'_>) {
+        if !matches!(self.step, Step::UpToDate | Step::Following) {
+            return;
+        }
         let touches = std::mem::take(&mut self.touches);
         let touches = touches.into_iter().map(|(session, timeout_ms)| SessionTouch { session, timeout_ms });
         packet::encode_ping_reply(packet.zxid, touches, &mut self.out);
@@ -469,6 +479,17 @@ impl Learner {
         assert!(self.epochs.current <= self.epochs.accepted);
     }
 }
+
+/// What Apache's leader may send behind a SNAP although it is part of it: it begins to queue these before it looks up the zxid
+/// of the tree that it is about to send.
+fn is_history(kind: Kind) -> bool {
+    use Kind::{Commit, CommitAndActivate, Inform, InformAndActivate, Proposal};
+    matches!(kind, Proposal | Commit | CommitAndActivate | Inform | InformAndActivate)
+}
+
+#[cfg(test)]
+#[path = "snapshot_test.rs"]
+mod snapshot_tests;
 
 #[cfg(test)]
 #[path = "touch_test.rs"]

@@ -59,7 +59,7 @@ fn zk_3642_half_a_snapshot_is_none() {
         world.pass(after);
     }
     let snapshots = world.kinds(since, leader, late).iter().filter(|kind| **kind == Kind::Snap).count();
-    assert!(snapshots > 5, "{snapshots} snapshots were sent");
+    assert!(snapshots >= 5, "{snapshots} snapshots were sent");
     world.end_well();
 }
 
