@@ -228,6 +228,7 @@ impl Boot {
             ensemble: None,
             is_running: false,
             scratch: tree::Scratch::default(),
+            closing: None,
             settings: self.settings,
             store: self.store,
         };
