@@ -13,13 +13,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{SessionId, Zxid};
+use crate::base::{SessionId, Zxid, limits};
 use crate::lockfree::Fresh;
 use crate::messages::{AclRef, Change, ChangeKind, Changes};
 use crate::wire::txn::{TxnHeader, listed_paths};
 use crate::wire::{Decode, Reader, Text};
 
 use super::apply::{Applied, Outcome};
+use super::ephemerals::Key;
 use super::node::Node;
 use super::quotas::is_of_quota;
 use super::store::{FIND_BATCH, Store};
@@ -27,8 +28,7 @@ use super::store::{FIND_BATCH, Store};
 /// Of `limits::TURN_BUDGET`, for each path that is looked up and for each node that is looked at.
 const LOOKUP_UNITS: usize = 2;
 const LOOK_UNITS: usize = 2;
-/// Slots that are gathered, and nodes that are deleted once all is worked out, for a unit.
-const GATHERED_A_UNIT: usize = 2;
+/// Nodes that are deleted for a unit, once all is worked out.
 const DELETED_A_UNIT: usize = 4;
 
 /// What a closeSession will do.
@@ -95,7 +95,7 @@ impl Closing {
         let count = store.ephemerals.of(session).map_or(0, |owned| owned.slots.len());
         let stage = match listed_paths(record) {
             Some((at, left)) => Stage::Listed { at, left },
-            None => Stage::Gathering { next: 0, slots: Vec::with_capacity(count) },
+            None => Stage::Gathering { next: 0, shared: usize::MAX, slots: Vec::with_capacity(count) },
         };
         Closing {
             zxid: header.zxid,
@@ -122,13 +122,14 @@ impl Closing {
             match std::mem::replace(&mut self.stage, Stage::Ready) {
                 Stage::Listed { left: 0, .. } => self.finish(store),
                 Stage::Listed { at, left } => self.look_up(store, record, at, left, budget),
-                Stage::Gathering { next, slots } => self.gather(store, next, slots, budget),
-                Stage::Looking { at, slots } if at == slots.len() => self.finish(store),
-                Stage::Looking { at, slots } => {
-                    let end = slots.len().min(at + (*budget).div_ceil(LOOK_UNITS));
-                    slots[at..end].iter().for_each(|&slot| self.look(store, slot));
+                Stage::Gathering { next, shared, slots } => self.gather(store, next, shared, slots, budget),
+                Stage::Sorting { shared, slots, keys } => self.sort(store, shared, slots, keys, budget),
+                Stage::Looking { at, keys } if at == keys.len() => self.finish(store),
+                Stage::Looking { at, keys } => {
+                    let end = keys.len().min(at + (*budget).div_ceil(LOOK_UNITS));
+                    keys[at..end].iter().for_each(|key| self.look(store, key.slot));
                     *budget = budget.saturating_sub((end - at) * LOOK_UNITS);
-                    self.stage = Stage::Looking { at: end, slots };
+                    self.stage = Stage::Looking { at: end, keys };
                 }
                 Stage::Ready => return true,
             }
@@ -155,15 +156,42 @@ impl Closing {
         self.stage = Stage::Listed { at: record.len() - reader.rest().len(), left: left - count };
     }
 
-    fn gather(&mut self, store: &Store, next: u32, mut slots: Vec<u32>, budget: &mut usize) {
+    fn gather(&mut self, store: &Store, next: u32, shared: usize, mut slots: Vec<u32>, budget: &mut usize) {
         let Some(owned) = store.ephemerals.of(self.session) else { return self.finish(store) };
         let mut found = owned.slots.range(next..).copied();
         let before = slots.len();
-        slots.extend(found.by_ref().take(budget.saturating_mul(GATHERED_A_UNIT)));
-        *budget = budget.saturating_sub((slots.len() - before).div_ceil(GATHERED_A_UNIT).max(1));
+        slots.extend(found.by_ref().take(*budget));
+        let shared =
+            slots[before..].iter().fold(shared, |most, &slot| store.shared_with(slots[0], most, slot));
+        *budget -= slots.len() - before;
         self.stage = match found.next() {
-            Some(next) => Stage::Gathering { next, slots },
-            None => Stage::Looking { at: 0, slots: store.in_path_order(slots) },
+            Some(next) => Stage::Gathering { next, shared, slots },
+            None => {
+                let keys = Vec::with_capacity(slots.len());
+                Stage::Sorting { shared, slots, keys }
+            }
+        };
+    }
+
+    fn sort(
+        &mut self,
+        store: &Store,
+        shared: usize,
+        slots: Vec<u32>,
+        mut keys: Vec<Key>,
+        budget: &mut usize,
+    ) {
+        let at = keys.len();
+        keys.extend(slots[at..].iter().take(*budget).map(|&slot| store.key_of(slot, shared)));
+        store.sort_keys(&mut keys[at..]);
+        *budget -= keys.len() - at;
+        self.stage = if keys.len() < slots.len() {
+            Stage::Sorting { shared, slots, keys }
+        } else {
+            // The pieces are merged: enough for a turn.
+            store.sort_keys(&mut keys);
+            *budget = budget.saturating_sub(limits::TURN_BUDGET);
+            Stage::Looking { at: 0, keys }
         };
     }
 

@@ -20,6 +20,14 @@ pub struct Owned {
     pub path_bytes: usize,
 }
 
+/// Where a slot stands in the order of paths: the first bytes behind what all begin with tell most apart, without a look at
+/// the path. What is missing counts as zeros.
+#[derive(Clone, Copy)]
+pub(super) struct Key {
+    leading: u128,
+    pub slot: u32,
+}
+
 impl Ephemerals {
     pub fn new(key: HashKey) -> Ephemerals {
         Ephemerals(Map::with_hasher(KeyedHasher(key)))
@@ -79,20 +87,35 @@ impl Store {
         slots.into_iter().map(|slot| self.node(slot).path.clone()).collect()
     }
 
-    /// The slots in the order of their nodes' paths. By the eight bytes behind what all paths begin with, which tells
-    /// most of them apart without a look at the path; siblings made in order, or in the reverse, are a run for the sort.
-    pub(super) fn in_path_order(&self, slots: Vec<u32>) -> Vec<u32> {
-        let path = |slot: u32| self.node(slot).path.bytes();
+    /// The slots in the order of their nodes' paths.
+    fn in_path_order(&self, slots: Vec<u32>) -> Vec<u32> {
         let Some(&first) = slots.first() else { return slots };
-        let common = |length: usize, slot: u32| {
-            let both = path(first)[..length].iter().zip(path(slot));
-            both.take_while(|(a, b)| a == b).count()
-        };
-        let shared = slots.iter().fold(path(first).len(), |length, &slot| common(length, slot));
-        let mut keyed: Vec<(u64, u32)> =
-            slots.into_iter().map(|slot| (leading(&path(slot)[shared..]), slot)).collect();
-        keyed.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| path(a.1).cmp(path(b.1))));
-        keyed.into_iter().map(|(_, slot)| slot).collect()
+        let shared = slots.iter().fold(usize::MAX, |shared, &slot| self.shared_with(first, shared, slot));
+        let mut keys: Vec<Key> = slots.into_iter().map(|slot| self.key_of(slot, shared)).collect();
+        self.sort_keys(&mut keys);
+        keys.into_iter().map(|key| key.slot).collect()
+    }
+
+    /// With how many bytes, up to `most`, the paths of both begin.
+    pub(super) fn shared_with(&self, first: u32, most: usize, slot: u32) -> usize {
+        let pairs = self.node(first).path.bytes().iter().zip(self.node(slot).path.bytes());
+        pairs.take(most).take_while(|(a, b)| a == b).count()
+    }
+
+    /// `shared`: with so many bytes all paths begin.
+    pub(super) fn key_of(&self, slot: u32, shared: usize) -> Key {
+        let own = &self.node(slot).path.bytes()[shared..];
+        let mut leading = [0; 16];
+        let length = own.len().min(16);
+        leading[..length].copy_from_slice(&own[..length]);
+        Key { leading: u128::from_be_bytes(leading), slot }
+    }
+
+    /// Siblings that were made in order, or in the reverse, and parts that are sorted already are runs, which only have to be
+    /// merged.
+    pub(super) fn sort_keys(&self, keys: &mut [Key]) {
+        let path = |key: &Key| self.node(key.slot).path.bytes();
+        keys.sort_by(|a, b| a.leading.cmp(&b.leading).then_with(|| path(a).cmp(path(b))));
     }
 
     /// Sessions that own at least one node.
@@ -105,12 +128,4 @@ impl Store {
     pub fn ephemerals_count(&self) -> usize {
         self.ephemerals.0.values().map(|owned| owned.slots.len()).sum()
     }
-}
-
-/// The first eight bytes as a number that is in order as they are; what is missing counts as zeros.
-fn leading(bytes: &[u8]) -> u64 {
-    let mut eight = [0; 8];
-    let length = bytes.len().min(8);
-    eight[..length].copy_from_slice(&bytes[..length]);
-    u64::from_be_bytes(eight)
 }
