@@ -58,15 +58,22 @@ enum Stage {
         left: usize,
     },
     /// Without a list all that the session owns goes, in path order: what stands in slot `next` and behind it is not among
-    /// `slots` yet.
+    /// `slots` yet. With `shared` bytes all their paths begin.
     Gathering {
         next: u32,
+        shared: usize,
         slots: Vec<u32>,
     },
-    /// So many of them were looked at.
+    /// Pieces of them are put in order.
+    Sorting {
+        shared: usize,
+        slots: Vec<u32>,
+        keys: Vec<Key>,
+    },
+    /// Of all, in order, so many were looked at.
     Looking {
         at: usize,
-        slots: Vec<u32>,
+        keys: Vec<Key>,
     },
     Ready,
 }
