@@ -78,7 +78,7 @@ pub use doorbell::Doorbell;
 pub use eras::{Observer, Publisher, Turn, eras};
 pub use index::{Candidates, IndexReader, IndexWriter, index};
 pub use ring::{Consumer, Producer, ring};
-pub use versions::{Arena, SLOTS_MAX, View, arena};
+pub use versions::{Arena, Fresh, SLOTS_MAX, View, arena};
 
 #[cfg(all(test, ringkeeper_loom))]
 mod loom_test;

@@ -46,10 +46,24 @@ struct Version<T> {
 }
 
 impl<T> Version<T> {
-    fn boxed(since: u64, next: *mut Version<T>, value: T) -> *mut Version<T> {
-        Box::into_raw(Box::new(Version { since: Frozen::new(since), next: Frozen::new(next), value }))
+    fn boxed(since: u64, next: *mut Version<T>, value: T) -> Box<Version<T>> {
+        Box::new(Version { since: Frozen::new(since), next: Frozen::new(next), value })
     }
 }
+
+/// A version that is in no slot yet: made ahead of time, for a transaction that makes very many.
+pub struct Fresh<T>(Box<Version<T>>);
+
+impl<T> Fresh<T> {
+    pub fn new(value: T) -> Fresh<T> {
+        Fresh(Version::boxed(0, ptr::null_mut(), value))
+    }
+}
+
+// SAFETY: an owned value beside a null pointer.
+unsafe impl<T: Send> Send for Fresh<T> {}
+// SAFETY: a shared one gives access to nothing.
+unsafe impl<T: Sync> Sync for Fresh<T> {}
 
 struct Retired<T> {
     /// May be freed when horizon ≥ stamp.
@@ -195,7 +209,7 @@ impl<T> Arena<T> {
         });
         let head = self.slots.head(slot).expect("a slot below count has its chunk");
         let version = Version::boxed(since, ptr::null_mut(), value);
-        head.store(version, Ordering::Release);
+        head.store(Box::into_raw(version), Ordering::Release);
         slot
     }
 
@@ -205,8 +219,13 @@ impl<T> Arena<T> {
     /// same `since` again (two changes in one transaction) hides the first one for good. Before the first publish
     /// `since` may be 0: the writer builds the state that readers start from.
     pub fn update(&mut self, publisher: &Publisher, slot: u32, since: u64, value: T) {
+        self.update_to(publisher, slot, since, Fresh::new(value));
+    }
+
+    /// The same with a version that is made already.
+    pub fn update_to(&mut self, publisher: &Publisher, slot: u32, since: u64, version: Fresh<T>) {
         let stamp = publisher.stamp(&self.eras, since);
-        self.put(slot, since, stamp, value);
+        self.put(slot, since, stamp, version);
     }
 
     /// As [`Self::update`] at the version that is published: readers there see the one or the other. For what is no
@@ -214,19 +233,19 @@ impl<T> Arena<T> {
     pub fn amend(&mut self, publisher: &Publisher, slot: u32, value: T) {
         let since = publisher.published();
         let stamp = publisher.stamp(&self.eras, since + 1);
-        self.put(slot, since, stamp, value);
+        self.put(slot, since, stamp, Fresh::new(value));
     }
 
     /// What is superseded is freed when every reader has begun a turn at `stamp` or above.
-    fn put(&mut self, slot: u32, since: u64, stamp: u64, value: T) {
+    fn put(&mut self, slot: u32, since: u64, stamp: u64, Fresh(mut version): Fresh<T>) {
         let head = self.slots.head(slot).expect("update of a slot that was never inserted");
         let old = head.load(Ordering::Relaxed);
         assert!(!old.is_null(), "update of empty slot {slot}");
         // SAFETY: a head is alive: only `update` and `release` take it out, and they hand it to the queue.
         let old_since = unsafe { (*old).since.get() };
         assert!(since >= old_since, "versions of a slot never fall: {since} < {old_since}");
-        let version = Version::boxed(since, old, value);
-        head.store(version, Ordering::Release);
+        (version.since, version.next) = (Frozen::new(since), Frozen::new(old));
+        head.store(Box::into_raw(version), Ordering::Release);
         self.retired.push_back(Retired { stamp, version: old, slot });
     }
 

@@ -229,6 +229,7 @@ impl Boot {
             standstill: Standstill::default(),
             is_running: false,
             scratch: tree::Scratch::default(),
+            closing: None,
             settings: self.settings,
             store: self.store,
         };

@@ -65,6 +65,9 @@ use snapshots::Snapshots;
 use standstill::Standstill;
 use throttle::Throttle;
 
+/// Between the pieces in which memory of what was deleted is freed while nothing is written.
+const LEFTOVERS: Duration = Duration::from_millis(1);
+
 pub struct Replica {
     settings: Settings,
     now: Now,
@@ -96,6 +99,8 @@ pub struct Replica {
     /// A driver steps it: requests can be heard. From here on silence is the clients'.
     is_running: bool,
     scratch: Scratch,
+    /// The next to be applied, as far as it is worked out.
+    closing: Option<tree::Closing>,
 }
 
 impl Replica {
@@ -160,7 +165,8 @@ impl Replica {
         let has_reapable = self.store.reapable_from(0).is_some();
         let due = if has_reapable && self.can_expire() { due.min(self.reaper.next_wakeup()) } else { due };
         let local = self.sessions.next_local_due().filter(|_| self.has_clients());
-        let others = [self.snapshots.next_wakeup(self.now.instant), self.ensemble_wakeup(), local];
+        let leftovers = self.store.has_leftovers().then(|| self.now.instant + LEFTOVERS);
+        let others = [self.snapshots.next_wakeup(self.now.instant), self.ensemble_wakeup(), local, leftovers];
         Some(others.into_iter().flatten().fold(due, Instant::min))
     }
 
@@ -187,12 +193,19 @@ impl Replica {
         let Some((zxid, payload, origin)) = self.proposals.next_committed() else { return false };
         assert!(zxid > self.applied, "transactions are applied in zxid order, once");
         // A leader's word came in order and whole; what it says inside is his.
-        let entry = Entry::decode(&mut Reader::new(payload));
-        let Entry { header, txn, digest } =
-            entry.expect("the payload is what this server or its log's checksums vouch for");
+        const VOUCHED: &str = "the payload is what this server or its log's checksums vouch for";
+        let mut reader = Reader::new(payload);
+        let header = TxnHeader::decode(&mut reader).expect(VOUCHED);
         assert!(header.zxid == zxid);
+        if header.kind == Opcode::CloseSession.code()
+            && !self.store.prepare_close(&mut self.closing, &header, reader.rest(), &mut self.budget)
+        {
+            // It goes on in the next turn; until it is applied nothing is as if it were.
+            return true;
+        }
+        let Entry { txn, digest, .. } = Entry::decode(&mut Reader::new(payload)).expect(VOUCHED);
 
-        let applied = self.store.apply(&header, &txn);
+        let applied = self.store.apply_prepared(&header, &txn, self.closing.take());
         self.budget = self.budget.saturating_sub(self.store.take_work());
         self.overlay.applied(zxid, header.client_id, &txn);
         self.applied = zxid;
@@ -428,6 +441,9 @@ impl Replica {
 
     fn end_turn(&mut self, outputs: &mut Vec<Output>) {
         self.budget = self.settings.turn_budget;
+        if self.store.has_leftovers() {
+            self.store.reclaim_leftovers();
+        }
         self.continue_snapshot(outputs);
         let mut commands = vec![];
         let sealed = self.log.seal(&mut commands);
@@ -452,7 +468,7 @@ impl Replica {
 
     fn wake_up(&mut self, outputs: &mut Vec<Output>) {
         // What a transaction with many deletions left: without writes nothing else would free it.
-        self.store.reclaim(limits::TURN_BUDGET.max(self.store.retired() / 4));
+        self.store.reclaim_leftovers();
         self.expire_local_sessions(outputs);
         if self.can_expire() {
             self.expire_sessions();
@@ -464,11 +480,6 @@ impl Replica {
             self.log.prove(&mut commands);
             outputs.extend(commands.into_iter().map(Output::Log));
         }
-    }
-
-    /// Else the ids stay due.
-    fn can_expire(&self) -> bool {
-        !self.space_low && !self.is_full() && self.is_deciding()
     }
 
     fn assert_invariants(&self) {

@@ -86,8 +86,7 @@ impl Replica {
 
     /// What closing the session takes in the log.
     pub(super) fn close_bytes(&self, session: SessionId) -> usize {
-        let paths = self.overlay.ephemerals_of(&self.store, session);
-        paths.iter().map(|path| path.bytes().len() + 4).sum::<usize>() + OVERHEAD_BYTES
+        self.overlay.listed_bytes(&self.store, session) + OVERHEAD_BYTES
     }
 
     /// While the disk is full: a session may be closed as long as the log has room for it, which sets things free.
@@ -97,8 +96,9 @@ impl Replica {
         if self.hands_on() {
             return false;
         }
-        let closes = *opcode == Opcode::CloseSession && self.log.has_room_for(self.needed_bytes(request));
-        if !self.space_low || closes {
+        if !self.space_low
+            || *opcode == Opcode::CloseSession && self.log.has_room_for(self.needed_bytes(request))
+        {
             return false;
         }
         self.answer(*from, *xid, AnswerBody::Error(ErrorCode::SystemError), outputs);

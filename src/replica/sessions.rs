@@ -84,6 +84,11 @@ impl Replica {
         expired
     }
 
+    /// Else the ids stay due.
+    pub(super) fn can_expire(&self) -> bool {
+        !self.space_low && !self.is_full() && self.is_deciding()
+    }
+
     pub(super) fn expire_sessions(&mut self) {
         let expired = self.sessions.expired(self.now.instant);
         for session in self.silent(expired) {

@@ -100,6 +100,106 @@ fn ttl_nodes_and_server_255_do_not_go_together() {
     assert!(refusal.contains("server id 255") && refusal.contains("at most 254"), "{refusal}");
 }
 
+/// A session with many ephemerals ends in one step that readers see, and what that takes is worked out over several turns.
+/// What comes meanwhile is decided as if it had ended; a snapshot is of the tree before.
+#[test]
+fn the_end_of_a_session_that_owns_much_is_worked_out_over_several_turns() {
+    let settings = Settings {
+        turn_budget: limits::APPLY_UNITS * 10,
+        snapshots: SnapshotSettings { count: 2, ..settings().snapshots },
+        ..settings()
+    };
+    let mut server = start_with(settings);
+    let (session, other) = (server.open(1), server.open(2));
+    for parent in ["/a", "/b"] {
+        server.create(other, 2, 0, parent, 0);
+        for child in 0..60 {
+            server.create(session, 1, child, &format!("{parent}/{child:02}"), 1);
+            server.settle();
+        }
+    }
+    while server.disk.snapshots.is_empty() {
+        server.turn_end();
+    }
+    let (&taken, _) = server.disk.snapshots.last_key_value().expect("looked at just now");
+    server.write(session, 1, 100, Opcode::CloseSession, vec![]);
+    server.turn_end();
+    server.durable();
+    let before = server.replica.facts();
+    for (xid, path) in [(1, "/a/00"), (2, "/b/59"), (3, "/b/00")] {
+        assert_eq!(server.apply(), NOTHING);
+        let now = server.replica.facts();
+        assert_eq!(
+            (now.applied, now.digest, now.nodes_count),
+            (before.applied, before.digest, before.nodes_count)
+        );
+        assert!(server.replica.has_work());
+        server.create(other, 2, xid, path, 0);
+        if xid == 1 {
+            server.step(Input::SnapshotDone { zxid: taken });
+        }
+        let commands = server.turn_end();
+        let begun = format!("snapshot {}: create", before.applied.0);
+        assert_eq!(commands.contains(&begun), xid == 1, "{commands:?}");
+    }
+    let mut said = vec![];
+    let mut turns = 3;
+    while server.replica.applied() == before.applied {
+        said.extend(server.apply());
+        server.turn_end();
+        turns += 1;
+        assert!(turns < 100, "it comes to an end");
+    }
+    assert!(turns >= 6, "120 paths at twenty a turn: {turns}");
+    let of_close = said.iter().find(|said| said.contains("ended;")).expect("it has ended");
+    assert_eq!(of_close.matches("Deleted ").count(), 120);
+    said.extend(server.settle());
+    for path in ["/a/00", "/b/59", "/b/00"] {
+        assert!(said.iter().any(|said| said.contains(&format!("created {path};"))), "{path}: {said:?}");
+    }
+    let children = |path: &[u8]| server.replica.store().find(path).map(|(_, node)| node.children_count);
+    assert_eq!((children(b"/a"), children(b"/b")), (Some(1), Some(2)));
+}
+
+/// What it leaves is freed a little each turn, and without further writes.
+#[test]
+fn what_a_large_end_leaves_is_freed_piece_by_piece() {
+    let mut server = start_with(settings());
+    let session = server.open(1);
+    for number in 0..20_000 {
+        server.create(session, 1, number, &format!("/{number}"), 1);
+        if number % 100 == 99 {
+            server.settle();
+        }
+    }
+    server.write(session, 1, 0, Opcode::CloseSession, vec![]);
+    server.settle();
+    // Of each node, what it was, in whose place the mark of its deletion waits; with the next transaction those.
+    for left in [20_000, 0] {
+        let mut before = server.replica.store().retired();
+        let mut turns = 0;
+        while server.replica.store().has_leftovers() {
+            let due = server.replica.next_wakeup().expect("there is something to do");
+            assert!(due.since(server.now.instant) <= Duration::from_millis(1), "soon");
+            server.pass(Duration::from_millis(1));
+            server.turn_end();
+            let now = server.replica.store().retired();
+            assert!(now <= before && before < now + 5_000, "{before} versions, then {now}: a piece");
+            before = now;
+            turns += 1;
+            assert!(turns < 20, "it comes to an end");
+        }
+        // The turns in which the next session opened have freed most of the marks.
+        assert!(turns >= 2 || left == 0, "{turns} turns for the large part");
+        assert!((left..left + 100).contains(&before), "{before} versions wait for {left}");
+        let due = server.replica.next_wakeup().expect("a tick");
+        assert!(due.since(server.now.instant) > Duration::from_millis(1), "it rests");
+        if left > 0 {
+            server.open(2);
+        }
+    }
+}
+
 /// What a multi has superseded is freed behind it, and not only a few versions for each transaction.
 #[test]
 fn the_versions_that_large_multis_leave_are_freed() {

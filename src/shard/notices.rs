@@ -54,8 +54,9 @@ impl State {
 
     fn act_on(&mut self, notice: &Arc<Notice>, reading: &Reading<'_>, outputs: &mut Vec<Output>) {
         if !self.watches.is_empty() {
+            let mut unwatched = None;
             for change in notice.changes.as_slice() {
-                self.fire(notice.zxid, change);
+                self.fire(notice.zxid, change, &mut unwatched);
             }
         }
         if let Some((session, owner)) = notice.moved {
@@ -172,8 +173,9 @@ impl State {
         self.begin_close(id);
     }
 
-    /// The events of one change (client-protocol.md §12.3).
-    fn fire(&mut self, zxid: Zxid, change: &Change) {
+    /// The events of one change (client-protocol.md §12.3). `unwatched`: a parent whose children nobody watches, as was found
+    /// at an earlier change of the transaction; a hundred thousand siblings may go in one.
+    fn fire<'c>(&mut self, zxid: Zxid, change: &'c Change, unwatched: &mut Option<&'c [u8]>) {
         let path = change.path.bytes();
         let kind = match change.kind {
             ChangeKind::DataChanged => EventType::NodeDataChanged,
@@ -189,10 +191,12 @@ impl State {
         }
         self.notify(zxid, &mut receivers, kind, path, &change.acl);
         if change.kind != ChangeKind::DataChanged
-            && let Some(parent) = change.path.parent()
+            && let Some(parent) = change.path.parent().filter(|parent| *unwatched != Some(*parent))
         {
             self.watches.begin_event();
-            self.watches.trigger(Table::Child, parent, &mut receivers);
+            if !self.watches.trigger(Table::Child, parent, &mut receivers) {
+                *unwatched = Some(parent);
+            }
             self.notify(zxid, &mut receivers, EventType::NodeChildrenChanged, parent, &change.parent_acl);
         }
         self.receivers = receivers;

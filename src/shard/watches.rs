@@ -210,9 +210,10 @@ impl Watches {
     }
 
     /// Something happened at `path`. Appends who is to be told and was not told of this event yet; one-time watches are
-    /// used up.
-    pub fn trigger(&mut self, table: Table, path: &[u8], receivers: &mut Vec<ConnectionId>) {
-        if let Some(place) = self.find(table, path) {
+    /// used up. Was it watched itself?
+    pub fn trigger(&mut self, table: Table, path: &[u8], receivers: &mut Vec<ConnectionId>) -> bool {
+        let place = self.find(table, path);
+        if let Some(place) = place {
             let mut at = self.places[place as usize].first;
             while at != NONE {
                 let Watch { connection, after, modes, .. } = self.watches[at as usize];
@@ -229,6 +230,7 @@ impl Watches {
         if table == Table::Data && !self.recursives.is_empty() {
             self.trigger_recursive(path, receivers);
         }
+        place.is_some()
     }
 
     fn reach(&mut self, connection: u32, receivers: &mut Vec<ConnectionId>) {

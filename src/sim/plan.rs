@@ -305,7 +305,7 @@ impl Shape {
             reap_interval: tick * pick(&[1, 2, 20]) as u32,
             reap_per_minute: pick(&[600, 10_000, 100_000]) as u32,
             never_used: [None, None, Some(tick * 3)][pick(&[0, 1, 2]) as usize],
-            turn_budget: pick(&[40, 100, 2048, 2048]) as usize,
+            turn_budget: pick(&[12, 40, 100, 2048]) as usize,
             outstanding_max: pick(&[65_536]) as usize,
             turn_requests: pick(&[2, 16, 128]) as usize,
             writes: pick(&[2, 8, 2_048]) as usize,

@@ -9,8 +9,10 @@ use crate::base::{Path, SessionId, WallMillis, Zxid, limits, parent as parent_of
 use crate::messages::{AclRef, Change, ChangeKind, Changes};
 use crate::wire::Text;
 use crate::wire::txn::{MultiTxn, Txn, TxnHeader};
+use crate::wire::vector::Vector;
 use crate::wire::{AclList, ErrorCode, OwnedAcl, Stat, acl::perms};
 
+use super::closing::Closing;
 use super::node::{Birth, CONTAINER_OWNER, Node, acl_ref, data_of, ttl_owner};
 use super::store::Store;
 
@@ -46,6 +48,18 @@ impl Store {
         let applied = self.apply_body(header, txn);
         self.set_newest(header.zxid);
         applied
+    }
+
+    /// The same, for which everything may be worked out (`closing.rs`).
+    pub fn apply_prepared(&mut self, header: &TxnHeader, txn: &Txn<'_>, closing: Option<Closing>) -> Applied {
+        match self.close(header.zxid, closing) {
+            Some(applied) => {
+                self.work += limits::APPLY_UNITS;
+                self.set_newest(header.zxid);
+                applied
+            }
+            None => self.apply(header, txn),
+        }
     }
 
     fn apply_body(&mut self, header: &TxnHeader, txn: &Txn<'_>) -> Applied {
@@ -112,8 +126,7 @@ impl Store {
                 outcome: Outcome::SessionCreated { timeout_ms: create.timeout_ms },
                 changes: Changes::None,
             },
-            Txn::CloseSession(paths) => self
-                .apply_close_session(header, paths.iter().flat_map(|paths| paths.iter()).map(Text::as_bytes)),
+            Txn::CloseSession(paths) => self.apply_close_session(header, *paths),
             Txn::Error(error) => Applied { outcome: Outcome::Error(error.code()), changes: Changes::None },
             Txn::Multi(ops) => self.apply_multi(header, ops),
             Txn::Check(_) => nothing(),
@@ -245,18 +258,26 @@ impl Store {
         }
     }
 
-    fn apply_close_session<'a>(
+    fn apply_close_session(&mut self, header: &TxnHeader, listed: Option<Vector<'_, Text<'_>>>) -> Applied {
+        let record = listed.as_ref().map_or(&[][..], Vector::as_encoded);
+        let (mut closing, mut all) = (None, usize::MAX);
+        self.prepare_close(&mut closing, header, record, &mut all);
+        self.close(header.zxid, closing).unwrap_or_else(|| self.close_path_by_path(header, listed))
+    }
+
+    /// Whatever is listed, and whatever the tree says.
+    pub(super) fn close_path_by_path(
         &mut self,
         header: &TxnHeader,
-        listed: impl Iterator<Item = &'a [u8]>,
+        listed: Option<Vector<'_, Text<'_>>>,
     ) -> Applied {
         // The list is taken at its word: also for a path that is gone already (its parent's pzxid rises), and for one
         // that a fuzzy snapshot shows in its next life.
-        let owned = self.take_ephemerals(header.client_id);
+        let owned = self.ephemerals.take(header.client_id);
         let mut changes = Vec::with_capacity(owned.len());
         let mut parent = Bereaved::default();
-        for path in listed {
-            self.delete_sibling(header.zxid, path, &mut parent, &mut changes);
+        for path in listed.iter().flat_map(Vector::iter) {
+            self.delete_sibling(header.zxid, path.as_bytes(), &mut parent, &mut changes);
         }
         self.settle_parent(header.zxid, &mut parent);
         let left = self.paths_of(owned.iter().copied().filter(|&slot| self.node(slot).is_alive()));

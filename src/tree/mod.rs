@@ -4,12 +4,15 @@
 
 pub mod acl;
 mod apply;
+mod closing;
 mod containers;
 mod digest;
+mod ephemerals;
 mod java_snapshot;
 mod multi;
 mod node;
 mod overlay;
+mod overlay_closing;
 pub mod password;
 pub mod path;
 mod prep;
@@ -23,6 +26,7 @@ mod store;
 pub(crate) mod testing;
 
 pub use apply::{Applied, Outcome};
+pub use closing::Closing;
 pub use containers::Lifetimes;
 pub use java_snapshot::{JavaLoad, JavaSnapshot, JavaSnapshotError, JavaStreamId};
 pub use node::{Kind, Node, SERVER_ID_MAX_WITH_TTL};

@@ -102,7 +102,14 @@ impl Node {
     /// The version that says "deleted at `zxid`". It keeps the path for lookups and the children's bag, because
     /// children deleted just before may still be seen by readers of older versions.
     pub fn tombstone(&self) -> Node {
-        Node { data: None, children_count: DEAD, ..self.clone() }
+        let with_children = self.extras.as_ref().filter(|extras| extras.children.is_some());
+        Node {
+            path: self.path.clone(),
+            data: None,
+            extras: with_children.cloned(),
+            children_count: DEAD,
+            ..*self
+        }
     }
 
     pub fn data(&self) -> Option<&[u8]> {

@@ -44,21 +44,21 @@ pub struct State {
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
-    hash: u64,
+pub(super) struct Entry {
+    pub hash: u64,
     last: Zxid,
-    state: State,
+    pub state: State,
 }
 
 #[derive(Debug)]
 pub struct Overlay {
     key: HashKey,
-    table: HashTable<Entry>,
+    pub(super) table: HashTable<Entry>,
     /// Ephemerals proposed and not applied, per owner, with the zxid of the last creation: closeSession must name them.
-    ephemerals: Map<SessionId, BTreeMap<Path, Zxid>>,
+    pub(super) ephemerals: Map<SessionId, BTreeMap<Path, Zxid>>,
     /// Sessions whose closeSession is proposed, with its zxid. What they own in the tree is as good as gone, without an
     /// entry for each: a session may own a hundred thousand nodes.
-    closing: Map<SessionId, Zxid>,
+    pub(super) closing: Map<SessionId, Zxid>,
     /// What undoes the operations of the multi that is being decided, oldest first.
     journal: Vec<Undo>,
     /// A multi is being decided.
@@ -204,7 +204,7 @@ impl Overlay {
     }
 
     /// It takes `gone` children from this node.
-    fn put_bereaved(&mut self, store: &Store, zxid: Zxid, parent: State, gone: u32) {
+    pub(super) fn put_bereaved(&mut self, store: &Store, zxid: Zxid, parent: State, gone: u32) {
         self.put_altered(store, zxid, parent, |parent| {
             parent.children_count -= gone;
             parent.stat.pzxid = parent.stat.pzxid.max(zxid);
@@ -235,6 +235,12 @@ impl Overlay {
         }
     }
 
+    /// So much of the tree's digest goes with nodes that have no entry, while others have.
+    pub(super) fn take_share(&mut self, share: u64) {
+        debug_assert!(share == 0 || !self.table.is_empty(), "else the tree's own digest is believed");
+        self.digest = self.digest.wrapping_sub(share);
+    }
+
     fn set(&mut self, zxid: Zxid, hash: u64, state: State) {
         if self.is_journaling {
             let before = self.table.find(hash, |entry| entry.state.path == state.path).cloned();
@@ -261,48 +267,7 @@ impl Overlay {
         }
     }
 
-    /// Every path the session will own when all proposed transactions are applied, in path order.
-    pub fn ephemerals_of(&self, store: &Store, owner: SessionId) -> Vec<Path> {
-        let is_closing = self.closing.contains_key(&owner);
-        let mut paths = if is_closing { vec![] } else { store.ephemerals_of(owner) };
-        if let Some(pending) = self.ephemerals.get(&owner) {
-            paths.extend(pending.keys().cloned());
-            paths.sort_unstable();
-            paths.dedup();
-        }
-        if !self.table.is_empty() {
-            // Those that nothing pending touches are in the tree, and theirs: the store has just said so.
-            paths.retain(|path| {
-                let found = self.entry(path.bytes());
-                found.is_none_or(|entry| entry.state.alive && entry.state.stat.ephemeral_owner == owner.0)
-            });
-        }
-        paths
-    }
-
-    /// The closeSession proposed as `zxid` deletes `paths`, all of them the session's own.
-    pub fn close(&mut self, store: &Store, zxid: Zxid, session: SessionId, paths: &[Path]) {
-        // One change per parent and not per child: in path order most siblings are neighbours.
-        for siblings in paths.chunk_by(|a, b| a.parent() == b.parent()) {
-            if let Some(parent) = siblings[0].parent().and_then(|parent| self.state(store, parent)) {
-                self.put_bereaved(store, zxid, parent, siblings.len() as u32);
-            }
-            for path in siblings {
-                if let Some(entry) = self.entry(path.bytes()) {
-                    self.put_altered(store, zxid, entry.state.clone(), |node| node.alive = false);
-                } else if self.foretells
-                    && let Some((slot, _)) = store.find(path.bytes())
-                {
-                    self.exchange(store, store.digests[slot as usize], 0);
-                }
-            }
-        }
-        if !paths.is_empty() {
-            self.closing.insert(session, zxid);
-        }
-    }
-
-    fn entry(&self, path: &[u8]) -> Option<&Entry> {
+    pub(super) fn entry(&self, path: &[u8]) -> Option<&Entry> {
         self.table.find(self.key.hash(path), |entry| entry.state.path.bytes() == path)
     }
 

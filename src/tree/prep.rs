@@ -335,19 +335,16 @@ impl View<'_> {
             self.check_session(write, false)?;
         }
         self.sessions.mark_closing(write.session);
-        let paths: Vec<Path> = self.overlay.ephemerals_of(self.store, write.session);
-        self.overlay.close(self.store, zxid, write.session, &paths);
-        let bytes: usize = paths.iter().map(|path| path.bytes().len() + 4).sum();
-        if bytes > self.rules.close_session_bytes_max() {
-            return Ok(Txn::CloseSession(None));
-        }
+        let (store, session) = (self.store, write.session);
+        let is_listed = self.overlay.listed_bytes(store, session) <= self.rules.close_session_bytes_max();
         scratch.paths.clear();
-        crate::wire::jute::encode_vector(
-            &mut scratch.paths,
-            paths.iter().map(|path| Text::from_bytes(path.bytes())),
-        );
-        let paths = decode(&scratch.paths)?;
-        Ok(Txn::CloseSession(Some(paths)))
+        if is_listed {
+            let paths = self.overlay.ephemerals_of(store, session);
+            let texts = paths.iter().map(|path| Text::from_bytes(path.bytes()));
+            crate::wire::jute::encode_vector(&mut scratch.paths, texts);
+        }
+        self.overlay.close(store, zxid, session);
+        Ok(Txn::CloseSession(if is_listed { Some(decode(&scratch.paths)?) } else { None }))
     }
 
     /// The first checks of a reconfiguration. `reconfigEnabled=false` is found before everything but a body that can't be

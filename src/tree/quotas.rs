@@ -123,6 +123,11 @@ impl Leaf {
     }
 }
 
+/// Is it one of the nodes that a quota is made of?
+pub fn is_of_quota(path: &[u8]) -> bool {
+    Leaf::of(path).is_some()
+}
+
 fn leaf_path(root: &[u8], leaf: &str) -> Vec<u8> {
     [QUOTAS, root, leaf.as_bytes()].concat()
 }
@@ -271,6 +276,11 @@ impl Store {
         }
     }
 
+    /// Something counts nodes and bytes.
+    pub(super) fn has_quotas(&self) -> bool {
+        !self.quotas.is_empty() || !self.quotas.uncounted.is_empty()
+    }
+
     /// A node that had so many bytes was deleted.
     pub(super) fn quota_deleted(&mut self, zxid: Zxid, path: &[u8], bytes: usize) {
         self.quota_changed(zxid, path, -(bytes as i64), -1);
@@ -286,7 +296,7 @@ impl Store {
                 self.quotas.uncounted.remove(root);
             }
         }
-        if !self.quotas.is_empty() || !self.quotas.uncounted.is_empty() {
+        if self.has_quotas() {
             self.account(zxid, path, bytes, count);
         }
     }

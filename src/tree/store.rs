@@ -14,9 +14,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::base::{HashKey, KeyedHasher, Map, Path, SessionId, WallMillis, Zxid, limits};
+use crate::base::{HashKey, Path, SessionId, WallMillis, Zxid, limits};
 use crate::lockfree::{Arena, Bag, IndexWriter, Publisher};
 
+use super::closing::{Gone, Grave};
+use super::ephemerals::Ephemerals;
 use super::java_snapshot::JavaStreams;
 use super::node::{Birth, Kind, Node, data_of};
 use super::path::CONFIG;
@@ -25,6 +27,12 @@ use super::snapshot::Walk;
 
 /// Versions freed before the slots they leave are looked at.
 const RECLAIM_BATCH: usize = 64;
+
+/// Versions that are freed at once as a rule: some hundred microseconds.
+const RECLAIM_MAX: usize = 4_096;
+
+/// Versions that may be left for later turns: some forty megabytes.
+const RETIRED_MAX: usize = 1 << 18;
 
 pub struct Store {
     key: HashKey,
@@ -35,7 +43,7 @@ pub struct Store {
     positions: Vec<u32>,
     /// Each slot's share of the tree digest in its newest version, kept to subtract it without computing it again.
     pub(super) digests: Vec<u32>,
-    ephemerals: Map<SessionId, BTreeSet<u32>>,
+    pub(super) ephemerals: Ephemerals,
     /// Containers and TTL nodes.
     pub(super) reapable: BTreeSet<u32>,
     pub(super) quotas: Quotas,
@@ -52,7 +60,12 @@ pub struct Store {
     pub(super) java_streams: JavaStreams,
     /// Versions that the last reclaim left.
     left: usize,
+    /// Not because somebody may read them, but because it had done its share.
+    has_leftovers: bool,
 }
+
+/// Paths that are looked up together.
+pub(super) const FIND_BATCH: usize = 32;
 
 /// Holes that a bag may always have.
 const HOLES_MIN: usize = 64;
@@ -73,7 +86,7 @@ impl Store {
             index,
             positions: Vec::new(),
             digests: Vec::new(),
-            ephemerals: Map::with_hasher(KeyedHasher(key)),
+            ephemerals: Ephemerals::new(key),
             reapable: BTreeSet::new(),
             quotas: Quotas::new(key),
             newest: Zxid::ZERO,
@@ -85,6 +98,7 @@ impl Store {
             walk: None,
             java_streams: JavaStreams::default(),
             left: 0,
+            has_leftovers: false,
         }
     }
 
@@ -104,6 +118,24 @@ impl Store {
             let node = self.arena.latest(slot)?;
             (node.path.bytes() == path).then_some((slot, node))
         })
+    }
+
+    /// The slots of the nodes at these paths, of `FIND_BATCH` at most; or of what was deleted there a moment ago. Each look at
+    /// memory is made for all of them before the next one, so that the processor waits for many at a time.
+    pub(super) fn find_many(&self, paths: &[&[u8]], mut each: impl FnMut(Option<u32>)) {
+        let mut hashes = [0; FIND_BATCH];
+        let mut guesses = [None; FIND_BATCH];
+        for (hash, path) in hashes.iter_mut().zip(paths) {
+            *hash = self.key.hash(path);
+        }
+        for (guess, hash) in guesses.iter_mut().zip(hashes).take(paths.len()) {
+            *guess = self.index.candidates(hash).next();
+        }
+        for ((path, hash), guess) in paths.iter().zip(hashes).zip(guesses) {
+            let is_right =
+                |slot: &u32| self.arena.latest(*slot).is_some_and(|node| node.path.bytes() == *path);
+            each(guess.filter(is_right).or_else(|| Some(self.find_any(hash, path)?.0)));
+        }
     }
 
     /// All that are alive, in their newest versions and in no order that means anything.
@@ -138,7 +170,7 @@ impl Store {
         let digest = node.compute_digest();
         self.work += node.data_bytes() / 1024;
         self.count_in(&node, digest);
-        let owner = node.owner();
+        let (owner, path_bytes) = (node.owner(), node.path.bytes().len());
         let slot = match existing {
             // Deleted a moment ago and perhaps still read: the chain goes on, index and bag still hold the slot.
             Some((slot, _, children)) => {
@@ -152,7 +184,7 @@ impl Store {
             None => self.enter(zxid, hash, node, parent),
         };
         self.digests[slot as usize] = digest;
-        self.list_by_kind(slot, owner);
+        self.list_by_kind(slot, owner, path_bytes);
         self.newest = self.newest.max(zxid);
         slot
     }
@@ -166,34 +198,28 @@ impl Store {
         }
         let digest = node.compute_digest();
         self.count_in(&node, digest);
-        let (owner, parent) = (node.owner(), node.parent);
+        let (owner, parent, path_bytes) = (node.owner(), node.parent, node.path.bytes().len());
         let slot = self.enter(zxid, hash, node, parent);
         self.digests[slot as usize] = digest;
-        self.list_by_kind(slot, owner);
+        self.list_by_kind(slot, owner, path_bytes);
         self.newest = self.newest.max(zxid);
         Some(slot)
     }
 
     /// A node has come into being: those that must be found without a walk are listed.
-    fn list_by_kind(&mut self, slot: u32, owner: i64) {
+    fn list_by_kind(&mut self, slot: u32, owner: i64, path_bytes: usize) {
         match Kind::of(owner) {
             Kind::Persistent => {}
-            Kind::Ephemeral(owner) => _ = self.ephemerals.entry(owner).or_default().insert(slot),
+            Kind::Ephemeral(owner) => self.ephemerals.add(owner, slot, path_bytes),
             Kind::Container | Kind::Ttl(_) => _ = self.reapable.insert(slot),
         }
     }
 
     /// It is gone.
-    fn unlist_by_kind(&mut self, slot: u32, owner: i64) {
+    fn unlist_by_kind(&mut self, slot: u32, owner: i64, path_bytes: usize) {
         match Kind::of(owner) {
             Kind::Persistent => {}
-            Kind::Ephemeral(owner) => {
-                let Some(slots) = self.ephemerals.get_mut(&owner) else { return };
-                slots.remove(&slot);
-                if slots.is_empty() {
-                    self.ephemerals.remove(&owner);
-                }
-            }
+            Kind::Ephemeral(owner) => self.ephemerals.remove(owner, slot, path_bytes),
             Kind::Container | Kind::Ttl(_) => _ = self.reapable.remove(&slot),
         }
     }
@@ -280,10 +306,7 @@ impl Store {
     /// Deletes a living node without children.
     pub fn delete(&mut self, zxid: Zxid, slot: u32) {
         assert!(slot != ROOT, "the root is never deleted");
-        let parent = self.node(slot).parent;
-        if self.node(parent).children().is_some_and(is_hollow) {
-            self.bag_of(zxid, parent);
-        }
+        self.close_holes(zxid, self.node(slot).parent);
         self.before_change(slot);
         let old = self.node(slot);
         assert!(old.is_alive() && old.children_count == 0);
@@ -294,9 +317,30 @@ impl Store {
         self.data_bytes -= bytes as u64;
         self.path_bytes -= path_bytes as u64;
         self.nodes_count -= 1;
-        self.unlist_by_kind(slot, owner);
+        self.unlist_by_kind(slot, owner, path_bytes);
         self.newest = self.newest.max(zxid);
         self.arena.update(&self.publisher, slot, zxid.version(), tombstone);
+    }
+
+    /// Deletes all that a session owns, living nodes without children: the marks are made, and what they were is summed up.
+    pub(super) fn bury(&mut self, zxid: Zxid, owner: SessionId, graves: Vec<Grave>, gone: Gone) {
+        self.ephemerals.take(owner);
+        self.digest = self.digest.wrapping_sub(gone.digest);
+        self.data_bytes -= gone.data_bytes;
+        self.path_bytes -= gone.path_bytes;
+        self.nodes_count -= gone.nodes;
+        self.newest = self.newest.max(zxid);
+        for Grave { slot, mark, .. } in graves {
+            self.before_change(slot);
+            self.arena.update_to(&self.publisher, slot, zxid.version(), mark);
+        }
+    }
+
+    /// Of the bag of a node that loses children, if it is worth it.
+    pub(super) fn close_holes(&mut self, zxid: Zxid, parent: u32) {
+        if self.node(parent).children().is_some_and(is_hollow) {
+            self.bag_of(zxid, parent);
+        }
     }
 
     /// Everything up to `zxid` is visible to readers that look from now on.
@@ -308,12 +352,23 @@ impl Store {
         Zxid::of_version(self.publisher.published())
     }
 
-    /// After so many transactions are published. Twice what they superseded, which one multi or a session's end makes much of;
-    /// and a little of what slow readers have left, so that it comes to an end without a long pause.
+    /// After so many transactions are published. Twice what they superseded; of what a large one has left, and of what slow
+    /// readers have, a little, so that it comes to an end without a long pause; but all beyond what may ever be left.
     pub fn reclaim_behind(&mut self, transactions: usize) {
         let superseded = self.retired() - self.left;
         let old = (self.left / 32).min(limits::TURN_BUDGET);
-        self.reclaim(64 + 8 * transactions + 2 * superseded + old);
+        let new = (64 + 8 * transactions + 2 * superseded).min(RECLAIM_MAX);
+        self.reclaim((new + old).max(self.retired().saturating_sub(RETIRED_MAX)));
+    }
+
+    /// More could be freed than was.
+    pub fn has_leftovers(&self) -> bool {
+        self.has_leftovers
+    }
+
+    /// Goes on with that.
+    pub fn reclaim_leftovers(&mut self) {
+        self.reclaim(RECLAIM_MAX);
     }
 
     /// Frees versions that nobody may read any more, oldest first and about `budget` of them, and the slots of nodes
@@ -321,6 +376,7 @@ impl Store {
     pub fn reclaim(&mut self, budget: usize) {
         let horizon = self.publisher.horizon();
         let mut freed = 0;
+        self.has_leftovers = true;
         while freed < budget {
             let mut superseded = [0u32; RECLAIM_BATCH];
             let mut count = 0;
@@ -332,6 +388,7 @@ impl Store {
                 self.unlink_if_dead(slot, horizon);
             }
             if batch < RECLAIM_BATCH {
+                self.has_leftovers = false;
                 break;
             }
             freed += batch;
@@ -380,39 +437,6 @@ impl Store {
         self.nodes_count += 1;
     }
 
-    /// Paths of the session's ephemerals, in path order.
-    pub fn ephemerals_of(&self, session: SessionId) -> Vec<Path> {
-        self.paths_of(self.ephemerals.get(&session).into_iter().flatten().copied())
-    }
-
-    /// Those of the session's ephemerals that stand in slot `from` and behind it, up to `budget` of them. Returns where
-    /// to go on, or `None` at the end.
-    pub fn some_ephemerals_of(
-        &self,
-        session: SessionId,
-        from: u32,
-        budget: usize,
-        mut each: impl FnMut(&Path),
-    ) -> Option<u32> {
-        let mut slots = self.ephemerals.get(&session)?.range(from..).copied();
-        for slot in slots.by_ref().take(budget) {
-            each(&self.node(slot).path);
-        }
-        slots.next()
-    }
-
-    /// The session ends: its ephemerals are listed no more, as if all of them were deleted.
-    pub(super) fn take_ephemerals(&mut self, session: SessionId) -> BTreeSet<u32> {
-        self.ephemerals.remove(&session).unwrap_or_default()
-    }
-
-    /// In path order.
-    pub(super) fn paths_of(&self, slots: impl Iterator<Item = u32>) -> Vec<Path> {
-        let mut paths: Vec<Path> = slots.map(|slot| self.node(slot).path.clone()).collect();
-        paths.sort_unstable();
-        paths
-    }
-
     #[inline]
     pub fn has_no_quotas(&self) -> bool {
         self.quotas.is_empty()
@@ -421,13 +445,6 @@ impl Store {
     /// What applying has cost since this was last asked for, in units of `limits::TURN_BUDGET`.
     pub fn take_work(&mut self) -> usize {
         std::mem::take(&mut self.work)
-    }
-
-    /// Sessions that own at least one node.
-    pub fn ephemeral_owners(&self) -> Vec<SessionId> {
-        let mut owners: Vec<_> = self.ephemerals.keys().copied().collect();
-        owners.sort_unstable();
-        owners
     }
 
     pub fn digest(&self) -> u64 {
@@ -445,10 +462,6 @@ impl Store {
 
     pub fn data_bytes(&self) -> u64 {
         self.data_bytes
-    }
-
-    pub fn ephemerals_count(&self) -> usize {
-        self.ephemerals.values().map(BTreeSet::len).sum()
     }
 
     pub fn newest(&self) -> Zxid {

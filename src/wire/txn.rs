@@ -233,9 +233,23 @@ fn decode_create<'a>(reader: &mut Reader<'a>) -> Result<CreateTxn<'a>, DecodeErr
 /// The old form (also written with `closeSessionTxn.enabled=false`) ends before the paths; a digest may follow. It
 /// starts with its version, 2, and no list of two paths is as short as a digest.
 fn decode_paths_to_delete<'a>(reader: &mut Reader<'a>) -> Result<Option<Vector<'a, Text<'a>>>, DecodeError> {
-    let rest = reader.rest();
+    if is_listless(reader.rest()) { Ok(None) } else { Decode::decode(reader) }
+}
+
+/// A closeSession without its list: what is there is nothing, or the digest.
+fn is_listless(rest: &[u8]) -> bool {
     let digest_only = rest.len() == TxnDigest::BYTES && rest.starts_with(&TxnDigest::VERSION.to_be_bytes());
-    if rest.is_empty() || digest_only { Ok(None) } else { Decode::decode(reader) }
+    rest.is_empty() || digest_only
+}
+
+/// Of the record of a closeSession, which is known to be sound: where its list's first path begins, and how many there are.
+/// For who reads them in pieces.
+pub fn listed_paths(record: &[u8]) -> Option<(usize, usize)> {
+    if is_listless(record) {
+        return None;
+    }
+    let count = i32::from_be_bytes(*record.first_chunk()?);
+    (count != -1).then(|| (4, usize::try_from(count).unwrap_or(0)))
 }
 
 impl Encode for Txn<'_> {
