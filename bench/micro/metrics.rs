@@ -19,7 +19,7 @@ use ringkeeper::wire::client::header::{encode_frame, encode_request};
 use ringkeeper::wire::client::{ConnectRequest, GetDataRequest};
 use ringkeeper::wire::{Opcode, Text};
 
-use super::{KEY, path, tree_of_ten_thousand};
+use crate::operations::{KEY, path, tree_of_ten_thousand};
 
 const SESSIONS: u32 = 10_000;
 

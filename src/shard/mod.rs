@@ -47,6 +47,7 @@ pub use looking::{CHILDREN_MAX, Child, DATA_BYTES_MAX, Found, Look, Unseen, Znod
 pub use room::Bounds;
 pub use slow::SlowRequest;
 pub use tallies::{Facts, Spread, Tallies};
+pub use watches::{Modes, Table, Watches};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -59,7 +60,6 @@ use crate::tree::Reader;
 use long_reads::LongRead;
 use slow::SlowRequests;
 use watch_requests::NULL_PATH;
-use watches::{Table, Watches};
 
 /// What a connection keeps of an emptied buffer: while few do, and always.
 const SPARE_BYTES_LARGE: usize = 64 << 10;
