@@ -19,7 +19,7 @@ mod support;
 mod cluster;
 #[path = "ensemble/gate.rs"]
 mod gate;
-#[allow(dead_code, reason = "each test program uses its part")]
+#[allow(dead_code, unused_imports, reason = "each test program uses its part")]
 #[path = "ensemble/history.rs"]
 mod history;
 #[allow(dead_code, unused_imports, reason = "each test program uses its part")]

@@ -7,13 +7,14 @@
 //! Limits: of one direction of a connection at most [`HELD_BYTES_MAX`] are on the way; then its reading waits. Precision is
 //! that of the timer's wake-up, some tens of microseconds. Tested: `relay_test.rs`.
 
+use crate::bench::clock;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const READ_BYTES: usize = 64 << 10;
 /// More is left in the kernel's buffers, which makes the sender wait.
@@ -43,25 +44,25 @@ impl std::str::FromStr for Link {
     }
 }
 
-/// What is on its way in one direction.
+/// What is on its way in one direction. Times are nanoseconds of the monotone clock.
 #[derive(Default)]
 struct Way {
-    held: VecDeque<(Instant, Vec<u8>)>,
+    held: VecDeque<(u64, Vec<u8>)>,
     held_bytes: usize,
     /// Of the first piece, what was taken by the socket.
     sent: usize,
     /// The end of the stream, when it is due.
-    ends: Option<Instant>,
+    ends: Option<u64>,
     is_over: bool,
 }
 
 impl Way {
-    fn due(&self) -> Option<Instant> {
+    fn due(&self) -> Option<u64> {
         self.held.front().map(|(due, _)| *due).or(self.ends.filter(|_| !self.is_over))
     }
 
     /// Passes on what is due. False: the socket takes no more for now.
-    fn pass_on(&mut self, now: Instant, mut to: &TcpStream) -> io::Result<bool> {
+    fn pass_on(&mut self, now: u64, mut to: &TcpStream) -> io::Result<bool> {
         while let Some((due, bytes)) = self.held.front() {
             if *due > now {
                 return Ok(true);
@@ -91,7 +92,7 @@ struct Pair {
     sockets: [TcpStream; 2],
     ways: [Way; 2],
     interests: [EventFlags; 2],
-    delay: Duration,
+    delay_ns: u64,
 }
 
 pub struct Relay {
@@ -181,14 +182,14 @@ impl Relay {
             epoll::add(&self.epoll, socket, EventData::new_u64(id as u64), EventFlags::IN)?;
         }
         let (ways, interests) = (<[Way; 2]>::default(), [EventFlags::IN; 2]);
-        self.pairs.push(Some(Pair { sockets, ways, interests, delay: *delay }));
+        self.pairs.push(Some(Pair { sockets, ways, interests, delay_ns: delay.as_nanos() as u64 }));
         Ok(())
     }
 
     /// And says when to come again.
     fn pass_on_what_is_due(&mut self) -> io::Result<()> {
-        let now = Instant::now();
-        let mut next: Option<Instant> = None;
+        let now = clock::now();
+        let mut next: Option<u64> = None;
         for at in 0..self.pairs.len() {
             let Some(pair) = &mut self.pairs[at] else { continue };
             let first = self.links.len() + 2 * at;
@@ -201,7 +202,7 @@ impl Relay {
             }
         }
         // Zero would mean never.
-        let wait = next.map(|due| due.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1)));
+        let wait = next.map(|due| Duration::from_nanos(due.saturating_sub(clock::now()).max(1)));
         let wait = wait.unwrap_or_default();
         let it_value =
             Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) as _ };
@@ -218,7 +219,7 @@ impl Pair {
         if way.ends.is_some() || way.held_bytes >= HELD_BYTES_MAX {
             return Ok(());
         }
-        let due = Instant::now() + self.delay;
+        let due = clock::now() + self.delay_ns;
         match (&self.sockets[side]).read(buffer) {
             Ok(0) => way.ends = Some(due),
             Ok(count) => {
@@ -232,8 +233,8 @@ impl Pair {
     }
 
     /// When the next piece is due that a socket would take.
-    fn pass_on(&mut self, now: Instant, epoll: &OwnedFd, first_id: usize) -> io::Result<Option<Instant>> {
-        let mut next: Option<Instant> = None;
+    fn pass_on(&mut self, now: u64, epoll: &OwnedFd, first_id: usize) -> io::Result<Option<u64>> {
+        let mut next: Option<u64> = None;
         let mut interests = [EventFlags::empty(); 2];
         for side in 0..2 {
             let way = &mut self.ways[side];
@@ -246,11 +247,11 @@ impl Pair {
                 interests[side] |= EventFlags::IN;
             }
         }
-        for side in 0..2 {
-            if interests[side] != self.interests[side] {
-                self.interests[side] = interests[side];
+        for (side, wanted) in interests.into_iter().enumerate() {
+            if wanted != self.interests[side] {
+                self.interests[side] = wanted;
                 let data = EventData::new_u64((first_id + side) as u64);
-                epoll::modify(epoll, &self.sockets[side], data, interests[side])?;
+                epoll::modify(epoll, &self.sockets[side], data, wanted)?;
             }
         }
         Ok(next)

@@ -10,13 +10,13 @@ use std::thread;
 use ringkeeper::base::ConnectionId;
 use ringkeeper::io::{Backend, DirectFile, Event, Loop};
 
-use crate::operations::Operation;
+use crate::operations::{Measured, Operation};
 
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// Of a group with one write of 100 bytes.
 const GROUP_BYTES: usize = 200;
 
-pub const ALL: &[(&str, fn() -> Operation)] =
+pub const ALL: &[Measured] =
     &[("sync a group of one to the log", sync), ("round trip between two rings", round_trip)];
 
 /// As the log does it by default: whole blocks past the page cache, durable when the write returns.
@@ -39,6 +39,7 @@ fn sync() -> Operation {
 }
 
 /// 64 bytes go to a loop on another thread, which sends them back.
+#[expect(clippy::disallowed_methods, reason = "a benchmark has no server to start its threads")]
 fn round_trip() -> Operation {
     let mut client = Loop::new(Backend::Auto, 16).expect("a ring, or epoll");
     let (sender, addresses) = std::sync::mpsc::channel();

@@ -37,7 +37,9 @@ const WATCHERS: u32 = 100;
 pub type Operation = Box<dyn FnMut()>;
 
 /// Name, and what sets it up.
-pub const ALL: &[(&str, fn() -> Operation)] = &[
+pub type Measured = (&'static str, fn() -> Operation);
+
+pub const ALL: &[Measured] = &[
     ("decode getData", decode),
     ("lookup", lookup),
     ("list 1000 children", children),

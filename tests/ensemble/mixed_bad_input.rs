@@ -206,7 +206,7 @@ fn nothing_foreign(ensemble: &Ensemble, places: &[usize]) {
 fn a_later_history_stays_outside(java_ids: &[usize], foreign_is_java: bool) {
     let mut ensemble = with_a_foreign_third(java_ids, foreign_is_java, 6);
     let leader = ensemble.settle();
-    let mut history = History::default();
+    let history = History::default();
     let load = Load::start_at(&ensemble, 0, 2, &[0, 1]);
     load.go_on(SOME);
     let epoch = ensemble.servers[leader].zxid() >> 32;
@@ -241,7 +241,7 @@ fn a_longer_history_is_told(java_ids: &[usize], foreign_is_java: bool) {
     Client::connect(&ensemble.servers[leader]).close();
     assert_eq!(ensemble.servers[leader].zxid() >> 32, 2, "the epoch of the other one");
     ensemble.servers[OURS].restart();
-    let mut history = History::default();
+    let history = History::default();
     let load = Load::start_at(&ensemble, 0, 2, &[0, 1]);
     load.go_on(SOME);
     let words = if foreign_is_java { THEIRS_COMPLAINT } else { OURS_COMPLAINT };
