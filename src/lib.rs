@@ -26,7 +26,7 @@
 //! | [`io`] | the only system calls (unsafe) | base, lockfree |
 //! | [`server`] | threads and rings: outputs to io, completions to inputs | everything above |
 //! | [`sim`] | the other driver: virtual clock, network and disk | the pure rooms |
-//! | [`bench`] | the load generator, in `bench/load`: a client, which knows no room of the server's | base, io |
+//! | [`mod@bench`] | the load generator, in `bench/load`: a client, which knows no room of the server's | base, io |
 //! | [`cli`] | subcommands | everything above but sim |
 //!
 //! Everything between `wire` and `shard` is pure: no syscall, no clock, no thread, no global, no OS randomness, no

@@ -457,15 +457,6 @@ impl Replica {
         self.stand_still(outputs);
     }
 
-    /// The operator's to read; at most once a second, as clients may go on for hours.
-    fn warn_of_quota(&mut self, excess: &tree::Excess) {
-        let now = self.now.instant;
-        if self.quota_warned.is_none_or(|last| now.since(last) >= Duration::from_secs(1)) {
-            self.quota_warned = Some(now);
-            tracing::warn!("{excess}");
-        }
-    }
-
     fn wake_up(&mut self, outputs: &mut Vec<Output>) {
         // What a transaction with many deletions left: without writes nothing else would free it.
         self.store.reclaim_leftovers();

@@ -9,8 +9,11 @@
 //! with a fresh segment in reserve, and then waits for a segment of its own size.
 //! Tested: room_test.rs, tests/sim (disk full), tests/crash/full_disk.rs.
 
+use std::time::Duration;
+
 use crate::base::SessionId;
 use crate::messages::{AnswerBody, Identity, Request};
+use crate::tree;
 use crate::wire::{ErrorCode, Opcode};
 
 use super::{Output, Replica};
@@ -103,6 +106,15 @@ impl Replica {
         }
         self.answer(*from, *xid, AnswerBody::Error(ErrorCode::SystemError), outputs);
         true
+    }
+
+    /// The operator's to read; at most once a second, as clients may go on for hours.
+    pub(super) fn warn_of_quota(&mut self, excess: &tree::Excess) {
+        let now = self.now.instant;
+        if self.quota_warned.is_none_or(|last| now.since(last) >= Duration::from_secs(1)) {
+            self.quota_warned = Some(now);
+            tracing::warn!("{excess}");
+        }
     }
 }
 

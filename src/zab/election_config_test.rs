@@ -78,3 +78,17 @@ fn members_whose_files_differ_say_so_and_go_on() {
     };
     assert!(reason.to_string().contains("voters 1,2,4 there and 1,2,3 here"), "{reason}");
 }
+
+#[test]
+fn groups_count_and_servers_without_weight_never_win() {
+    let text = "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\ngroup.1=1:2:3\nweight.3=0";
+    let config = Arc::new(Config::parse(text).expect("a configuration"));
+    let mut server = Server::new(1, true, Joint::new(config, None));
+    server.start(5, 1);
+    assert_eq!(server.hears(3, Looking, (3, 9, 1, 1)), ["to 3: LOOKING 1 zxid 5 round 1 epoch 1"]);
+    server.hears(3, Looking, (1, 5, 1, 1));
+    assert_eq!(server.after(199), NOTHING, "1 and 3 are no quorum");
+    server.hears(2, Looking, (2, 5, 1, 1));
+    let decided = "decided FOLLOWING 2 round 1 by 1,2,3";
+    assert_eq!(server.hears(3, Looking, (2, 5, 1, 1)).last().map(String::as_str), Some(decided));
+}

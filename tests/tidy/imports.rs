@@ -24,9 +24,10 @@ pub fn table(lib: &str) -> Result<Table, String> {
     for line in lib.lines().filter_map(|line| line.strip_prefix("//! | [`")) {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         match (cells.first(), cells.get(2)) {
-            (Some(room), Some(imports)) => {
-                rows.push((room.trim_end_matches("`]").to_owned(), (*imports).to_owned()))
-            }
+            (Some(room), Some(imports)) => rows.push((
+                room.trim_start_matches("mod@").trim_end_matches("`]").to_owned(),
+                (*imports).to_owned(),
+            )),
             _ => return Err(format!("src/lib.rs: a row of the table has no third column: {line}")),
         }
     }

@@ -187,7 +187,8 @@ impl Job {
             };
             // What was written from now on would be lost if the next start found the snapshot.
             let why = format!(
-                "{error}: whether the snapshot is stored isn't known, so this server serves nobody any more: start it again, and                  look at its tree, which is the snapshot's or what it was"
+                "{error}: whether the snapshot is stored isn't known, so this server serves nobody any more: start it again, and look \
+                 at its tree, which is the snapshot's or what it was"
             );
             tracing::error!("restore: {why}");
             return Err(Refusal::new(why));
