@@ -26,8 +26,8 @@ const LEVELS: [(&str, LevelFilter); 6] = [
 ];
 /// Every line is written by a room of this program: what names another place is a slip.
 const ROOMS: [&str; 15] = [
-    "admin", "base", "cli", "config", "io", "lockfree", "log", "messages", "replica", "server", "shard",
-    "sim", "tree", "wire", "zab",
+    "admin", "base", "bench", "cli", "config", "io", "lockfree", "log", "messages", "replica", "server",
+    "shard", "sim", "tree", "wire", "zab",
 ];
 
 /// Longer is until further notice.
