@@ -25,7 +25,7 @@ const LEVELS: [(&str, LevelFilter); 6] = [
     ("trace", LevelFilter::TRACE),
 ];
 /// Every line is written by a room of this program: what names another place is a slip.
-const ROOMS: [&str; 15] = [
+const ROOMS: [&str; 16] = [
     "admin", "base", "bench", "cli", "config", "io", "lockfree", "log", "messages", "replica", "server",
     "shard", "sim", "tree", "wire", "zab",
 ];
