@@ -318,10 +318,23 @@ impl Server {
         }
     }
 
-    /// Sends a signal by name (`TERM`) to the process.
+    /// Sends a signal by name (`TERM`) to the process. After STOP it stands still: what its threads were about to do is done or
+    /// not done.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
         assert!(status.is_ok_and(|status| status.success()), "kill -{name} {}", self.pid());
+        if name == "STOP" {
+            until("all its threads to stand still", || self.stands_still().then_some(()));
+        }
+    }
+
+    fn stands_still(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten().flatten();
+        // A thread that ends meanwhile has no file any more. The state is behind the name, which is in brackets.
+        let states = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+        states
+            .into_iter()
+            .all(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['T', 't', 'Z'])))
     }
 
     /// Waits until it has ended by itself.

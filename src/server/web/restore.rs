@@ -153,7 +153,7 @@ impl Job {
             Ok(zxid) => reply(&Answer::new(COMMAND, fields(serde_json::json!({ "last_zxid": zxid.0 })))),
             Err(Refusal { status, why }) => {
                 counts.restore_errors.fetch_add(1, Relaxed);
-                tracing::warn!(client = %self.client, why, "restore: not done");
+                tracing::warn!(client = %self.client, why, "restore: refused");
                 reply(&Answer::refused(COMMAND.name(), status, &why))
             }
         }
