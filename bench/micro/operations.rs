@@ -324,7 +324,7 @@ impl Led {
 
 fn written(store: &mut Store, chunk: &mut Vec<u8>) -> Vec<u8> {
     let head = store.begin_snapshot(&[(SessionId(1), 30_000)]);
-    while store.continue_snapshot(1024, 64 << 10, chunk) {}
+    while store.continue_snapshot(1024, usize::MAX, chunk) {}
     head
 }
 
