@@ -197,15 +197,18 @@ impl Replica {
         let mut reader = Reader::new(payload);
         let header = TxnHeader::decode(&mut reader).expect(VOUCHED);
         assert!(header.zxid == zxid);
-        if header.kind == Opcode::CloseSession.code()
-            && !self.store.prepare_close(&mut self.closing, &header, reader.rest(), &mut self.budget)
-        {
+        let closes = header.kind == Opcode::CloseSession.code();
+        if closes && !self.store.prepare_close(&mut self.closing, &header, reader.rest(), &mut self.budget) {
             // It goes on in the next turn; until it is applied nothing is as if it were.
             return true;
         }
         let Entry { txn, digest, .. } = Entry::decode(&mut Reader::new(payload)).expect(VOUCHED);
 
-        let applied = self.store.apply_prepared(&header, &txn, self.closing.take());
+        let applied = if closes {
+            self.store.apply_prepared(&header, &txn, self.closing.take())
+        } else {
+            self.store.apply(&header, &txn)
+        };
         self.budget = self.budget.saturating_sub(self.store.take_work());
         self.overlay.applied(zxid, header.client_id, &txn);
         self.applied = zxid;
