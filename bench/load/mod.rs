@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments, program: &str) -> ExitCode {
     }
 }
 
-/// Set by Ctrl-C and by SIGTERM. Where that can't be had they end the program at once, as they would others.
+/// Set by Ctrl-C, SIGTERM and SIGHUP. Where that can't be had they end the program at once, as they would others.
 fn stop_flag() -> Option<&'static AtomicBool> {
     signal::flag().ok()
 }

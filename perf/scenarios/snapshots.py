@@ -1,6 +1,5 @@
 """Trees of three sizes: memory, restart, and writes while a snapshot of the tree is written."""
 
-import pathlib
 import time
 
 import machine
@@ -70,10 +69,6 @@ def parse_trees(text):
             raise ServerError(f"--trees {text}: {part!r} is no number of thousands of znodes, as 10k or 1m")
         found.append(int(digits) * unit)
     return found
-
-
-def data_bytes(directory):
-    return sum(path.stat().st_size for path in pathlib.Path(directory).rglob("*") if path.is_file())
 
 
 def report(results):
