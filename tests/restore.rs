@@ -241,16 +241,20 @@ fn damage_is_told_with_file_and_byte_and_passed_over_where_it_can_be() {
     // The log, in what was durable long before its end.
     let time = time_of(&data_dir, trees[0].0);
     let dumped = ringkeeper(&["log", "dump", dir]);
-    let before_n30 =
-        dumped.lines().take_while(|line| !line.contains(" /n30")).last().expect("there are some");
-    let zxid = before_n30.split_once(" zxid ").expect("a zxid").1;
-    let last_whole = zxid.split(' ').next().expect("digits").to_owned();
-    let found = files(&data_dir, "segment.").into_iter().find_map(|path| {
-        let bytes = fs::read(&path).expect("there");
-        let at = bytes.windows(4).position(|window| window == b"/n30")?;
-        Some((path, bytes, at))
+    // One with others behind it in its segment: damage in the last record of a file looks torn to who has only the file.
+    let found = [("/n30", "/n32"), ("/n32", "/n34")].into_iter().find_map(|(name, later)| {
+        files(&data_dir, "segment.").into_iter().find_map(|path| {
+            let bytes = fs::read(&path).expect("there");
+            let at = |name: &str| bytes.windows(4).position(|window| window == name.as_bytes());
+            let (here, behind) = (at(name)?, at(later)?);
+            (here < behind).then_some((name, path, here, bytes))
+        })
     });
-    let (segment, mut bytes, at) = found.expect("it was written");
+    let (name, segment, at, mut bytes) = found.expect("it was written");
+    let dumped_before =
+        dumped.lines().take_while(|line| !line.contains(&format!(" {name}"))).last().expect("there are some");
+    let zxid = dumped_before.split_once(" zxid ").expect("a zxid").1;
+    let last_whole = zxid.split(' ').next().expect("digits").to_owned();
     bytes[at] ^= 1;
     fs::write(&segment, &bytes).expect("room");
     for words in [["log", "check", dir], ["log", "check", text(&segment)]] {

@@ -53,6 +53,8 @@ fn those_that_are_reaped(writer: &mut Client, reader: &mut Client, base: &str) {
     let child = writer.create(&format!("{path}/child"), b"", PERSISTENT);
     let brief = with_ttl(writer, &format!("{base}/brief"), 1);
     let lasting = with_ttl(writer, &format!("{base}/lasting"), 3_600_000);
+    // What a server behind has not made yet is as good as gone there.
+    reader.sync("/");
     is_gone(reader, &brief);
     assert!(reader.exists(&path, false).is_ok(), "it has a child");
     assert_eq!(reader.stat(&lasting).ephemeral_owner.0, 0, "a TTL is no owner");
