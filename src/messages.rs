@@ -18,6 +18,8 @@ pub type AclRef = Option<Arc<[OwnedAcl]>>;
 pub enum Service {
     /// Four-letter words only.
     None,
+    /// Nobody new. Who is connected and waits for nothing that the replica says stays, and what he asks waits.
+    Held,
     /// Clients that take a read-only server.
     ReadOnly,
     All,
@@ -74,6 +76,8 @@ pub enum Request {
     Ephemerals { from: Client, session: SessionId, xid: i32, prefix: Bytes },
     /// Sessions heard of since the shard's last batch.
     Touch { sessions: Vec<SessionId> },
+    /// Clients are served again, and this one's connection was held meanwhile.
+    Held { from: Client, session: SessionId, timeout_ms: i32 },
 }
 
 /// Replica to shards. Acted on when the shard has loaded a version of at least `zxid`, in the order received.

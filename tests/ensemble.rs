@@ -23,6 +23,8 @@ mod full_disk;
 mod gate;
 #[path = "ensemble/groups.rs"]
 mod groups;
+#[path = "ensemble/held.rs"]
+mod held;
 #[path = "ensemble/history.rs"]
 mod history;
 #[path = "ensemble/local_sessions.rs"]

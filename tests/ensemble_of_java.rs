@@ -23,6 +23,8 @@ mod cluster;
 mod doctor;
 #[path = "ensemble/gate.rs"]
 mod gate;
+#[path = "ensemble/held.rs"]
+mod held;
 #[path = "ensemble/history.rs"]
 mod history;
 #[path = "ensemble/migration.rs"]

@@ -329,6 +329,9 @@ impl Replica {
         if self.is_read_only() {
             return self.take_read_only(request, outputs);
         }
+        if let Request::Held { from, session, timeout_ms } = request {
+            return self.take_back(from, session, timeout_ms, outputs);
+        }
         if let Request::Write { session, .. } = &request {
             self.sessions.touch(*session, self.now.instant);
         }
@@ -377,6 +380,8 @@ impl Replica {
                     self.sessions.touch(session, self.now.instant);
                 }
             }
+            // Above.
+            Request::Held { .. } => {}
         }
     }
 

@@ -39,8 +39,8 @@ fn logged_bytes(opcode: Opcode, body: &[u8], identities: &[Identity]) -> usize {
 impl Replica {
     pub(super) fn on_request(&mut self, request: Request, outputs: &mut Vec<Output>) {
         match request {
-            // Later than its session's requests before it is no harm.
-            Request::Touch { .. } => self.take(request, outputs),
+            // Earlier than its session's requests before it is no harm.
+            Request::Touch { .. } | Request::Held { .. } => self.take(request, outputs),
             // Taken by whoever decides.
             Request::Forwarded { .. } if !self.is_deciding() => self.waiting.push_back(request),
             _ if self.waiting.is_empty() && self.may_take(&request) => self.take(request, outputs),
@@ -83,7 +83,7 @@ impl Replica {
             }
             Request::Connect { session: SessionId::NONE, .. } => OVERHEAD_BYTES,
             Request::Connect { .. } | Request::Sync { .. } => 0,
-            Request::Ephemerals { .. } | Request::Touch { .. } => 0,
+            Request::Ephemerals { .. } | Request::Touch { .. } | Request::Held { .. } => 0,
         }
     }
 

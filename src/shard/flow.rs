@@ -6,6 +6,7 @@
 //! Tested: flow_test.rs, shard_test.rs.
 
 use crate::base::{ConnectionId, limits};
+use crate::messages::Service;
 
 use super::connection::{Connection, Phase};
 use super::{Output, State};
@@ -18,15 +19,18 @@ const HELD_BYTES_MAX: usize = 16 << 10;
 pub struct Gate {
     turn_budget: usize,
     is_room_scarce: bool,
+    /// Nobody is served just now, and who is connected waits for that.
+    is_held: bool,
     has_input_room: bool,
     /// Unanswered writes that one connection may have.
     writes_max: usize,
 }
 
 impl Gate {
-    /// Whatever holds a connection ends with something that advances it: an answer, a send, its turn, or room.
+    /// Whatever holds a connection ends with something that advances it: an answer, a send, its turn, room, or a leader.
     pub fn holds(self, connection: &Connection) -> bool {
-        connection.asks
+        self.is_held
+            || connection.asks
             || connection.waits
             || connection.lacks_room
             || connection.owed > self.turn_budget
@@ -43,6 +47,7 @@ impl State {
         Gate {
             turn_budget: self.settings.turn_budget,
             is_room_scarce: self.is_room_scarce(),
+            is_held: self.service == Service::Held,
             has_input_room: self.has_input_room(),
             writes_max,
         }

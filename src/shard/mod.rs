@@ -235,7 +235,7 @@ impl Shard {
                 self.state.sweep(outputs);
                 self.state.let_in(&self.reader.enter(), outputs);
             }
-            Input::Serve(service) => self.state.serve(service),
+            Input::Serve(service) => self.state.serve(service, &self.reader.enter(), outputs),
             Input::Deaf => self.state.was_deaf = true,
             Input::TurnEnd => {
                 self.state.left = self.state.settings.turn_budget;
@@ -292,7 +292,7 @@ impl Shard {
 
     /// Clients are served; else only four-letter words are answered.
     pub fn is_serving(&self) -> bool {
-        self.state.service != Service::None
+        matches!(self.state.service, Service::All | Service::ReadOnly)
     }
 
     /// `crst`: the counters of each connection begin anew.

@@ -5,24 +5,63 @@
 //! may or may not have happened. Connections are accepted all the same, since four-letter words are answered; whoever sends
 //! something else is closed without a word ([`State::is_refused`]), as ZooKeeper does.
 //!
+//! While a member that has lost its leader looks for the next one, for a moment at least ([`Service::Held`]), those are not closed
+//! who wait for nothing that only the replica can answer: what they ask is not taken until there is a leader, as if the way to
+//! us had become long. Nothing is read for them meanwhile, since what we have may be old. Then the replica is told of each, as the
+//! new leader knows nothing of who speaks through whom, and it closes those whose session has gone or moved.
+//!
 //! A member that finds no leader may serve reads ([`Service::ReadOnly`]): only clients that say they take a read-only
 //! server, since others would take what they read for the ensemble's newest. Writes are the replica's to refuse.
 //! Tested: service_test.rs.
 
 use crate::base::ConnectionId;
-use crate::messages::Service;
+use crate::messages::{Client, Request, Service};
+use crate::tree::Reading;
 
-use super::State;
 use super::connection::{Connection, Phase};
+use super::{Output, State};
 
 /// Bytes of a four-letter word; less may still become one.
 const WORD_BYTES: usize = 4;
 
 impl State {
-    pub(super) fn serve(&mut self, service: Service) {
-        self.service = service;
-        if service == Service::None {
-            self.close_clients();
+    pub(super) fn serve(&mut self, service: Service, reading: &Reading<'_>, outputs: &mut Vec<Output>) {
+        let before = std::mem::replace(&mut self.service, service);
+        match (before, service) {
+            (_, Service::Held) => self.close_all_but_the_idle(),
+            (Service::Held, Service::All) => self.let_go_on(reading, outputs),
+            (_, Service::None) | (Service::Held, Service::ReadOnly) => self.close_clients(),
+            (_, Service::All | Service::ReadOnly) => {}
+        }
+    }
+
+    fn close_all_but_the_idle(&mut self) {
+        let must_go = |connection: &&Connection| match connection.phase {
+            Phase::Greeting => connection.input.len() >= WORD_BYTES,
+            Phase::Connecting { .. } => true,
+            Phase::Active { .. } => connection.writes > 0,
+            Phase::Closing => false,
+        };
+        let ids: Vec<ConnectionId> =
+            self.connections.iter().flatten().filter(must_go).map(|connection| connection.id).collect();
+        for id in ids {
+            self.begin_close(id);
+        }
+    }
+
+    /// Those that were held; their silence was ours.
+    fn let_go_on(&mut self, reading: &Reading<'_>, outputs: &mut Vec<Output>) {
+        let (shard, heard) = (self.id, self.heard_now());
+        let mut held = vec![];
+        for connection in self.connections.iter_mut().flatten() {
+            let Phase::Active { session, timeout_ms } = connection.phase else { continue };
+            connection.heard = heard;
+            held.push(connection.id);
+            let from = Client { shard, connection: connection.id };
+            outputs.push(Output::Request(Request::Held { from, session, timeout_ms }));
+        }
+        for id in held {
+            self.advance(reading, id, outputs);
         }
     }
 
@@ -62,7 +101,7 @@ impl State {
 
     /// What came on a connection that says who it is only now. False while it may become a word.
     pub(super) fn is_refused(&self, greeting: &[u8]) -> bool {
-        self.service == Service::None && greeting.len() >= WORD_BYTES
+        matches!(self.service, Service::None | Service::Held) && greeting.len() >= WORD_BYTES
     }
 }
 

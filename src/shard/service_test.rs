@@ -205,3 +205,104 @@ fn a_read_only_server_admits_who_takes_one_and_says_so() {
         assert!(bench.is_closed(client));
     }
 }
+
+/// Requests for the replica, without touches.
+fn asked(bench: &mut Bench) -> Vec<Request> {
+    bench.requests.drain(..).filter(|request| !matches!(request, Request::Touch { .. })).collect()
+}
+
+#[test]
+fn who_waits_for_nothing_is_held_and_goes_on() {
+    let mut bench = Bench::new();
+    bench.write(None, |world| world.create("/a", b""));
+    let (idle, asking, connecting, silent) =
+        (bench.connect(), bench.connect(), bench.accept(), bench.accept());
+    bench.receive(connecting, &greeting(Some(false)));
+    bench.send(idle, 1, Opcode::Exists, &exists("/a", true));
+    assert_eq!(bench.xids(idle), [1]);
+    bench.send(asking, 1, Opcode::SetData, &set("/a"));
+    bench.step(Input::Serve(Service::Held));
+    bench.end_turn();
+    assert!(!bench.shard.is_serving());
+    assert!(bench.is_closed(asking) && bench.is_closed(connecting));
+    assert!(!bench.is_closed(idle) && !bench.is_closed(silent));
+    let newcomer = bench.accept();
+    bench.receive(newcomer, &greeting(Some(false)));
+    bench.end_turn();
+    assert!(bench.is_closed(newcomer), "nobody new");
+    // What is asked waits, reads, too; what is committed meanwhile is told.
+    asked(&mut bench);
+    bench.send(idle, 2, Opcode::Exists, &exists("/a", false));
+    bench.send(idle, 3, Opcode::SetData, &set("/a"));
+    bench.end_turn();
+    bench.write(None, |world| world.set_data("/a", b"1"));
+    assert_eq!(bench.told(idle).len(), 1, "its event");
+    assert!(asked(&mut bench).is_empty());
+    bench.step(Input::Serve(Service::All));
+    bench.end_turn();
+    assert_eq!(bench.xids(idle), [2]);
+    let requests = asked(&mut bench);
+    let [Request::Held { from, session, .. }, Request::Write { xid: 3, .. }] = &requests[..] else {
+        panic!("{requests:?}")
+    };
+    assert_eq!((from.connection, session.0), (Bench::id(idle), idle as i64 + 1));
+}
+
+#[test]
+fn who_is_held_is_closed_when_there_is_no_leader_in_time() {
+    for service in [Service::None, Service::ReadOnly] {
+        let mut bench = Bench::new();
+        let client = bench.connect();
+        bench.step(Input::Serve(Service::Held));
+        bench.end_turn();
+        assert!(!bench.is_closed(client));
+        bench.step(Input::Serve(service));
+        bench.end_turn();
+        assert!(bench.is_closed(client), "{service:?}");
+    }
+}
+
+/// A second change of leader before the first is over; and a leader whose tree is another one.
+#[test]
+fn who_is_held_twice_is_told_of_once_and_nobody_over_a_fresh_tree() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    bench.step(Input::Serve(Service::Held));
+    bench.step(Input::Serve(Service::Held));
+    bench.step(Input::Serve(Service::All));
+    bench.end_turn();
+    assert!(!bench.is_closed(client));
+    assert_eq!(asked(&mut bench).len(), 1);
+    bench.step(Input::Serve(Service::Held));
+    let mut world = World::new(1);
+    let reader = world.readers.pop().expect("one reader");
+    bench.shard.restart(reader);
+    bench.step(Input::Serve(Service::All));
+    bench.end_turn();
+    assert!(bench.is_closed(client) && asked(&mut bench).is_empty());
+}
+
+/// What doesn't fit waits in the socket, and nobody is closed for a silence that is ours.
+#[test]
+fn who_is_held_is_not_read_without_end_nor_taken_for_silent() {
+    let mut bench = Bench::new();
+    let client = bench.connect();
+    bench.step(Input::Serve(Service::Held));
+    let count = 2_000;
+    for xid in 1..=count {
+        if !bench.is_paused(client) {
+            bench.send(client, xid, Opcode::Exists, &exists("/", false));
+        }
+    }
+    assert!(bench.is_paused(client), "{count} requests are too many to be kept");
+    for _ in 0..200 {
+        bench.pass(super::super::testing::TICK / 4);
+        bench.step(Input::Wakeup);
+        bench.end_turn();
+    }
+    assert!(!bench.is_closed(client));
+    bench.step(Input::Serve(Service::All));
+    bench.end_turn();
+    assert!(!bench.is_paused(client));
+    assert_eq!(bench.xids(client)[..2], [1, 2]);
+}

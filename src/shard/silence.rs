@@ -1,7 +1,7 @@
 //! Who has been silent too long is closed; whose sessions live is told to the replica, four times a tick.
 //!
 //! Silence is measured on a clock of its own, which stands still while nobody can be heard: when this loop was late, and
-//! while the driver takes nothing from the sockets ([`super::Input::Deaf`]). A connection that the shard itself keeps from
+//! while the driver takes nothing from the sockets ([`super::Input::Deaf`]), or all are held. A connection that the shard itself keeps from
 //! being read, because its requests wait for the replica, isn't silent either.
 //!
 //! A connection is filed under the quarter of a tick in which its patience would end. Being heard doesn't file it anew:
@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use crate::base::{ConnectionId, Instant, limits};
-use crate::messages::Request;
+use crate::messages::{Request, Service};
 
 use super::connection::Phase;
 use super::{Output, State};
@@ -48,7 +48,7 @@ impl State {
         // How late this sweep is, is time in which this loop heard nobody. With a full replica the whole of the time
         // since the last one counts as such, or part of it: nobody is closed for what we can't know.
         let late = self.now.instant.since(self.next_sweep);
-        if std::mem::take(&mut self.was_deaf) {
+        if std::mem::take(&mut self.was_deaf) || self.service == Service::Held {
             self.excused += late + quarter;
         } else if late > self.settings.tick {
             self.excused += late;

@@ -1,7 +1,8 @@
 //! Members of ours that are killed again and again among Apache's, and whoever dies in the middle of a snapshot.
 
+use crate::held::{patient, stay_connected};
 use crate::history::{History, Load};
-use crate::mixed::{assert_no_mismatch, make_lead, prepare};
+use crate::mixed::{assert_no_mismatch, make_lead, prepare, prepare_with};
 use crate::support::client::PERSISTENT;
 use crate::support::{Client, Ensemble, Server, until};
 
@@ -168,4 +169,23 @@ fn a_snapshot_for_apaches_learner_ends_in_the_middle() {
         history.check(&mut ensemble, load);
     }
     assert_no_mismatch(&ensemble.servers);
+}
+
+/// Clients of a follower and of an observer of ours stay connected from one leader of Apache's to the next.
+#[test]
+fn our_clients_stay_connected_over_a_change_of_apache_s_leader() {
+    let mut ensemble = prepare_with(3, 1, &[2, 3], patient);
+    for theirs in [1, 2] {
+        ensemble.servers[theirs].spawn();
+    }
+    let leader = ensemble.settle_among(&[1, 2]);
+    for ours in [0, 3] {
+        ensemble.servers[ours].restart();
+    }
+    stay_connected(&mut ensemble, leader, &[0, 3]);
+    assert_ne!(
+        ensemble.settle_among(&[0, 3, 3 - leader]),
+        0,
+        "the one of Apache's that is left has the larger number"
+    );
 }

@@ -7,6 +7,7 @@ use ringkeeper::tree::password;
 use ringkeeper::wire::ErrorCode;
 use ringkeeper::wire::client::EventType;
 
+use crate::held::{patient, stay_connected};
 use crate::support::client::{EPHEMERAL, PERSISTENT};
 use crate::support::ensemble::{TICK, move_to};
 use crate::support::server::folder;
@@ -152,4 +153,13 @@ fn a_session_lives_as_long_as_its_client_pings_at_any_server() {
     for (owner, at) in owners.iter_mut().zip(servers) {
         assert_eq!(owner.stat(&format!("/e{at}")).ephemeral_owner.0, owner.session);
     }
+}
+
+#[test]
+fn who_waits_for_nothing_stays_connected_over_a_change_of_leader() {
+    let mut ensemble = Ensemble::prepare(3, 1, |_, config| patient(config));
+    ensemble.launch_all();
+    let leader = ensemble.settle();
+    let at: Vec<usize> = (0..4).filter(|at| *at != leader).collect();
+    stay_connected(&mut ensemble, leader, &at);
 }

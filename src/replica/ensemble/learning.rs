@@ -299,7 +299,7 @@ impl Replica {
                 }
                 true
             }
-            Request::Forwarded { .. } => true,
+            Request::Forwarded { .. } | Request::Held { .. } => true,
         }
     }
 
@@ -366,7 +366,7 @@ impl Replica {
     }
 
     /// The leader decides about expiry: it is told whom we have heard. Not of local sessions.
-    fn tell_touch(&mut self, session: SessionId, outputs: &mut Vec<Output>) {
+    pub(super) fn tell_touch(&mut self, session: SessionId, outputs: &mut Vec<Output>) {
         if !self.sessions.is_local(session)
             && let Some(timeout_ms) = self.sessions.patience_ms(session)
         {

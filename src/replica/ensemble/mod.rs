@@ -18,7 +18,7 @@
 //! A member that finds no leader may serve reads meanwhile (`read_only.rs`).
 //!
 //! **Clients** are served by a leader from when a quorum has its history and it is applied here, by a learner from
-//! UPTODATE. When the role ends their connections are closed; their sessions live on and their clients come back with
+//! UPTODATE. When the role ends they are held, or closed: their sessions live on and their clients come back with
 //! them. A learner hands writes on, and answers when the transaction comes back and is applied (`clients.rs`).
 //!
 //! | file | does |
@@ -29,6 +29,7 @@
 //! | `learning.rs` | what the learner's machine asks for |
 //! | `reconfig.rs` | configurations: proposed, activated |
 //! | `clients.rs` | requests that were handed to the leader |
+//! | `held.rs` | clients over a change of leader |
 //! | `local_sessions.rs` | sessions of this server alone |
 //! | `read_only.rs` | clients while there is no leader |
 //! | `status.rs` | where it stands, for operators |
@@ -37,6 +38,7 @@
 //! Tested: cluster_test (virtual network and disks), leader_serves_test.rs.
 
 mod clients;
+mod held;
 mod leading;
 mod learning;
 mod local_sessions;
@@ -98,6 +100,8 @@ pub struct Ensemble {
     search_told: Option<Instant>,
     /// Reads are served meanwhile.
     is_read_only: bool,
+    /// Until when those stay connected who were served in the last role.
+    held_until: Option<Instant>,
     clients: Clients,
     /// The leader wants what is below the newest snapshot dropped: the next connection to it asks for another one.
     wants_snapshot: bool,
@@ -156,6 +160,7 @@ impl Replica {
             looking_since: None,
             search_told: None,
             is_read_only: false,
+            held_until: None,
             clients: Clients::new(self.settings.hash_key),
             wants_snapshot: false,
             install: None,
@@ -266,7 +271,10 @@ impl Replica {
         let hellos = ensemble.hello_deadline();
         let install = ensemble.install.as_deref().filter(|install| install.may_go_on());
         let install = install.map(|_| self.now.instant);
-        [role, links, hellos, install, ensemble.read_only_from()].into_iter().flatten().min()
+        [role, links, hellos, install, ensemble.read_only_from(), ensemble.held_until]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn wake_ensemble(&mut self, outputs: &mut Vec<Output>) {
@@ -285,6 +293,7 @@ impl Replica {
             Role::Leading(_) => {}
             Role::Learning(_) => self.wake_learner(outputs),
         }
+        self.close_held_if_due(outputs);
         self.link(zab::election_links::Input::Wakeup, outputs);
         self.drop_silent(outputs);
     }
@@ -356,10 +365,15 @@ impl Replica {
         ensemble.is_serving = true;
         self.sessions.begin_anew(self.now.instant);
         let serves = ensemble.settings.leader_serves || !matches!(ensemble.role, Role::Leading(_));
+        if serves {
+            ensemble.held_until = None;
+        }
         let mode = self.mode();
         tracing::info!(zxid = %applied, serves, "ready as {}", mode.name());
         if serves {
             outputs.push(Output::Serve(Service::All));
+        } else {
+            self.close_held(outputs);
         }
         self.take_waiting(outputs);
     }
@@ -388,7 +402,7 @@ impl Replica {
         self.waiting.clear();
         self.overlay = Overlay::new(self.settings.hash_key, self.settings.digests);
         if had_served {
-            outputs.push(Output::Serve(Service::None));
+            self.hold_clients(outputs);
         }
         self.settle(outputs);
     }
@@ -402,6 +416,8 @@ impl Replica {
         if !matches!(ensemble.role, Role::Settling) {
             self.leave_role("there is no room on the disk for the log", outputs);
         }
+        // Room may be long in coming.
+        self.close_held(outputs);
         self.elect(election::Input::Withdraw, outputs);
     }
 

@@ -46,6 +46,8 @@ impl Replica {
             return;
         }
         ensemble.is_read_only = true;
+        // The shards close them when they hear of the mode.
+        ensemble.held_until = None;
         self.sessions.forget_local();
         tracing::warn!(zxid = %self.applied, "no leader is found: read-only until there is one");
         outputs.push(Output::Serve(Service::ReadOnly));
@@ -99,8 +101,8 @@ impl Replica {
                     self.sessions.touch(session, now);
                 }
             }
-            // Of a learner, when this server led.
-            Request::Forwarded { .. } => {}
+            // Of a learner, when this server led; of a role before.
+            Request::Forwarded { .. } | Request::Held { .. } => {}
         }
     }
 

@@ -88,7 +88,10 @@ impl Audit {
             }
             Request::Sync { from, xid, .. } | Request::Ephemerals { from, xid, .. } => (from, *xid, None),
             // Connects come before all others of a connection, and nothing comes before they are answered.
-            Request::Connect { .. } | Request::Forwarded { .. } | Request::Touch { .. } => return,
+            Request::Connect { .. }
+            | Request::Forwarded { .. }
+            | Request::Touch { .. }
+            | Request::Held { .. } => return,
         };
         let asked = Asked { xid, number: self.count, write };
         self.asked.entry(key(from)).or_default().push_back(asked);

@@ -43,6 +43,7 @@ mod scenarios;
 mod scenarios_disk;
 mod scenarios_disk_errors;
 mod scenarios_flow;
+mod scenarios_held;
 mod scenarios_lost;
 mod scenarios_reconfig;
 mod scenarios_sessions;
