@@ -11,7 +11,6 @@ import failover
 import machine
 import rows
 import syncers
-from ensembles import ask, mode_of
 from rows import KEYS, Row
 from servers import ServerError
 
@@ -185,7 +184,7 @@ def lost_result(row, clients, detection_seconds, hung_up_ms):
 def rejoined(ensemble, member):
     """Waits until a member that was lost answers a read as a follower."""
     deadline = time.monotonic() + RECOVERY_SECONDS
-    while (mode := mode_of(ask(member.port, b"srvr"))) not in ("follower", "following"):
+    while (mode := member.mode()) not in ("follower", "following"):
         if time.monotonic() > deadline:
             raise ServerError(f"{ensemble.name}: a lost leader isn't a follower again after {RECOVERY_SECONDS} s: {mode}")
         time.sleep(0.02)

@@ -46,27 +46,7 @@ class Target:
     name: str
     addresses: list
     pids: list
-
-
-def mode_of(answer):
-    """leader, follower, observer …, from the answer to `srvr`; None where it has no such line."""
-    for line in answer.splitlines():
-        if line.startswith("Mode:"):
-            return line.split(":", 1)[1].strip()
-    return None
-
-
-def ask(port, word, seconds=2):
-    """A four-letter word's answer; empty where the server takes no connection or none answers."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=seconds) as conversation:
-            conversation.sendall(word)
-            answer = b""
-            while part := conversation.recv(4096):
-                answer += part
-        return answer.decode(errors="replace")
-    except OSError:
-        return ""
+    generator: object = None
 
 
 class Ensemble:
@@ -115,6 +95,10 @@ class Ensemble:
         return [member.pid for member in self.running]
 
     @property
+    def generator(self):
+        return self.members[0].generator
+
+    @property
     def data(self):
         return self.directory
 
@@ -149,7 +133,7 @@ class Ensemble:
         modes = {}
         while time.monotonic() < deadline:
             for member in self.running:
-                modes[member.port] = mode_of(ask(member.port, b"srvr"))
+                modes[member.port] = member.mode()
                 if modes[member.port] in ("leader", "leading"):
                     return member
             time.sleep(0.02)
@@ -159,4 +143,4 @@ class Ensemble:
     def at(self, *chosen):
         """The target of a load whose sessions all go to `chosen`; processor time is all members', `chosen` first."""
         others = [member for member in self.running if member not in chosen]
-        return Target(self.name, [member.address for member in chosen], [m.pid for m in (*chosen, *others)])
+        return Target(self.name, [member.address for member in chosen], [m.pid for m in (*chosen, *others)], self.generator)

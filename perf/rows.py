@@ -75,7 +75,7 @@ class Bench:
         """Runs the load generator once. Returns its JSON, also where it met errors."""
         path = self.raw_directory / "last.json"
         path.unlink(missing_ok=True)
-        command = [self.load_binary, "--server", ",".join(server.addresses), "--json", path]
+        command = [server.generator or self.load_binary, "--server", ",".join(server.addresses), "--json", path]
         command += [word for pid in server.pids for word in ("--server-pid", str(pid))]
         command += ["--keys-exist"] if keys_exist else []
         command += [str(argument) for argument in arguments]
@@ -113,7 +113,7 @@ def load_line(result):
     return (
         f"{result['operations_per_second']:>9.0f} op/s  p50 {latency['p50_us']:.0f} p99 {latency['p99_us']:.0f} "
         f"p99.9 {latency['p999_us']:.0f} max {latency['max_us']:.0f} µs  "
-        f"{(result['server']['operations_per_cpu_second'] or 0) / 1000:.0f}k op/cpu-s"
+        f"{((result.get('server') or {}).get('operations_per_cpu_second') or 0) / 1000:.0f}k op/cpu-s"
     )
 
 

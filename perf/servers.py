@@ -37,6 +37,27 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def mode_of(answer):
+    """leader, follower, observer …, from the answer to `srvr`; None where it has no such line."""
+    for line in answer.splitlines():
+        if line.startswith("Mode:"):
+            return line.split(":", 1)[1].strip()
+    return None
+
+
+def ask(port, word, seconds=2):
+    """A four-letter word's answer; empty where the server takes no connection or none answers."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=seconds) as conversation:
+            conversation.sendall(word)
+            answer = b""
+            while part := conversation.recv(4096):
+                answer += part
+        return answer.decode(errors="replace")
+    except OSError:
+        return ""
+
+
 def tail(path, lines=20):
     try:
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
@@ -48,6 +69,8 @@ class Server:
     """One process. `start` waits until a client is answered; `settings` are lines of its zoo.cfg."""
 
     name = "server"
+    # What puts loads on it where that isn't the generator of all others.
+    generator = None
 
     def __init__(self, directory, load_binary):
         self.directory = pathlib.Path(directory) / self.name
@@ -79,6 +102,21 @@ class Server:
 
     def command(self):
         raise NotImplementedError
+
+    def environment(self):
+        """That of the process; None: this one's."""
+        return None
+
+    def mode(self):
+        """leader, follower, observer …; None where it doesn't say."""
+        return mode_of(ask(self.port, b"srvr"))
+
+    def log_syncs(self):
+        """Syncs of its log since its start; None where it doesn't tell."""
+        for line in ask(self.port, b"mntr").splitlines():
+            if line.startswith("zk_cnt_fsynctime"):
+                return int(float(line.split()[1]))
+        return None
 
     def write_config(self, own):
         settings = {
@@ -113,7 +151,7 @@ class Server:
         command = self.command()
         with open(self.output, "ab") as output:
             begin = time.monotonic_ns()
-            self.process = subprocess.Popen(command, stdout=output, stderr=output, cwd=self.directory)
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, cwd=self.directory, env=self.environment())
         return begin
 
     def wait(self, path="/"):

@@ -191,8 +191,8 @@ class EnsembleTest(unittest.TestCase):
         self.assertEqual((ensemble.running, ensemble.addresses), ([], []))
 
     def test_the_mode_is_found_in_the_answer(self):
-        self.assertEqual(ensembles.mode_of("Zxid: 0x1\nMode: leader\nNode count: 5\n"), "leader")
-        self.assertIsNone(ensembles.mode_of("This ZooKeeper instance is not currently serving requests\n"))
+        self.assertEqual(servers.mode_of("Zxid: 0x1\nMode: leader\nNode count: 5\n"), "leader")
+        self.assertIsNone(servers.mode_of("This ZooKeeper instance is not currently serving requests\n"))
 
 
 class SyncersTest(unittest.TestCase):

@@ -3,6 +3,7 @@
 NAME      as on the command line
 TITLE     of its page
 QUESTION  that it answers, a sentence
+WITHOUT   optional: servers that have no such work, and why
 run(kit)  measures; results are in kit.bench.results
 report(results)  charts and tables [(title, header, lines)] of them; pure
 """

@@ -10,12 +10,13 @@ import subprocess
 import time
 
 import ensembles
+import etcd_server
 import rows
 from ensemble import EnsembleRun
 from rows import KEYS
 from servers import ServerError
 
-SERVER_NAMES = ["zookeeper", "ringkeeper"]
+SERVER_NAMES = ["zookeeper", "ringkeeper", "etcd"]
 
 
 class Running:
@@ -23,9 +24,15 @@ class Running:
 
     def __init__(self, name, addresses):
         self.name, self.addresses, self.pids = name, addresses, []
+        self.generator = etcd_server.BUILT / "etcd-load" if kind(name) == "etcd" else None
 
     def describe(self):
         return f"{len(self.addresses)} servers that were running already"
+
+
+def kind(name):
+    """Which server it is: those that run already may have a name of their own, as etcd-old."""
+    return "etcd" if name.startswith("etcd") else name
 
 
 class Kit(EnsembleRun):
@@ -36,14 +43,45 @@ class Kit(EnsembleRun):
         self.directory = self.directory.with_name("scenarios")
         self.running = [Running(name, addresses) for name, addresses in options.running]
         self.counts_instructions = can_count_instructions()
+        # Those that the scenario has work for, and that can be had.
+        self.servers = [] if self.running else list(options.servers)
+        self.left_out = []
 
     @property
     def names(self):
-        return [target.name for target in self.running] or self.options.servers
+        return [target.name for target in self.running] or self.servers
+
+    def leave_out(self, reasons):
+        """`reasons`: server → why the scenario isn't for it. That is no failure, but told."""
+        for one, reason in reasons.items():
+            if one in map(kind, self.names):
+                self.left_out.append(f"{one} is left out: {reason}.")
+                print(f"  {self.left_out[-1]}", flush=True)
+                self.without(one)
+
+    def without(self, one):
+        self.running = [target for target in self.running if kind(target.name) != one]
+        self.servers = [server for server in self.servers if server != one]
 
     def fetch(self):
-        if not self.running and "zookeeper" in self.options.servers:
-            self.member("zookeeper")(self.directory).fetch()
+        """A server that can't be had is told, and the others are measured all the same."""
+        for one in dict.fromkeys(map(kind, self.names)):
+            try:
+                # Of servers that run already only etcd's need something: the program that puts loads on them.
+                if one == "etcd" or one == "zookeeper" and not self.running:
+                    self.member(one)(self.directory).fetch()
+            except ServerError as error:
+                self.failures.append(f"{one}: {error}")
+                print(f"  {one} FAILED: {error}", flush=True)
+                self.without(one)
+
+    def member(self, name):
+        return etcd_server.Etcd if name == "etcd" else super().member(name)
+
+    def ensemble(self, name, voters, observers=0, settings=None, start=None):
+        if name != "etcd":
+            return super().ensemble(name, voters, observers, settings, start)
+        return self.ensemble_of(name, lambda directory: etcd_server.EtcdEnsemble(name, directory, voters, observers, settings), start)
 
     def own(self, what):
         """Scenarios that start and end servers can't do that to somebody else's."""
@@ -57,7 +95,7 @@ class Kit(EnsembleRun):
                 self.descriptions[target.name] = target.describe()
                 rows.prepare(self.bench, target)
             return self.running
-        return [self.ensemble(name, voters, observers, settings) for name in self.options.servers]
+        return [self.ensemble(name, voters, observers, settings) for name in self.servers]
 
     def tried(self, what, action):
         """Runs a part of a scenario; one that fails is told, and the others are measured all the same."""
@@ -103,19 +141,15 @@ def leader_first(target):
         return target
     leader = target.leader() if len(target.running) > 1 else target.running[0]
     others = [member.pid for member in target.running if member is not leader]
-    return ensembles.Target(target.name, target.addresses, [leader.pid, *others])
+    return ensembles.Target(target.name, target.addresses, [leader.pid, *others], target.generator)
 
 
 def sync_count(target):
     """Syncs of the log, of all members since their start; None where they don't tell."""
     if not isinstance(target, ensembles.Ensemble):
         return None
-    total = 0
-    for member in target.running:
-        for line in ensembles.ask(member.port, b"mntr").splitlines():
-            if line.startswith("zk_cnt_fsynctime"):
-                total += int(float(line.split()[1]))
-    return total
+    told = [member.log_syncs() for member in target.running]
+    return None if None in told else sum(told)
 
 
 def derived(result):

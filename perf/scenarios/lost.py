@@ -5,11 +5,13 @@ import signal
 import threading
 import time
 
+import etcd_writer
 import failover
 from chart import Chart, Line
 from ensemble_rows import noise_before, rejoined
 from scenarios.kit import median, servers_in
 from scenarios.sizes import told
+from servers import ServerError
 
 NAME = "lost"
 TITLE = "Fail-over"
@@ -21,11 +23,12 @@ BEFORE_SECONDS, AFTER_SECONDS = 2, 8
 # A silent leader is given up after tickTime × syncLimit: one second here, stated in the result.
 SETTINGS = {"tickTime": 500, "syncLimit": 2}
 PAUSE_SECONDS = 4
+READY_SECONDS = 30
 
 
 def run(kit):
     kit.own("servers are killed")
-    for name in kit.options.servers:
+    for name in kit.servers:
         kit.tried(name, lambda name=name: of(kit, name))
 
 
@@ -102,14 +105,16 @@ def measure(kit, ensemble, event, round_number):
     noise = noise_before(kit.bench)
     addresses = ensemble.addresses
     writers = []
+    writer_of = etcd_writer.Writer if ensemble.name == "etcd" else failover.Writer
     for number in range(WRITERS_EACH * len(addresses)):
         turn = number % len(addresses)
-        writers.append(failover.Writer(addresses[turn:] + addresses[:turn], f"/lost-{event}-{number}"))
+        writers.append(writer_of(addresses[turn:] + addresses[:turn], f"/lost-{event}-{number}"))
     try:
         for writer in writers:
             writer.start()
         for writer in writers:
-            writer.ready.wait(30)
+            if not writer.ready.wait(READY_SECONDS):
+                raise ServerError(f"{ensemble.name}: the client at {writer.addresses[0]} wrote nothing for {READY_SECONDS} s")
         time.sleep(BEFORE_SECONDS)
         signalled = time.monotonic_ns()
         end = EVENTS[event](ensemble)
@@ -130,12 +135,28 @@ def measure(kit, ensemble, event, round_number):
         "value": longest_gap(times, signalled, over) / 1e6, "unit": "ms",
         "longest_of_a_client_ms": max(
             longest_gap([answered for _, answered in writer.acknowledged], signalled, over) for writer in writers) / 1e6,
-        "sessions_lost": sum(writer.sessions_lost for writer in writers),
-        "errors": {f"code {code}": count for writer in writers for code, count in writer.errors.items()},
+        "sessions_lost": total(writer.sessions_lost for writer in writers),
+        "errors": errors_of(writers),
     }
     result["line"] = (f"no write for {result['value']:.0f} ms, one client for {result['longest_of_a_client_ms']:.0f} ms, "
-                      f"{result['sessions_lost']} sessions lost")
+                      f"{told(result['sessions_lost'])} sessions lost")
     return kit.bench.record(event, ensemble.name, round_number, result)
+
+
+def total(counts):
+    """None where there is nothing to count: etcd's clients have no session."""
+    counts = list(counts)
+    return None if None in counts else sum(counts)
+
+
+def errors_of(writers):
+    """By what the servers said: ZooKeeper's a number, etcd's a sentence."""
+    found = {}
+    for writer in writers:
+        for what, count in writer.errors.items():
+            what = f"code {what}" if isinstance(what, int) else what
+            found[what] = found.get(what, 0) + count
+    return found
 
 
 def buckets(times, begin, end):
@@ -168,7 +189,7 @@ def report(results):
             lines.append(Line(name, [(x + BEFORE_SECONDS, y) for x, y in points]))
             table.append([event, name, told(median([r["value"] for r in rounds])),
                           told(median([r["longest_of_a_client_ms"] for r in rounds])),
-                          sum(r["sessions_lost"] for r in rounds)])
+                          told(total(r["sessions_lost"] for r in rounds))])
         charts.append(Chart(f"{event.replace('-', ' ')} after {BEFORE_SECONDS} s", "seconds", "writes per 100 ms", lines,
                             marks=[(BEFORE_SECONDS, "")], with_marks=False))
     header = ["event", "server", "ms without a write", "of the unluckiest client", "sessions lost"]

@@ -1,5 +1,6 @@
 """Reads versus observers, and what they cost writes."""
 
+import etcd_server
 from chart import Chart, Line
 from scenarios.kit import figure, latency, series, servers_in, throughput
 from scenarios.sizes import slope, told
@@ -8,12 +9,13 @@ NAME = "observers"
 TITLE = "Reads versus observers"
 QUESTION = "How many more reads does an observer serve, and what do writes pay for it?"
 VOTERS, OBSERVERS_MAX = 3, 6
+WITHOUT = {"etcd": etcd_server.OBSERVERS}
 READS, WRITES, ALONE = "get-32x16", "set-32x16", "set-1x1"
 
 
 def run(kit):
     kit.own("observers are started one after the other")
-    for name in kit.options.servers:
+    for name in kit.servers:
         kit.tried(f"{name}, 0 to {OBSERVERS_MAX} observers", lambda name=name: of(kit, name))
 
 

@@ -16,6 +16,7 @@ QUESTION = "After how long has the first and the last of many sessions heard of 
 WATCHERS = [1, 10, 100, 1000, 5000, 15_000]
 ZNODES, WATCHING = 10_000, 100
 FAN, MEMORY = "fan", "memory"
+WITHOUT = {"etcd": "its watches are streams of a range's history, which stay; ZooKeeper's are of a znode, and are told once"}
 # Beside the watchers: the generator's and this script's own files.
 FILES_SPARE = 200
 MEMORY_SECONDS_MAX = 300
@@ -24,7 +25,7 @@ MEMORY_SECONDS_MAX = 300
 def run(kit):
     kit.tried("fan-out", lambda: fan(kit))
     if not kit.running:
-        for name in kit.options.servers:
+        for name in kit.servers:
             kit.tried(f"{name}, a million watches", lambda name=name: memory(kit, name))
 
 
