@@ -117,9 +117,10 @@ def load_line(result):
     )
 
 
-def prepare(bench, server):
-    """Makes the keys; unmeasured."""
-    bench.load(server, ["--op", "get", "--keys", KEYS, "--warmup", 0, "--seconds", 0.1, "--sessions", 1], False)
+def prepare(bench, server, size=100):
+    """Makes the keys, or gives all of them data of `size`; unmeasured."""
+    arguments = ["--op", "get", "--keys", KEYS, "--bytes", size, "--warmup", 0, "--seconds", 0.1, "--sessions", 1]
+    bench.load(server, arguments, False)
 
 
 def warm(bench, server, seconds):

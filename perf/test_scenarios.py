@@ -90,7 +90,8 @@ class Reports(unittest.TestCase):
         "observers": [measured(row, "ringkeeper", x) for row in ("get-32x16", "set-32x16", "set-1x1") for x in (0, 1)],
         "offered": [measured("set-open", "zookeeper", x) for x in (100, 200, 300)],
         "sessions": [measured("get-1-voters", "ringkeeper", x) for x in (1, 10)],
-        "lost": [measured("leader-killed", "ringkeeper", 0, buckets=[3, 0, 4], longest_of_a_client_ms=7.0, sessions_lost=0)],
+        "lost": [measured("leader-killed", "ringkeeper", 0, buckets=[3, 0, 4], longest_of_a_client_ms=7.0, sessions_lost=0),
+                 measured("leader-killed", "etcd", 0, buckets=[3, 0, 4], longest_of_a_client_ms=7.0, sessions_lost=None)],
         "snapshots": [measured("tree", "ringkeeper", 10_000, memory={"anonymous": 5e6}, bytes_per_znode=300.0, fill_seconds=1.0,
                                restart_seconds=0.5, snapshot_seconds=[0.1], series_100ms={"replies": [4, 5]})],
         "watches": [measured("fan", "ringkeeper", x, latency_by_kind={"watch": TOLD, "watch_last": TOLD}) for x in (1, 100)]

@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 )
 
 const (
@@ -29,7 +30,11 @@ type outcome struct {
 	partial string
 }
 
+// A quarter of the default's collections: its requests cost a fifth less processor time, which is the servers' on a small machine.
+const collectAtPercent = 400
+
 func main() {
+	debug.SetGCPercent(collectAtPercent)
 	os.Exit(run(os.Args[1:]))
 }
 
