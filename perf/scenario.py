@@ -13,6 +13,7 @@ import datetime
 import io
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -113,7 +114,8 @@ def facts(kit, seconds):
 def write(scenario, kit, folder, seconds):
     """Also after a failure: what was measured is kept, and what wasn't is told."""
     results = kit.bench.results
-    told = [str(failure).replace(str(kit.directory), "DIR") for failure in kit.failures]
+    # A result is published: where things lie on this machine is its own business.
+    told = [str(failure).replace(str(kit.directory), "DIR").replace(f"{ROOT}/", "") for failure in kit.failures]
     where = ("The servers were running already." if kit.running else
              f"All servers and the load generator shared this machine's {machine.os.cpu_count()} processors.")
     notes = [where, *kit.left_out, *(f"Not measured: {failure}" for failure in told)]
@@ -154,6 +156,8 @@ def measure(scenario, options):
 
 def main():
     options = arguments()
+    # As Ctrl-C: what was started is ended, what was measured is written.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     chosen = [one for one in scenarios.ALL if options.scenario in (one.NAME, "all")]
     worst = 0
     try:
