@@ -94,13 +94,13 @@ def generator_shares(results):
     return "at most " + ", ".join(f"{share:.0%} of a processor on {name}" for name, share in most.items()) if most else "not used"
 
 
-def facts(kit, seconds):
+def facts(kit, seconds, script):
     options, results = kit.options, kit.bench.results
     rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
     noisy = sum(1 for result in results if result.get("noisy"))
     counted = "counted" if kit.counts_instructions else "not counted: this machine lets nobody count them"
     return [
-        ("command", compare.command_without_folders("perf/scenario.py")),
+        ("command", compare.command_without_folders(script)),
         *machine.describe(kit.directory),
         *kit.descriptions.items(),
         ("built with", f"{rustc}, release profile of Cargo.toml"),
@@ -111,7 +111,7 @@ def facts(kit, seconds):
     ]
 
 
-def write(scenario, kit, folder, seconds):
+def write(scenario, kit, folder, seconds, script="perf/scenario.py"):
     """Also after a failure: what was measured is kept, and what wasn't is told."""
     results = kit.bench.results
     # A result is published: where things lie on this machine is its own business.
@@ -120,7 +120,7 @@ def write(scenario, kit, folder, seconds):
              f"All servers and the load generator shared this machine's {machine.os.cpu_count()} processors.")
     notes = [where, *kit.left_out, *(f"Not measured: {failure}" for failure in told)]
     charts, tables = scenario.report(results) if results else ([], [])
-    known = facts(kit, seconds)
+    known = facts(kit, seconds, script)
     (folder / "charts").mkdir(exist_ok=True)
     for number, one in enumerate(charts, 1):
         (folder / "charts" / f"{number:02}.svg").write_text(chart.svg(one) + "\n")

@@ -4,6 +4,7 @@ Used by compare.py and rows.py. Each server runs on 127.0.0.1 on a port of its o
 below the directory given; only processes started here are stopped, by their process id.
 """
 
+import os
 import pathlib
 import shutil
 import signal
@@ -66,7 +67,7 @@ def tail(path, lines=20):
 
 
 class Server:
-    """One process. `start` waits until a client is answered; `settings` are lines of its zoo.cfg."""
+    """One process. `start` waits until a client is answered; `settings` are lines of its zoo.cfg, `variables` are added to our environment."""
 
     name = "server"
     # What puts loads on it where that isn't the generator of all others.
@@ -78,6 +79,7 @@ class Server:
         self.port = free_port()
         self.process = None
         self.settings = {}
+        self.variables = {}
 
     @property
     def address(self):
@@ -104,8 +106,8 @@ class Server:
         raise NotImplementedError
 
     def environment(self):
-        """That of the process; None: this one's."""
-        return None
+        """That of the process."""
+        return {**os.environ, **self.variables}
 
     def mode(self):
         """leader, follower, observer …; None where it doesn't say."""

@@ -110,11 +110,12 @@ class Kit(EnsembleRun):
             self.stop()
         print(f"  ({time.monotonic() - begin:.0f} s)", flush=True)
 
-    def measure(self, row, target, x, arguments, round_number=1, seconds=None, label=None, **more):
-        """One load, recorded. `target`: an Ensemble (all its running members), or anything with addresses and pids."""
+    def measure(self, row, target, x, arguments, round_number=1, seconds=None, label=None, keys=KEYS, after=None, **more):
+        """One load, recorded. `target`: an Ensemble (all its running members), or anything with addresses and pids. `after`: what else
+        is to be known of it, once the load is over."""
         led = leader_first(target)
         seconds = seconds or self.bench.seconds
-        arguments = ["--keys", KEYS, *arguments, "--warmup", self.bench.warmup, "--seconds", seconds]
+        arguments = ["--keys", keys, *arguments, "--warmup", self.bench.warmup, "--seconds", seconds]
 
         def once():
             syncs, begin = sync_count(target), time.monotonic()
@@ -128,7 +129,7 @@ class Kit(EnsembleRun):
             return result
 
         result = self.bench.quietest(once)
-        result.update(x=x, label=label, **more)
+        result.update(x=x, label=label, **more, **(after() if after else {}))
         result["value"], result["unit"] = result["operations_per_second"], "op/s"
         result["derived"] = derived(result)
         result["line"] = f"{label or x}: {rows.load_line(result)}"
