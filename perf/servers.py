@@ -67,7 +67,7 @@ def tail(path, lines=20):
 
 
 class Server:
-    """One process. `start` waits until a client is answered; `settings` are lines of its zoo.cfg, `variables` are added to our environment."""
+    """One process. `start` waits until a client is answered; `settings` are lines of its zoo.cfg, `variables` of its environment."""
 
     name = "server"
     # What puts loads on it where that isn't the generator of all others.
