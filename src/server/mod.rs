@@ -51,15 +51,15 @@ use crate::io::{Clock, Error, ErrorKind, Supervisor, Waker};
 use crate::log;
 use crate::replica::BootError;
 
-pub use boot::{SUBDIRECTORY, backend, hold};
+pub use boot::{SUBDIRECTORY, backend, client_backlog, hold};
 pub use image::{Image, ReadSnapshot, Witness, read_epochs};
 pub use lines::{Filter, Lines};
+pub use placement::Placement;
 pub use recovery::is_unsettled;
 pub use strays::{Stray, UNFINISHED, find as find_stray, holds, holds_apaches};
 
 use audit::Audit;
 use one_loop::OneLoop;
-use placement::Placement;
 
 /// Why the server can't start, or can't go on.
 #[derive(Debug)]

@@ -41,6 +41,11 @@ impl Placement {
         Placement { shards, cores: named.or(exclusive).unwrap_or_default() }
     }
 
+    /// Event loops, each with a ring and a thread of its own.
+    pub fn loops(&self) -> usize {
+        if self.shards == 1 { 1 } else { self.shards + 1 }
+    }
+
     /// Pins the calling thread: 0 is the replica or the one loop, 1 the first shard. With fewer cores than threads they
     /// go round.
     pub fn pin(&self, thread: usize) -> Result<(), Fatal> {
@@ -70,8 +75,8 @@ mod tests {
     #[test]
     fn a_quota_counts_and_settings_win() {
         let limited = Cpus { quota_milli: Some(1500), ..cpus(16, false) };
-        assert_eq!(Placement::of(&limited, None, None).shards, 1);
-        assert_eq!(Placement::of(&limited, Some(4), None).shards, 4);
+        assert_eq!(Placement::of(&limited, None, None).loops(), 1);
+        assert_eq!(Placement::of(&limited, Some(4), None).loops(), 5);
         assert_eq!(Placement::of(&cpus(16, false), None, Some(vec![2, 3, 4])).shards, 2);
     }
 

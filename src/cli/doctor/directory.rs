@@ -8,8 +8,8 @@ use crate::io::{Directory, Error};
 use crate::log::{SegmentId, SnapshotName};
 use crate::server::{self, SUBDIRECTORY, Stray};
 
-/// Two segments, and a snapshot of a small tree.
-const ROOM_MIN_BYTES: u64 = 512 << 20;
+/// Beside two segments: snapshots of a small tree.
+const ROOM_BESIDE_BYTES: u64 = 384 << 20;
 
 /// `serves`: another member is in a quorum.
 pub fn look(config: &Config, serves: bool) -> Vec<Finding> {
@@ -23,7 +23,8 @@ pub fn look(config: &Config, serves: bool) -> Vec<Finding> {
         Err(error) => Finding::new(Level::Wrong, format!("{error}: what it holds isn't known"))
             .todo("Ask again as the user that the server runs as."),
     }];
-    findings.extend(places.iter().filter_map(|place| room(place)));
+    findings
+        .extend(places.iter().filter_map(|place| room(place, 2 * config.pre_alloc_size + ROOM_BESIDE_BYTES)));
     findings
 }
 
@@ -105,13 +106,15 @@ fn empty(config: &Config, named: &str, serves: bool) -> Finding {
 }
 
 /// Of the disk that holds it, or will.
-fn room(place: &Path) -> Option<Finding> {
+fn room(place: &Path, needed: u64) -> Option<Finding> {
     let there = place.ancestors().find(|ancestor| ancestor.is_dir())?;
     let space = Directory::open(there).and_then(|directory| directory.space()).ok()?;
     let (free, of) = (space.available_bytes >> 20, space.total_bytes >> 20);
     let finding = |level| Finding::new(level, format!("{}: {free} MiB free of {of}", place.display()));
-    Some(if space.available_bytes < ROOM_MIN_BYTES {
-        finding(Level::Warning).todo("A full disk refuses writes. Logs and the newest snapshots need a few times the size of the tree.")
+    Some(if space.available_bytes < needed {
+        finding(Level::Warning)
+            .todo("A full disk refuses writes. Logs and the newest snapshots need a few times the size of the tree.")
+            .see("segments")
     } else {
         finding(Level::Fine)
     })

@@ -1,155 +1,91 @@
-//! Kernel, limits, disk, clock: what a server needs of its host, and what makes it slow.
+//! Kernel, limits, processors, memory, disk: what a server needs of its host, and what makes it slow.
+//!
+//! | file | looks at |
+//! |---|---|
+//! | `host/kernel.rs` | io_uring and who forbids it, locked memory, open files, the backlog, processes |
+//! | `host/processors.rs` | processors against loops, quota, memory nodes, governor, idle states, clock |
+//! | `host/memory.rs` | memory against the tree, huge pages, swap |
+//! | `host/disk.rs` | file system of the log, its mount options, its device |
+//!
+//! Each check takes the kernel's texts as arguments, and says nothing where there are none. What isn't right names the page of
+//! tuning/ that says why. Control groups and limits are those of the doctor: it has to run where the server does.
+
+mod disk;
+mod kernel;
+mod memory;
+mod processors;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Finding, Level};
-use crate::config::{Config, Io};
-use crate::io::Loop;
+use crate::config::Config;
 use crate::io::cpu::Cpus;
 use crate::io::process::raise_open_files_max;
-use crate::server;
-
-/// Sockets beside those of clients: files, rings, peers.
-const FILES_BESIDE: u64 = 512;
-/// Fewer connections are hardly meant.
-const CONNECTIONS_MIN: u64 = 4_096;
-
-/// File systems that are elsewhere.
-const REMOTE: [&str; 6] = ["nfs", "nfs4", "cifs", "smb3", "ceph", "9p"];
+use crate::server::{self, Placement};
 
 pub fn look(config: &Config) -> Vec<Finding> {
-    let mut findings = vec![backend(config)];
-    findings.extend(processors());
-    findings.extend(open_files());
-    findings.push(disk(&config.data_log_dir, &read("/proc/mounts").unwrap_or_default(), &write_cache));
-    findings.extend(swap(
-        &read("/proc/meminfo").unwrap_or_default(),
-        read("/proc/sys/vm/swappiness").unwrap_or_default().trim(),
+    let placement = Placement::choose(config);
+    let loops = placement.as_ref().map_or(1, Placement::loops);
+    let groups = Groups { own: &text("/proc/self/cgroup"), read: &|file| fs::read_to_string(file).ok() };
+    let mut findings = vec![kernel::backend(config)];
+    findings.extend(kernel::locked_memory(
+        config,
+        &text("/proc/self/limits"),
+        &text("/proc/self/status"),
+        loops,
     ));
-    let source = read("/sys/devices/system/clocksource/clocksource0/current_clocksource");
-    findings.extend(source.map(|source| clock(source.trim())));
-    let governor = read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
-    findings.extend(governor.map(|governor| frequency(governor.trim())));
+    match (placement, Cpus::detect()) {
+        (Err(fatal), _) => findings.push(Finding::new(Level::Wrong, fatal.to_string()).see("placement")),
+        (Ok(_), Ok(cpus)) => findings.push(processors::placed(&cpus, loops)),
+        (Ok(_), Err(_)) => {}
+    }
+    findings.extend(processors::nodes(&text("/sys/devices/system/node/online"), config.cores.is_some()));
+    findings.extend(raise_open_files_max().ok().map(kernel::open_files));
+    findings.extend(kernel::backlog(&text("/proc/sys/net/core/somaxconn"), server::client_backlog(config)));
+    findings.extend(kernel::processes(groups.least("pids.max"), loops));
+    findings.extend(disk::look(config, &text("/proc/mounts")));
+    let meminfo = text("/proc/meminfo");
+    findings.extend(memory::room(&meminfo, groups.least("memory.max"), memory::newest_snapshot(config)));
+    findings.extend(memory::huge_pages(&text("/sys/kernel/mm/transparent_hugepage/enabled")));
+    findings.extend(memory::swap(
+        &meminfo,
+        text("/proc/sys/vm/swappiness").trim(),
+        groups.least("memory.swap.max"),
+    ));
+    findings
+        .extend(processors::clock(&text("/sys/devices/system/clocksource/clocksource0/current_clocksource")));
+    findings.extend(processors::frequency(&text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")));
+    findings.extend(processors::idle(&processors::idle_states(Path::new(
+        "/sys/devices/system/cpu/cpu0/cpuidle",
+    ))));
     findings
 }
 
-fn read(path: &str) -> Option<String> {
-    fs::read_to_string(path).ok()
+/// Empty where it can't be read.
+fn text(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
 }
 
-fn backend(config: &Config) -> Finding {
-    let kernel = read("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let kernel = kernel.trim();
-    if config.io == Io::Epoll {
-        return Finding::new(Level::Note, format!("Linux {kernel}; epoll, as ringkeeper.io says"));
-    }
-    match Loop::new(server::backend(config), 16) {
-        Ok(io) if io.is_uring() => Finding::new(Level::Fine, format!("Linux {kernel}, io_uring")),
-        Ok(io) => Finding::new(Level::Warning, format!("Linux {kernel}; sockets are carried by {}", io.backend_note()))
-            .todo("All works, with less throughput. Containers: allow the io_uring_* calls in the seccomp profile; else")
-            .todo("the kernel: 6.1 or newer, and sysctl kernel.io_uring_disabled=0."),
-        Err(error) => Finding::new(Level::Wrong, format!("Linux {kernel}: {error}")),
-    }
+/// The control groups of this process, version 2 (cgroups(7)).
+struct Groups<'a> {
+    /// As /proc/self/cgroup has it.
+    own: &'a str,
+    read: &'a dyn Fn(&Path) -> Option<String>,
 }
 
-fn processors() -> Option<Finding> {
-    let cpus = Cpus::detect().ok()?;
-    let quota = cpus
-        .quota_milli
-        .map_or(String::new(), |milli| format!(", quota {}.{:03}", milli / 1000, milli % 1000));
-    Some(Finding::new(
-        Level::Fine,
-        format!("{} of {} processors may be used{quota}", cpus.allowed.len(), cpus.online),
-    ))
-}
-
-/// The server raises its limit to what it may.
-fn open_files() -> Option<Finding> {
-    let most = raise_open_files_max().ok()?;
-    let finding = |level| Finding::new(level, format!("{most} open files at most"));
-    Some(if most < CONNECTIONS_MIN + FILES_BESIDE {
-        finding(Level::Warning).todo("Each connection is one. LimitNOFILE= in the unit, or ulimit -Hn.")
-    } else {
-        finding(Level::Fine)
-    })
-}
-
-/// Of a block device, as the kernel tells it: a partition's is that of its disk.
-fn write_cache(device: &str) -> Option<String> {
-    let device = fs::canonicalize(device).ok()?;
-    let block = fs::canonicalize(Path::new("/sys/class/block").join(device.file_name()?)).ok()?;
-    let queue = [block.as_path(), block.parent()?].map(|place| place.join("queue/write_cache"));
-    queue.iter().find_map(|file| fs::read_to_string(file).ok())
-}
-
-/// A place as /proc/mounts has it: blanks, tabs, newlines and backslashes are a backslash and three octal digits there (proc(5)).
-fn unescaped(place: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .into_iter()
-        .fold(place.to_owned(), |place, (escape, character)| place.replace(escape, character))
-}
-
-/// `mounts`: as /proc/mounts has them; `write_cache`: [`write_cache`].
-fn disk(place: &Path, mounts: &str, write_cache: &dyn Fn(&str) -> Option<String>) -> Finding {
-    let there = place.ancestors().find(|ancestor| ancestor.exists());
-    let there = there.and_then(|path| fs::canonicalize(path).ok()).unwrap_or_else(|| place.to_owned());
-    let lines = mounts.lines().filter_map(|line| {
-        let mut words = line.split(' ');
-        Some((words.next()?, words.next()?, words.next()?))
-    });
-    let mount = lines
-        .map(|(device, point, kind)| (device, unescaped(point), kind))
-        .filter(|(_, point, _)| there.starts_with(point))
-        .max_by_key(|(_, point, _)| point.len());
-    let Some((device, point, kind)) = mount else {
-        return Finding::new(Level::Note, format!("{}: its file system is not known", place.display()));
-    };
-    let finding = |level, more: &str| Finding::new(level, format!("log on {kind} at {point}{more}"));
-    match kind {
-        "tmpfs" | "ramfs" => finding(Level::Warning, ", which is memory")
-            .todo("What was acknowledged is gone when the host goes down. dataLogDir belongs on a disk."),
-        kind if kind.starts_with("fuse") || REMOTE.contains(&kind) => finding(Level::Warning, ", over a network or another program")
-            .todo("A write is as slow as that, and as durable as it keeps its word. dataLogDir belongs on a local disk."),
-        "overlay" => finding(Level::Warning, ", the container's own layer")
-            .todo("It goes with the container. Mount a volume for dataDir and dataLogDir."),
-        _ => {
-            match write_cache(device).as_deref().map(str::trim) {
-                Some("write back") => finding(Level::Note, ", a disk with a volatile write cache: each sync empties it"),
-                Some("write through") => finding(Level::Fine, ", a disk without a volatile write cache"),
-                _ => finding(Level::Fine, ""),
-            }
-        }
+impl Groups<'_> {
+    /// The smallest limit on the way to the root; none where there is no number.
+    fn least(&self, file: &str) -> Option<u64> {
+        let own = self.own.lines().find_map(|line| line.strip_prefix("0::/"))?;
+        let places =
+            Path::new(own).ancestors().map(|group| PathBuf::from("/sys/fs/cgroup").join(group).join(file));
+        places.filter_map(|place| (self.read)(&place)?.trim().parse().ok()).min()
     }
 }
 
-fn swap(meminfo: &str, swappiness: &str) -> Option<Finding> {
-    let total = meminfo.lines().find_map(|line| line.strip_prefix("SwapTotal:"))?;
-    let kib: u64 = total.trim().trim_end_matches("kB").trim().parse().ok()?;
-    if kib == 0 || matches!(swappiness, "0" | "1") {
-        return None;
-    }
-    Some(Finding::new(Level::Note, format!("{} MiB of swap, vm.swappiness={swappiness}", kib >> 10)).todo(
-        "A tree that is swapped out answers late. sysctl vm.swappiness=1, or MemorySwapMax=0 in the unit.",
-    ))
-}
-
-fn clock(source: &str) -> Finding {
-    match source {
-        "tsc" | "kvm-clock" | "arch_sys_counter" | "hyperv_clocksource_tsc_page" => {
-            Finding::new(Level::Fine, format!("clock source {source}"))
-        }
-        slow => Finding::new(Level::Warning, format!("clock source {slow}: each look at the clock is a system call"))
-            .todo("/sys/devices/system/clocksource/clocksource0/available_clocksource lists others; tsc, if it is among them."),
-    }
-}
-
-fn frequency(governor: &str) -> Finding {
-    if governor == "powersave" {
-        return Finding::new(Level::Note, "scaling governor powersave: processors that rest wake up slowly")
-            .todo("cpupower frequency-set -g performance, where latency matters more than power.");
-    }
-    Finding::new(Level::Fine, format!("scaling governor {governor}"))
+fn mib(bytes: u64) -> u64 {
+    bytes >> 20
 }
 
 #[cfg(test)]

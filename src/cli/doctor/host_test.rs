@@ -1,21 +1,46 @@
-//! What is said of disks, swap, clocks.
+//! What is said of each knob, by the kernel's texts.
 
+use super::disk::{Device, disk};
+use super::kernel::{backlog, locked_memory, open_files, processes, remedy};
+use super::memory::{huge_pages, newest_snapshot, room, swap};
+use super::processors::{IdleState, clock, frequency, idle, idle_states, nodes, placed};
 use super::*;
+use crate::cli::apache::testing::Scratch;
+use crate::config::Raw;
 
 const MOUNTS: &str = "/dev/vda / ext4 rw 0 0\ntmpfs /dev/shm tmpfs rw 0 0\nnas:/x /srv/nas nfs4 rw 0 0\n";
 
+fn config(data: &Path, lines: &str) -> Config {
+    let text = format!("dataDir={}\nclientPort=2181\n{lines}", data.display());
+    Raw::parse("zoo.cfg", text.as_bytes()).check(|_| None, &|path: &Path| fs::read(path)).expect("sound").0
+}
+
+fn queue(write_cache: Option<&str>, fua: &str, scheduler: &str) -> Device {
+    let text = |text: &str| Some(text.to_owned());
+    Device { write_cache: write_cache.and_then(text), fua: text(fua), scheduler: text(scheduler) }
+}
+
 fn disk_at(place: &str, mounts: &str, cache: Option<&str>) -> Finding {
-    disk(Path::new(place), mounts, &|name| (name == "/dev/vda").then(|| cache.map(str::to_owned)).flatten())
+    let device = |name: &str| (name == "/dev/vda").then(|| queue(cache, "0", "[none] mq-deadline"));
+    let mut findings = disk(Path::new(place), mounts, true, &device);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    findings.remove(0)
+}
+
+fn mounted(kind: &str, options: &str, device: &Device) -> Vec<(Level, String)> {
+    let mounts = format!("/dev/vda / {kind} {options} 0 0");
+    let findings = disk(Path::new("/nowhere"), &mounts, true, &|_| Some(device.clone()));
+    findings.into_iter().skip(1).map(|finding| (finding.level, finding.what)).collect()
 }
 
 #[test]
 fn the_log_belongs_on_a_disk() {
-    let volatile = disk_at("/nowhere/yet", MOUNTS, Some("write back\n"));
+    let volatile = disk_at("/nowhere/yet", MOUNTS, Some("write back"));
     assert_eq!(
         (volatile.level, volatile.what.as_str()),
         (Level::Note, "log on ext4 at /, a disk with a volatile write cache: each sync empties it")
     );
-    assert_eq!(disk_at("/nowhere", MOUNTS, Some("write through\n")).level, Level::Fine);
+    assert_eq!(disk_at("/nowhere", MOUNTS, Some("write through")).level, Level::Fine);
     assert_eq!(disk_at("/nowhere", MOUNTS, None).what, "log on ext4 at /");
     let memory = disk_at("/dev/shm/data", MOUNTS, None);
     assert!(memory.level == Level::Warning && memory.what.contains("memory"), "{memory:?}");
@@ -35,17 +60,232 @@ fn the_log_belongs_on_a_disk() {
 }
 
 #[test]
+fn a_direct_write_passes_a_cache_that_knows_fua() {
+    let device = |_: &str| Some(queue(Some("write back"), "1", "[none]"));
+    let level = |is_direct| disk(Path::new("/nowhere"), MOUNTS, is_direct, &device)[0].level;
+    assert_eq!(level(true), Level::Fine);
+    assert_eq!(level(false), Level::Note, "an fdatasync empties it all the same");
+}
+
+#[test]
+fn mount_options_that_cost_are_told() {
+    let device = queue(Some("write back"), "0", "[none] mq-deadline");
+    assert_eq!(mounted("ext4", "rw,relatime", &device), []);
+    assert_eq!(mounted("xfs", "rw,noatime,nosuid,nodiscard", &device), [], "whole words");
+    for (options, level, word) in [
+        ("ro,relatime", Level::Wrong, "read-only"),
+        ("rw,nobarrier", Level::Warning, "without barriers"),
+        ("rw,barrier=0", Level::Warning, "without barriers"),
+        ("rw,data=journal", Level::Note, "written twice"),
+        ("rw,sync,noatime", Level::Note, "mounted sync"),
+        ("rw,discard", Level::Note, "trimmed"),
+    ] {
+        let told = mounted("ext4", options, &device);
+        assert!(told.len() == 1 && told[0].0 == level && told[0].1.contains(word), "{options}: {told:?}");
+    }
+    let safe = queue(Some("write through"), "0", "[none]");
+    assert_eq!(mounted("ext4", "rw,nobarrier", &safe), [], "there is no cache to be emptied");
+    let copying = mounted("btrfs", "rw", &device);
+    assert!(copying.len() == 1 && copying[0].1.contains("to another place"), "{copying:?}");
+}
+
+#[test]
+fn a_scheduler_is_told_where_there_is_one() {
+    assert_eq!(mounted("ext4", "rw", &queue(None, "0", "[none] mq-deadline kyber")), []);
+    assert_eq!(mounted("ext4", "rw", &queue(None, "0", "")), []);
+    let told = mounted("ext4", "rw", &queue(None, "0", "none [mq-deadline] kyber"));
+    assert!(told.len() == 1 && told[0].1.contains("scheduler mq-deadline"), "{told:?}");
+}
+
+#[test]
+fn who_refuses_io_uring_is_named() {
+    let free = "Seccomp:\t0\n";
+    assert!(remedy("5.15.0-91-generic", "0", free).contains("6.1 or newer"));
+    assert!(remedy("6.0", "", free).contains("6.1 or newer"));
+    assert!(remedy("6.1.0", "2", free).contains("it is 2"));
+    assert!(remedy("6.18.4", "1", free).contains("io_uring_group"));
+    assert!(remedy("6.18.4", "0", "Name:\tx\nSeccomp:\t2\nSeccomp_filters:\t1\n").contains("seccomp filter"));
+    assert!(remedy("", "", "").contains("ulimit -l"));
+}
+
+#[test]
+fn locked_memory_must_do_for_every_loop() {
+    let scratch = Scratch::new();
+    let (auto, epoll) = (config(scratch.path(), ""), config(scratch.path(), "ringkeeper.io=epoll\n"));
+    let limits = |most| {
+        format!("Limit   Soft Limit  Hard Limit  Units\nMax locked memory         {most}  {most}  bytes\n")
+    };
+    let (user, root) = ("CapEff:\t0000000000000000\n", "CapEff:\t000001ffffffffff\n");
+    let told = locked_memory(&auto, &limits("65536"), user, 1).expect("a finding");
+    assert!(told.level == Level::Warning && told.what.starts_with("64 KiB"), "{told:?}");
+    assert!(locked_memory(&auto, &limits("8388608"), user, 40).is_some());
+    for (config, most, status, loops) in [
+        (&auto, "8388608", user, 4),
+        (&auto, "221184", user, 1),
+        (&auto, "unlimited", user, 64),
+        (&auto, "65536", root, 1),
+        (&auto, "65536", "", 1),
+        (&epoll, "65536", user, 1),
+    ] {
+        assert_eq!(locked_memory(config, &limits(most), status, loops), None, "{most} {loops}");
+    }
+}
+
+#[test]
+fn limits_of_a_process_are_told_where_they_are_low() {
+    assert_eq!(open_files(1_024).level, Level::Warning);
+    assert_eq!(open_files(1 << 20).level, Level::Fine);
+    let told = backlog("128\n", 1_024).expect("a finding");
+    assert!(told.level == Level::Note && told.what.contains("somaxconn=128"), "{told:?}");
+    assert_eq!((backlog("4096\n", 1_024), backlog("", 1_024)), (None, None));
+    assert_eq!(processes(Some(20), 1).map(|told| told.level), Some(Level::Warning));
+    assert_eq!((processes(Some(4_915), 16), processes(None, 1)), (None, None));
+}
+
+#[test]
+fn control_groups_count_up_to_the_root() {
+    let files = [
+        ("/sys/fs/cgroup/a/b/memory.max", "max\n"),
+        ("/sys/fs/cgroup/a/memory.max", "1048576\n"),
+        ("/sys/fs/cgroup/pids.max", "7"),
+    ];
+    let read = |place: &Path| {
+        files.iter().find(|(path, _)| Path::new(path) == place).map(|(_, text)| (*text).to_owned())
+    };
+    let groups = |own| Groups { own, read: &read };
+    assert_eq!(groups("1:name=systemd:/\n0::/a/b\n").least("memory.max"), Some(1 << 20));
+    assert_eq!(groups("0::/a/b\n").least("pids.max"), Some(7));
+    assert_eq!(groups("0::/\n").least("pids.max"), Some(7));
+    assert_eq!(groups("0::/\n").least("memory.max"), None);
+    assert_eq!(groups("4:memory:/a/b\n").least("memory.max"), None, "version 1 has other files");
+}
+
+#[test]
+fn loops_and_processors_go_together() {
+    let cpus = |count, quota_milli| Cpus {
+        allowed: (0..count).collect(),
+        online: 8,
+        quota_milli,
+        is_partition: false,
+    };
+    let one = placed(&cpus(2, None), 1);
+    assert_eq!(
+        (one.level, one.what.as_str()),
+        (Level::Fine, "2 of 8 processors may be used: one event loop")
+    );
+    let many = placed(&cpus(2, None), 3);
+    assert!(many.level == Level::Warning && many.what.ends_with("a replica and 2 shards"), "{many:?}");
+    assert_eq!(placed(&cpus(4, None), 4).level, Level::Fine);
+    let half = placed(&cpus(4, Some(500)), 1);
+    assert!(half.level == Level::Warning && half.what.contains("quota 0.500"), "{half:?}");
+    assert_eq!(placed(&cpus(4, Some(2_000)), 1).level, Level::Note);
+}
+
+#[test]
+fn several_memory_nodes_are_worth_a_word() {
+    assert_eq!((nodes("0\n", false), nodes("", false), nodes("0-1\n", true)), (None, None, None));
+    assert!(nodes("0-1\n", false).expect("a finding").what.starts_with("2 memory nodes"));
+    assert!(nodes("0,2-3\n", false).expect("a finding").what.starts_with("3 memory nodes"));
+}
+
+#[test]
+fn memory_is_held_against_the_tree() {
+    const MEMINFO: &str = "MemTotal:       4194304 kB\n";
+    let gib = |count: u64| count << 30;
+    assert_eq!(room(MEMINFO, None, Some(gib(1))), None);
+    assert_eq!(room("", None, Some(gib(9))), None);
+    assert_eq!(room(MEMINFO, Some(gib(1)), None).map(|told| told.level), Some(Level::Fine));
+    let killed = room(MEMINFO, Some(gib(1)), Some(gib(1))).expect("a finding");
+    assert!(
+        killed.level == Level::Warning && killed.what.contains("1024 MiB of memory (memory.max)"),
+        "{killed:?}"
+    );
+    assert_eq!(room(MEMINFO, None, Some(gib(3))).map(|told| told.level), Some(Level::Warning));
+    assert_eq!(room(MEMINFO, Some(256 << 20), None).map(|told| told.level), Some(Level::Note));
+}
+
+#[test]
+fn the_newest_whole_snapshot_says_how_large_the_tree_is() {
+    let scratch = Scratch::new();
+    let config = config(scratch.path(), "");
+    assert_eq!(newest_snapshot(&config), None);
+    let folder = scratch.path().join(server::SUBDIRECTORY);
+    fs::create_dir(&folder).expect("room");
+    for (name, bytes) in [
+        ("snapshot.0000000000000002", 3),
+        ("snapshot.0000000000000010", 5),
+        ("snapshot.0000000000000011.tmp", 7),
+        ("lock", 9),
+    ] {
+        fs::write(folder.join(name), vec![0; bytes]).expect("room");
+    }
+    assert_eq!(newest_snapshot(&config), Some(5));
+}
+
+#[test]
+fn huge_pages_are_told() {
+    assert_eq!(huge_pages("always [madvise] never\n").map(|told| told.level), Some(Level::Fine));
+    assert_eq!(huge_pages("[always] madvise never\n").map(|told| told.level), Some(Level::Fine));
+    assert_eq!(huge_pages("always madvise [never]\n").map(|told| told.level), Some(Level::Note));
+    assert_eq!(huge_pages(""), None);
+}
+
+#[test]
 fn swap_is_worth_a_word_where_it_is_used() {
-    assert_eq!(swap("SwapTotal:       0 kB\n", "60"), None);
-    assert_eq!(swap("SwapTotal: 2048 kB\n", "1"), None);
-    let used = swap("MemTotal: 9 kB\nSwapTotal:   2097148 kB\n", "60").expect("a finding");
+    assert_eq!(swap("SwapTotal:       0 kB\n", "60", None), None);
+    assert_eq!(swap("SwapTotal: 2048 kB\n", "1", None), None);
+    assert_eq!(swap("SwapTotal: 2048 kB\n", "60", Some(0)), None);
+    let used = swap("MemTotal: 9 kB\nSwapTotal:   2097148 kB\n", "60", None).expect("a finding");
     assert_eq!(used.what, "2047 MiB of swap, vm.swappiness=60");
 }
 
 #[test]
 fn a_clock_that_costs_a_system_call_is_told() {
-    assert_eq!(clock("tsc").level, Level::Fine);
-    assert_eq!(clock("hpet").level, Level::Warning);
-    assert_eq!(frequency("powersave").level, Level::Note);
-    assert_eq!(frequency("performance").level, Level::Fine);
+    let level = |finding: Option<Finding>| finding.map(|finding| finding.level);
+    assert_eq!((level(clock("tsc\n")), level(clock("hpet\n"))), (Some(Level::Fine), Some(Level::Warning)));
+    assert_eq!(clock(""), None);
+    assert_eq!(level(frequency("powersave\n")), Some(Level::Note));
+    assert_eq!((level(frequency("performance\n")), level(frequency(""))), (Some(Level::Fine), None));
+}
+
+#[test]
+fn a_deep_idle_state_is_told_unless_it_is_disabled() {
+    let state = |name: &str, micros, is_disabled| IdleState { name: name.to_owned(), micros, is_disabled };
+    let told =
+        idle(&[state("POLL", 0, false), state("C6", 133, false), state("C1", 2, false)]).expect("a finding");
+    assert!(told.level == Level::Note && told.what.contains("C6 takes 133 µs"), "{told:?}");
+    assert_eq!(idle(&[state("C1", 2, false), state("C6", 133, true)]), None);
+    assert_eq!(idle(&[]), None);
+    let scratch = Scratch::new();
+    let place = scratch.path().join("state1");
+    fs::create_dir(&place).expect("room");
+    for (file, text) in [("name", "C1E\n"), ("latency", "10\n"), ("disable", "1\n")] {
+        fs::write(place.join(file), text).expect("room");
+    }
+    assert_eq!(idle_states(scratch.path()), [state("C1E", 10, true)]);
+    assert_eq!(idle_states(&place), [], "nothing is known of what is none");
+}
+
+/// A page that a finding names is there, and is one of the table's.
+#[test]
+fn every_page_that_is_named_is_written() {
+    let tuning = Path::new(env!("CARGO_MANIFEST_DIR")).join("tuning");
+    let table = fs::read_to_string(tuning.join("README.md")).expect("the table");
+    let sources =
+        ["host.rs", "host/disk.rs", "host/kernel.rs", "host/memory.rs", "host/processors.rs", "directory.rs"];
+    let mut count = 0;
+    for source in sources {
+        let text =
+            fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/doctor").join(source));
+        for page in text.expect("a source").split(".see(\"").skip(1).filter_map(|rest| rest.split('"').next())
+        {
+            count += 1;
+            assert!(tuning.join(format!("{page}.md")).exists(), "tuning/{page}.md, which {source} names");
+            assert!(
+                table.contains(&format!("({page}.md)")),
+                "{page}.md is not in the table of tuning/README.md"
+            );
+        }
+    }
+    assert!(count > 10, "only {count} pages are named");
 }

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `directory.rs` | what `dataDir` and `dataLogDir` hold, and whether this server may vote with that |
 //! | `members.rs` | who serves, whether a quorum is left without this server, the order of moving over |
-//! | `host.rs` | kernel, limits, disk, clock |
+//! | `host.rs`, `host/` | kernel and limits, processors, memory, disk: the knobs of tuning/ |
 //!
 //! Tested: the `*_test.rs` beside the files; tests/ensemble/doctor.rs and migration.rs with real servers.
 
@@ -75,6 +75,11 @@ impl Finding {
     fn todo(mut self, line: impl Into<String>) -> Finding {
         self.todo.push(line.into());
         self
+    }
+
+    /// Names the page of tuning/ that has the reason, the figures, and how to undo it.
+    fn see(self, page: &str) -> Finding {
+        self.todo(format!("More: tuning/{page}.md"))
     }
 }
 

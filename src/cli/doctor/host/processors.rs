@@ -1,0 +1,105 @@
+//! Processors: how many, whose, and how soon they are awake.
+
+use std::fs;
+use std::path::Path;
+
+use super::super::{Finding, Level};
+use crate::io::cpu::Cpus;
+
+/// To leave an idle state takes as long as a sync of a good disk: then it is felt.
+const WAKING_MICROS_MAX: u64 = 100;
+
+/// `loops`: what the server would start here.
+pub(super) fn placed(cpus: &Cpus, loops: usize) -> Finding {
+    let milli = cpus.quota_milli;
+    let quota = milli.map_or(String::new(), |milli| format!(", quota {}.{:03}", milli / 1000, milli % 1000));
+    let placed =
+        if loops == 1 { "one event loop".to_owned() } else { format!("a replica and {} shards", loops - 1) };
+    let what = format!("{} of {} processors may be used{quota}: {placed}", cpus.allowed.len(), cpus.online);
+    let finding = |level| Finding::new(level, what);
+    if loops > cpus.usable() {
+        return finding(Level::Warning)
+            .todo("That is more loops than processors: each hands its work to one that isn't running. Take ringkeeper.shards out.")
+            .see("placement");
+    }
+    match milli {
+        Some(..1000) => finding(Level::Warning)
+            .todo("Less than one processor: when it is used up, the server stands still until the next period. Raise it or take it away.")
+            .see("containers"),
+        Some(_) => finding(Level::Note)
+            .todo("When the quota is used up, the server stands still until the next period. Exclusive processors do better.")
+            .see("containers"),
+        None => finding(Level::Fine),
+    }
+}
+
+/// Of memory. `online`: as `0-1,3`.
+pub(super) fn nodes(online: &str, cores_are_named: bool) -> Option<Finding> {
+    let count_of = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        (last.parse::<usize>().ok()? + 1).checked_sub(first.parse().ok()?)
+    };
+    let count = online.trim().split(',').map(count_of).sum::<Option<usize>>()?;
+    (count > 1 && !cores_are_named).then(|| {
+        Finding::new(Level::Note, format!("{count} memory nodes: a loop may run far from the tree that it reads"))
+            .todo("Name cores of one node in ringkeeper.cores, or start it with numactl --cpunodebind=N --membind=N.")
+            .see("placement")
+    })
+}
+
+pub(super) fn clock(source: &str) -> Option<Finding> {
+    match source.trim() {
+        "" => None,
+        source @ ("tsc" | "kvm-clock" | "arch_sys_counter" | "hyperv_clocksource_tsc_page") => {
+            Some(Finding::new(Level::Fine, format!("clock source {source}")))
+        }
+        slow => Some(
+            Finding::new(Level::Warning, format!("clock source {slow}: each look at the clock is a system call"))
+                .todo("/sys/devices/system/clocksource/clocksource0/available_clocksource lists others; tsc, if it is among them.")
+                .see("governor"),
+        ),
+    }
+}
+
+pub(super) fn frequency(governor: &str) -> Option<Finding> {
+    match governor.trim() {
+        "" => None,
+        "powersave" => Some(
+            Finding::new(Level::Note, "scaling governor powersave: processors that rest wake up slowly")
+                .todo("cpupower frequency-set -g performance, where latency matters more than power.")
+                .see("governor"),
+        ),
+        governor => Some(Finding::new(Level::Fine, format!("scaling governor {governor}"))),
+    }
+}
+
+/// One way of a processor to rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct IdleState {
+    pub name: String,
+    /// To leave it.
+    pub micros: u64,
+    pub is_disabled: bool,
+}
+
+/// `place`: of one processor. What can't be read is left out.
+pub(super) fn idle_states(place: &Path) -> Vec<IdleState> {
+    let read =
+        |state: &Path, file| fs::read_to_string(state.join(file)).ok().map(|text| text.trim().to_owned());
+    let state = |state: &Path| {
+        let micros = read(state, "latency")?.parse().ok()?;
+        Some(IdleState { name: read(state, "name")?, micros, is_disabled: read(state, "disable")? != "0" })
+    };
+    let states = fs::read_dir(place).into_iter().flatten().flatten();
+    states.filter_map(|entry| state(&entry.path())).collect()
+}
+
+pub(super) fn idle(states: &[IdleState]) -> Option<Finding> {
+    let IdleState { name, micros, .. } =
+        states.iter().filter(|state| !state.is_disabled).max_by_key(|state| state.micros)?;
+    (*micros >= WAKING_MICROS_MAX).then(|| {
+        Finding::new(Level::Note, format!("a processor that rests in state {name} takes {micros} µs to wake"))
+            .todo("A server with little to do answers that much later. cpupower idle-set -D 50, where latency matters more than power.")
+            .see("governor")
+    })
+}
