@@ -330,7 +330,7 @@ impl Replica {
             return self.take_read_only(request, outputs);
         }
         if let Request::Held { from, session, timeout_ms } = request {
-            return self.take_back(from, session, timeout_ms, outputs);
+            return self.on_held(from, session, timeout_ms, outputs);
         }
         if let Request::Write { session, .. } = &request {
             self.sessions.touch(*session, self.now.instant);

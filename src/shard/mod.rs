@@ -235,7 +235,7 @@ impl Shard {
                 self.state.sweep(outputs);
                 self.state.let_in(&self.reader.enter(), outputs);
             }
-            Input::Serve(service) => self.state.serve(service, &self.reader.enter(), outputs),
+            Input::Serve(service) => self.state.serve(service, outputs),
             Input::Deaf => self.state.was_deaf = true,
             Input::TurnEnd => {
                 self.state.left = self.state.settings.turn_budget;

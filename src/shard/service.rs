@@ -6,17 +6,19 @@
 //! something else is closed without a word ([`State::is_refused`]), as ZooKeeper does.
 //!
 //! While a member that has lost its leader looks for the next one, for a moment at least ([`Service::Held`]), those are not closed
-//! who wait for nothing that only the replica can answer: what they ask is not taken until there is a leader, as if the way to
-//! us had become long. Nothing is read for them meanwhile, since what we have may be old. Then the replica is told of each, as the
-//! new leader knows nothing of who speaks through whom, and it closes those whose session has gone or moved.
+//! who wait for nothing and were heard of lately: what they ask is not taken until there is a leader, as if the way to us had become
+//! long. Nothing is read for them meanwhile, since what we have may be old. Then the replica is told of each, as the new leader
+//! knows nothing of who speaks through whom, and it closes those whose session has gone or moved. Who was silent for half its
+//! timeout may have gone elsewhere (idle clients say something each third), and what it sent before may still come.
 //!
 //! A member that finds no leader may serve reads ([`Service::ReadOnly`]): only clients that say they take a read-only
 //! server, since others would take what they read for the ensemble's newest. Writes are the replica's to refuse.
 //! Tested: service_test.rs.
 
+use std::time::Duration;
+
 use crate::base::ConnectionId;
 use crate::messages::{Client, Request, Service};
-use crate::tree::Reading;
 
 use super::connection::{Connection, Phase};
 use super::{Output, State};
@@ -25,21 +27,26 @@ use super::{Output, State};
 const WORD_BYTES: usize = 4;
 
 impl State {
-    pub(super) fn serve(&mut self, service: Service, reading: &Reading<'_>, outputs: &mut Vec<Output>) {
+    pub(super) fn serve(&mut self, service: Service, outputs: &mut Vec<Output>) {
         let before = std::mem::replace(&mut self.service, service);
         match (before, service) {
             (_, Service::Held) => self.close_all_but_the_idle(),
-            (Service::Held, Service::All) => self.let_go_on(reading, outputs),
+            (Service::Held, Service::All) => self.let_go_on(outputs),
             (_, Service::None) | (Service::Held, Service::ReadOnly) => self.close_clients(),
             (_, Service::All | Service::ReadOnly) => {}
         }
     }
 
     fn close_all_but_the_idle(&mut self) {
+        let now = self.heard_now();
         let must_go = |connection: &&Connection| match connection.phase {
             Phase::Greeting => connection.input.len() >= WORD_BYTES,
             Phase::Connecting { .. } => true,
-            Phase::Active { .. } => connection.writes > 0,
+            Phase::Active { timeout_ms, .. } => {
+                let patience = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+                let waits = !connection.pending.is_empty() || connection.gap.is_some() || connection.paused;
+                waits || connection.untaken() > 0 || now.since(connection.heard) > patience / 2
+            }
             Phase::Closing => false,
         };
         let ids: Vec<ConnectionId> =
@@ -49,19 +56,22 @@ impl State {
         }
     }
 
-    /// Those that were held; their silence was ours.
-    fn let_go_on(&mut self, reading: &Reading<'_>, outputs: &mut Vec<Output>) {
-        let (shard, heard) = (self.id, self.heard_now());
+    /// What they have asked meanwhile is taken turn by turn.
+    fn let_go_on(&mut self, outputs: &mut Vec<Output>) {
+        let shard = self.id;
         let mut held = vec![];
-        for connection in self.connections.iter_mut().flatten() {
+        for connection in self.connections.iter().flatten() {
             let Phase::Active { session, timeout_ms } = connection.phase else { continue };
-            connection.heard = heard;
-            held.push(connection.id);
+            held.push((connection.id, connection.untaken() > 0));
             let from = Client { shard, connection: connection.id };
             outputs.push(Output::Request(Request::Held { from, session, timeout_ms }));
         }
-        for id in held {
-            self.advance(reading, id, outputs);
+        for (id, has_asked) in held {
+            if has_asked {
+                self.wait_for_turn(id);
+            } else {
+                self.control_flow(id, outputs);
+            }
         }
     }
 

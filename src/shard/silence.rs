@@ -92,6 +92,10 @@ impl State {
     }
 
     fn report_touches(&mut self, outputs: &mut Vec<Output>) {
+        if self.service == Service::Held {
+            // There is nobody who would take them.
+            return;
+        }
         let sessions = std::mem::take(&mut self.touched);
         if sessions.is_empty() {
             return;

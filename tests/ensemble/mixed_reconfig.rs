@@ -1,10 +1,11 @@
 //! Reconfiguration where both kinds are in one ensemble: either kind decides it, follows it, joins and leaves by it.
 
 use crate::cluster::{Cluster, change, members, reconfig, version_of};
+use crate::held::patient;
 use crate::history::{History, Load};
 use crate::mixed::{GENTLY, assert_no_mismatch, java};
-use crate::support::Client;
-use crate::support::client::PERSISTENT;
+use crate::support::client::{EPHEMERAL, PERSISTENT};
+use crate::support::{Client, Config};
 
 const LEADER: usize = 3;
 const WRITERS: usize = 2;
@@ -13,15 +14,16 @@ const SOME: u64 = 20;
 
 /// Three voters, the third of which leads, and two more to join. `java_ids`: which are Apache's.
 fn start(java_ids: &[usize]) -> Cluster {
+    start_with(java_ids, |config| config)
+}
+
+fn start_with(java_ids: &[usize], settings: impl Fn(Config) -> Config) -> Cluster {
     let command = java();
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
-    let mut cluster =
-        Cluster::prepare(
-            5,
-            |id, config| {
-                if java_ids.contains(&id) { config.command(&words) } else { config }
-            },
-        );
+    let mut cluster = Cluster::prepare(5, |id, config| {
+        let config = settings(config);
+        if java_ids.contains(&id) { config.command(&words) } else { config }
+    });
     cluster.pause = GENTLY;
     cluster.name_voters(3);
     // With nothing in any log the larger number decides.
@@ -196,4 +198,26 @@ fn ours_is_removed_and_apaches_lead() {
 #[test]
 fn apaches_is_removed_and_ours_lead() {
     the_other_kind_takes_over(&[3]);
+}
+
+/// A client of ours stays connected while its server leaves a leader of Apache's and comes back to it with another part: that
+/// leader takes writes of a session only through the link that vouched for it last.
+#[test]
+fn a_client_stays_connected_while_its_server_gets_a_vote_under_the_same_leader() {
+    let mut cluster = start_with(&[1, 2, 3], patient);
+    let first = cluster.await_version(LEADER, 1);
+    cluster.start_joiner(4, &[1, 2, 3], "observer");
+    let mut root = cluster.root(1);
+    let line = cluster.line(4, "observer");
+    let text = reconfig(&mut root, Some(&line), None, None, version_of(&first)).expect("an observer joins");
+    cluster.await_version(4, version_of(&text));
+    let mut client = Client::connect(&cluster.servers[3]);
+    let path = client.create("/mine", b"", EPHEMERAL);
+    let line = cluster.line(4, "participant");
+    let text = reconfig(&mut root, Some(&line), None, None, version_of(&text)).expect("it gets a vote");
+    cluster.await_mode(4, "follower");
+    cluster.await_version(4, version_of(&text));
+    client.set_data(&path, b"1", 0).expect("over the same connection, and the leader takes it");
+    assert_eq!(client.data(&path), b"1");
+    client.close();
 }

@@ -50,6 +50,15 @@ pub enum Asked {
     },
 }
 
+/// A connection whose session only the leader can vouch for.
+#[derive(Clone, Copy, Debug)]
+pub struct Returning {
+    pub from: Client,
+    pub timeout_ms: i32,
+    /// It was there before, and waits for no answer.
+    pub was_held: bool,
+}
+
 #[derive(Debug)]
 pub struct Clients {
     asked: Map<SessionId, VecDeque<Asked>>,
@@ -58,7 +67,7 @@ pub struct Clients {
     syncs: VecDeque<(SessionId, u64)>,
     next_sync: u64,
     /// Who has come with a session that only the leader can vouch for, oldest first: the leader answers in order, too.
-    coming_back: BTreeMap<SessionId, VecDeque<(Client, i32)>>,
+    coming_back: BTreeMap<SessionId, VecDeque<Returning>>,
 }
 
 impl Clients {
@@ -177,13 +186,13 @@ impl Clients {
         }
     }
 
-    pub fn come_back(&mut self, session: SessionId, from: Client, timeout_ms: i32) {
+    pub fn come_back(&mut self, session: SessionId, returning: Returning) {
         self.count += 1;
-        self.coming_back.entry(session).or_default().push_back((from, timeout_ms));
+        self.coming_back.entry(session).or_default().push_back(returning);
     }
 
     /// The leader has answered for this session: who waits for that?
-    pub fn on_revalidated(&mut self, session: SessionId) -> Option<(Client, i32)> {
+    pub fn on_revalidated(&mut self, session: SessionId) -> Option<Returning> {
         let queue = self.coming_back.get_mut(&session)?;
         let first = queue.pop_front();
         self.count -= usize::from(first.is_some());

@@ -15,7 +15,7 @@ use crate::zab::{Config, Learner, LearnerInput, LearnerOutput, LearnerRole};
 use super::super::proposals::{Asker, Origin};
 use super::super::queries::Query;
 use super::super::{Output, Replica};
-use super::clients::{Asked, UPGRADE_CXID};
+use super::clients::{Asked, Returning, UPGRADE_CXID};
 use super::looking::Connection;
 use super::words::PeerOutput;
 use super::{Ensemble, Role};
@@ -261,7 +261,8 @@ impl Replica {
                 } else if password
                     .is_some_and(|password| self.settings.passwords.is_right(*session, &password))
                 {
-                    clients.come_back(*session, *from, timeout_ms);
+                    let returning = Returning { from: *from, timeout_ms, was_held: false };
+                    clients.come_back(*session, returning);
                     self.learn(LearnerInput::Revalidate { session: *session, timeout_ms }, outputs);
                 } else {
                     self.answer(*from, 0, AnswerBody::SessionRefused, outputs);
@@ -366,7 +367,7 @@ impl Replica {
     }
 
     /// The leader decides about expiry: it is told whom we have heard. Not of local sessions.
-    pub(super) fn tell_touch(&mut self, session: SessionId, outputs: &mut Vec<Output>) {
+    fn tell_touch(&mut self, session: SessionId, outputs: &mut Vec<Output>) {
         if !self.sessions.is_local(session)
             && let Some(timeout_ms) = self.sessions.patience_ms(session)
         {
@@ -377,7 +378,11 @@ impl Replica {
     fn on_revalidated(&mut self, session: SessionId, valid: bool, outputs: &mut Vec<Output>) {
         let now = self.now.instant;
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
-        let Some((from, timeout_ms)) = ensemble.clients.on_revalidated(session) else { return };
+        let Some(returning) = ensemble.clients.on_revalidated(session) else { return };
+        let Returning { from, timeout_ms, was_held } = returning;
+        if was_held {
+            return self.take_back(valid, from, session, timeout_ms, outputs);
+        }
         if valid && self.sessions.patience_ms(session).is_none() {
             // Its beginning is not applied here yet, or its end is, and the leader did not know: the client asks again.
             tracing::info!(%session, "closing a connection: its session is not known here yet");

@@ -398,7 +398,7 @@ impl Replica {
         }
         self.close_quorum_links(outputs);
         self.proposals.forget_origins();
-        self.deferred.clear();
+        self.tell_of_moved(outputs);
         self.waiting.clear();
         self.overlay = Overlay::new(self.settings.hash_key, self.settings.digests);
         if had_served {

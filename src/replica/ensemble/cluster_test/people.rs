@@ -159,6 +159,32 @@ impl World {
         self.at(delay, Event::ServerClosed { node, life, connection });
     }
 
+    /// It goes to another server, and the one before doesn't hear of that. Gives back the old connection, for
+    /// [`World::send_late`].
+    pub fn slip_away(&mut self, client: usize, to: usize) -> (usize, u64, ConnectionId) {
+        let person = &self.people[client];
+        let old = (person.node, person.life, person.connection);
+        self.vanish(client);
+        self.people[client].node = to;
+        self.connect(client);
+        old
+    }
+
+    /// It is gone, and its server doesn't hear of that.
+    pub fn vanish(&mut self, client: usize) {
+        let person = &mut self.people[client];
+        person.phase = Phase::Off;
+        person.turn += 1;
+        person.asked.clear();
+    }
+
+    /// What it had sent on a connection that it has left.
+    pub fn send_late(&mut self, (node, life, connection): (usize, u64, ConnectionId), op: &Op) {
+        let mut bytes = vec![];
+        op.encode(9999, b"late", &mut bytes);
+        self.at(1000, Event::ToServer { node, life, connection, bytes });
+    }
+
     fn send_to_server(&mut self, client: usize, bytes: Vec<u8>) {
         let delay = self.client_delay(client, 0);
         let Person { node, life, connection, .. } = self.people[client];

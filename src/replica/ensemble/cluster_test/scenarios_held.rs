@@ -103,3 +103,57 @@ fn a_leader_that_is_one_no_more_keeps_its_clients() {
     assert_eq!(world.people[client].turn, turn, "over the same connection");
     world.end_well();
 }
+
+/// Longer than half of a client's patience: who leaves a server that says nothing does so after two thirds.
+const LONG_MS: u64 = 1100;
+
+/// What a client sent before it went to another server and what comes late is not done behind what it asked there, whoever leads
+/// next; and the connection that it has is not closed for the one that it had.
+#[test]
+fn what_a_session_has_left_behind_is_not_held() {
+    for (voters, old_is_next) in [(5, false), (3, false), (3, true)] {
+        let mut world = super::scenarios::world(Plan::quiet(voters, 0));
+        let leader = world.leader();
+        let others: Vec<usize> = (0..voters).filter(|node| *node != leader).collect();
+        // Of equals the one with the largest number leads next.
+        let last = others[others.len() - 1];
+        let (from, to) = if old_is_next { (last, others[0]) } else { (others[0], others[1]) };
+        let client = world.client(from);
+        world.create(client, "/before");
+        let old = world.slip_away(client, to);
+        world.until("it is elsewhere", |world| world.people[client].is_on());
+        world.create(client, "/there");
+        world.pass(LONG_MS);
+        let (epoch, turn) = (world.nodes[leader].epoch(), world.people[client].turn);
+        world.crash(leader, false);
+        world.until("another leads", |world| [from, to].iter().all(|node| world.has_moved_on(epoch, *node)));
+        assert_eq!(world.nodes[from].leads(), old_is_next, "{voters} voters");
+        world.create(client, "/after");
+        world.send_late(old, &Op::create("/late"));
+        world.pass(500);
+        assert!(!world.holds(from, "/late") && !world.holds(to, "/late"), "{voters} voters, {old_is_next}");
+        world.create(client, "/in-the-end");
+        assert_eq!(world.people[client].turn, turn, "over the same connection");
+        world.end_well();
+    }
+}
+
+/// Nobody's silence is forgotten because its server changes its part again and again.
+#[test]
+fn who_is_gone_expires_whatever_part_its_server_plays() {
+    let mut world = super::scenarios::world(Plan { joiners: 1, ..Plan::quiet(3, 0) });
+    let (keeper, client) = (world.client(world.leader()), world.client(3));
+    world.done(client, Op::Create { path: "/e".to_owned(), ephemeral: true });
+    let session = world.people[client].session;
+    world.vanish(client);
+    let since = world.now;
+    let mut flips = 0;
+    while world.judge.sessions[&session].closed.is_none() {
+        world.pass(700);
+        world.done(keeper, Op::Reconfig { joining: member_line(3, flips % 2 == 0), leaving: String::new() });
+        flips += 1;
+        let passed = Duration::from_nanos(world.now - since);
+        assert!(passed < Duration::from_millis(2 * 2000), "{passed:?}, {flips} changes");
+    }
+    world.end_well();
+}
