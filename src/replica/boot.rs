@@ -230,6 +230,7 @@ impl Boot {
             is_running: false,
             scratch: tree::Scratch::default(),
             closing: None,
+            seen_ahead: Zxid::ZERO,
             settings: self.settings,
             store: self.store,
         };

@@ -17,6 +17,7 @@
 //! ([`Replica::takes_requests`]).
 //! Tested: replica_test.rs, and the whole of tests/sim.
 
+mod ahead;
 mod answers;
 mod boot;
 mod containers;
@@ -48,7 +49,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Instant, Now, SessionId, Zxid, limits};
+use crate::base::{Instant, Now, SessionId, Zxid};
 use crate::log;
 use crate::messages::{Answer, AnswerBody, Client, Notice, Request};
 use crate::tree::{self, Outcome, Overlay, Owner, Scratch, Sessions, Store};
@@ -101,6 +102,8 @@ pub struct Replica {
     scratch: Scratch,
     /// The next to be applied, as far as it is worked out.
     closing: Option<tree::Closing>,
+    /// The znodes of what is to be applied up to here were looked at together.
+    seen_ahead: Zxid,
 }
 
 impl Replica {
@@ -142,14 +145,6 @@ impl Replica {
         self.is_read_only() || !self.is_full() && self.outstanding() < self.settings.outstanding_max
     }
 
-    /// No more requests, please, until something was applied.
-    pub fn is_full(&self) -> bool {
-        self.outstanding() >= limits::PROPOSALS_MAX
-            || self.proposals.bytes() >= limits::PROPOSED_BYTES_MAX
-            || self.log.is_full()
-            || !self.waiting.is_empty()
-    }
-
     fn outstanding(&self) -> usize {
         self.proposals.count() + self.deferred.len() + self.handed_on()
     }
@@ -180,6 +175,7 @@ impl Replica {
             self.release_deferred(outputs);
             return true;
         }
+        self.look_ahead_of_apply();
         let Some((_, payload, _)) = self.proposals.next_committed() else { return false };
         if self.handed_on() > 0
             && let Ok(header) = TxnHeader::decode(&mut Reader::new(payload))
@@ -263,12 +259,6 @@ impl Replica {
     /// There is something to apply or to answer: the driver comes back at once.
     pub fn has_work(&self) -> bool {
         self.proposals.next_committed().is_some() || self.is_answer_due()
-    }
-
-    /// The end of the turn will hand a group to the idle disk. A driver that can look for more requests at no cost
-    /// does so first: what comes a moment later would wait for a whole sync of its own.
-    pub fn is_about_to_seal(&self) -> bool {
-        self.log.open_bytes() > 0 && !self.log.in_flight() && !self.log.is_full() && self.takes_requests()
     }
 
     /// Nothing is proposed that is not applied, and every answer is out.

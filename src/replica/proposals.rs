@@ -136,6 +136,22 @@ impl Proposals {
         Some((zxid, entry.payload, origin))
     }
 
+    /// What is committed and sealed, oldest first.
+    pub fn committed(&self) -> impl Iterator<Item = (Zxid, &[u8])> {
+        let (mut groups, mut at) = (self.groups.iter(), self.at);
+        let mut group = groups.next();
+        std::iter::from_fn(move || {
+            loop {
+                if let Some((entry, next)) = group?.entry_at(at) {
+                    at = next;
+                    return Some((entry.zxid, entry.payload));
+                }
+                (group, at) = (groups.next(), log::Sealed::FIRST);
+            }
+        })
+        .take_while(|(zxid, _)| *zxid <= self.committed)
+    }
+
     /// The oldest proposal is applied.
     pub fn pop(&mut self) {
         self.origins.pop_front();

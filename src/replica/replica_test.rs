@@ -2,7 +2,7 @@
 
 use super::testing::{NOTHING, Server, TICK, client, encoded, settings, start, start_from, start_with};
 use super::*;
-use crate::base::WallMillis;
+use crate::base::{WallMillis, limits};
 use crate::wire::AclList;
 use crate::wire::client::multi::encode_list;
 use crate::wire::client::{

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use crate::base::SessionId;
+use crate::base::{SessionId, limits};
 use crate::messages::{AnswerBody, Identity, Request};
 use crate::tree;
 use crate::wire::{ErrorCode, Opcode};
@@ -37,6 +37,20 @@ fn logged_bytes(opcode: Opcode, body: &[u8], identities: &[Identity]) -> usize {
 }
 
 impl Replica {
+    /// No more requests, please, until something was applied.
+    pub fn is_full(&self) -> bool {
+        self.outstanding() >= limits::PROPOSALS_MAX
+            || self.proposals.bytes() >= limits::PROPOSED_BYTES_MAX
+            || self.log.is_full()
+            || !self.waiting.is_empty()
+    }
+
+    /// The end of the turn will hand a group to the idle disk. A driver that can look for more requests at no cost
+    /// does so first: what comes a moment later would wait for a whole sync of its own.
+    pub fn is_about_to_seal(&self) -> bool {
+        self.log.open_bytes() > 0 && !self.log.in_flight() && !self.log.is_full() && self.takes_requests()
+    }
+
     pub(super) fn on_request(&mut self, request: Request, outputs: &mut Vec<Output>) {
         match request {
             // Earlier than its session's requests before it is no harm.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::base::HashKey;
 use crate::base::ServerId;
-use crate::base::{ConnectionId, ShardId, Ticket, WallMillis};
+use crate::base::{ConnectionId, ShardId, Ticket, WallMillis, limits};
 use crate::log::{Command, SegmentId, SegmentImage, SnapshotDecoder};
 use crate::wire::AclList;
 use crate::wire::client::CreateRequest;

@@ -2,7 +2,7 @@
 
 use super::testing::{NOTHING, TICK, client, settings, start_with};
 use super::*;
-use crate::base::ServerId;
+use crate::base::{ServerId, limits};
 use crate::wire::client::multi::encode_list;
 use crate::wire::client::{CheckVersionRequest, MultiOp, SetDataRequest};
 

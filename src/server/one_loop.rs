@@ -426,6 +426,10 @@ impl OneLoop {
 
     fn carry_out_shard(&mut self, turn: &mut Turn) {
         let mut outputs = std::mem::take(&mut turn.from_shard);
+        self.replica.look_ahead(outputs.iter().filter_map(|output| match output {
+            shard::Output::Request(request) => Some(request),
+            _ => None,
+        }));
         for output in outputs.drain(..) {
             match output {
                 shard::Output::Request(request) => {

@@ -3,6 +3,7 @@
 //! One writer ([`Store`], owned by `replica`), any number of [`Reader`]s (one per shard). No I/O, no clock, no thread.
 
 pub mod acl;
+pub mod ahead;
 mod apply;
 mod closing;
 mod containers;

@@ -111,6 +111,10 @@ impl Replica {
         let Some(Ensemble { role: Role::Leading(leading), .. }) = self.ensemble.as_deref_mut() else {
             return;
         };
+        self.store.look_ahead(said.iter().map(|output| match output {
+            LeaderOutput::Request { request, .. } => tree::ahead::path_in(request.opcode, &request.body),
+            _ => None,
+        }));
         leading.said.extend(said);
         if std::mem::replace(&mut leading.is_heard, true) {
             return;

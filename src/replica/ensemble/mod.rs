@@ -354,30 +354,6 @@ impl Replica {
         self.proposals.commit_at_least(zxid, self.now.instant);
     }
 
-    /// After each transaction applied, and whenever nothing is to be applied: begins to serve if it is time.
-    pub(super) fn serve_if_due(&mut self, outputs: &mut Vec<Output>) {
-        let applied = self.applied;
-        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
-        if ensemble.serves_from.is_none_or(|from| applied < from) {
-            return;
-        }
-        ensemble.serves_from = None;
-        ensemble.is_serving = true;
-        self.sessions.begin_anew(self.now.instant);
-        let serves = ensemble.settings.leader_serves || !matches!(ensemble.role, Role::Leading(_));
-        if serves {
-            ensemble.held_until = None;
-        }
-        let mode = self.mode();
-        tracing::info!(zxid = %applied, serves, "ready as {}", mode.name());
-        if serves {
-            outputs.push(Output::Serve(Service::All));
-        } else {
-            self.close_held(outputs);
-        }
-        self.take_waiting(outputs);
-    }
-
     /// Everything of the last role is over.
     fn leave_role(&mut self, reason: &str, outputs: &mut Vec<Output>) {
         tracing::warn!(reason, "looking for a leader");
