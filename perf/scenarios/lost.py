@@ -193,4 +193,6 @@ def report(results):
         charts.append(Chart(f"{event.replace('-', ' ')} after {BEFORE_SECONDS} s", "seconds", "writes per 100 ms", lines,
                             marks=[(BEFORE_SECONDS, "")], with_marks=False))
     header = ["event", "server", "ms without a write", "of the unluckiest client", "sessions lost"]
-    return charts, [(f"{WRITERS_EACH * VOTERS} clients, one write outstanding each; silence is detected after 1 s, and clients wait 0.5 s for a silent server", header, table)]
+    title = (f"{WRITERS_EACH * VOTERS} clients, one write outstanding each; silence is detected after 1 s, "
+             "and clients wait 0.5 s for a silent server")
+    return charts, [(title, header, table)]
