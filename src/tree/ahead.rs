@@ -1,14 +1,15 @@
 //! Looking ahead: paths that are about to be looked up one after the other, all looked at before.
 //!
 //! A lookup waits for memory up to four times, and each time for what the time before has told: table, slot, node, path. In a
-//! tree that no cache holds that is a third of the processor time of a write. For many paths at once the processor waits for many at a
+//! tree that no cache holds that was 29 % of a leader's processor time (perf/tried.md). For many paths at once the processor waits for many at a
 //! time (`Store::find_many`), and the lookups that follow find all of it near. Nothing depends on it: what can't be read here is
 //! passed over, and who looks up finds out.
 //!
 //! Called by `replica`, before it decides the requests of one read from a socket, and before it applies what was committed
 //! together. Tested: here.
 
-use crate::wire::{Opcode, Reader};
+use crate::wire::txn::TxnHeader;
+use crate::wire::{Decode, Opcode, Reader};
 
 use super::Store;
 use super::store::FIND_BATCH;
@@ -16,12 +17,13 @@ use super::store::FIND_BATCH;
 /// For fewer there is nothing to be gained.
 const FEW: usize = 3;
 
-/// Where the record behind a transaction's header begins.
-const TXN_HEADER_BYTES: usize = 32;
-
 impl Store {
     /// `None`s are passed over.
     pub fn look_ahead<'p>(&self, paths: impl Iterator<Item = Option<&'p [u8]>>) {
+        // A read's outputs come this way, too: they pay for no batch.
+        if paths.size_hint().1.is_some_and(|most| most <= FEW) {
+            return;
+        }
         let (mut batch, mut count) = ([&[][..]; FIND_BATCH], 0);
         for path in paths.flatten() {
             batch[count] = path;
@@ -61,13 +63,15 @@ pub fn path_in(opcode: i32, body: &[u8]) -> Option<&[u8]> {
 
 /// The same of a transaction as it is logged.
 pub fn path_in_logged(payload: &[u8]) -> Option<&[u8]> {
-    let (header, body) = payload.split_at_checked(TXN_HEADER_BYTES)?;
-    path_in(i32::from_be_bytes(*header.last_chunk()?), body)
+    let mut reader = Reader::new(payload);
+    let header = TxnHeader::decode(&mut reader).ok()?;
+    path_in(header.kind, reader.rest())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::{SessionId, WallMillis, Zxid};
     use crate::tree::testing::World;
     use crate::wire::client::{CreateRequest, DeleteRequest, SetDataRequest};
     use crate::wire::{AclList, Encode};
@@ -101,26 +105,31 @@ mod tests {
             assert_eq!(path_in(opcode.code(), body), path, "{opcode:?} {body:?}");
         }
         assert_eq!(path_in(77, &set), None);
-        let mut logged = vec![7; TXN_HEADER_BYTES - 4];
-        logged.extend(Opcode::SetData.code().to_be_bytes());
+        let header = TxnHeader {
+            client_id: SessionId(7),
+            cxid: 1,
+            zxid: Zxid(2),
+            time: WallMillis(3),
+            kind: Opcode::SetData.code(),
+        };
+        let mut logged = bytes(&header);
         assert_eq!(path_in_logged(&logged[1..]), None);
         logged.extend(set);
         assert_eq!(path_in_logged(&logged), Some(&b"/a/b"[..]));
     }
 
-    /// Whatever is looked at, there or not, and however much of it.
+    /// Full batches, a last one that is not full, few, and none; paths that are there and such as none can have. Nothing is given
+    /// back, so that this shows only that none of it panics.
     #[test]
-    fn looking_changes_nothing() {
+    fn any_number_of_any_paths_may_be_looked_at() {
         let mut world = World::new(1);
         let names: Vec<String> = (0..2 * FIND_BATCH + 5).map(|at| format!("/n{at}")).collect();
         for name in names.iter().step_by(2) {
             world.create(name, b"");
         }
-        let digest = world.store.digest();
-        for count in [0, 1, FEW + 1, FIND_BATCH, names.len()] {
+        for count in [0, 1, FEW + 1, FIND_BATCH, FIND_BATCH + 1, names.len()] {
             world.store.look_ahead(names[..count].iter().map(|name| Some(name.as_bytes())));
         }
         world.store.look_ahead([None, Some(&b""[..]), Some(b"/"), Some(b"/n0"), Some(b"n0")].into_iter());
-        assert_eq!(world.store.digest(), digest);
     }
 }

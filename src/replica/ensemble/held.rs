@@ -1,10 +1,11 @@
-//! Clients over a change of leader: held while the next one is found, so that those who wait for nothing notice a pause at most.
+//! From when clients are served; and clients over a change of leader: held while the next one is found, so that those who wait for
+//! nothing notice a pause at most.
 //!
 //! When a member that serves leaves its role, the shards close who waits for an answer of ours (what was asked may or may not
 //! have happened, and only a lost connection says so) or was silent for long, and hold the others ([`Service::Held`]). Serving
 //! again, under a leader whose history we have, each of them is told of by its shard. The leader has to hear through whom a
 //! session speaks, as of a client that has come back: one of Apache's takes no write through another link, even of the same
-//! server, and one of ours closes what a session has left behind elsewhere. Closed is whose session has ended meanwhile.
+//! server, and one of ours takes none but through the server that spoke for it last. Closed is whose session has ended meanwhile.
 //!
 //! Nobody is held over a tree that is made anew, after TRUNC or SNAP; nor where sessions may be local ones, which end with the role.
 //!
@@ -17,7 +18,7 @@
 //! its own patience.
 //!
 //! Tested: cluster_test/scenarios_held.rs, shard/service_test.rs, tests/ensemble/sessions.rs, and with Apache's leaders in
-//! tests/ensemble/mixed_crashes.rs.
+//! tests/ensemble/mixed_crashes.rs and mixed_reconfig.rs.
 
 use std::sync::Arc;
 

@@ -29,7 +29,7 @@
 //! | `learning.rs` | what the learner's machine asks for |
 //! | `reconfig.rs` | configurations: proposed, activated |
 //! | `clients.rs` | requests that were handed to the leader |
-//! | `held.rs` | clients over a change of leader |
+//! | `held.rs` | from when clients are served, and those over a change of leader |
 //! | `local_sessions.rs` | sessions of this server alone |
 //! | `read_only.rs` | clients while there is no leader |
 //! | `status.rs` | where it stands, for operators |
