@@ -1,9 +1,9 @@
 //! Looking ahead: paths that are about to be looked up one after the other, all looked at before.
 //!
 //! A lookup waits for memory up to four times, and each time for what the time before has told: table, slot, node, path. In a
-//! tree that no cache holds that was 29 % of a leader's processor time (perf/tried.md). For many paths at once the processor waits for many at a
-//! time (`Store::find_many`), and the lookups that follow find all of it near. Nothing depends on it: what can't be read here is
-//! passed over, and who looks up finds out.
+//! tree that no cache holds that was 29 % of a leader's processor time (perf/runs/2026-11-22-amd-epyc-2cpu-ahead). For many paths
+//! at once the processor waits for many at a time (`Store::find_many`), and the lookups that follow find all of it near. Nothing
+//! depends on it: what can't be read here is passed over, and who looks up finds out.
 //!
 //! Called by `replica`, before it decides the requests of one read from a socket, and before it applies what was committed
 //! together. Tested: here.
