@@ -31,7 +31,8 @@ use ringkeeper::wire::client::{
 };
 use ringkeeper::wire::vector::encode_vector;
 use ringkeeper::wire::{AclList, Decode, Encode, ErrorCode, Opcode, OwnedAcl, Reader};
-use support::client::{Connect, EPHEMERAL, EPHEMERAL_SEQUENTIAL, PERSISTENT};
+use support::client::{EPHEMERAL, EPHEMERAL_SEQUENTIAL, PERSISTENT};
+use support::connect::Connect;
 use support::server::{folder, free_port};
 use support::tree::{Tree, Znode, tree};
 use support::{Client, Config, Server, until};

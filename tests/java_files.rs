@@ -21,7 +21,8 @@ use ringkeeper::wire::client::multi::encode_list;
 use ringkeeper::wire::client::{CreateRequest, MultiOp, SetAclRequest};
 use ringkeeper::wire::vector::encode_vector;
 use ringkeeper::wire::{AclList, Decode, Encode, ErrorCode, Opcode, OwnedAcl, Reader};
-use support::client::{Connect, EPHEMERAL, EPHEMERAL_SEQUENTIAL, PERSISTENT};
+use support::client::{EPHEMERAL, EPHEMERAL_SEQUENTIAL, PERSISTENT};
+use support::connect::Connect;
 use support::tree::tree;
 use support::{Client, Config, Server, until};
 

@@ -10,7 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use support::client::{Connect, EPHEMERAL, PERSISTENT};
+use support::client::{EPHEMERAL, PERSISTENT};
+use support::connect::Connect;
 use support::server::folder;
 use support::tree::{Tree, tree};
 use support::{Client, Config, Server, until};

@@ -1,5 +1,6 @@
 //! The generator against the floor: real sockets, both drivers, both loops, and servers which misbehave.
 
+use crate::base::testing::Unheard;
 use crate::bench::arguments::{Arguments, WaitArguments};
 use crate::bench::{floor, run, run::Outcome};
 use clap::Parser;
@@ -156,9 +157,8 @@ fn a_connection_that_breaks_is_an_error_and_the_run_ends() {
 #[test]
 fn a_server_that_is_not_there_is_named() {
     let scratch = Scratch::new("absent");
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let address = listener.local_addr().expect("bound");
-    drop(listener);
+    let unheard = Unheard::new();
+    let address = unheard.address();
     let (result, _) = load(address, &scratch, "--op get");
     let error = result.expect_err("nobody listens");
     assert!(error.contains(&address.to_string()) && error.contains("nobody listens"), "{error}");
@@ -172,10 +172,8 @@ fn sessions_go_to_several_servers_in_turn() {
     let first = floor(&scratch);
     let line = "--op get --sessions 5 --keys-exist --outstanding 2 --keys 20 --warmup 0.05 --seconds 0.2";
     // The floor answers whoever asks, so a server that refuses shows where the second session went.
-    let refusing = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("a bound address")
-    };
+    let unheard = Unheard::new();
+    let refusing = unheard.address();
     let (result, _) = load(first, &scratch, &format!("--server {refusing} {line}"));
     let error = result.expect_err("nobody listens at the second address");
     assert!(error.contains("session 2 of 5") && error.contains(&refusing.to_string()), "{error}");

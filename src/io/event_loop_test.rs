@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::sync::mpsc;
 use std::thread;
 
+use crate::base::testing::Unheard;
 use crate::base::{Map, Prng};
 
 use super::*;
@@ -537,11 +538,9 @@ on_both_backends! {
     }
 
     fn a_refused_dial_closes_with_its_reason(backend: Backend) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        let unheard = Unheard::new();
         let mut io = Loop::new(backend, 4).unwrap();
-        let connection = io.connect(address).unwrap();
+        let connection = io.connect(unheard.address()).unwrap();
         drive(&mut io, |_, event| match event {
             Seen::Closed(c, CloseReason::Failed(error)) => {
                 assert_eq!((c, error.kind()), (connection, ErrorKind::Disconnected));

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 
+use crate::base::testing::Unheard;
 use crate::io::{Backend, Clock};
 use crate::wire::peer::Address;
 
@@ -145,11 +146,6 @@ impl Bench {
 fn noise(count: usize) -> Vec<u8> {
     let mut prng = crate::base::Prng::new(11);
     (0..count).map(|_| prng.next() as u8).collect()
-}
-
-/// A port of this host that nobody listens on.
-fn dead_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// A listener whose queue is full: further connections neither succeed nor fail.
@@ -307,7 +303,8 @@ on_both_backends! {
 
     fn a_dead_port_is_refused_once_all_addresses_were_tried(backend: Backend) {
         let mut a = bench(backend, settings());
-        let (dead, dead_too) = (dead_port(), dead_port());
+        let (dead, dead_too) = (Unheard::new(), Unheard::new());
+        let (dead, dead_too) = (dead.address().port(), dead_too.address().port());
         a.dial(Link(2), &[("127.0.0.1", dead), ("127.0.0.1", dead_too)]);
         a.until_told(&Told::DialFailed(Link(2), true));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -321,8 +318,8 @@ on_both_backends! {
     fn a_host_that_does_not_answer_is_given_up_in_time(backend: Backend) {
         let (_listener, _waiting, deaf) = deaf_port();
         let mut a = bench(backend, Settings { connect_timeout: Duration::from_millis(200), ..settings() });
-        let dead = dead_port();
-        a.dial(Link(2), &[("127.0.0.1", deaf), ("127.0.0.1", dead)]);
+        let dead = Unheard::new();
+        a.dial(Link(2), &[("127.0.0.1", deaf), ("127.0.0.1", dead.address().port())]);
         a.until_told(&Told::DialFailed(Link(2), false));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         a.dial(Link(4), &[("127.0.0.1", deaf), ("127.0.0.1", listener.local_addr().unwrap().port())]);
@@ -349,8 +346,9 @@ on_both_backends! {
         let mut a = bench(backend, settings());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
+        let dead = Unheard::new();
         for link in [Link(2), Link(4)] {
-            a.dial(link, &[("127.0.0.1", dead_port()), ("localhost", port)]);
+            a.dial(link, &[("127.0.0.1", dead.address().port()), ("localhost", port)]);
         }
         a.until_told(&Told::Connected(Link(2)));
         a.until_told(&Told::Connected(Link(4)));

@@ -10,7 +10,8 @@ use serde_json::json;
 
 use crate::commands::{SUPER, give_root_to_bob};
 use crate::start;
-use crate::support::client::{Connect, EPHEMERAL, PERSISTENT, Refusal};
+use crate::support::client::{EPHEMERAL, PERSISTENT};
+use crate::support::connect::{Connect, Refusal};
 use crate::support::http::{Answer, connect, get, post, request};
 use crate::support::tree::tree;
 use crate::support::{Client, Config, Ensemble, Server, until};

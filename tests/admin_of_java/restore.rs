@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::client::{Connect, PERSISTENT};
+use crate::support::client::PERSISTENT;
+use crate::support::connect::Connect;
 use crate::support::http::{Answer, post, request, try_get};
 use crate::support::server::folder;
 use crate::support::tree::{Tree, tree};

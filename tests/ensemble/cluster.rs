@@ -4,11 +4,12 @@
 use std::fs;
 use std::ops::{Deref, DerefMut};
 
-use ringkeeper::wire::client::{AuthPacket, GetDataResponse, ReconfigRequest};
+use ringkeeper::wire::client::{AuthPacket, GetDataRequest, GetDataResponse, ReconfigRequest};
 use ringkeeper::wire::{ErrorCode, Opcode};
 
 use crate::support::ensemble::{SYNC_LIMIT, TICK};
-use crate::support::{Client, Config, Ensemble, until};
+use crate::support::wait::BOUND;
+use crate::support::{Client, Config, Connect, Ensemble, until};
 
 /// Of `super:secret`.
 pub const SUPER_DIGEST: &str = "super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
@@ -127,10 +128,15 @@ impl Cluster {
     }
 
     /// Waits until server `id` shows the configuration of this version.
+    ///
+    /// One whose part changes by it closes its connections, those that are being opened too: then it is asked again.
     pub fn await_version(&self, id: usize, version: i64) -> String {
+        let request = GetDataRequest { path: CONFIG.into(), watch: false };
         until(&format!("server {id} to show version {version:x}"), || {
-            let mut client = Client::connect(&self.servers[id - 1]);
-            let text = String::from_utf8(client.data(CONFIG)).expect("text");
+            let mut client = Connect::default().open_within(self.servers[id - 1].address(), BOUND).ok()?;
+            let reply = client.try_call(Opcode::GetData, &request)?;
+            let text = reply.record::<GetDataResponse>().data.expect("text").to_vec();
+            let text = String::from_utf8(text).expect("text");
             (version_of(&text) >= version).then_some(text)
         })
     }

@@ -20,6 +20,7 @@ use crate::gate::Gate;
 use crate::reads::{Read, Writes, is_kept};
 use crate::support::client::{EPHEMERAL, PERSISTENT, Reply};
 use crate::support::ensemble::Znode;
+use crate::support::wait::BOUND;
 use crate::support::{Client, Connect, Ensemble, Message, Refusal, Server, until};
 
 /// Creates that are sent together, with one set behind them.
@@ -146,11 +147,13 @@ impl Load {
         let names = Arc::new(names);
         let start = |number: usize| {
             let at = first[number % first.len()];
-            let mut client = connect.open_within(servers[at], patience).expect("nobody disturbs it yet");
+            // A disk that hesitates is no fault yet.
+            let mut client = connect.open_within(servers[at], BOUND).expect("nobody disturbs it yet");
             let name = names[number].clone();
             client.create(&name, b"", PERSISTENT);
             client.create(&format!("{name}/counter"), b"0", PERSISTENT);
             client.create(&format!("{name}/ephemeral"), b"", EPHEMERAL);
+            client.be_patient(patience);
             let (servers, shared, names) = (servers.clone(), Arc::clone(&shared), Arc::clone(&names));
             let writer = Writer { name, names, servers, at, client, story: Story::default(), shared };
             thread::spawn(move || writer.run())

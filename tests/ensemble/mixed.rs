@@ -77,7 +77,7 @@ fn use_every_server(ensemble: &Ensemble, round: usize) {
     for at in 0..clients.len() {
         let path = format!("{top}/from-{at}");
         for client in &mut clients {
-            client.sync("/");
+            client.catch_up();
             assert_eq!(client.exists(&path, true), Err(ErrorCode::NoNode));
         }
         clients[at].create(&path, b"0", PERSISTENT);
@@ -89,7 +89,7 @@ fn use_every_server(ensemble: &Ensemble, round: usize) {
         for client in &mut clients {
             let event = client.next_event();
             assert_eq!((event.kind, &event.path), (EventType::NodeCreated, &path));
-            client.sync("/");
+            client.catch_up();
             assert_eq!((client.data(&path), client.stat(&path).version), (b"1".to_vec(), 1));
             client.stat(&name);
             assert_eq!(client.stat(&mine).ephemeral_owner.0, owner.session);
@@ -102,21 +102,30 @@ fn use_every_server(ensemble: &Ensemble, round: usize) {
         let gone = Connect::again(&owner);
         owner.close();
         for (client, server) in clients.iter_mut().zip(&ensemble.servers) {
-            client.sync("/");
+            client.catch_up();
             assert_eq!(client.exists(&mine, false), Err(ErrorCode::NoNode));
             assert!(matches!(gone.try_open(server), Err(Refusal::Rejected(_))));
         }
     }
 }
 
-/// Neither kind says that a leader's digest differs from its own: in no life of a server, and by no count.
+/// Neither kind says that a leader's digest differs from its own: in no life of a server, and by no count. One of Apache's that
+/// stops following is excused until it looks for a leader: it reads on from its log while the thread that applies what is
+/// committed is not at its end yet, so that a transaction may be done twice.
 pub fn assert_no_mismatch<'a>(servers: impl IntoIterator<Item = &'a Server>) {
     for (at, server) in servers.into_iter().enumerate() {
         let output = server.output();
-        for complaint in [THEIRS_COMPLAINT, OURS_COMPLAINT] {
-            assert!(!output.contains(complaint), "server {}:\n{output}", at + 1);
+        assert!(!output.contains(OURS_COMPLAINT), "server {}:\n{output}", at + 1);
+        let (mut stops, mut excused) = (false, false);
+        for line in output.lines() {
+            stops = !line.contains("QuorumPeer - LOOKING")
+                && (stops || line.contains("ZooKeeperServer - Shutting down"));
+            if line.contains(THEIRS_COMPLAINT) {
+                assert!(stops, "server {}: {line}\n{output}", at + 1);
+                excused = true;
+            }
         }
-        assert_eq!(server.digest_mismatches(), 0, "server {}:\n{output}", at + 1);
+        assert!(excused || server.digest_mismatches() == 0, "server {}:\n{output}", at + 1);
     }
 }
 
@@ -307,7 +316,7 @@ fn local_sessions_are_upgraded_under_either_kind_of_leader() {
             client.close();
             for other in &ensemble.servers {
                 let mut witness = Client::connect(other);
-                witness.sync("/");
+                witness.catch_up();
                 assert_eq!(witness.exists(&mine, false), Err(ErrorCode::NoNode));
                 witness.close();
             }

@@ -196,7 +196,7 @@ fn becomes_a_member(ensemble: &mut Ensemble, mut history: History, load: Load) {
 fn nothing_foreign(ensemble: &Ensemble, places: &[usize]) {
     for at in places {
         let mut client = Client::connect(&ensemble.servers[*at]);
-        client.sync("/");
+        client.catch_up();
         let names = client.children("/", false).expect("the root");
         assert!(!names.iter().any(|name| name.starts_with("foreign")), "server {}: {names:?}", at + 1);
     }

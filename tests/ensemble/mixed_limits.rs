@@ -114,7 +114,7 @@ fn a_session_with_more_ephemerals_than_a_packet_holds_is_closed_everywhere() {
         for server in &ensemble.servers {
             let mut witness = Connect::default().open(server);
             until("all of them to be gone", || {
-                witness.sync("/");
+                witness.catch_up();
                 (witness.stat("/").num_children == 1).then_some(())
             });
             witness.close();
@@ -136,13 +136,13 @@ fn a_client_with_more_identities_than_are_read_is_refused_and_harms_nobody() {
     show_identities(&mut client, MANY);
     for _ in 0..3 {
         assert_eq!(client.try_create("/refused", b"", PERSISTENT), Err(ErrorCode::AuthFailed));
-        client.sync("/");
+        client.catch_up();
         neighbour.set_data(&held, b"goes on", -1).expect("its connection is the same");
     }
     assert_eq!(neighbour.exists("/refused", false), Err(ErrorCode::NoNode));
     // It can still end.
     client.close();
-    neighbour.sync("/");
+    neighbour.catch_up();
     assert_eq!(neighbour.exists("/made-before", false), Err(ErrorCode::NoNode));
     assert_all_read_on(&mut ensemble);
     let output = ensemble.servers[OURS].output();

@@ -80,14 +80,14 @@ fn is_reaped_and_seen(ensemble: &Ensemble, path: &str) {
     for server in &ensemble.servers {
         for mode in [AddWatchMode::Persistent, AddWatchMode::PersistentRecursive] {
             let mut client = Client::connect(server);
-            client.sync("/");
+            client.catch_up();
             watch(&mut client, path, mode);
             watchers.push((client, mode));
         }
     }
     let child = format!("{path}/child");
     let mut client = Client::connect(&ensemble.servers[0]);
-    client.sync("/");
+    client.catch_up();
     client.delete(&child, -1).expect("there");
     client.close();
     for (mut client, mode) in watchers {
@@ -120,7 +120,7 @@ fn made_under_one_and_reaped_by_the_other(ensemble: &mut Ensemble, change: impl 
     change(ensemble, leader);
     for server in &ensemble.servers {
         let mut client = Client::connect(server);
-        client.sync("/");
+        client.catch_up();
         for path in made.due() {
             is_gone(&mut client, path);
         }
@@ -130,7 +130,7 @@ fn made_under_one_and_reaped_by_the_other(ensemble: &mut Ensemble, change: impl 
         client.close();
     }
     let mut client = Client::connect(&ensemble.servers[leader]);
-    client.sync("/");
+    client.catch_up();
     client.delete(&format!("{}/child", made.lasting), -1).expect("there");
     client.close();
     for path in &made.held {

@@ -45,7 +45,7 @@ fn assert_agreed(cluster: &Cluster, ids: &[usize], text: &str, round: &str) {
     for at in 0..clients.len() {
         let path = clients[at].create(&format!("/{round}-{at}"), b"x", PERSISTENT);
         for client in &mut clients {
-            client.sync("/");
+            client.catch_up();
             assert_eq!(client.data(&path), b"x");
         }
     }
@@ -210,6 +210,8 @@ fn a_client_stays_connected_while_its_server_gets_a_vote_under_the_same_leader()
     let mut root = cluster.root(1);
     let line = cluster.line(4, "observer");
     let text = reconfig(&mut root, Some(&line), None, None, version_of(&first)).expect("an observer joins");
+    // Its part changes by it.
+    cluster.await_mode(4, "observer");
     cluster.await_version(4, version_of(&text));
     let mut client = Client::connect(&cluster.servers[3]);
     let path = client.create("/mine", b"", EPHEMERAL);

@@ -6,7 +6,8 @@ use ringkeeper::wire::{AclList, Encode, ErrorCode, Opcode};
 use crate::history::{History, Load};
 use crate::mixed::{assert_no_mismatch, prepare_with};
 use crate::support::client::PERSISTENT;
-use crate::support::{Client, Server};
+use crate::support::ensemble::move_to;
+use crate::support::{Client, Server, until};
 
 /// Of Apache's, with the larger numbers: the third leads, as with nothing in any log that decides.
 const JAVA: [usize; 2] = [2, 3];
@@ -26,19 +27,27 @@ impl Encode for Timeout {
 /// Another's request is unknown to ours: answered so, and the connection is closed, before anything reaches the leader.
 fn is_unknown(server: &Server, leader: &Server, opcode: Opcode, body: &impl Encode) {
     let mut client = Client::connect(server);
-    client.sync("/");
-    let before = leader.zxid();
+    client.catch_up();
+    let before = zxid_of_all(server, leader);
     let reply = client.call(opcode, body);
     assert_eq!(reply.code(), ErrorCode::Unimplemented, "{opcode}");
     client.assert_closed();
     assert_eq!(leader.zxid(), before, "{opcode} made no transaction");
+    // It would end while others are looked at.
+    move_to(client, server).close();
+}
+
+/// Of the last transaction, once the leader has applied what this server has: its own tree may be behind.
+fn zxid_of_all(server: &Server, leader: &Server) -> i64 {
+    let seen = server.zxid();
+    until("the leader to have what its follower has", || Some(leader.zxid()).filter(|zxid| *zxid >= seen))
 }
 
 /// createTTL without the flags of a TTL node and with no time to live.
 fn poison(server: &Server, leader: &Server) {
     let mut client = Client::connect(server);
-    client.sync("/");
-    let before = leader.zxid();
+    client.catch_up();
+    let before = zxid_of_all(server, leader);
     for flags in [0, 1, 2, 3, 4] {
         for ttl in [-1, i64::MIN] {
             let acl = Some(AclList::OPEN);
@@ -91,7 +100,7 @@ fn sent_through_ours(extended: bool) {
         is_unknown(server, leader, Opcode::DeleteContainer, &request);
         poison(server, leader);
     }
-    client.sync("/");
+    client.catch_up();
     client.stat("/container");
     assert_eq!((ensemble.settle(), ensemble.servers[LEADER].pid()), (LEADER, pid), "it lives and leads");
     let mut history = History::default();

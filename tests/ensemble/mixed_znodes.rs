@@ -54,7 +54,7 @@ fn those_that_are_reaped(writer: &mut Client, reader: &mut Client, base: &str) {
     let brief = with_ttl(writer, &format!("{base}/brief"), 1);
     let lasting = with_ttl(writer, &format!("{base}/lasting"), 3_600_000);
     // What a server behind has not made yet is as good as gone there.
-    reader.sync("/");
+    reader.catch_up();
     is_gone(reader, &brief);
     assert!(reader.exists(&path, false).is_ok(), "it has a child");
     assert_eq!(reader.stat(&lasting).ephemeral_owner.0, 0, "a TTL is no owner");
@@ -83,7 +83,7 @@ fn acls(writer: &mut Client, reader: &mut Client, ensemble: &Ensemble, at: usize
     let request = CreateRequest { path: path.as_str().into(), data: Some(b"1"), acl: Some(acl), flags: 0 };
     assert_eq!(owner.call(Opcode::Create, &request).code(), ErrorCode::Ok);
     for client in [&mut *writer, &mut *reader] {
-        client.sync("/");
+        client.catch_up();
         assert_eq!(client.get_data(&path, false).map(drop), Err(ErrorCode::NoAuth));
         assert_eq!(client.set_data(&path, b"2", -1).map(drop), Err(ErrorCode::NoAuth));
     }
@@ -91,13 +91,13 @@ fn acls(writer: &mut Client, reader: &mut Client, ensemble: &Ensemble, at: usize
     for server in &ensemble.servers {
         let mut elsewhere = Client::connect(server);
         authenticate(&mut elsewhere);
-        elsewhere.sync("/");
+        elsewhere.catch_up();
         elsewhere.set_data(&path, b"3", -1).expect("it is his");
         elsewhere.close();
     }
     let open = SetAclRequest { path: path.as_str().into(), acl: Some(AclList::OPEN), version: 0 };
     assert_eq!(owner.call(Opcode::SetAcl, &open).code(), ErrorCode::Ok);
-    reader.sync("/");
+    reader.catch_up();
     assert_eq!((reader.data(&path), reader.stat(&path).aversion), (b"3".to_vec(), 1));
     owner.close();
 }
@@ -116,12 +116,12 @@ fn quotas(writer: &mut Client, reader: &mut Client, ensemble: &Ensemble, base: &
     writer.create(&format!("{at}/zookeeper_limits"), limits, PERSISTENT);
     writer.create(&format!("{at}/zookeeper_stats"), b"count=0,bytes=0", PERSISTENT);
     writer.create(&format!("{root}/a"), b"345", PERSISTENT);
-    reader.sync("/");
+    reader.catch_up();
     reader.create(&format!("{root}/b"), b"6", PERSISTENT);
     // The leader too: Apache's holds to what it has applied, and that may be less than a follower has.
     for server in &ensemble.servers {
         let mut client = Client::connect(server);
-        client.sync("/");
+        client.catch_up();
         assert_eq!(client.data(&format!("{at}/zookeeper_stats")), b"count=3,bytes=6");
         client.close();
     }
@@ -164,10 +164,10 @@ fn multis(writer: &mut Client, reader: &mut Client, base: &str) {
     let refused =
         [MultiOp::Delete(DeleteRequest { path: child.as_str().into(), version: -1 }), check(7), set(-1)];
     let codes = [Err(ErrorCode::Ok), Err(ErrorCode::BadVersion), Err(ErrorCode::RuntimeInconsistency)];
-    reader.sync("/");
+    reader.catch_up();
     assert_eq!(results(reader, &refused), codes);
     for client in [writer, reader] {
-        client.sync("/");
+        client.catch_up();
         let (child, stat) = (client.stat(&child), client.stat(&path));
         assert_eq!((child.czxid, stat.mzxid, stat.version), (stat.czxid, stat.czxid, 1), "one transaction");
     }
@@ -176,7 +176,7 @@ fn multis(writer: &mut Client, reader: &mut Client, base: &str) {
 /// What happens through one server is told by the other, each change once and in order.
 fn watches(writer: &mut Client, reader: &mut Client, base: &str) {
     let path = writer.create(&format!("{base}/watched"), b"", PERSISTENT);
-    reader.sync("/");
+    reader.catch_up();
     let request = AddWatchRequest { path: path.as_str().into(), mode: AddWatchMode::PersistentRecursive };
     assert_eq!(reader.call(Opcode::AddWatch, &request).record::<ErrorResponse>().err, 0);
     let child = writer.create(&format!("{path}/child"), b"", PERSISTENT);
@@ -192,7 +192,7 @@ fn watches(writer: &mut Client, reader: &mut Client, base: &str) {
         let event = reader.next_event();
         assert_eq!((event.kind, &event.path), (kind, of));
     }
-    reader.sync("/");
+    reader.catch_up();
     reader.assert_quiet();
 }
 
@@ -202,7 +202,7 @@ fn everything_through_every_server(ensemble: &Ensemble, round: usize) {
         let mut writer = Client::connect(&ensemble.servers[at]);
         let mut reader = Client::connect(&ensemble.servers[beside]);
         let base = writer.create(&format!("/round-{round}-{at}"), b"", PERSISTENT);
-        reader.sync("/");
+        reader.catch_up();
         watches(&mut writer, &mut reader, &base);
         those_that_are_reaped(&mut writer, &mut reader, &base);
         acls(&mut writer, &mut reader, ensemble, at, &base);

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cluster::{CONFIG, Cluster, SUPER_DIGEST, members, reconfig};
-use crate::support::client::{Connect, PERSISTENT};
+use crate::support::client::PERSISTENT;
+use crate::support::connect::Connect;
 use crate::support::server::{folder, free_port};
 use crate::support::{Client, Config, Ensemble, Server, until};
 

@@ -86,7 +86,7 @@ fn leave_a_tail(ensemble: &mut Ensemble) {
 fn assert_nobody_has_the_tail(ensemble: &Ensemble) {
     for server in &ensemble.servers {
         let mut client = Client::connect(server);
-        client.sync("/");
+        client.catch_up();
         assert!(client.exists("/together", false).is_ok());
         for number in 0..ALONE {
             assert_eq!(client.exists(&alone(number), false), Err(ErrorCode::NoNode));

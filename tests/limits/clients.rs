@@ -8,7 +8,8 @@ use ringkeeper::wire::client::{AuthPacket, CreateRequest, GetDataRequest};
 use ringkeeper::wire::jute::encode_vector;
 use ringkeeper::wire::{AclList, Decode, Encode, ErrorCode, Opcode, OwnedAcl};
 
-use crate::support::client::{Connect, PERSISTENT};
+use crate::support::client::PERSISTENT;
+use crate::support::connect::Connect;
 use crate::support::{Client, Config, Message, Server, until};
 use crate::{Bystander, alone, anonymous_mb, connections};
 

@@ -4,19 +4,19 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use ringkeeper::base::{SessionId, Zxid};
 use ringkeeper::wire::client::connect::ConnectResponse;
-use ringkeeper::wire::client::header::{encode_frame, encode_request};
+use ringkeeper::wire::client::header::encode_request;
 use ringkeeper::wire::client::{
-    ConnectRequest, Create2Response, CreateRequest, CreateResponse, DeleteRequest, EventType, ExistsRequest,
-    ExistsResponse, GetChildren2Response, GetChildrenRequest, GetChildrenResponse, GetDataRequest,
-    GetDataResponse, KeeperState, ReplyHeader, SetDataRequest, SetDataResponse, SyncRequest, WatcherEvent,
+    Create2Response, CreateRequest, CreateResponse, DeleteRequest, EventType, ExistsRequest, ExistsResponse,
+    GetChildren2Response, GetChildrenRequest, GetChildrenResponse, GetDataRequest, GetDataResponse,
+    KeeperState, ReplyHeader, SetDataRequest, SetDataResponse, SyncRequest, WatcherEvent,
 };
 use ringkeeper::wire::{AclList, Decode, Encode, ErrorCode, Opcode, Stat};
 
+use super::connect::{Connect, Refusal};
 use super::server::Server;
 
 /// Sizes of headers on the wire.
@@ -27,93 +27,6 @@ pub const PERSISTENT: i32 = 0;
 pub const EPHEMERAL: i32 = 1;
 pub const SEQUENTIAL: i32 = 2;
 pub const EPHEMERAL_SEQUENTIAL: i32 = 3;
-
-/// What a connect request says; the builder of every session.
-#[derive(Clone, Debug)]
-pub struct Connect {
-    pub protocol_version: i32,
-    pub last_zxid_seen: i64,
-    pub timeout_ms: i32,
-    pub session: i64,
-    pub password: Option<Vec<u8>>,
-    pub read_only: Option<bool>,
-}
-
-impl Default for Connect {
-    fn default() -> Connect {
-        Connect {
-            protocol_version: 0,
-            last_zxid_seen: 0,
-            timeout_ms: 10_000,
-            session: 0,
-            password: Some(vec![0; 16]),
-            read_only: Some(false),
-        }
-    }
-}
-
-/// How a server refuses a connect request.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Closed without a byte.
-    Closed,
-    /// The rejection response, and then closed: "session expired".
-    Rejected(Vec<u8>),
-}
-
-impl Connect {
-    /// Asks for the session of `client` again, as a client does that was cut off.
-    pub fn again(client: &Client) -> Connect {
-        Connect { session: client.session, password: Some(client.password.clone()), ..Connect::default() }
-    }
-
-    pub fn frame(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        let request = ConnectRequest {
-            protocol_version: self.protocol_version,
-            last_zxid_seen: Zxid(self.last_zxid_seen),
-            timeout_ms: self.timeout_ms,
-            session_id: SessionId(self.session),
-            password: self.password.as_deref(),
-            read_only: self.read_only,
-        };
-        encode_frame(&mut out, &request);
-        out
-    }
-
-    /// Panics if refused.
-    pub fn open(&self, server: &Server) -> Client {
-        self.try_open(server).unwrap_or_else(|refusal| panic!("{refusal:?} for {self:?}"))
-    }
-
-    pub fn try_open(&self, server: &Server) -> Result<Client, Refusal> {
-        let mut client = Client::on(server.socket());
-        client.send_bytes(&self.frame());
-        client.shake_hands()?;
-        Ok(client)
-    }
-
-    /// As [`Connect::try_open`], to a server that may be gone or silent for longer than `bound`: that is [`Refusal::Closed`],
-    /// too. What the client asks for later has the same bound.
-    pub fn open_within(&self, server: SocketAddr, bound: Duration) -> Result<Client, Refusal> {
-        let stream = TcpStream::connect_timeout(&server, bound).and_then(|stream| {
-            stream.set_read_timeout(Some(bound))?;
-            stream.set_write_timeout(Some(bound))?;
-            stream.set_nodelay(true)?;
-            Ok(stream)
-        });
-        let Ok(stream) = stream else { return Err(Refusal::Closed) };
-        let mut client = Client::on(stream);
-        if !client.try_send_bytes(&self.frame()) {
-            return Err(Refusal::Closed);
-        }
-        match client.read_frame() {
-            Ok(Some(frame)) => client.take_handshake(frame)?,
-            Ok(None) | Err(_) => return Err(Refusal::Closed),
-        }
-        Ok(client)
-    }
-}
 
 /// An answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +80,8 @@ pub struct Client {
     xid: i32,
     /// Of the last reply.
     pub zxid: i64,
+    /// Of Apache's, in a test that runs both kinds.
+    pub(super) is_apaches: bool,
     /// Events that came while a reply was waited for, oldest first.
     pub events: VecDeque<Event>,
 }
@@ -187,6 +102,7 @@ impl Client {
             handshake: Vec::new(),
             xid: 0,
             zxid: 0,
+            is_apaches: false,
             events: VecDeque::new(),
         }
     }
@@ -202,7 +118,7 @@ impl Client {
         self.take_handshake(frame)
     }
 
-    fn take_handshake(&mut self, frame: Vec<u8>) -> Result<(), Refusal> {
+    pub(super) fn take_handshake(&mut self, frame: Vec<u8>) -> Result<(), Refusal> {
         let response = ConnectResponse::parse(&frame).unwrap_or_else(|error| panic!("{error}: {frame:x?}"));
         if response.timeout_ms == 0 {
             assert_eq!(self.next_frame(), None, "a rejection is the last thing on its connection");
@@ -232,7 +148,7 @@ impl Client {
     }
 
     /// Fails where nothing comes within the socket's bound.
-    fn read_frame(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+    pub(super) fn read_frame(&mut self) -> std::io::Result<Option<Vec<u8>>> {
         let mut prefix = [0; 4];
         let mut filled = 0;
         while filled < prefix.len() {
@@ -453,6 +369,15 @@ impl Client {
 
     pub fn sync(&mut self, path: &str) -> Reply {
         self.call(Opcode::Sync, &SyncRequest { path: Some(path.into()) })
+    }
+
+    /// Until all that anybody was told of, at any server, is seen here. Apache's leader doesn't know `sync`: it answers at once,
+    /// and may have told the followers of transactions that it hasn't applied itself. What is refused comes behind them all the same.
+    pub fn catch_up(&mut self) {
+        self.sync("/");
+        if self.is_apaches {
+            assert_eq!(self.delete("/nobody-makes-this", -1), Err(ErrorCode::NoNode));
+        }
     }
 
     /// From now on a read may take so long.

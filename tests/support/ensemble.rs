@@ -10,7 +10,8 @@ use std::time::Duration;
 use ringkeeper::wire::client::{GetDataRequest, GetDataResponse};
 use ringkeeper::wire::{ErrorCode, Opcode};
 
-use super::client::{Client, Connect};
+use super::client::Client;
+use super::connect::Connect;
 use super::server::{Config, Server, free_port};
 use super::wait::until;
 

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod client;
+pub mod connect;
 pub mod disk;
 pub mod ensemble;
 pub mod http;
@@ -13,7 +14,8 @@ pub mod server;
 pub mod tree;
 pub mod wait;
 
-pub use client::{Client, Connect, Event, Message, Refusal, Reply};
+pub use client::{Client, Event, Message, Reply};
+pub use connect::{Connect, Refusal};
 pub use ensemble::Ensemble;
 pub use server::{Config, Server};
 pub use wait::{until, within};
