@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{apache, load, multi_of_two, newest, ours, ringkeeper, text};
-use crate::support::client::Connect;
+use crate::support::Connect;
 use crate::support::server::folder;
 use crate::support::tree::{Tree, tree};
 use crate::support::{Client, until};

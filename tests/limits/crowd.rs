@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::support::client::Connect;
+use crate::support::Connect;
 use crate::support::{Config, Server, until};
 use crate::{Bystander, alone, anonymous_mb, connections};
 
