@@ -136,7 +136,7 @@ fn a_client_with_more_identities_than_are_read_is_refused_and_harms_nobody() {
     show_identities(&mut client, MANY);
     for _ in 0..3 {
         assert_eq!(client.try_create("/refused", b"", PERSISTENT), Err(ErrorCode::AuthFailed));
-        client.catch_up();
+        client.sync("/");
         neighbour.set_data(&held, b"goes on", -1).expect("its connection is the same");
     }
     assert_eq!(neighbour.exists("/refused", false), Err(ErrorCode::NoNode));
