@@ -21,11 +21,11 @@ impl Replica {
         }
     }
 
-    /// Before what is committed is applied; at a learner. Where a write was decided its znode was looked at a moment ago: there
-    /// nothing is gained (perf/tried.md).
+    /// Before what is committed is applied; in an ensemble. Alone a write's znode was looked at a moment ago, when it was decided:
+    /// nothing is gained there (perf/tried.md).
     pub(super) fn look_ahead_of_apply(&mut self) {
         let next = self.proposals.next_committed().map(|(zxid, ..)| zxid);
-        if !self.hands_on() || next.is_none_or(|next| next <= self.seen_ahead) {
+        if self.ensemble.is_none() || next.is_none_or(|next| next <= self.seen_ahead) {
             return;
         }
         let mut last = self.seen_ahead;

@@ -1,18 +1,25 @@
 //! Looking ahead: paths that are about to be looked up one after the other, all looked at before.
 //!
-//! A lookup waits for memory up to four times, and each time for what the time before has told: table, slot, node, path. In a
-//! tree that no cache holds that was 29 % of a leader's processor time (perf/runs/2026-11-22-amd-epyc-2cpu-ahead). For many paths
-//! at once the processor waits for many at a time (`Store::find_many`), and the lookups that follow find all of it near. Nothing
-//! depends on it: what can't be read here is passed over, and who looks up finds out.
+//! A lookup waits for memory up to four times, and each time for what the time before has told: table, slot, node, path; a change
+//! waits for the node's second line, its data and its share of the digest, too. In a tree that no cache holds that was 29 % of a
+//! leader's processor time (perf/tried.md). For many paths at once the processor waits for many at a time (`Store::find_many`),
+//! and what follows finds all of it near. Nothing depends on it: what can't be read here is passed over, and who looks up finds
+//! out.
 //!
 //! Called by `replica`, before it decides the requests of one read from a socket, and before it applies what was committed
 //! together. Tested: here.
+
+use std::hint::black_box;
 
 use crate::wire::txn::TxnHeader;
 use crate::wire::{Decode, Opcode, Reader};
 
 use super::Store;
-use super::store::FIND_BATCH;
+use super::node::Node;
+use super::store::ROOT;
+
+/// Paths that are looked up together.
+pub(super) const FIND_BATCH: usize = 32;
 
 /// For fewer there is nothing to be gained.
 const FEW: usize = 3;
@@ -36,11 +43,45 @@ impl Store {
         self.look_at(&batch[..count]);
     }
 
+    /// What it takes to read and to replace these nodes.
     fn look_at(&self, paths: &[&[u8]]) {
-        if paths.len() > FEW {
-            self.find_many(paths, |slot| {
-                std::hint::black_box(slot);
-            });
+        if paths.len() <= FEW {
+            return;
+        }
+        let (mut slots, mut count) = ([ROOT; FIND_BATCH], 0);
+        self.find_many(paths, |slot| {
+            slots[count] = slot.unwrap_or(ROOT);
+            count += 1;
+        });
+        for slot in &slots[..count] {
+            // The length of the data stands with the data.
+            let data_bytes = self.arena.latest(*slot).map(Node::data_bytes);
+            black_box((data_bytes, self.digests[*slot as usize]));
+        }
+    }
+
+    /// The slots of the nodes at these paths, of `FIND_BATCH` at most; or of what was deleted there a moment ago. Each look at
+    /// memory is made for all of them before the next one, so that the processor waits for many at a time.
+    pub(super) fn find_many(&self, paths: &[&[u8]], mut each: impl FnMut(Option<u32>)) {
+        let mut hashes = [0; FIND_BATCH];
+        let mut guesses = [None; FIND_BATCH];
+        let mut nodes = [None; FIND_BATCH];
+        for (hash, path) in hashes.iter_mut().zip(paths) {
+            *hash = self.key.hash(path);
+        }
+        for (guess, hash) in guesses.iter_mut().zip(hashes).take(paths.len()) {
+            *guess = self.index.candidates(hash).next();
+        }
+        for (node, guess) in nodes.iter_mut().zip(guesses).take(paths.len()) {
+            *node = guess.and_then(|slot| self.arena.latest(slot));
+        }
+        for node in nodes.iter().flatten() {
+            // It lies in two lines of the cache; then its path.
+            black_box((node.is_alive(), node.path.bytes().len()));
+        }
+        for (((path, hash), guess), node) in paths.iter().zip(hashes).zip(guesses).zip(nodes) {
+            let is_right = node.is_some_and(|node| node.path.bytes() == *path);
+            each(guess.filter(|_| is_right).or_else(|| Some(self.find_any(hash, path)?.0)));
         }
     }
 }

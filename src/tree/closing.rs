@@ -19,11 +19,12 @@ use crate::messages::{AclRef, Change, ChangeKind, Changes};
 use crate::wire::txn::{TxnHeader, listed_paths};
 use crate::wire::{Decode, Reader, Text};
 
+use super::ahead::FIND_BATCH;
 use super::apply::{Applied, Outcome};
 use super::ephemerals::Key;
 use super::node::Node;
 use super::quotas::is_of_quota;
-use super::store::{FIND_BATCH, Store};
+use super::store::Store;
 
 /// Of `limits::TURN_BUDGET`, for each path that is looked up and for each node that is looked at.
 const LOOKUP_UNITS: usize = 2;

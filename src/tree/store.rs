@@ -35,10 +35,10 @@ const RECLAIM_MAX: usize = 4_096;
 const RETIRED_MAX: usize = 1 << 18;
 
 pub struct Store {
-    key: HashKey,
+    pub(super) key: HashKey,
     publisher: Publisher,
-    arena: Arena<Node>,
-    index: IndexWriter,
+    pub(super) arena: Arena<Node>,
+    pub(super) index: IndexWriter,
     /// Where each slot stands in its parent's bag.
     positions: Vec<u32>,
     /// Each slot's share of the tree digest in its newest version, kept to subtract it without computing it again.
@@ -63,9 +63,6 @@ pub struct Store {
     /// Not because somebody may read them, but because it had done its share.
     has_leftovers: bool,
 }
-
-/// Paths that are looked up together.
-pub(super) const FIND_BATCH: usize = 32;
 
 /// Holes that a bag may always have.
 const HOLES_MIN: usize = 64;
@@ -113,29 +110,11 @@ impl Store {
         self.find_any(hash, path).filter(|(_, node)| node.is_alive())
     }
 
-    fn find_any(&self, hash: u64, path: &[u8]) -> Option<(u32, &Node)> {
+    pub(super) fn find_any(&self, hash: u64, path: &[u8]) -> Option<(u32, &Node)> {
         self.index.candidates(hash).find_map(|slot| {
             let node = self.arena.latest(slot)?;
             (node.path.bytes() == path).then_some((slot, node))
         })
-    }
-
-    /// The slots of the nodes at these paths, of `FIND_BATCH` at most; or of what was deleted there a moment ago. Each look at
-    /// memory is made for all of them before the next one, so that the processor waits for many at a time.
-    pub(super) fn find_many(&self, paths: &[&[u8]], mut each: impl FnMut(Option<u32>)) {
-        let mut hashes = [0; FIND_BATCH];
-        let mut guesses = [None; FIND_BATCH];
-        for (hash, path) in hashes.iter_mut().zip(paths) {
-            *hash = self.key.hash(path);
-        }
-        for (guess, hash) in guesses.iter_mut().zip(hashes).take(paths.len()) {
-            *guess = self.index.candidates(hash).next();
-        }
-        for ((path, hash), guess) in paths.iter().zip(hashes).zip(guesses) {
-            let is_right =
-                |slot: &u32| self.arena.latest(*slot).is_some_and(|node| node.path.bytes() == *path);
-            each(guess.filter(is_right).or_else(|| Some(self.find_any(hash, path)?.0)));
-        }
     }
 
     /// All that are alive, in their newest versions and in no order that means anything.
