@@ -240,7 +240,7 @@ def main():
     except ServerError as error:
         print(f"compare.py: {error}", file=sys.stderr)
         return 2
-    return 1 if any(result.get("errors") for result in comparison.bench.results) else 0
+    return 1 if any(result.get("errors") or result.get("partial") for result in comparison.bench.results) else 0
 
 
 if __name__ == "__main__":

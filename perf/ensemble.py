@@ -27,7 +27,6 @@ from ensemble_rows import FLOOR_ROWS, ROWS
 from ensembles import Ensemble
 from servers import ROOT, ServerError
 
-WARM_SECONDS_ZOOKEEPER = 21
 # Sets a second at which each is alone: the next one comes when the last was answered and all members rest. Where several
 # share a group, as at higher rates, more members make larger groups, and the leader's cost per write goes down with them.
 LONE_RATE = 1_500
@@ -110,7 +109,7 @@ class EnsembleRun:
         print(f"{name}: {len(ensemble.running)} members answered after {seconds:.2f} s", flush=True)
         self.descriptions[name] = ensemble.describe()
         rows.prepare(self.bench, ensemble)
-        rows.warm(self.bench, ensemble, WARM_SECONDS_ZOOKEEPER if name == "zookeeper" else 3)
+        rows.warm(self.bench, ensemble, rows.WARM_SECONDS.get(name, 3))
         return ensemble
 
     def both(self, voters, settings=None):

@@ -48,6 +48,13 @@ ROWS = [
 ]
 
 
+# Of a new ensemble, by server; others 3.
+WARM_SECONDS = {"zookeeper": 21}
+
+# The generator's exit statuses that come with a result: well, with errors, in part.
+GENERATOR_MEASURED = (0, 1, 3)
+
+
 class Bench:
     """What every row needs: the load binary, the pace, where raw results go, and how noise is treated."""
 
@@ -68,11 +75,12 @@ class Bench:
         (self.raw_directory / name).write_text(json.dumps(result, indent=1) + "\n")
         noise = f"  NOISY: others used {result['noise']:.0%} of the machine" if result.get("noisy") else ""
         errors = f"  ERRORS {result['errors']}" if result.get("errors") else ""
-        print(f"  {row:<14}{server:<12} round {round_number}: {result['line']}{noise}{errors}", flush=True)
+        partial = f"  IN PART: {result['partial']}" if result.get("partial") else ""
+        print(f"  {row:<14}{server:<12} round {round_number}: {result['line']}{noise}{errors}{partial}", flush=True)
         return result
 
     def load(self, server, arguments, keys_exist=True):
-        """Runs the load generator once. Returns its JSON, also where it met errors."""
+        """Runs the load generator once. Returns its JSON, also where it met errors, or measured a part and says why (`partial`)."""
         path = self.raw_directory / "last.json"
         path.unlink(missing_ok=True)
         command = [server.generator or self.load_binary, "--server", ",".join(server.addresses), "--json", path]
@@ -80,7 +88,7 @@ class Bench:
         command += ["--keys-exist"] if keys_exist else []
         command += [str(argument) for argument in arguments]
         process = subprocess.run(command, capture_output=True, text=True)
-        if process.returncode not in (0, 1) or (process.returncode == 1 and not path.exists()):
+        if process.returncode not in GENERATOR_MEASURED or (process.returncode != 0 and not path.exists()):
             raise ServerError(f"load on {server.name} failed: {process.stderr.strip()}\n{' '.join(map(str, command))}")
         if not path.exists():
             return {"output": process.stdout}

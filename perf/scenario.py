@@ -24,7 +24,8 @@ import machine
 import page
 import scenarios
 from scenarios import snapshots
-from scenarios.kit import SERVER_NAMES, Kit
+from scenarios.kit import SERVER_NAMES, Kit, median
+from scenarios.sizes import told
 from servers import ROOT, ServerError
 
 COLUMNS = ["row", "server", "round", "x", "label", "value", "unit", "operations_per_second", "p50_us", "p99_us", "p999_us", "p9999_us",
@@ -89,12 +90,18 @@ def generator_shares(results):
     """Told for each server: etcd's loads go through another program, whose requests cost more."""
     most = {}
     for result in results:
-        share = result.get("derived", {}).get("generator_share_of_a_processor", 0)
-        most[result["server"]] = max(share, most.get(result["server"], 0))
-    return "at most " + ", ".join(f"{share:.0%} of a processor on {name}" for name, share in most.items()) if most else "not used"
+        share = result.get("derived", {}).get("generator_share_of_a_processor")
+        if share is not None:
+            most[result["server"]] = max(share, most.get(result["server"], 0))
+    return "at most " + ", ".join(f"{share:.0%} of a processor on {name}" for name, share in most.items()) if most else "clients of the scenario's own"
 
 
-def facts(kit, seconds, script):
+def rounds(scenario, options):
+    order = getattr(scenario, "ORDER", "the servers by turns")
+    return f"{1 if getattr(scenario, 'ONE_ROUND', False) else options.rounds}, {order}"
+
+
+def facts(scenario, kit, seconds, script):
     options, results = kit.options, kit.bench.results
     rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
     noisy = sum(1 for result in results if result.get("noisy"))
@@ -104,11 +111,29 @@ def facts(kit, seconds, script):
         *machine.describe(kit.directory),
         *kit.descriptions.items(),
         ("built with", f"{rustc}, release profile of Cargo.toml"),
-        ("rounds", f"{options.rounds}, alternating; windows of {options.seconds:g} s; {seconds / 60:.1f} minutes in all"),
+        ("rounds", f"{rounds(scenario, options)}; windows of {options.seconds:g} s; {seconds / 60:.1f} minutes in all"),
         ("generator", generator_shares(results)),
         ("instructions of the leader", counted),
         ("noise", f"others used more than {options.noise:.0%} of the machine in {noisy} of {len(results)} measurements"),
     ]
+
+
+APART = {"leader_cpu_us_per_operation": "leader's CPU µs per operation", "cpu_us_per_operation": "all members'",
+         "syncs_per_second": "syncs/s of all members", "operations_per_sync": "operations per sync",
+         "leader_instructions_per_operation": "leader's instructions per operation"}
+
+
+def apart(results):
+    """What doesn't hang on how many processors there are, of each load: medians of the rounds. No table where nothing is known."""
+    found = {}
+    for result in results:
+        key = (result["row"], str(result.get("label") or result.get("x", "")), result["server"])
+        found.setdefault(key, []).append(result.get("derived", {}))
+    known = [name for name in APART if any(one.get(name) is not None for many in found.values() for one in many)]
+    lines = [[*key, *(told(median([one.get(name) for one in many])) for name in known)]
+             for key, many in found.items() if any(one.get(name) is not None for one in many for name in known)]
+    header = ["load", "", "server", *(APART[name] for name in known)]
+    return [("What hangs less on the number of processors", header, lines)] if lines else []
 
 
 def write(scenario, kit, folder, seconds, script="perf/scenario.py"):
@@ -120,7 +145,8 @@ def write(scenario, kit, folder, seconds, script="perf/scenario.py"):
              f"All servers and the load generator shared this machine's {machine.os.cpu_count()} processors.")
     notes = [where, *kit.left_out, *(f"Not measured: {failure}" for failure in told)]
     charts, tables = scenario.report(results) if results else ([], [])
-    known = facts(kit, seconds, script)
+    tables = [*tables, *apart(results)]
+    known = facts(scenario, kit, seconds, script)
     (folder / "charts").mkdir(exist_ok=True)
     for number, one in enumerate(charts, 1):
         (folder / "charts" / f"{number:02}.svg").write_text(chart.svg(one) + "\n")
@@ -151,7 +177,7 @@ def measure(scenario, options):
         write(scenario, kit, folder, time.monotonic() - begin)
     if not kit.bench.results:
         return 0 if options.scenario == "all" and kit.left_out and not kit.failures else 2
-    return 1 if kit.failures or any(result.get("errors") for result in kit.bench.results) else 0
+    return 1 if kit.failures or any(result.get("errors") or result.get("partial") for result in kit.bench.results) else 0
 
 
 def main():

@@ -139,7 +139,18 @@ class LeftOut(unittest.TestCase):
         results = [{"server": name, "derived": {"generator_share_of_a_processor": share}}
                    for name, share in (("ringkeeper", 0.3), ("etcd", 0.9), ("ringkeeper", 0.4))]
         self.assertEqual(scenario.generator_shares(results), "at most 40% of a processor on ringkeeper, 90% of a processor on etcd")
-        self.assertEqual(scenario.generator_shares([]), "not used")
+        # Where a scenario has clients of its own nothing is known of their share, which is not a share of nothing.
+        self.assertEqual(scenario.generator_shares([{"server": "etcd", "derived": {}}]), "clients of the scenario's own")
+
+    def test_servers_that_run_are_measured_by_their_number_or_by_name(self):
+        made = bare_kit([])
+        made.running = [kit.Running("three", ["a:1", "b:1", "c:1"]), kit.Running("one", ["a:2"])]
+        made.bench, made.descriptions = None, {}
+        with mock.patch("rows.prepare"):
+            self.assertEqual(made.sizes([1, 9]), [1, 3])
+            self.assertEqual([target.name for target in made.targets(3)], ["three"])
+            self.assertEqual(made.target("one", 3).addresses, ["a:2"])
+        self.assertEqual(bare_kit(["etcd"]).sizes([1, 9]), [1, 9])
 
 
 class Ways(unittest.TestCase):

@@ -1,13 +1,18 @@
 """The arithmetic and the drawing of the scenarios. Run by `python3 -m unittest discover perf`."""
 
+import pathlib
+import tempfile
 import unittest
+from unittest import mock
 from xml.etree import ElementTree
 
 import chart
 import page
+import rows
+import scenario
 import scenarios
 from chart import Chart, Line
-from scenarios import lost, offered, sizes, snapshots
+from scenarios import kit, lost, offered, sizes, snapshots
 from servers import ServerError
 
 MS = 1_000_000
@@ -78,6 +83,46 @@ class Arithmetic(unittest.TestCase):
         for wrong in ("", "k", "1.5m", "500", "1500", "10k,,1m", "many"):
             with self.assertRaisesRegex(ServerError, "--trees"):
                 snapshots.parse_trees(wrong)
+
+
+class Apart(unittest.TestCase):
+    def test_a_line_a_load_and_server_with_medians_of_what_is_known(self):
+        results = [measured("set", name, 3, derived={"leader_cpu_us_per_operation": cpu})
+                   for name, cpu in (("etcd", 1.0), ("etcd", 9.0), ("etcd", 2.0), ("zookeeper", None))]
+        (_, header, lines), = scenario.apart(results)
+        self.assertEqual(header, ["load", "", "server", "leader's CPU µs per operation"])
+        self.assertEqual(lines, [["set", "3", "etcd", sizes.told(2.0)]])
+        self.assertEqual(scenario.apart([measured("set", "etcd", 3, derived={})]), [])
+
+    def test_syncs_are_those_of_the_operations_that_were_counted_with_them(self):
+        result = {"server": {"cpu_seconds_each": [1.0]}, "operations": 1000, "operations_per_second": 500.0,
+                  "syncs_per_operation": 0.02, "generator": {"cpu_seconds": 1.0}, "window_seconds": 2.0}
+        found = kit.derived(result)
+        self.assertEqual((found["operations_per_sync"], found["syncs_per_second"]), (50.0, 10.0))
+
+    def test_the_order_of_the_rounds_is_told(self):
+        options = mock.Mock(rounds=3)
+        self.assertEqual(scenario.rounds(sizes, options), "3, the servers by turns")
+        self.assertEqual(scenario.rounds(snapshots, options), "1, one server after the other")
+
+
+class Generator(unittest.TestCase):
+    def test_what_was_measured_in_part_is_kept(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program = pathlib.Path(folder, "load")
+            program.write_text("""#!/bin/sh
+while [ "$1" != --json ]; do shift; done
+echo '{"partial": "too far behind"}' >"$2"
+exit 3
+""")
+            program.chmod(0o755)
+            bench = rows.Bench(program, pathlib.Path(folder), 1, 0, 1, 0, 0)
+            target = mock.Mock(addresses=["a:1"], pids=[], generator=None)
+            self.assertEqual(bench.load(target, []), {"partial": "too far behind"})
+            program.write_text("#!/bin/sh\nexit 3\n")
+            target.name = "zookeeper"
+            with self.assertRaises(ServerError):
+                bench.load(target, [])
 
 
 class Reports(unittest.TestCase):

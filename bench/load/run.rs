@@ -206,7 +206,10 @@ impl Run<'_> {
         let result = report::as_json(self.arguments, &load, &self.pids);
         say(&summary::text(&result));
         let unwritten = files::write_all(self.arguments, &load.recorder, &result);
-        if unwritten.iter().any(|failed| failed.starts_with("--json")) {
+        // What couldn't be written must not be lost: the JSON has all of it.
+        let json_is_kept =
+            self.arguments.json.is_some() && !unwritten.iter().any(|failed| failed.starts_with("--json"));
+        if !unwritten.is_empty() && !json_is_kept {
             say(&format!("{result:#}"));
         }
         Ok(Outcome { errors: load.recorder.errors_count(), partial: load.cut, unwritten })

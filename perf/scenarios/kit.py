@@ -88,14 +88,28 @@ class Kit(EnsembleRun):
         if self.running:
             raise ServerError(f"{what}: that needs servers which this script started itself; leave out --running")
 
+    def sizes(self, wanted):
+        """The sizes that are measured: those of the servers that were running already, where there are any."""
+        return sorted({len(target.addresses) for target in self.running}) if self.running else wanted
+
     def targets(self, voters, observers=0, settings=None):
-        """One target a server: a fresh ensemble, or what was running already."""
+        """One target a server: a fresh ensemble, or those of so many servers that were running already."""
         if self.running:
-            for target in self.running:
+            found = [target for target in self.running if len(target.addresses) == voters]
+            for target in found:
                 self.descriptions[target.name] = target.describe()
                 rows.prepare(self.bench, target)
-            return self.running
+            return found
         return [self.ensemble(name, voters, observers, settings) for name in self.servers]
+
+    def target(self, name, voters):
+        """That server alone: a fresh ensemble, or what was running already, whatever its size."""
+        if not self.running:
+            return self.ensemble(name, voters)
+        found = next(target for target in self.running if target.name == name)
+        self.descriptions[name] = found.describe()
+        rows.prepare(self.bench, found)
+        return found
 
     def tried(self, what, action):
         """Runs a part of a scenario; one that fails is told, and the others are measured all the same."""
@@ -118,14 +132,15 @@ class Kit(EnsembleRun):
         arguments = ["--keys", keys, *arguments, "--warmup", self.bench.warmup, "--seconds", seconds]
 
         def once():
-            syncs, begin = sync_count(target), time.monotonic()
+            syncs = sync_count(target)
             with Instructions(led.pids[0] if self.counts_instructions and led.pids else None) as counted:
                 result = self.bench.load(led, arguments)
             after = sync_count(target)
             if counted.count and result.get("replies_total"):
                 result["instructions_per_operation"] = counted.count / result["replies_total"]
-            if syncs is not None and after is not None:
-                result["syncs_per_second"] = (after - syncs) / (time.monotonic() - begin)
+            if syncs is not None and after is not None and result.get("replies_total"):
+                # Warm-up and window alike: the same load.
+                result["syncs_per_operation"] = (after - syncs) / result["replies_total"]
             return result
 
         result = self.bench.quietest(once)
@@ -161,8 +176,9 @@ def derived(result):
     if operations and each:
         found["cpu_us_per_operation"] = sum(each) * 1e6 / operations
         found["leader_cpu_us_per_operation"] = each[0] * 1e6 / operations
-    if operations and result.get("syncs_per_second"):
-        found["operations_per_sync"] = result["operations_per_second"] / result["syncs_per_second"]
+    if operations and result.get("syncs_per_operation"):
+        found["operations_per_sync"] = 1 / result["syncs_per_operation"]
+        found["syncs_per_second"] = result["operations_per_second"] * result["syncs_per_operation"]
     if result.get("instructions_per_operation"):
         found["leader_instructions_per_operation"] = result["instructions_per_operation"]
     own = result["generator"]["cpu_seconds"]

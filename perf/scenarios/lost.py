@@ -14,6 +14,7 @@ from scenarios.sizes import told
 from servers import ServerError
 
 NAME = "lost"
+ORDER = "one server after the other"
 TITLE = "Fail-over"
 QUESTION = "For how long are writes not acknowledged when the leader or a follower dies, falls silent, or all are restarted in turn?"
 VOTERS = 3

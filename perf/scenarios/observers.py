@@ -1,7 +1,9 @@
 """Reads versus observers, and what they cost writes."""
 
 import etcd_server
+import rows
 from chart import Chart, Line
+from ensembles import Target
 from scenarios.kit import figure, latency, series, servers_in, throughput
 from scenarios.sizes import slope, told
 
@@ -10,6 +12,7 @@ TITLE = "Reads versus observers"
 QUESTION = "How many more reads does an observer serve, and what do writes pay for it?"
 VOTERS, OBSERVERS_MAX = 3, 6
 WITHOUT = {"etcd": etcd_server.OBSERVERS}
+ORDER = "one server after the other"
 READS, WRITES, ALONE = "get-32x16", "set-32x16", "set-1x1"
 
 
@@ -30,12 +33,19 @@ def of(kit, name):
             if count:
                 ensemble.launch(observers[count - 1])
                 observers[count - 1].wait()
+                warm(kit, ensemble, observers[count - 1])
             for row, load in (
                 (READS, ["--op", "get", "--sessions", 32, "--outstanding", 16]),
                 (WRITES, ["--op", "set", "--sessions", 32, "--outstanding", 16]),
                 (ALONE, ["--op", "set", "--sessions", 1, "--outstanding", 1]),
             ):
                 kit.measure(row, ensemble, count, load, round_number, label=f"{count} observers")
+
+
+def warm(kit, ensemble, observer):
+    """Sessions at this observer alone: a JVM that is new compiles what it runs in the first seconds."""
+    seconds = rows.WARM_SECONDS.get(ensemble.name, 3) / 3
+    rows.warm(kit.bench, Target(ensemble.name, [observer.address], [observer.pid], ensemble.generator), seconds)
 
 
 def report(results):

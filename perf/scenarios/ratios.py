@@ -14,7 +14,7 @@ BYTES = [100, 1024]
 
 
 def run(kit):
-    for voters in [len(kit.running[0].addresses)] if kit.running else VOTERS:
+    for voters in kit.sizes(VOTERS):
         kit.tried(f"{voters} voters", lambda voters=voters: of_size(kit, voters))
 
 

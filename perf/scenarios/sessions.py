@@ -13,7 +13,7 @@ OPS = ["get", "set"]
 
 
 def run(kit):
-    for voters in [len(kit.running[0].addresses)] if kit.running else VOTERS:
+    for voters in kit.sizes(VOTERS):
         kit.tried(f"{voters} voters", lambda voters=voters: of_size(kit, voters))
 
 

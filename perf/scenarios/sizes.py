@@ -11,8 +11,7 @@ FULL, ALONE = "set-32x16", "set-1x1"
 
 
 def run(kit):
-    sizes = [len(kit.running[0].addresses)] if kit.running else SIZES
-    for size in sizes:
+    for size in kit.sizes(SIZES):
         kit.tried(f"{size} voters", lambda size=size: of_size(kit, size))
 
 

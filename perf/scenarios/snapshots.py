@@ -6,7 +6,7 @@ import machine
 import rows
 from chart import Chart, Line
 from ensembles import Target
-from scenarios.kit import median, servers_in
+from scenarios.kit import derived, median, servers_in
 from scenarios.sizes import told
 from servers import ServerError
 from snapshot_watch import share_while_writing
@@ -17,6 +17,7 @@ QUESTION = "What does a tree of ten thousand, a million or ten million znodes co
 # Parents of a thousand children each.
 CHILDREN = 1000
 ROW = "tree"
+ORDER, ONE_ROUND = "one server after the other", True
 WITHOUT = {"etcd": "it keeps its keys in a file on disk and all of their history, so that neither memory nor snapshots are the same work"}
 
 
@@ -52,7 +53,7 @@ def of(kit, name, znodes):
     result.update(
         x=znodes, label=f"{znodes:,} znodes", fill_seconds=fill_seconds, restart_seconds=restart_seconds,
         bytes_per_znode=(memory["anonymous"] - empty["anonymous"]) / znodes, memory=memory, snapshot_seconds=lengths,
-        seconds_inside=inside / 10, seconds_outside=outside / 10, value=share, unit="share", derived={})
+        seconds_inside=inside / 10, seconds_outside=outside / 10, value=share, unit="share", derived=derived(result))
     share_text = "not measurable" if share is None else f"{share:.0%}"
     result["line"] = (
         f"{memory['anonymous'] / 1e6:.0f} MB, restart {restart_seconds:.2f} s, {share_text} of the throughput while a snapshot was "

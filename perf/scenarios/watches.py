@@ -32,7 +32,7 @@ def run(kit):
 def fan(kit):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    targets = kit.targets(1)
+    targets = [kit.target(name, 1) for name in kit.names]
     for round_number in range(1, kit.options.rounds + 1):
         for count in WATCHERS:
             if hard != resource.RLIM_INFINITY and count + FILES_SPARE > hard:

@@ -21,8 +21,8 @@ impl Replica {
         }
     }
 
-    /// Before what is committed is applied; in an ensemble. Alone a write's znode was looked at a moment ago, when it was decided:
-    /// nothing is gained there (perf/tried.md).
+    /// Before what is committed is applied; in an ensemble. Alone a write's znode was looked at a moment ago, when it was decided,
+    /// and nothing is gained (perf/tried.md); a leader's has left the caches by the time that a quorum has it.
     pub(super) fn look_ahead_of_apply(&mut self) {
         let next = self.proposals.next_committed().map(|(zxid, ..)| zxid);
         if self.ensemble.is_none() || next.is_none_or(|next| next <= self.seen_ahead) {

@@ -1,12 +1,12 @@
 //! Looking ahead: paths that are about to be looked up one after the other, all looked at before.
 //!
-//! A lookup waits for memory up to four times, and each time for what the time before has told: table, slot, node, path; a change
-//! waits for the node's second line, its data and its share of the digest, too. In a tree that no cache holds that was 29 % of a
-//! leader's processor time (perf/tried.md). For many paths at once the processor waits for many at a time (`Store::find_many`),
-//! and what follows finds all of it near. Nothing depends on it: what can't be read here is passed over, and who looks up finds
-//! out.
+//! A lookup waits for memory up to four times, and each time for what the time before has told: table, slot, node, path. In a
+//! tree that no cache holds that was 29 % of a leader's processor time (perf/runs/2026-11-22-amd-epyc-2cpu-ahead). A change waits
+//! for the node's second line, its data and its share of the digest, too. For many paths at once the processor waits for many at
+//! a time (`Store::find_many`), and what follows finds all of it near. Nothing depends on it: what can't be read here is passed
+//! over, and who looks up finds out.
 //!
-//! Called by `replica`, before it decides the requests of one read from a socket, and before it applies what was committed
+//! Called by `closing` and by `replica`, before it decides the requests of one read from a socket, and before it applies what was committed
 //! together. Tested: here.
 
 use std::hint::black_box;
@@ -55,25 +55,25 @@ impl Store {
         });
         for slot in &slots[..count] {
             // The length of the data stands with the data.
-            let data_bytes = self.arena.latest(*slot).map(Node::data_bytes);
+            let data_bytes = self.latest(*slot).map(Node::data_bytes);
             black_box((data_bytes, self.digests[*slot as usize]));
         }
     }
 
-    /// The slots of the nodes at these paths, of `FIND_BATCH` at most; or of what was deleted there a moment ago. Each look at
-    /// memory is made for all of them before the next one, so that the processor waits for many at a time.
+    /// The slots of the nodes at these paths, of `FIND_BATCH` at most; or of what was deleted there a moment ago. Each step
+    /// into memory is taken for all of them before the next one, so that the processor waits for many at a time.
     pub(super) fn find_many(&self, paths: &[&[u8]], mut each: impl FnMut(Option<u32>)) {
         let mut hashes = [0; FIND_BATCH];
         let mut guesses = [None; FIND_BATCH];
         let mut nodes = [None; FIND_BATCH];
         for (hash, path) in hashes.iter_mut().zip(paths) {
-            *hash = self.key.hash(path);
+            *hash = self.hash(path);
         }
         for (guess, hash) in guesses.iter_mut().zip(hashes).take(paths.len()) {
-            *guess = self.index.candidates(hash).next();
+            *guess = self.guess(hash);
         }
         for (node, guess) in nodes.iter_mut().zip(guesses).take(paths.len()) {
-            *node = guess.and_then(|slot| self.arena.latest(slot));
+            *node = guess.and_then(|slot| self.latest(slot));
         }
         for node in nodes.iter().flatten() {
             // It lies in two lines of the cache; then its path.
@@ -170,6 +170,15 @@ mod tests {
         }
         for count in [0, 1, FEW + 1, FIND_BATCH, FIND_BATCH + 1, names.len()] {
             world.store.look_ahead(names[..count].iter().map(|name| Some(name.as_bytes())));
+        }
+        // A deletion mark, which goes with its slot later.
+        for name in names.iter().step_by(4) {
+            world.delete(name);
+        }
+        for _ in 0..2 {
+            world.store.look_ahead(names.iter().map(|name| Some(name.as_bytes())));
+            world.publish();
+            world.store.reclaim(usize::MAX);
         }
         world.store.look_ahead([None, Some(&b""[..]), Some(b"/"), Some(b"/n0"), Some(b"n0")].into_iter());
     }

@@ -35,10 +35,10 @@ const RECLAIM_MAX: usize = 4_096;
 const RETIRED_MAX: usize = 1 << 18;
 
 pub struct Store {
-    pub(super) key: HashKey,
+    key: HashKey,
     publisher: Publisher,
-    pub(super) arena: Arena<Node>,
-    pub(super) index: IndexWriter,
+    arena: Arena<Node>,
+    index: IndexWriter,
     /// Where each slot stands in its parent's bag.
     positions: Vec<u32>,
     /// Each slot's share of the tree digest in its newest version, kept to subtract it without computing it again.
@@ -108,6 +108,20 @@ impl Store {
     /// The same for those who have the path's hash already; the root under its own name only.
     pub fn find_hashed(&self, hash: u64, path: &[u8]) -> Option<(u32, &Node)> {
         self.find_any(hash, path).filter(|(_, node)| node.is_alive())
+    }
+
+    pub(super) fn hash(&self, path: &[u8]) -> u64 {
+        self.key.hash(path)
+    }
+
+    /// Where a node whose path has this hash is likely to be.
+    pub(super) fn guess(&self, hash: u64) -> Option<u32> {
+        self.index.candidates(hash).next()
+    }
+
+    /// What is in a slot: a node, a deletion mark, or nothing.
+    pub(super) fn latest(&self, slot: u32) -> Option<&Node> {
+        self.arena.latest(slot)
     }
 
     pub(super) fn find_any(&self, hash: u64, path: &[u8]) -> Option<(u32, &Node)> {

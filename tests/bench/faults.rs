@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 
-use crate::run::{SHORT, a_server, begin, bench, figure};
+use crate::run::{Bench, SHORT, a_server, begin, bench, figure, without_json};
 use crate::support::{Server, until};
 
 /// Until the server has taken so many packets: the load is under way.
@@ -144,8 +144,17 @@ fn a_result_for_which_there_is_no_room_is_told_and_shown() {
         run.json()["replies_total"].as_u64() > Some(0) && run.file("out.hgrm").contains("#[Max"),
         "{run:?}"
     );
+    assert!(!run.stdout.contains("\n{"), "the JSON is in its file: {run:?}");
     let run = bench(server.address(), &format!("--op get {SHORT} --json /dev/full"));
     assert!(run.exit == 3 && run.stderr.contains("--json /dev/full"), "{run:?}");
+    shows_its_json(&run);
+    // Nobody asked for a file of it, and what was asked for can't be had.
+    let run = without_json(server.address(), &format!("--op get {SHORT} --csv /dev/full"));
+    assert!(run.exit == 3 && run.stderr.contains("--csv /dev/full"), "{run:?}");
+    shows_its_json(&run);
+}
+
+fn shows_its_json(run: &Bench) {
     let shown = run.stdout.find("\n{").map(|at| serde_json::from_str::<serde_json::Value>(&run.stdout[at..]));
     let shown = shown.unwrap_or_else(|| panic!("{run:?}")).unwrap_or_else(|error| panic!("{error}: {run:?}"));
     assert!(shown["replies_total"].as_u64() > Some(0), "{run:?}");

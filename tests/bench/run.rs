@@ -34,10 +34,19 @@ pub struct Running {
 
 /// Starts `ringkeeper bench` with these options; results go to `out.json` in its folder, or where the options say.
 pub fn begin(server: SocketAddr, options: &str) -> Running {
+    begin_with(server, options, if options.contains("--json") { &[] } else { &["--json", "out.json"] })
+}
+
+/// To its end, and the screen is all there is.
+pub fn without_json(server: SocketAddr, options: &str) -> Bench {
+    begin_with(server, options, &[]).end()
+}
+
+fn begin_with(server: SocketAddr, options: &str, more: &[&str]) -> Running {
     let folder = server::folder("bench");
     let child = Command::new(env!("CARGO_BIN_EXE_ringkeeper"))
         .args(["bench", "--server", &server.to_string()])
-        .args(if options.contains("--json") { &[][..] } else { &["--json", "out.json"] })
+        .args(more)
         .args(options.split_whitespace())
         .current_dir(&folder)
         .stdin(Stdio::null())

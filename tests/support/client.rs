@@ -80,7 +80,7 @@ pub struct Client {
     xid: i32,
     /// Of the last reply.
     pub zxid: i64,
-    /// Of Apache's, in a test that runs both kinds.
+    /// Of Apache's, in a test that runs both kinds. Known of a client that was opened at a [`Server`], by `open` or `try_open`.
     pub(super) is_apaches: bool,
     /// Events that came while a reply was waited for, oldest first.
     pub events: VecDeque<Event>,
@@ -372,7 +372,8 @@ impl Client {
     }
 
     /// Until all that anybody was told of, at any server, is seen here. Apache's leader doesn't know `sync`: it answers at once,
-    /// and may have told the followers of transactions that it hasn't applied itself. What is refused comes behind them all the same.
+    /// and may have told the followers of transactions that it hasn't applied itself. What is refused comes behind them all the same. For a
+    /// client that may write.
     pub fn catch_up(&mut self) {
         self.sync("/");
         if self.is_apaches {
@@ -380,9 +381,10 @@ impl Client {
         }
     }
 
-    /// From now on a read may take so long.
+    /// From now on a read or a write may take so long.
     pub fn be_patient(&self, bound: Duration) {
         self.stream.set_read_timeout(Some(bound)).unwrap_or_else(|error| panic!("{error}"));
+        self.stream.set_write_timeout(Some(bound)).unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// False: the connection is of no more use.
