@@ -1,7 +1,7 @@
 //! Tests of `listeners`: the kernel's tables, as text and as they are here.
 
 use super::*;
-use crate::base::testing::Unheard;
+use crate::io::testing::Unheard;
 
 const TABLE: &str = "\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode

@@ -1,8 +1,8 @@
 //! The generator against the floor: real sockets, both drivers, both loops, and servers which misbehave.
 
-use crate::base::testing::Unheard;
 use crate::bench::arguments::{Arguments, WaitArguments};
 use crate::bench::{floor, run, run::Outcome};
+use crate::io::testing::Unheard;
 use clap::Parser;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};

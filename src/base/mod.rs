@@ -9,8 +9,6 @@ mod map;
 mod path;
 mod prefixes;
 mod prng;
-#[cfg(test)]
-pub(crate) mod testing;
 mod time;
 
 pub use address::{host_address, listening_at};

@@ -7,8 +7,8 @@ use std::os::fd::AsRawFd;
 use std::sync::mpsc;
 use std::thread;
 
-use crate::base::testing::Unheard;
 use crate::base::{Map, Prng};
+use crate::io::testing::Unheard;
 
 use super::*;
 

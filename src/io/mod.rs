@@ -34,6 +34,8 @@ pub mod signal;
 mod socket;
 mod supervisor;
 mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 mod uring;
 mod waker;
 

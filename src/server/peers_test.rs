@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 
-use crate::base::testing::Unheard;
+use crate::io::testing::Unheard;
 use crate::io::{Backend, Clock};
 use crate::wire::peer::Address;
 
