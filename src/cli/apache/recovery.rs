@@ -146,6 +146,7 @@ pub fn recover_files(
                     applied: zxid,
                     count: 0,
                     digests,
+                    complaint: None,
                     options,
                     progress,
                     tell,
@@ -194,7 +195,8 @@ pub fn go_on(
     let applied = store.newest();
     let sessions = sessions.into_iter().collect();
     let digests = Digests::Each;
-    let mut replay = Replay { store, sessions, applied, count: 0, digests, options, progress, tell };
+    let mut replay =
+        Replay { store, sessions, applied, count: 0, digests, complaint: None, options, progress, tell };
     replay.logs(&logs)?;
     Ok(replay.finish())
 }
@@ -296,6 +298,9 @@ struct Replay<'a> {
     applied: Zxid,
     count: u64,
     digests: Digests,
+    /// The tree isn't that of the snapshot's digest. The snapshot may hold the transaction behind it, too: a server notes a digest
+    /// when it has carried out a transaction, and its snapshot is written by another thread meanwhile.
+    complaint: Option<Fault>,
     options: Options,
     progress: &'a Progress,
     tell: &'a mut dyn FnMut(String),
@@ -327,7 +332,7 @@ impl Replay<'_> {
             );
             return self.refuse_unless_lenient(Fault::Refused(what));
         }
-        Ok(())
+        self.complaint.take().map_or(Ok(()), |complaint| self.refuse_unless_lenient(complaint))
     }
 
     /// `next`: what the log behind it begins with.
@@ -399,6 +404,7 @@ impl Replay<'_> {
 
     /// Behind the transaction at `offset`, or the snapshot.
     fn check_digest(&mut self, file: &Path, offset: u64, logged: Option<TxnDigest>) -> Result<(), Fault> {
+        let is_the_snapshots = matches!(self.digests, Digests::At(_));
         let expected = match self.digests {
             Digests::At(digest) if digest.zxid > self.applied => return Ok(()),
             Digests::At(digest) => {
@@ -412,6 +418,17 @@ impl Replay<'_> {
             Digests::Never => None,
         };
         let found = self.store.digest();
+        if let Some(complaint) = self.complaint.take() {
+            if expected == Some(found) {
+                (self.tell)(format!(
+                    "the snapshot held transaction {} already, and has it as it was logged",
+                    self.applied
+                ));
+                return Ok(());
+            }
+            self.digests = Digests::Never;
+            return self.refuse_unless_lenient(complaint);
+        }
         match expected {
             Some(expected) if expected != found => {
                 let what = format!(
@@ -419,9 +436,14 @@ impl Replay<'_> {
                      had another tree than its snapshot and logs make",
                     self.applied
                 );
+                let fault = Fault::damaged(file, offset, what);
+                if is_the_snapshots {
+                    self.complaint = Some(fault);
+                    return Ok(());
+                }
                 // Once is enough.
                 self.digests = Digests::Never;
-                self.refuse_unless_lenient(Fault::damaged(file, offset, what))
+                self.refuse_unless_lenient(fault)
             }
             _ => Ok(()),
         }
