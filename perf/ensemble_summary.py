@@ -3,7 +3,7 @@
 Used by ensemble.py.
 """
 
-from summary import median, number, ratio, verdict
+from summary import marks, median, number, ratio, verdict
 
 # row: (must, aim); a predicate takes (ringkeeper, zookeeper, floor). Rows without are stated, not judged.
 REQUIREMENTS = {
@@ -153,7 +153,7 @@ def open_loop(table):
         cells += [f"{latency[key]:,.0f} µs" for key in ("p50_us", "p99_us", "p999_us", "max_us")]
         cells += [f"{result['sent_late']['p999_us']:,.0f} µs", str(len(result["snapshots"]))]
         cells += [str(result["log_files_begun"]), str(result["errors"] or "none")]
-        lines.append(f"| {result['server']}{' ~' if result['noisy'] else ''} | " + " | ".join(cells) + " |")
+        lines.append(f"| {result['server']}{marks([result])} | " + " | ".join(cells) + " |")
     lines.append("")
     java = [result["latency"]["p99_us"] for result in table.of("openloop", "zookeeper")]
     for label in dict.fromkeys(result["rate_of"] for result in table.of("openloop", "ringkeeper")):

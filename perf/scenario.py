@@ -29,8 +29,8 @@ from scenarios.sizes import told
 from servers import ROOT, ServerError
 
 COLUMNS = ["row", "server", "round", "x", "label", "value", "unit", "operations_per_second", "p50_us", "p99_us", "p999_us", "p9999_us",
-           "max_us", "cpu_us_per_operation", "leader_cpu_us_per_operation", "operations_per_sync",
-           "leader_instructions_per_operation", "generator_share_of_a_processor", "noise", "errors"]
+           "max_us", "cpu_us_per_operation", "leader_cpu_us_per_operation", "operations_per_sync", "syncs_per_second",
+           "leader_instructions_per_operation", "generator_share_of_a_processor", "noise", "errors", "partial"]
 
 
 def arguments():
@@ -143,7 +143,9 @@ def write(scenario, kit, folder, seconds, script="perf/scenario.py"):
     told = [str(failure).replace(str(kit.directory), "DIR").replace(f"{ROOT}/", "") for failure in kit.failures]
     where = ("The servers were running already." if kit.running else
              f"All servers and the load generator shared this machine's {machine.os.cpu_count()} processors.")
-    notes = [where, *kit.left_out, *(f"Not measured: {failure}" for failure in told)]
+    parts = [f"Measured in part: {one['server']}, {one['row']}, {one.get('label') or one.get('x')}: {one['partial']}."
+             for one in results if one.get("partial")]
+    notes = [where, *kit.left_out, *(f"Not measured: {failure}" for failure in told), *parts]
     charts, tables = scenario.report(results) if results else ([], [])
     tables = [*tables, *apart(results)]
     known = facts(scenario, kit, seconds, script)

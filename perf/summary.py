@@ -40,17 +40,19 @@ class Table:
         text = f"{number(median(values))} {results[0]['unit']}"
         if len(values) > 1:
             text += f" ({number(min(values))} to {number(max(values))})"
-        if any(r.get("noisy") for r in results):
-            text += " ~"
-        if any(r.get("errors") for r in results):
-            text += " **errors**"
-        return text
+        return text + marks(results)
 
     def per_cpu(self, row, server):
         usages = [result.get("server_usage") or {} for result in self.of(row, server)]
         values = [usage["operations_per_cpu_second"] for usage in usages if usage.get("operations_per_cpu_second")]
         return number(median(values)) if values else "–"
 
+
+
+def marks(results):
+    """What has to be known of a figure that comes from these."""
+    return "".join(mark for name, mark in (("noisy", " ~"), ("errors", " **errors**"), ("partial", " **in part**"))
+                   if any(result.get(name) for result in results))
 
 
 def number(value):
@@ -152,7 +154,7 @@ def open_loop(table):
         cells += [f"{latency[key]:,.0f} µs" for key in ("p50_us", "p99_us", "p999_us", "max_us")]
         cells += [f"{result['sent_late']['p999_us']:,.0f} µs", str(len(result["snapshots"]))]
         cells += [str(result["log_files_begun"]), str(result["files_removed"]), str(result["errors"] or "none")]
-        lines.append(f"| {result['server']}{' ~' if result['noisy'] else ''} | " + " | ".join(cells) + " |")
+        lines.append(f"| {result['server']}{marks([result])} | " + " | ".join(cells) + " |")
     lines.append("")
     for label in dict.fromkeys(result["rate_of"] for result in results):
         own = table.of("openloop", "ringkeeper", rate_of=label)

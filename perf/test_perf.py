@@ -39,6 +39,11 @@ class SummaryTest(unittest.TestCase):
         self.assertIn("14 op/s ~ **errors**", text)
         self.assertIn("≤ 1.4 × the floor: not measured ~", text)
 
+    def test_what_was_measured_in_part_is_marked(self):
+        part = result("openloop", "zookeeper", 14, partial="too far behind", errors={})
+        self.assertIn("**in part**", self.table(part).cell("openloop", "zookeeper"))
+        self.assertEqual(summary.marks([result("get1x1", "floor", 14, noisy=True), part]), " ~ **in part**")
+
     def test_every_requirement_belongs_to_a_row(self):
         names = {row.name for row in rows.ROWS}
         self.assertLessEqual(set(summary.REQUIREMENTS), names)
