@@ -148,12 +148,14 @@ fn verify(file: &Path, name: &str, progress: &Progress) -> Result<String, Refuse
         Some(kind) => kind,
         None => Kind::of(file)?,
     };
-    let image = inspect::read_snapshot(file, kind, progress)?;
+    let mut notes = vec![];
+    let image = inspect::read_snapshot(file, kind, progress, &mut |note| notes.push(format!("; {note}")))?;
     Ok(format!(
-        "{} znodes, {} sessions, zxid {}",
+        "{} znodes, {} sessions, zxid {}{}",
         image.store.nodes_count(),
         image.sessions.len(),
-        image.store.newest()
+        image.store.newest(),
+        notes.concat()
     ))
 }
 

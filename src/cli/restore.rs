@@ -325,7 +325,7 @@ impl Source {
         let (mut base, mut why, mut newest) = (None, None, Zxid::ZERO);
         for (kind, path) in usable.rev() {
             newest = newest.max(zxid_of(*kind));
-            match inspect::read_snapshot(path, *kind, progress) {
+            match inspect::read_snapshot(path, *kind, progress, tell) {
                 Ok(image) => {
                     tell(format!(
                         "{}: {} znodes, zxid {}",

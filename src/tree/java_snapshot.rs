@@ -10,7 +10,7 @@
 //!
 //! **Reading** takes bytes as they come. Nothing is believed: lengths are bounded before anything is stored, a parent
 //! comes before its children, an error names the byte. A snapshot that a Java server made is fuzzy: the transactions
-//! behind it repair it, not this.
+//! behind it repair it, not this; it may name ACL lists that it doesn't hold (`unlisted.rs`).
 //!
 //! Limits: a record has at most [`RECORD_BYTES_MAX`] bytes; what is buffered is one record and the bytes handed in.
 //! Tested: java_snapshot_test.rs, and tests/java_snapshot.rs against the real server, both ways.
@@ -25,6 +25,7 @@ use crate::wire::OwnedAcl;
 use super::node::{Node, acl_ref};
 use super::snapshot::{Progress, Record, Walk};
 use super::store::{ROOT, Store};
+use super::unlisted;
 
 /// The open list isn't in the map.
 const OPEN_ACL: i64 = -1;
@@ -219,6 +220,8 @@ pub struct JavaSnapshot {
     /// With their timeouts in ms.
     pub sessions: Vec<(SessionId, i32)>,
     pub bytes: u64,
+    /// Some nodes' ACL lists are not in it: [`Store::unlisted`] until transactions have given them.
+    pub lacks_lists: bool,
 }
 
 /// Loads a body into a tree that has nothing yet, not even a root.
@@ -227,6 +230,7 @@ pub struct JavaLoad {
     expects: Expects,
     sessions: Vec<(SessionId, i32)>,
     lists: Map<i64, AclRef>,
+    lacks_lists: bool,
     progress: Progress,
     /// The beginning of a record.
     buffer: Vec<u8>,
@@ -261,6 +265,7 @@ impl JavaLoad {
             expects: Expects::SessionCount,
             sessions: vec![],
             lists: Map::with_hasher(KeyedHasher(key)),
+            lacks_lists: false,
             progress: Progress::default(),
             buffer: vec![],
             needs: 0,
@@ -329,7 +334,7 @@ impl JavaLoad {
             }
         }
         store.set_newest(self.zxid);
-        Ok(JavaSnapshot { sessions: self.sessions, bytes: self.offset })
+        Ok(JavaSnapshot { sessions: self.sessions, bytes: self.offset, lacks_lists: self.lacks_lists })
     }
 
     /// One record, or nothing of it.
@@ -385,7 +390,10 @@ impl JavaLoad {
         let acl = match self.lists.get(&list) {
             Some(found) => found.clone(),
             None if list == OPEN_ACL => None,
-            None => return Err(wrong(&format!("there is no ACL list {list}"))),
+            None => {
+                self.lacks_lists = true;
+                self.lists.entry(list).or_insert_with(|| unlisted::in_place_of(list)).clone()
+            }
         };
         let (acl_of_record, children_count) = (vec![], 0);
         let record = Record {

@@ -25,6 +25,7 @@ mod snapshot;
 mod store;
 #[cfg(test)]
 pub(crate) mod testing;
+mod unlisted;
 
 pub use apply::{Applied, Outcome};
 pub use closing::Closing;
@@ -40,6 +41,7 @@ pub use rules::Rules;
 pub use sessions::{Owner, Sessions};
 pub use snapshot::{Head, LoadError, Progress, Record};
 pub use store::Store;
+pub use unlisted::Unlisted;
 
 use crate::base::HashKey;
 

@@ -7,13 +7,14 @@
 //!
 //! Called by `recovery`. Pure. Tested: recovery_test.rs, tests/java_files/alone.rs.
 
-use super::snapshot_reader::Digest;
+use super::snapshot_reader::Snapshot;
 use crate::base::Zxid;
 use crate::wire::txn::TxnDigest;
 
-/// Fails with why it isn't known to be whole. `tree`: the digest of what was read.
-pub fn judge(zxid: Zxid, digest: Option<Digest>, tree: u64) -> Result<(), String> {
-    match digest {
+/// Fails with why it isn't known to be whole.
+pub fn judge(zxid: Zxid, Snapshot { store, digest, lacks_lists, .. }: &Snapshot) -> Result<(), String> {
+    let tree = store.digest();
+    match *digest {
         // Nothing had happened yet.
         None if zxid == Zxid::ZERO => Ok(()),
         None => Err("it holds no digest that would say whether clients wrote while it was taken".to_owned()),
@@ -27,6 +28,9 @@ pub fn judge(zxid: Zxid, digest: Option<Digest>, tree: u64) -> Result<(), String
             "its tree's digest is {tree:#x}, not {:#x}: clients wrote while its end was written",
             digest.digest
         )),
+        Some(_) if *lacks_lists => {
+            Err("clients set ACLs while it was taken: some that its znodes have are not in it".to_owned())
+        }
         Some(_) => Ok(()),
     }
 }

@@ -10,6 +10,7 @@
 //! | `snappy.rs` | snappy-java's stream |
 //! | `log_reader.rs` | a log file to transactions; what is a torn tail and what is damage |
 //! | `log_writer.rs` | transactions to a log file |
+//! | `names.rs` | files by their names |
 //! | `recovery.rs` | a directory to a tree: the newest whole snapshot, the logs behind it |
 //! | `alone.rs` | whether a snapshot without its log is whole |
 //! | `paths.rs` | whether the paths of a transaction are any |
@@ -19,6 +20,7 @@ mod alone;
 mod epochs;
 mod log_reader;
 mod log_writer;
+mod names;
 mod packing;
 mod paths;
 mod recovery;
@@ -31,12 +33,14 @@ pub mod testing;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use alone::judge;
 pub use epochs::{is_member, is_members, read_epochs, read_epochs_in};
 pub use log_reader::{LogReader, MAGIC as LOG_MAGIC, Step};
 pub use log_writer::LogWriter;
+pub use names::{logs_in, named, parse_log_name};
 pub use packing::Packing;
 pub use paths::check_paths;
-pub use recovery::{Options, follows, go_on, logs_in, named, parse_log_name, recover, recover_files};
+pub use recovery::{Options, follows, go_on, recover, recover_files};
 pub use snapshot_reader::{Bad, Snapshot, parse_name as parse_snapshot_name, read_file as read_snapshot};
 pub use snapshot_writer::SnapshotWriter;
 

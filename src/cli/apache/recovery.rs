@@ -14,18 +14,18 @@
 //! Nothing is written. Tested: recovery_test.rs, tests/java_files.rs.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::progress::Progress;
 use super::super::replay;
 use super::log_reader::{LogReader, Step};
+use super::names::{LogFile, files, logs_in, named};
 use super::packing::Packing;
 use super::snapshot_reader::{self, Digest, Snapshot};
 use super::{Fault, SUBDIRECTORY, alone, paths};
 use crate::base::{HashKey, SessionId, WallMillis, Zxid, limits};
 use crate::io::MappedFile;
-use crate::tree::Store;
+use crate::tree::{Store, Unlisted};
 use crate::wire::txn::{Entry, Txn, TxnDigest, TxnHeader};
 use crate::wire::{Decode, Opcode, Reader};
 
@@ -53,9 +53,6 @@ impl Options {
         self.until.is_none_or(|until| zxid <= until)
     }
 }
-
-/// A log, and the zxid with which its name says that it begins.
-pub type LogFile = ((Zxid, ()), PathBuf);
 
 /// What a directory holds.
 pub struct Recovered {
@@ -121,17 +118,19 @@ pub fn recover_files(
                 tell(format!("{text}; trying the snapshot before it"));
                 why.get_or_insert(text);
             }
-            Ok(Snapshot { store, sessions, digest, .. }) => {
+            Ok(snapshot) => {
                 tell(format!(
                     "{}: {} znodes, {} sessions, zxid {zxid}",
                     file.display(),
-                    store.nodes_count(),
-                    sessions.len()
+                    snapshot.store.nodes_count(),
+                    snapshot.sessions.len()
                 ));
+                let judged = alone::judge(zxid, &snapshot);
+                let Snapshot { store, sessions, digest, lacks_lists, .. } = snapshot;
                 let mut digests = Digests::behind(zxid, digest);
                 if options.doubts_lone
                     && logs.is_empty()
-                    && let Err(why) = alone::judge(zxid, digest, store.digest())
+                    && let Err(why) = judged
                 {
                     let warning = alone::warning(&file.display().to_string(), zxid, &why);
                     if !options.lenient {
@@ -153,6 +152,9 @@ pub fn recover_files(
                 };
                 replay.check_digest(&file, 0, None)?;
                 replay.logs(logs)?;
+                if lacks_lists {
+                    replay.check_lists(&file)?;
+                }
                 if replay.applied < newest {
                     let what = why.unwrap_or_default();
                     return Err(Fault::Refused(format!(
@@ -201,23 +203,6 @@ pub fn go_on(
     Ok(replay.finish())
 }
 
-/// Log files, oldest first, with the zxid that the name of each says.
-pub fn named(paths: &[PathBuf]) -> Result<Vec<LogFile>, Fault> {
-    let with_zxid = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let zxid = name.and_then(parse_log_name).ok_or_else(|| {
-            let name = path.display();
-            Fault::Refused(format!(
-                "{name}: a log file of Apache ZooKeeper is called log. and a zxid, as log.1"
-            ))
-        });
-        Ok(((zxid?, ()), path.clone()))
-    };
-    let mut named = paths.iter().map(with_zxid).collect::<Result<Vec<LogFile>, Fault>>()?;
-    named.sort();
-    Ok(named)
-}
-
 fn in_content(packed: bool) -> &'static str {
     if packed { " (a byte of the unpacked content)" } else { "" }
 }
@@ -238,36 +223,6 @@ fn check_place(place: &Path) -> Result<(), Fault> {
     Err(Fault::Refused(format!(
         "{place} has no {SUBDIRECTORY}, as a directory of Apache ZooKeeper's does{hint}"
     )))
-}
-
-/// The logs of a folder, by the zxid with which each begins.
-pub fn logs_in(folder: &Path) -> Result<Vec<LogFile>, Fault> {
-    files(folder, |name| parse_log_name(name).map(|zxid| (zxid, ())))
-}
-
-pub fn parse_log_name(name: &str) -> Option<Zxid> {
-    parse_zxid(name.strip_prefix("log.")?)
-}
-
-/// Of a file's name: hexadecimal, as Java writes a long.
-pub fn parse_zxid(digits: &str) -> Option<Zxid> {
-    let is_hex = (1..=16).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let zxid = i64::from_str_radix(digits, 16).ok().map(Zxid);
-    zxid.filter(|_| is_hex)
-}
-
-/// Those files whose names are understood, sorted.
-fn files<T: Ord>(folder: &Path, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<(T, PathBuf)>, Fault> {
-    let unreadable = |error| Fault::Unreadable { file: folder.to_owned(), error };
-    let mut found = vec![];
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if let Some(name) = path.file_name().and_then(|name| name.to_str()).and_then(&parse) {
-            found.push((name, path));
-        }
-    }
-    found.sort();
-    Ok(found)
 }
 
 /// When digests can be compared: not while the tree is fuzzy.
@@ -447,6 +402,18 @@ impl Replay<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Every ACL list that the snapshot lacks has to be in the transactions behind it.
+    fn check_lists(&mut self, file: &Path) -> Result<(), Fault> {
+        let Some(Unlisted { path, id }) = self.store.unlisted() else { return Ok(()) };
+        let what = format!(
+            "{}: it doesn't hold the ACL list {id} of {path}, and no transaction behind it up to zxid {} gives one: transactions \
+             are missing. Nobody but the superuser could use that znode",
+            file.display(),
+            self.applied
+        );
+        self.refuse_unless_lenient(Fault::Refused(what))
     }
 
     fn refuse_unless_lenient(&mut self, fault: Fault) -> Result<(), Fault> {

@@ -1,11 +1,13 @@
 //! Directories as crashes, lost files and damage leave them.
 
+use std::fs;
+
 use super::super::read_epochs;
 use super::super::testing::{KEY, SESSION, Scratch, World, log_of};
 use super::*;
-use crate::wire::txn::{CreateTxn, DeleteTxn, MultiTxn, SubTxn};
+use crate::wire::txn::{CreateTxn, DeleteTxn, MultiTxn, SetAclTxn, SubTxn};
 use crate::wire::vector::encode_vector;
-use crate::wire::{Encode, Text};
+use crate::wire::{AclList, Encode, OwnedAcl, Text};
 
 fn try_recover(scratch: &Scratch, options: Options) -> (Result<Recovered, String>, Vec<String>) {
     let mut lines = vec![];
@@ -116,6 +118,68 @@ fn a_fuzzy_snapshot_is_repaired_by_the_log() {
             assert!(refused(&scratch).contains("still being written"), "{named}, {held}");
         }
     }
+}
+
+/// The same without the last of its ACL lists, as if that had been met while the nodes were written.
+fn without_last_list(snapshot: &[u8], lists: u8) -> Vec<u8> {
+    let mut entry = vec![0, 0, 0, 0, 0, 0, 0, lists];
+    encode_vector(&mut entry, mine());
+    let at = snapshot.windows(entry.len()).position(|window| window == entry).expect("the last list");
+    // The sections behind the body: a digest and a zxid, each with its seal.
+    let (seal, digest) = (13, 20);
+    let end = snapshot.len() - 54 - seal;
+    let mut out = [&snapshot[..at], &snapshot[at + entry.len()..end]].concat();
+    // Behind the header, and a session.
+    let count = out[16..at].windows(4).position(|window| window == [0, 0, 0, lists]).expect("their number");
+    out[16 + count + 3] -= 1;
+    for section in [&[][..], &snapshot[end + seal..end + seal + digest]] {
+        out.extend(section);
+        out.extend(i64::from(adler2::adler32_slice(&out)).to_be_bytes());
+        out.extend(snapshot_reader::SEAL_PATH);
+    }
+    out
+}
+
+fn mine() -> [OwnedAcl; 1] {
+    [OwnedAcl::new(31, "digest", "u:x")]
+}
+
+/// A world in which a node is given a list of its own by the last of nine transactions.
+fn with_a_list() -> World {
+    let mut world = World::small();
+    let mut list = vec![];
+    encode_vector(&mut list, mine());
+    let acl = Some(AclList::decode(&mut Reader::new(&list)).expect("encoded above"));
+    world.apply(&Txn::SetAcl(SetAclTxn { path: Text::from("/a"), acl, version: 1 }));
+    world
+}
+
+#[test]
+fn a_list_that_the_snapshot_lacks_comes_from_the_log() {
+    let mut world = with_a_list();
+    let fuzzy = without_last_list(&world.snapshot(), 2);
+    let scratch = Scratch::new();
+    scratch.put("snapshot.8", &fuzzy);
+    scratch.put("log.1", &world.log(1, 9));
+    let (found, _) = try_recover(&scratch, Options::default());
+    let found = found.expect("recovers");
+    assert_eq!(found.store.digest(), world.store.digest());
+    assert_eq!(found.store.find(b"/a").expect("there").1.acl().expect("its own")[..], mine());
+    // Nothing gives it: it is of a transaction that is missing.
+    let scratch = Scratch::new();
+    scratch.put("snapshot.9", &fuzzy);
+    let why = refused(&scratch);
+    assert!(
+        why.contains("snapshot.9: it doesn't hold the ACL list 2 of /a") && why.contains("--lenient"),
+        "{why}"
+    );
+    let lenient = Options { lenient: true, ..Options::default() };
+    let (found, told) = try_recover(&scratch, lenient);
+    let acl = found.expect("as it is").store.find(b"/a").expect("there").1.acl().expect("closed");
+    assert!(acl.iter().all(|entry| entry.perms == 0), "nobody is let in: {acl:?}");
+    assert!(told.iter().any(|line| line.contains("the ACL list 2 of /a")), "{told:?}");
+    let (found, _) = try_recover(&scratch, Options { doubts_lone: true, ..Options::default() });
+    assert!(found.err().expect("in doubt").contains("clients set ACLs while it was taken"));
 }
 
 #[test]

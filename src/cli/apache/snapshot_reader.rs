@@ -32,7 +32,7 @@ const SECTIONS_BYTES_MAX: usize = DIGEST_BYTES + LAST_ZXID_BYTES + 2 * SEAL_BYTE
 pub fn parse_name(name: &str) -> Option<(Zxid, Packing)> {
     let rest = name.strip_prefix("snapshot.")?;
     let (digits, suffix) = rest.split_at(rest.find('.').unwrap_or(rest.len()));
-    Some((super::recovery::parse_zxid(digits)?, Packing::of_suffix(suffix)?))
+    Some((super::names::parse_zxid(digits)?, Packing::of_suffix(suffix)?))
 }
 
 pub struct Snapshot {
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub store: Store,
     pub sessions: Vec<(SessionId, i32)>,
     pub digest: Option<Digest>,
+    /// Transactions behind it give ACL lists that it names and doesn't hold.
+    pub lacks_lists: bool,
     /// When the last of the file was written. Before 3.9 no file says so.
     pub last_zxid: Option<Zxid>,
 }
@@ -110,7 +112,7 @@ pub fn read(file: impl Read, zxid: Zxid, key: HashKey) -> Result<Snapshot, Bad> 
     let digest = digest.filter(|digest| digest.zxid > Zxid::ZERO);
     let found = load.finish(&mut store).map_err(in_body)?;
     debug_assert_eq!(body + found.bytes + SEAL_BYTES as u64, sections);
-    Ok(Snapshot { store, sessions: found.sessions, digest, last_zxid })
+    Ok(Snapshot { store, sessions: found.sessions, digest, lacks_lists: found.lacks_lists, last_zxid })
 }
 
 /// Which sections there are shows in how much is left: nothing else says so.

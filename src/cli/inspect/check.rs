@@ -65,16 +65,20 @@ pub fn check_snapshots(arguments: &Check, out: &mut dyn Write, progress: &Progre
             found.push(path.clone());
         }
         for file in found {
-            let read = Kind::of(&file).and_then(|kind| image::read_snapshot(&file, kind, progress));
+            let mut notes = vec![];
+            let read = Kind::of(&file)
+                .and_then(|kind| image::read_snapshot(&file, kind, progress, &mut |note| notes.push(note)));
             let line = read.map(|image| {
-                format!(
+                let line = format!(
                     "{}: {} znodes, {} of them ephemeral, {} sessions, zxid {}",
                     file.display(),
                     image.store.nodes_count(),
                     image.store.ephemerals_count(),
                     image.sessions.len(),
                     image.store.newest()
-                )
+                );
+                notes.insert(0, line);
+                notes.join("; ")
             });
             verdicts.add(line, out)?;
         }

@@ -27,7 +27,8 @@ pub fn key() -> Result<HashKey, Refused> {
 pub fn read(path: &Path, progress: &Progress, tell: &mut dyn FnMut(String)) -> Result<Image, Refused> {
     crate::io::install_sigbus_handler()?;
     if !path.is_dir() {
-        return read_snapshot(path, Kind::of(path)?, progress);
+        let mut named = |note| tell(format!("{}: {note}", path.display()));
+        return read_snapshot(path, Kind::of(path)?, progress, &mut named);
     }
     if path.join(server::SUBDIRECTORY).is_dir() {
         let config = snapshot::reading(path, path);
@@ -47,8 +48,14 @@ pub fn read(path: &Path, progress: &Progress, tell: &mut dyn FnMut(String)) -> R
     )))
 }
 
-/// Every checksum and digest of the file is verified.
-pub fn read_snapshot(path: &Path, kind: Kind, progress: &Progress) -> Result<Image, Refused> {
+/// Every checksum of the file is verified. `tell`: one of Apache's is written while transactions are applied, and by that may be
+/// whole only with its log.
+pub fn read_snapshot(
+    path: &Path,
+    kind: Kind,
+    progress: &Progress,
+    tell: &mut dyn FnMut(String),
+) -> Result<Image, Refused> {
     match kind {
         Kind::Snapshot(zxid) => read_ours(path, zxid, progress),
         Kind::TheirSnapshot(zxid, packing) => {
@@ -59,14 +66,10 @@ pub fn read_snapshot(path: &Path, kind: Kind, progress: &Progress) -> Result<Ima
                 let of = if packing == Packing::None { "" } else { " (a byte of the unpacked content)" };
                 damaged(path, offset, what + of)
             })?;
-            let mut store = whole.store;
-            if let Some(digest) = whole.digest.filter(|digest| digest.zxid == zxid)
-                && digest.version == crate::wire::txn::TxnDigest::VERSION
-                && digest.digest != store.digest()
-            {
-                let what = format!("the tree's digest is {:#x}, not {:#x}", store.digest(), digest.digest);
-                return Err(damaged(path, 0, what));
+            if let Err(why) = apache::judge(zxid, &whole) {
+                tell(format!("it may need the log behind it: {why}"));
             }
+            let mut store = whole.store;
             store.publish(zxid);
             Ok(Image { store, sessions: whole.sessions, epochs: None })
         }
@@ -114,6 +117,18 @@ pub fn read_received(path: &Path, is_lenient: bool, tell: &mut dyn FnMut(String)
     Ok(image)
 }
 
+fn doubtful(what: String, is_lenient: bool, tell: &mut dyn FnMut(String)) -> Result<(), String> {
+    if !is_lenient {
+        return Err(format!(
+            "{what}: the snapshot was taken while transactions were applied, and lacks the log that completes it. Take one \
+             without load, or make a directory of snapshot and log with `ringkeeper snapshot restore`; or restore it as it is \
+             with ?lenient=true"
+        ));
+    }
+    tell(format!("{what}: restored as it is"));
+    Ok(())
+}
+
 fn check_room(zxid: Zxid) -> Result<(), String> {
     let has_room = zxid >= Zxid::ZERO && zxid.0 < i64::MAX >> 1;
     if has_room { Ok(()) } else { Err(format!("its zxid {zxid} leaves no room for later ones")) }
@@ -124,20 +139,16 @@ fn of_apache(
     is_lenient: bool,
     tell: &mut dyn FnMut(String),
 ) -> Result<Image, String> {
-    let apache::Snapshot { mut store, mut sessions, digest, last_zxid } = whole;
+    let apache::Snapshot { mut store, mut sessions, digest, last_zxid, .. } = whole;
+    if let Some(tree::Unlisted { path, id }) = store.unlisted() {
+        doubtful(format!("it doesn't hold the ACL list {id} of {path}"), is_lenient, tell)?;
+    }
     if let Some(digest) = digest
         && digest.version == crate::wire::txn::TxnDigest::VERSION
         && digest.digest != store.digest()
     {
         let what = format!("the tree's digest is {:#x}, not {:#x}", store.digest(), digest.digest);
-        if !is_lenient {
-            return Err(format!(
-                "{what}: the snapshot was taken while transactions were applied, and lacks the log that completes it. Take \
-                 one without load, or make a directory of snapshot and log with `ringkeeper snapshot restore`; or restore it \
-                 as it is with ?lenient=true"
-            ));
-        }
-        tell(format!("{what}: restored as it is"));
+        doubtful(what, is_lenient, tell)?;
     }
     // One that was written while transactions were applied holds some that are later than it says.
     let seen = store.nodes().map(|node| node.czxid.max(node.mzxid).max(node.pzxid)).max().map(Zxid);

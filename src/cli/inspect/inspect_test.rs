@@ -245,6 +245,29 @@ fn a_diff_tells_what_was_added_removed_and_changed() {
     assert!(told.is_err_and(|refused| refused.code == 2));
 }
 
+/// By its sums it is whole. Whether it is the tree of one moment is another question, and the log behind it answers that.
+#[test]
+fn a_snapshot_that_was_written_while_the_tree_changed_is_whole_as_a_file() {
+    let mut world = World::small();
+    let scratch = Scratch::new();
+    let digest = world.store.digest();
+    for (digest, zxid, said) in [
+        (digest, 8, None),
+        (digest, 9, Some("clients wrote while it was taken, up to zxid 0x9 at least")),
+        (digest ^ 1, 8, Some("clients wrote while its end was written")),
+    ] {
+        scratch.put("snapshot.8", &with_sections(&world.snapshot(), digest, zxid));
+        let (out, told) = snapshots_checked(vec![scratch.path().to_owned()]);
+        assert_eq!(told, Told { line: "1 snapshots checked: whole".into(), code: 0 });
+        let note = "; it may need the log behind it: ";
+        assert_eq!(
+            (out.contains(note), out.contains(said.unwrap_or(note))),
+            (said.is_some(), said.is_some()),
+            "{out}"
+        );
+    }
+}
+
 /// A snapshot of Apache's with other words behind the tree, rightly sealed: a digest, and the last zxid.
 fn with_sections(file: &[u8], digest: u64, last_zxid: i64) -> Vec<u8> {
     const BEHIND_THE_TREE: usize = 54;
