@@ -3,7 +3,7 @@
 
 Rows are those of rows.py. Rounds are interleaved (ZooKeeper, Ringkeeper, floor, ZooKeeper, …), so that a machine that
 changes its pace does so for all. The result is a folder perf/runs/<date>-<machine>/ with README.md (what, where, how),
-summary.md, raw.csv and raw/ (each measurement whole). See perf/README.md. Needs python3 only; ZooKeeper needs a JDK and
+index.html, summary.md, raw.csv and raw/ (each measurement whole). See perf/README.md. Needs python3 only; ZooKeeper needs a JDK and
 Maven.
 
 Exit codes: 0 measured; 1 measured, with errors in some load; 2 not measured.
@@ -12,12 +12,12 @@ Exit codes: 0 measured; 1 measured, with errors in some load; 2 not measured.
 import argparse
 import datetime
 import pathlib
-import shlex
-import shutil
 import subprocess
 import sys
 
 import machine
+import page
+import results
 import rows
 import servers
 import summary
@@ -58,28 +58,6 @@ def arguments():
     if options.quick:
         options.rounds, options.seconds = min(options.rounds, 2), min(options.seconds, 3)
     return options
-
-
-def result_folder(options, suffix=""):
-    if options.out:
-        folder = pathlib.Path(options.out)
-    else:
-        base = ROOT / "perf" / "runs" / f"{datetime.date.today().isoformat()}-{machine.label()}{suffix}"
-        folder, count = base, 1
-        while folder.exists():
-            count += 1
-            folder = base.with_name(f"{base.name}-{count}")
-    (folder / "raw").mkdir(parents=True)
-    return folder
-
-
-def check_directory(directory):
-    directory.mkdir(parents=True, exist_ok=True)
-    if machine.file_system(directory).startswith(("tmpfs", "ramfs")):
-        raise ServerError(f"{directory} lies in memory, where a sync costs nothing: give --dir on a disk")
-    free_gib = shutil.disk_usage(directory).free / 2**30
-    if free_gib < 10:
-        raise ServerError(f"{directory} has {free_gib:.1f} GiB free; logs and snapshots of a run need 10: give --dir")
 
 
 class Comparison:
@@ -191,57 +169,50 @@ class Comparison:
                 rows.snapshot(self.bench, row, server, 1, 30 if self.options.quick else 90)
 
 
-def command_without_folders(script):
-    """The command line; folders are this machine's own business and change no result."""
-    words, skip = [], False
-    for word in sys.argv[1:]:
-        folder = word.split("=")[0] in ("--dir", "--out", "--binaries")
-        if not folder and not skip:
-            words.append(word)
-        skip = folder and "=" not in word
-    return shlex.join([script, *words])
-
-
 def write_result(comparison):
-    options, folder, results = comparison.options, comparison.folder, comparison.bench.results
-    lines = [f"# Comparison of {datetime.date.today().isoformat()}", "", f"Command: `{command_without_folders('perf/compare.py')}`", "",
-             "| | |", "|---|---|"]
-    lines += [f"| {what} | {value} |" for what, value in machine.describe(comparison.directory)]
-    lines += [f"| {server.name} | {server.describe()} |" for server in comparison.servers]
+    options, folder, measured = comparison.options, comparison.folder, comparison.bench.results
     rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
-    noisy = sum(1 for result in results if result.get("noisy"))
-    lines += [
-        f"| built with | {rustc}, release profile of Cargo.toml |",
-        f"| rounds | {options.rounds}, interleaved; windows of {options.seconds:g} s |",
-        f"| noise | others used more than {options.noise:.0%} of the machine in {noisy} of {len(results)} measurements |",
-        "", "`summary.md` has the table, `raw.csv` a line per measurement, `raw/` each measurement whole.",
+    noisy = sum(1 for result in measured if result.get("noisy"))
+    facts = [
+        *machine.describe(comparison.directory),
+        *((server.name, server.describe()) for server in comparison.servers),
+        ("built with", f"{rustc}, release profile of Cargo.toml"),
+        ("rounds", f"{options.rounds}, interleaved; windows of {options.seconds:g} s"),
+        ("noise", f"others used more than {options.noise:.0%} of the machine in {noisy} of {len(measured)} measurements"),
     ]
-    (folder / "README.md").write_text("\n".join(lines) + "\n")
-    (folder / "raw.csv").write_text(summary.as_csv(results))
-    text = summary.markdown(summary.Table(rows.ROWS, results))
-    (folder / "summary.md").write_text(f"# Summary\n\n{text}")
-    print(f"\n{text}\nwritten to {folder}")
+    command = results.command_without_folders("perf/compare.py")
+    text = summary.markdown(summary.Table(rows.ROWS, measured))
+    print(f"\n{text}")
+    charts = results.series_charts(measured, {row.name: row.title for row in rows.ROWS})
+    results.save(folder, {
+        "README.md": f"# Comparison of {datetime.date.today().isoformat()}\n\nCommand: `{command}`\n\n"
+                     + page.markdown_table(["", ""], facts)
+                     + "\n\n`index.html` shows it whole; `summary.md` has the table, `raw.csv` a line per measurement, `raw/` each "
+                       "measurement whole.\n",
+        "raw.csv": summary.as_csv(measured),
+        "summary.md": f"# Summary\n\n{text}",
+        **results.pages("Servers side by side", "What do the same loads get from each of them?", [("command", command), *facts], text,
+                        charts),
+    })
+    print(f"written to {folder}")
 
 
 def main():
     options = arguments()
+    results.check_directory(pathlib.Path(options.dir))
+    binary = pathlib.Path(options.binaries) / "ringkeeper-load"
+    if not binary.exists():
+        raise ServerError("the load generator isn't built: run cargo build --release")
+    folder = results.new_folder(options)
+    comparison = Comparison(options, folder)
     try:
-        check_directory(pathlib.Path(options.dir))
-        binary = pathlib.Path(options.binaries) / "ringkeeper-load"
-        if not binary.exists():
-            raise ServerError("the load generator isn't built: run cargo build --release")
-        folder = result_folder(options)
-        comparison = Comparison(options, folder)
-        try:
-            comparison.run()
-        finally:
-            # What was measured before a failure is kept.
-            write_result(comparison)
-    except ServerError as error:
-        print(f"compare.py: {error}", file=sys.stderr)
-        return 2
-    return 1 if any(result.get("errors") or result.get("partial") for result in comparison.bench.results) else 0
+        comparison.run()
+    finally:
+        # What was measured before a failure is kept.
+        write_result(comparison)
+    bench = comparison.bench
+    return 1 if bench.unwritten or any(result.get("errors") or result.get("partial") for result in bench.results) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(results.guarded("compare.py", main))

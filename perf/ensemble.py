@@ -3,7 +3,7 @@
 
 Rows are those of ensemble_rows.py. All members of both ensembles run on this machine, and rounds alternate
 (ZooKeeper, Ringkeeper, ZooKeeper, …). The result is a folder perf/runs/<date>-<machine>-ensemble/ with README.md,
-summary.md, raw.csv and raw/, as compare.py's. See perf/README.md.
+index.html, summary.md, raw.csv and raw/, as compare.py's. See perf/README.md.
 
 Exit codes: 0 measured; 1 measured, with errors or with a group of rows that failed; 2 not measured.
 """
@@ -16,15 +16,16 @@ import subprocess
 import sys
 import time
 
-import compare
 import ensemble_rows
 import ensemble_summary
 import machine
+import page
+import results
 import rows
 import servers
 import summary
 from ensemble_rows import FLOOR_ROWS, ROWS
-from ensembles import Ensemble
+from ensembles import Ensemble, Target
 from servers import ROOT, ServerError
 
 # Sets a second at which each is alone: the next one comes when the last was answered and all members rest. Where several
@@ -111,6 +112,11 @@ class EnsembleRun:
         rows.prepare(self.bench, ensemble)
         rows.warm(self.bench, ensemble, rows.WARM_SECONDS.get(name, 3))
         return ensemble
+
+    def warm_member(self, ensemble, member):
+        """Sessions at this one alone: a JVM that is new compiles what it runs in the first seconds."""
+        seconds = rows.WARM_SECONDS.get(ensemble.name, 3) / 3
+        rows.warm(self.bench, Target(ensemble.name, [member.address], [member.pid], ensemble.generator), seconds)
 
     def both(self, voters, settings=None):
         return [self.ensemble(name, voters, settings=settings) for name in self.options.servers]
@@ -221,6 +227,7 @@ class EnsembleRun:
                     if count:
                         ensemble.launch(observers[count - 1])
                         observers[count - 1].wait()
+                        self.warm_member(ensemble, observers[count - 1])
                     for row in asked:
                         ensemble_rows.leader_cpu(self.bench, row, ensemble, round_number, LONE_RATE, count)
             self.stop()
@@ -253,51 +260,55 @@ class EnsembleRun:
 
 
 def write_result(run, folder, seconds):
-    options, results = run.options, run.bench.results
-    lines = [f"# Ensembles, {datetime.date.today().isoformat()}", "",
-             f"Command: `{compare.command_without_folders('perf/ensemble.py')}`", "", "| | |", "|---|---|"]
-    lines += [f"| {what} | {value} |" for what, value in machine.describe(run.directory)]
-    lines += [f"| {name} | {text} |" for name, text in run.descriptions.items()]
+    options, measured = run.options, run.bench.results
     rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
-    noisy = sum(1 for result in results if result.get("noisy"))
-    lines += [
-        f"| built with | {rustc}, release profile of Cargo.toml |",
-        f"| rounds | {options.rounds}, alternating; windows of {options.seconds:g} s; {seconds / 60:.1f} minutes in all |",
-        f"| noise | others used more than {options.noise:.0%} of the machine in {noisy} of {len(results)} measurements |",
-        "", "All members of both ensembles and the load generator run on this machine, over loopback. `summary.md` has the "
-        "table, `raw.csv` a line per measurement, `raw/` each measurement whole.",
+    noisy = sum(1 for result in measured if result.get("noisy"))
+    facts = [
+        *machine.describe(run.directory),
+        *run.descriptions.items(),
+        ("built with", f"{rustc}, release profile of Cargo.toml"),
+        ("rounds", f"{options.rounds}, alternating; windows of {options.seconds:g} s; {seconds / 60:.1f} minutes in all"),
+        ("noise", f"others used more than {options.noise:.0%} of the machine in {noisy} of {len(measured)} measurements"),
     ]
-    told = [f"- {failure}".replace(str(run.directory), "DIR") for failure in run.failures]
-    failures = ["", "## Not measured", "", *told, ""] if told else []
-    (folder / "README.md").write_text("\n".join(lines + failures) + "\n")
-    (folder / "raw.csv").write_text(summary.as_csv(results))
-    text = ensemble_summary.markdown(summary.Table([*ROWS, *FLOOR_ROWS], results)) + "\n".join(failures)
-    (folder / "summary.md").write_text(f"# Summary\n\n{text}")
-    print(f"\n{text}\nwritten to {folder}, {seconds / 60:.1f} minutes")
+    command = results.command_without_folders("perf/ensemble.py")
+    told = [f"- {failure}".replace(str(run.directory), "DIR") for failure in [*run.failures, *run.bench.unwritten]]
+    failures = "\n".join(["", "## Not measured", "", *told, ""]) if told else ""
+    text = ensemble_summary.markdown(summary.Table([*ROWS, *FLOOR_ROWS], measured)) + failures
+    print(f"\n{text}")
+    charts = results.series_charts(measured, {row.name: row.title for row in ROWS})
+    results.save(folder, {
+        "README.md": f"# Ensembles, {datetime.date.today().isoformat()}\n\nCommand: `{command}`\n\n"
+                     + page.markdown_table(["", ""], facts)
+                     + "\n\nAll members of both ensembles and the load generator run on this machine, over loopback. `index.html` shows "
+                       "it whole; `summary.md` has the table, `raw.csv` a line per measurement, `raw/` each measurement whole.\n"
+                     + failures,
+        "raw.csv": summary.as_csv(measured),
+        "summary.md": f"# Summary\n\n{text}",
+        **results.pages("Ensembles side by side", "What do the same loads get from ensembles of each, and what when a leader is lost?",
+                        [("command", command), *facts], text, charts),
+    })
+    print(f"written to {folder}, {seconds / 60:.1f} minutes")
 
 
 def main():
     options = arguments()
     begin = time.monotonic()
+    results.check_directory(pathlib.Path(options.dir))
+    if not (options.binaries / "ringkeeper-load").exists():
+        raise ServerError("the load generator isn't built: run cargo build --release")
+    folder = results.new_folder(options, "-ensemble")
+    run = EnsembleRun(options, folder)
+    shutil.rmtree(run.directory, ignore_errors=True)
+    run.directory.mkdir(parents=True)
     try:
-        compare.check_directory(pathlib.Path(options.dir))
-        if not (options.binaries / "ringkeeper-load").exists():
-            raise ServerError("the load generator isn't built: run cargo build --release")
-        folder = compare.result_folder(options, "-ensemble")
-        run = EnsembleRun(options, folder)
-        shutil.rmtree(run.directory, ignore_errors=True)
-        run.directory.mkdir(parents=True)
-        try:
-            run.run()
-        finally:
-            run.stop()
-            # What was measured before a failure is kept.
-            write_result(run, folder, time.monotonic() - begin)
-    except ServerError as error:
-        print(f"ensemble.py: {error}", file=sys.stderr)
-        return 2
-    return 1 if run.failures or any(result.get("errors") for result in run.bench.results) else 0
+        run.run()
+    finally:
+        run.stop()
+        # What was measured before a failure is kept.
+        write_result(run, folder, time.monotonic() - begin)
+    failed = run.failures or run.bench.unwritten or any(result.get("errors") for result in run.bench.results)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(results.guarded("ensemble.py", main))

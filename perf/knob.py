@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-import compare
+import results
 import rows
 import scenario
 from chart import Chart, Line
@@ -259,27 +259,23 @@ def line(results, figure):
 def main():
     options = arguments()
     begin = time.monotonic()
+    results.check_directory(pathlib.Path(options.dir))
+    if not (options.binaries / "ringkeeper-load").exists():
+        raise ServerError("the load generator isn't built: run cargo build --release")
+    knob = Knob(options)
+    folder = results.new_folder(options, f"-{knob.NAME}")
+    kit = Kit(options, folder)
+    kit.directory = kit.directory.with_name("knob")
+    shutil.rmtree(kit.directory, ignore_errors=True)
+    kit.directory.mkdir(parents=True)
     try:
-        compare.check_directory(pathlib.Path(options.dir))
-        if not (options.binaries / "ringkeeper-load").exists():
-            raise ServerError("the load generator isn't built: run cargo build --release")
-        knob = Knob(options)
-        folder = compare.result_folder(options, f"-{knob.NAME}")
-        kit = Kit(options, folder)
-        kit.directory = kit.directory.with_name("knob")
-        shutil.rmtree(kit.directory, ignore_errors=True)
-        kit.directory.mkdir(parents=True)
-        try:
-            knob.run(kit)
-        finally:
-            scenario.write(knob, kit, folder, time.monotonic() - begin, "perf/knob.py")
-    except ServerError as error:
-        print(f"knob.py: {error}", file=sys.stderr)
-        return 2
+        knob.run(kit)
+    finally:
+        scenario.write(knob, kit, folder, time.monotonic() - begin, "perf/knob.py")
     if not kit.bench.results:
         return 2
-    return 1 if kit.failures or any(result.get("errors") for result in kit.bench.results) else 0
+    return 1 if scenario.failed(kit) or any(result.get("errors") for result in kit.bench.results) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(results.guarded("knob.py", main))

@@ -97,6 +97,12 @@ def describe(directory):
     ]
 
 
+def cpu_seconds(pid):
+    """Processor time that a process has used so far, of its own and of the kernel for it."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+
 def busy_ticks():
     fields = [int(field) for field in first_line("/proc/stat").split()[1:9]]
     user, nice, system, _idle, _wait, irq, softirq, steal = fields

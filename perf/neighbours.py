@@ -14,6 +14,7 @@ Exit codes: 0 measured; 1 measured, but a neighbour had errors, an abuse failed 
 import argparse
 import csv
 import datetime
+import io
 import json
 import math
 import os
@@ -30,9 +31,10 @@ import threading
 import time
 
 import machine
-from compare import check_directory, command_without_folders, result_folder
+import page
 from disturb import (ANSWER_SECONDS, CLOSE, EPHEMERAL, EXISTS, GET_CHILDREN, GET_DATA, HEADER, HELLO, HELLO_ANSWER, MULTI, PING_FRAME,
                      STAT, Crowd, Session, create, delete, dial, event_bytes, frame, multi, read, set_data, text)
+from results import check_directory, command_without_folders, guarded, new_folder, pages, save
 from servers import ROOT, Ringkeeper, ServerError, ZooKeeper
 
 PAUSE_SECONDS, LEAVING_SECONDS = 0.002, 1
@@ -555,21 +557,28 @@ def write_result(folder, options, made, results, minutes):
     rows += [(server.name, server.describe()) for server in made]
     rows += [("rounds", f"{options.rounds}; {options.seconds:g} s alone and beside; {minutes:.1f} minutes in all"),
              ("crowds", "a tenth of those that are named" if options.quick else "as named")]
-    lines = [f"# Neighbours, {datetime.date.today().isoformat()}", "", f"Command: `{command_without_folders('perf/neighbours.py')}`", "",
-             "| | |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows), "",
-             "`summary.md` has the tables, `raw.csv` a line per phase, `raw/` each measurement whole. The abuse's own processor time is "
-             "part of what the neighbour feels; the scenario `spin` shows how much a process costs it that does nothing to the server."]
-    (folder / "README.md").write_text("\n".join(lines) + "\n")
-    with open(folder / "raw.csv", "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        columns = ["count", "p50", "p99", "max", "p99_corrected"]
-        writer.writerow(["scenario", "server", "round", "phase", "kind", *columns])
-        for result in results:
-            for phase, part in {"alone": result["alone"], "beside": result["beside"], **result["phases"]}.items():
-                for kind, found in part.items():
-                    head = [result["scenario"], result["server"], result["round"], phase, kind]
-                    writer.writerow([*head, *(found[key] for key in columns)])
-    (folder / "summary.md").write_text(summary(results))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    columns = ["count", "p50", "p99", "max", "p99_corrected"]
+    writer.writerow(["scenario", "server", "round", "phase", "kind", *columns])
+    for result in results:
+        for phase, part in {"alone": result["alone"], "beside": result["beside"], **result["phases"]}.items():
+            for kind, found in part.items():
+                head = [result["scenario"], result["server"], result["round"], phase, kind]
+                writer.writerow([*head, *(found[key] for key in columns)])
+    command, told = command_without_folders("perf/neighbours.py"), summary(results)
+    print(f"\n{told}")
+    save(folder, {
+        "README.md": f"# Neighbours, {datetime.date.today().isoformat()}\n\nCommand: `{command}`\n\n"
+                     + page.markdown_table(["", ""], rows)
+                     + "\n\n`index.html` shows it whole; `summary.md` has the tables, `raw.csv` a line per phase, `raw/` each measurement "
+                       "whole. The abuse's own processor time is part of what the neighbour feels; the scenario `spin` shows how much a "
+                       "process costs it that does nothing to the server.\n",
+        "raw.csv": out.getvalue(),
+        "summary.md": told,
+        **pages("Neighbours", "What does one client feel of what another does to the server?", [("command", command), *rows], told, []),
+    })
+    print(f"written to {folder}")
 
 
 def arguments():
@@ -605,39 +614,33 @@ def main():
     if options.abuse:
         return abuse_main(options.abuse, options.port, options.seconds, options.scale)
     results, began, directory = [], time.monotonic(), pathlib.Path(options.dir).resolve()
+    check_directory(directory)
+    load = options.binaries / "ringkeeper-load"
+    if not load.exists():
+        raise ServerError("the load generator isn't built: run cargo build --release")
+    made = []
+    for name in options.servers:
+        if name == "ringkeeper":
+            made.append(Ringkeeper(directory, load, options.binaries / "ringkeeper"))
+        else:
+            made.append(ZooKeeper(directory, load, options.zookeeper, options.zookeeper_heap))
+            made[-1].fetch()
+    folder = new_folder(options, "-neighbours")
     try:
-        check_directory(directory)
-        load = options.binaries / "ringkeeper-load"
-        if not load.exists():
-            raise ServerError("the load generator isn't built: run cargo build --release")
-        made = []
-        for name in options.servers:
-            if name == "ringkeeper":
-                made.append(Ringkeeper(directory, load, options.binaries / "ringkeeper"))
-            else:
-                made.append(ZooKeeper(directory, load, options.zookeeper, options.zookeeper_heap))
-                made[-1].fetch()
-        folder = result_folder(options, "-neighbours")
-        try:
-            for round_number in range(1, options.rounds + 1):
-                for name in options.scenarios:
-                    for server in made:
-                        result = measure(name, server, options, round_number, folder)
-                        results.append(result)
-                        raw = folder / "raw" / f"{name}-{server.name}-{round_number}.json"
-                        raw.write_text(json.dumps(result, indent=1) + "\n")
-                        told = [f"{kind} {part} {cell([result], part, kind)}"
-                                for kind in ("get", "set") for part in ("alone", "beside")]
-                        print(f"{name} {server.name}: {'; '.join(told)}{'  FAILED' if failed(result) else ''}", flush=True)
-        finally:
-            # What was measured before a failure is kept.
-            write_result(folder, options, made, results, (time.monotonic() - began) / 60)
-    except (ServerError, OSError, subprocess.CalledProcessError) as error:
-        print(f"neighbours.py: {error}", file=sys.stderr)
-        return 2
-    print(f"\n{summary(results)}\nwritten to {folder}")
+        for round_number in range(1, options.rounds + 1):
+            for name in options.scenarios:
+                for server in made:
+                    result = measure(name, server, options, round_number, folder)
+                    results.append(result)
+                    save(folder, {f"raw/{name}-{server.name}-{round_number}.json": json.dumps(result, indent=1) + "\n"})
+                    told = [f"{kind} {part} {cell([result], part, kind)}"
+                            for kind in ("get", "set") for part in ("alone", "beside")]
+                    print(f"{name} {server.name}: {'; '.join(told)}{'  FAILED' if failed(result) else ''}", flush=True)
+    finally:
+        # What was measured before a failure is kept.
+        write_result(folder, options, made, results, (time.monotonic() - began) / 60)
     return 1 if any(failed(result) for result in results) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded("neighbours.py", main))

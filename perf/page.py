@@ -4,6 +4,7 @@ Nothing is fetched from outside and no script runs: the page can be sent and kep
 """
 
 import html
+import re
 
 import chart
 
@@ -22,7 +23,7 @@ svg { width: 100%; height: auto; border: 1px solid #e5e7eb; }
 def table(header, lines, kind=""):
     """Cells are texts; the first of a line is its name."""
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in line) + "</tr>\n" for line in lines)
+    body = "".join("<tr>" + "".join(f"<td>{inline(str(cell))}</td>" for cell in line) + "</tr>\n" for line in lines)
     head = f"<thead><tr>{head}</tr></thead>\n" if header else ""
     return f'<div class="scroll"><table class="{kind}">{head}<tbody>{body}</tbody></table></div>'
 
@@ -32,6 +33,32 @@ def markdown_table(header, lines):
     return "\n".join(out + ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines])
 
 
+def of_markdown(title, question, facts, charts, text):
+    """The same of a summary in Markdown: headings, paragraphs, lists and tables, as the scripts here write them."""
+    parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(question)}</p>"]
+    for block in re.split(r"\n\s*\n", text.strip()):
+        lines = block.strip().splitlines()
+        if lines and lines[0].startswith("#"):
+            parts.append(f"<h2>{inline(lines.pop(0).lstrip('# '))}</h2>")
+        if not lines:
+            continue
+        if lines[0].startswith("|"):
+            cells = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines if line.startswith("|")]
+            parts.append(table(cells[0], [cell for cell in cells[1:] if set("".join(cell)) - set("-: ")]))
+            lines = [line for line in lines if not line.startswith("|")]
+        items = [line[2:] for line in lines if line.startswith("- ")]
+        rest = " ".join(line for line in lines if not line.startswith("- "))
+        parts += [f"<p>{inline(rest)}</p>"] if rest else []
+        parts += ["<ul>" + "".join(f"<li>{inline(item)}</li>" for item in items) + "</ul>"] if items else []
+    parts.append('<div class="charts">' + "\n".join(chart.svg(one) for one in charts) + "</div>")
+    return whole(title, [*parts, f"<h2>The run</h2>{table([], facts, 'facts')}"])
+
+
+def inline(text):
+    text = re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
+    return re.sub(r"\*\*([^*]+)\*\*|\*([^*]+)\*", lambda found: f"<em>{found[1] or found[2]}</em>", text)
+
+
 def page(title, question, facts, charts, tables, notes):
     """`facts`: (what, value); `tables`: (title, header, lines); `notes`: sentences."""
     parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(question)}</p>"]
@@ -39,7 +66,10 @@ def page(title, question, facts, charts, tables, notes):
     parts.append('<div class="charts">' + "\n".join(chart.svg(one) for one in charts) + "</div>")
     for name, header, lines in tables:
         parts.append(f"<h2>{html.escape(name)}</h2>{table(header, lines)}")
-    parts.append(f"<h2>The run</h2>{table([], facts, 'facts')}")
+    return whole(title, [*parts, f"<h2>The run</h2>{table([], facts, 'facts')}"])
+
+
+def whole(title, parts):
     return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
             f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n<body>\n'
             + "\n".join(parts) + "\n</body></html>\n")

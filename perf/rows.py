@@ -67,12 +67,19 @@ class Bench:
         self.quiet_wait = quiet_wait
         self.retries = retries
         self.results = []
+        # What there was no room for.
+        self.unwritten = []
 
     def record(self, row, server, round_number, result):
         result = {**result, "server_usage": result.get("server"), "row": row, "server": server, "round": round_number}
         self.results.append(result)
         name = f"{len(self.results):03}-{row}-{server}-{round_number}.json"
-        (self.raw_directory / name).write_text(json.dumps(result, indent=1) + "\n")
+        try:
+            (self.raw_directory / name).write_text(json.dumps(result, indent=1) + "\n")
+        except OSError as error:
+            # The result is known all the same, and goes into the tables.
+            self.unwritten.append(f"raw/{name} could not be written: {error.strerror}")
+            print(f"  {self.unwritten[-1]}", flush=True)
         noise = f"  NOISY: others used {result['noise']:.0%} of the machine" if result.get("noisy") else ""
         errors = f"  ERRORS {result['errors']}" if result.get("errors") else ""
         partial = f"  IN PART: {result['partial']}" if result.get("partial") else ""
@@ -243,6 +250,7 @@ def snapshot(bench, row, server, round_number, seconds):
     server.stop()
     server.settings = {"snapCount": max(1_000, int(probe["operations_per_second"] * seconds / 3))}
     server.start(MILLION_LAST_PATH)
+    warm(bench, server, WARM_SECONDS.get(server.name, 3) / 3)
     result = watched_load(bench, server, arguments, seconds)
     snapshots = result["snapshots"]
     share, inside, outside = share_while_writing(result, snapshots)

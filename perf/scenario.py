@@ -19,9 +19,9 @@ import sys
 import time
 
 import chart
-import compare
 import machine
 import page
+import results
 import scenarios
 from scenarios import snapshots
 from scenarios.kit import SERVER_NAMES, Kit, median
@@ -40,8 +40,8 @@ def arguments():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenario", choices=[*names, "all"])
     parser.add_argument("--only", choices=SERVER_NAMES, help="only this one's servers")
-    parser.add_argument("--running", action="append", default=[], metavar="NAME=HOST:PORT,…",
-                        help="load servers that run already, on whatever hosts; may be repeated")
+    parser.add_argument("--running", action="append", default=[], metavar="NAME=HOST:PORT,…[+HOST:PORT,…]",
+                        help="load servers that run already, on whatever hosts, observers behind the +; may be repeated")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each load (default 3)")
     parser.add_argument("--seconds", type=float, default=5, help="measured window of each load (default 5)")
     parser.add_argument("--trees", default="10k,1m", help="snapshots: numbers of znodes (default 10k,1m; 10m needs 16 GiB of memory)")
@@ -69,27 +69,28 @@ def arguments():
 
 
 def running(text):
+    """(name, voters, observers)."""
     name, _, addresses = text.partition("=")
-    addresses = [address for address in addresses.split(",") if address]
-    if not name or not addresses or any(":" not in address for address in addresses):
-        raise ServerError(f"--running {text}: expected NAME=HOST:PORT,HOST:PORT")
-    return name, addresses
+    voters, observers = ([one for one in part.split(",") if one] for part in (addresses.partition("+")[0], addresses.partition("+")[2]))
+    if not name or not voters or any(":" not in address for address in voters + observers):
+        raise ServerError(f"--running {text}: expected NAME=HOST:PORT,HOST:PORT, and observers behind a +")
+    return name, voters, observers
 
 
-def as_csv(results):
+def as_csv(measured):
     out = io.StringIO()
     table = csv.DictWriter(out, COLUMNS, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
-    for result in results:
+    for result in measured:
         errors = sum(result.get("errors", {}).values())
         table.writerow({**result, **result.get("latency", {}), **result.get("derived", {}), "errors": errors})
     return out.getvalue()
 
 
-def generator_shares(results):
+def generator_shares(measured):
     """Told for each server: etcd's loads go through another program, whose requests cost more."""
     most = {}
-    for result in results:
+    for result in measured:
         share = result.get("derived", {}).get("generator_share_of_a_processor")
         if share is not None:
             most[result["server"]] = max(share, most.get(result["server"], 0))
@@ -102,19 +103,19 @@ def rounds(scenario, options):
 
 
 def facts(scenario, kit, seconds, script):
-    options, results = kit.options, kit.bench.results
+    options, measured = kit.options, kit.bench.results
     rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
-    noisy = sum(1 for result in results if result.get("noisy"))
+    noisy = sum(1 for result in measured if result.get("noisy"))
     counted = "counted" if kit.counts_instructions else "not counted: this machine lets nobody count them"
     return [
-        ("command", compare.command_without_folders(script)),
+        ("command", results.command_without_folders(script)),
         *machine.describe(kit.directory),
         *kit.descriptions.items(),
         ("built with", f"{rustc}, release profile of Cargo.toml"),
         ("rounds", f"{rounds(scenario, options)}; windows of {options.seconds:g} s; {seconds / 60:.1f} minutes in all"),
-        ("generator", generator_shares(results)),
+        ("generator", generator_shares(measured)),
         ("instructions of the leader", counted),
-        ("noise", f"others used more than {options.noise:.0%} of the machine in {noisy} of {len(results)} measurements"),
+        ("noise", f"others used more than {options.noise:.0%} of the machine in {noisy} of {len(measured)} measurements"),
     ]
 
 
@@ -123,10 +124,10 @@ APART = {"leader_cpu_us_per_operation": "leader's CPU µs per operation", "cpu_u
          "leader_instructions_per_operation": "leader's instructions per operation"}
 
 
-def apart(results):
+def apart(measured):
     """What doesn't hang on how many processors there are, of each load: medians of the rounds. No table where nothing is known."""
     found = {}
-    for result in results:
+    for result in measured:
         key = (result["row"], str(result.get("label") or result.get("x", "")), result["server"])
         found.setdefault(key, []).append(result.get("derived", {}))
     known = [name for name in APART if any(one.get(name) is not None for many in found.values() for one in many)]
@@ -136,36 +137,42 @@ def apart(results):
     return [("What hangs less on the number of processors", header, lines)] if lines else []
 
 
+def failed(kit):
+    return [*kit.failures, *kit.bench.unwritten]
+
+
 def write(scenario, kit, folder, seconds, script="perf/scenario.py"):
     """Also after a failure: what was measured is kept, and what wasn't is told."""
-    results = kit.bench.results
+    measured = kit.bench.results
     # A result is published: where things lie on this machine is its own business.
-    told = [str(failure).replace(str(kit.directory), "DIR").replace(f"{ROOT}/", "") for failure in kit.failures]
+    told = [str(failure).replace(str(kit.directory), "DIR").replace(str(folder), "OUT").replace(f"{ROOT}/", "")
+            for failure in failed(kit)]
     where = ("The servers were running already." if kit.running else
              f"All servers and the load generator shared this machine's {machine.os.cpu_count()} processors.")
     parts = [f"Measured in part: {one['server']}, {one['row']}, {one.get('label') or one.get('x')}: {one['partial']}."
-             for one in results if one.get("partial")]
+             for one in measured if one.get("partial")]
     notes = [where, *kit.left_out, *(f"Not measured: {failure}" for failure in told), *parts]
-    charts, tables = scenario.report(results) if results else ([], [])
-    tables = [*tables, *apart(results)]
-    known = facts(scenario, kit, seconds, script)
-    (folder / "charts").mkdir(exist_ok=True)
-    for number, one in enumerate(charts, 1):
-        (folder / "charts" / f"{number:02}.svg").write_text(chart.svg(one) + "\n")
-    (folder / "index.html").write_text(page.page(scenario.TITLE, scenario.QUESTION, known, charts, tables, notes))
-    (folder / "raw.csv").write_text(as_csv(results))
+    charts, tables = scenario.report(measured) if measured else ([], [])
+    tables = [*tables, *apart(measured)]
     text = "\n\n".join([f"## {title}\n\n{page.markdown_table(header, lines)}" for title, header, lines in tables])
-    (folder / "summary.md").write_text(f"# {scenario.TITLE}\n\n{scenario.QUESTION}\n\n" + "\n".join(notes) + f"\n\n{text}\n")
+    print(f"\n{text}\n")
+    known = facts(scenario, kit, seconds, script)
     day = datetime.date.today().isoformat()
-    (folder / "README.md").write_text(
-        f"# {scenario.TITLE}, {day}\n\n{page.markdown_table(['', ''], known)}\n\n" + "\n".join(notes)
-        + "\n\n`index.html` shows it whole; `summary.md` has the tables, `raw.csv` a line per measurement, `raw/` each whole.\n")
-    print(f"\n{text}\n\nwritten to {folder}, {seconds / 60:.1f} minutes")
+    results.save(folder, {
+        **{f"charts/{number:02}.svg": chart.svg(one) + "\n" for number, one in enumerate(charts, 1)},
+        "index.html": page.page(scenario.TITLE, scenario.QUESTION, known, charts, tables, notes),
+        "raw.csv": as_csv(measured),
+        "summary.md": f"# {scenario.TITLE}\n\n{scenario.QUESTION}\n\n" + "\n".join(notes) + f"\n\n{text}\n",
+        "README.md": f"# {scenario.TITLE}, {day}\n\n{page.markdown_table(['', ''], known)}\n\n" + "\n".join(notes)
+                     + "\n\n`index.html` shows it whole; `summary.md` has the tables, `raw.csv` a line per measurement, `raw/` each "
+                       "whole.\n",
+    })
+    print(f"written to {folder}, {seconds / 60:.1f} minutes")
 
 
 def measure(scenario, options):
     begin = time.monotonic()
-    folder = compare.result_folder(options, f"-{scenario.NAME}")
+    folder = results.new_folder(options, f"-{scenario.NAME}")
     kit = Kit(options, folder)
     shutil.rmtree(kit.directory, ignore_errors=True)
     kit.directory.mkdir(parents=True)
@@ -179,7 +186,7 @@ def measure(scenario, options):
         write(scenario, kit, folder, time.monotonic() - begin)
     if not kit.bench.results:
         return 0 if options.scenario == "all" and kit.left_out and not kit.failures else 2
-    return 1 if kit.failures or any(result.get("errors") or result.get("partial") for result in kit.bench.results) else 0
+    return 1 if failed(kit) or any(result.get("errors") or result.get("partial") for result in kit.bench.results) else 0
 
 
 def main():
@@ -187,21 +194,17 @@ def main():
     # As Ctrl-C: what was started is ended, what was measured is written.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     chosen = [one for one in scenarios.ALL if options.scenario in (one.NAME, "all")]
+    results.check_directory(pathlib.Path(options.dir))
+    if not (options.binaries / "ringkeeper-load").exists():
+        raise ServerError("the load generator isn't built: run cargo build --release")
+    if options.out and len(chosen) > 1:
+        raise ServerError("--out is for one scenario; without it each gets a folder of its own")
     worst = 0
-    try:
-        compare.check_directory(pathlib.Path(options.dir))
-        if not (options.binaries / "ringkeeper-load").exists():
-            raise ServerError("the load generator isn't built: run cargo build --release")
-        if options.out and len(chosen) > 1:
-            raise ServerError("--out is for one scenario; without it each gets a folder of its own")
-        for scenario in chosen:
-            print(f"== {scenario.TITLE}", flush=True)
-            worst = max(worst, measure(scenario, options))
-    except ServerError as error:
-        print(f"scenario.py: {error}", file=sys.stderr)
-        return 2
+    for scenario in chosen:
+        print(f"== {scenario.TITLE}", flush=True)
+        worst = max(worst, measure(scenario, options))
     return worst
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(results.guarded("scenario.py", main))

@@ -157,6 +157,22 @@ class Reports(unittest.TestCase):
                 self.assertNotIn("http://", text.replace("http://www.w3.org/2000/svg", ""))
                 self.assertNotIn("<script", text)
 
+    def test_what_a_write_costs_is_of_the_time_before_the_event(self):
+        used = lost.Usage.__new__(lost.Usage)
+        used.begin, used.end, used.cpu, used.syncs = 0, 2_000_000_000, [0.5, 0.25, 0.25], 4
+        found = used.each([0, 1, 500, 2_000_000_000, 2_000_000_001])
+        self.assertEqual(found, {"cpu_us_per_operation": 1e6 / 3, "leader_cpu_us_per_operation": 0.5e6 / 3, "operations_per_sync": 0.75,
+                                 "syncs_per_second": 2.0})
+        self.assertEqual(used.each([]), {})
+
+    def test_observers_that_run_are_told_from_voters(self):
+        self.assertEqual(scenario.running("mine=a:1,b:2+c:3"), ("mine", ["a:1", "b:2"], ["c:3"]))
+        self.assertEqual(scenario.running("mine=a:1"), ("mine", ["a:1"], []))
+        for wrong in ("mine=", "=a:1", "mine=+a:1", "mine=a:1+c"):
+            with self.assertRaises(ServerError):
+                scenario.running(wrong)
+        self.assertEqual(kit.Running("mine", ["a:1"], ["c:3", "d:4"]).beside(1).addresses, ["a:1", "c:3"])
+
     def test_all_have_names_of_their_own(self):
         names = [scenario.NAME for scenario in scenarios.ALL]
         self.assertEqual(len(names), len(set(names)))

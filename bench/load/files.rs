@@ -46,7 +46,7 @@ pub fn write_all(arguments: &LoadArguments, recorder: &Recorder, result: &Value)
         let kinds: Vec<_> = kinds.collect();
         if kinds.len() > 1 && !is_special(path) {
             for kind in kinds {
-                write("--hgrm", &of_kind(path, kind.name()), &hgrm(recorder.histogram(kind), partial));
+                write("--hgrm", &of_kind(path, kind.name()), &hgrm(&recorder.histogram(kind), partial));
             }
         }
     }

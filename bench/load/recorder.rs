@@ -34,12 +34,16 @@ pub struct SeriesEntry {
 pub struct Recorder {
     count_by: CountBy,
     window: std::ops::Range<u64>,
+    /// In a closed loop without those of the slices.
     histograms: [Histogram<u64>; KINDS.len()],
     /// By the time of the reply; starts with the window. Complete after [`Recorder::finish`].
     pub series: Vec<SeriesEntry>,
-    /// The latencies of the entry that is being filled.
-    slice: Histogram<u64>,
+    /// The latencies of the entry that is being filled. A reply is recorded once, here; when the entry is full, a closed loop's
+    /// go on to the histograms: recording is most of what a reply costs here.
+    slices: [Histogram<u64>; KINDS.len()],
     slice_at: usize,
+    /// In the generator's nanoseconds.
+    slice_range: std::ops::Range<u64>,
     /// The time of the last reply: errors have none of their own.
     last_reply: u64,
     /// Over the whole run, warm-up included: an error is never in the wrong place.
@@ -68,8 +72,9 @@ impl Recorder {
             window,
             histograms: std::array::from_fn(|_| histogram()),
             series: vec![SeriesEntry::default(); entries as usize],
-            slice: histogram(),
+            slices: std::array::from_fn(|_| histogram()),
             slice_at: 0,
+            slice_range: 0..0,
             last_reply: 0,
             error_counts: BTreeMap::new(),
             note_counts: BTreeMap::new(),
@@ -96,26 +101,24 @@ impl Recorder {
     }
 
     pub fn answered(&mut self, kind: Kind, start: u64, now: u64) {
-        let latency = now.saturating_sub(start);
-        let moment = match self.count_by {
-            CountBy::Reply => now,
-            CountBy::IntendedStart => start,
-        };
-        if self.window.contains(&moment) {
-            self.histograms[kind as usize].saturating_record(latency.max(1));
+        let latency = now.saturating_sub(start).max(1);
+        if self.count_by == CountBy::IntendedStart && self.window.contains(&start) {
+            self.histograms[kind as usize].saturating_record(latency);
         }
-        if !kind.is_operation() {
-            return;
+        self.replies_total += u64::from(kind.is_operation());
+        if self.slice_range.contains(&now) || self.turn_to(now) {
+            self.slices[kind as usize].saturating_record(latency);
         }
-        self.replies_total += 1;
-        if let Some(at) = self.entry_at(now) {
-            if at != self.slice_at {
-                self.close_slice();
-                self.slice_at = at;
-            }
-            self.series[at].replies += 1;
-            self.slice.saturating_record(latency.max(1));
-        }
+    }
+
+    /// To the slice of `now`. False outside of the window.
+    fn turn_to(&mut self, now: u64) -> bool {
+        let Some(at) = self.entry_at(now) else { return false };
+        self.close_slice();
+        self.slice_at = at;
+        let start = self.window.start + at as u64 * SERIES_STEP_NS;
+        self.slice_range = start..(start + SERIES_STEP_NS).min(self.window.end);
+        true
     }
 
     fn entry_at(&self, now: u64) -> Option<usize> {
@@ -123,17 +126,31 @@ impl Recorder {
     }
 
     fn close_slice(&mut self) {
-        if let (Some(entry), false) = (self.series.get_mut(self.slice_at), self.slice.is_empty()) {
-            entry.latency_ns_p50 = self.slice.value_at_quantile(0.5);
-            entry.latency_ns_p99 = self.slice.value_at_quantile(0.99);
-            entry.latency_ns_max = self.slice.max();
+        let mut operations =
+            KINDS.into_iter().filter(|kind| kind.is_operation() && !self.slices[*kind as usize].is_empty());
+        let first = operations.next().map(|kind| &self.slices[kind as usize]);
+        let several = operations.next().is_some().then(|| merged(&self.slices));
+        if let (Some(entry), Some(all)) = (self.series.get_mut(self.slice_at), several.as_ref().or(first)) {
+            entry.replies += all.len();
+            entry.latency_ns_p50 = all.value_at_quantile(0.5);
+            entry.latency_ns_p99 = all.value_at_quantile(0.99);
+            entry.latency_ns_max = all.max();
         }
-        self.slice.reset();
+        for (histogram, slice) in self.histograms.iter_mut().zip(&mut self.slices) {
+            if slice.is_empty() {
+                continue;
+            }
+            if self.count_by == CountBy::Reply {
+                histogram.add(&*slice).expect("the bounds are the same");
+            }
+            slice.reset();
+        }
     }
 
     /// Completes the series. `end`: where it is cut, if the load ended before its window did.
     pub fn finish(&mut self, end: u64) {
         self.close_slice();
+        self.slice_range = 0..0;
         let entries = end.saturating_sub(self.window.start).div_ceil(SERIES_STEP_NS);
         self.series.truncate(entries as usize);
     }
@@ -179,18 +196,31 @@ impl Recorder {
         self.note_counts.iter().map(|(what, count)| (*what, *count))
     }
 
-    pub fn histogram(&self, kind: Kind) -> &Histogram<u64> {
-        &self.histograms[kind as usize]
+    pub fn histogram(&self, kind: Kind) -> Histogram<u64> {
+        let mut all = self.histograms[kind as usize].clone();
+        if self.count_by == CountBy::Reply {
+            all.add(&self.slices[kind as usize]).expect("the bounds are the same");
+        }
+        all
     }
 
     /// All operations together.
     pub fn all(&self) -> Histogram<u64> {
-        let mut all = histogram();
-        for kind in KINDS.into_iter().filter(|kind| kind.is_operation()) {
-            all.add(self.histogram(kind)).expect("the bounds are the same");
+        let mut all = merged(&self.histograms);
+        if self.count_by == CountBy::Reply {
+            all.add(merged(&self.slices)).expect("the bounds are the same");
         }
         all
     }
+}
+
+/// Of all operations. `histograms`: by kind.
+fn merged(histograms: &[Histogram<u64>; KINDS.len()]) -> Histogram<u64> {
+    let mut all = histogram();
+    for kind in KINDS.into_iter().filter(|kind| kind.is_operation()) {
+        all.add(&histograms[kind as usize]).expect("the bounds are the same");
+    }
+    all
 }
 
 #[cfg(test)]

@@ -12,8 +12,13 @@ fn a_closed_loop_counts_by_reply() {
     recorder.answered(Kind::Set, 1199 * MS, 1200 * MS - 1);
     recorder.answered(Kind::Set, 1199 * MS, 1200 * MS);
     assert_eq!((recorder.all().len(), recorder.replies_total), (2, 4));
-    assert_eq!(recorder.series.iter().map(|entry| entry.replies).collect::<Vec<_>>(), [1, 1]);
     recorder.finish(1200 * MS);
+    assert_eq!(
+        (recorder.all().len(), recorder.histogram(Kind::Get).len()),
+        (2, 1),
+        "also when the slices are closed"
+    );
+    assert_eq!(recorder.series.iter().map(|entry| entry.replies).collect::<Vec<_>>(), [1, 1]);
     let max = recorder.series[0].latency_ns_max;
     assert!((100 * MS..101 * MS).contains(&max), "{max}");
 }
@@ -29,6 +34,9 @@ fn an_open_loop_counts_by_intended_start_however_late_the_reply() {
     recorder.sent_late(999 * MS, 1000 * MS);
     recorder.sent_late(1000 * MS, 1001 * MS);
     assert_eq!(recorder.lateness.len(), 1);
+    recorder.finish(1200 * MS);
+    assert_eq!(recorder.all().len(), 1, "a slice is of the replies that came in it");
+    assert_eq!(recorder.series.iter().map(|entry| entry.replies).collect::<Vec<_>>(), [0, 1]);
 }
 
 #[test]
@@ -57,6 +65,7 @@ fn each_entry_of_the_series_has_its_own_percentiles_and_errors() {
     recorder.answered(Kind::Get, 149 * MS, 150 * MS);
     recorder.error("NoNode");
     recorder.answered(Kind::Set, 0, 399 * MS);
+    recorder.answered(Kind::Get, 0, 399 * MS);
     recorder.finish(400 * MS);
     let near = |found: u64, wanted: u64| found.abs_diff(wanted) <= wanted / 100;
     let [first, second, empty, last] = recorder.series[..] else { panic!("{:?}", recorder.series) };
@@ -65,6 +74,7 @@ fn each_entry_of_the_series_has_its_own_percentiles_and_errors() {
     assert_eq!((first.replies, first.errors, second.errors, last.errors), (100, 1, 1, 0));
     assert!(near(second.latency_ns_p50, MS) && near(last.latency_ns_p50, 399 * MS), "{second:?} {last:?}");
     assert_eq!(empty, SeriesEntry::default());
+    assert_eq!(last.replies, 2, "of both kinds");
 }
 
 #[test]
@@ -84,6 +94,7 @@ fn what_looks_at_an_operation_again_is_none() {
     let mut recorder = Recorder::new(CountBy::Reply, 0..100 * MS);
     recorder.answered(Kind::Watch, 0, MS);
     recorder.answered(Kind::WatchLast, 0, MS);
+    recorder.finish(100 * MS);
     assert_eq!((recorder.all().len(), recorder.replies_total, recorder.series[0].replies), (1, 1, 1));
     assert_eq!(recorder.histogram(Kind::WatchLast).len(), 1);
 }

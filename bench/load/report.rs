@@ -55,7 +55,7 @@ pub fn as_json(arguments: &LoadArguments, load: &Load, pids: &[u32]) -> Value {
     let mut kinds = serde_json::Map::new();
     for kind in KINDS {
         if !recorder.histogram(kind).is_empty() {
-            kinds.insert(kind.name().to_owned(), latency(recorder.histogram(kind)));
+            kinds.insert(kind.name().to_owned(), latency(&recorder.histogram(kind)));
         }
     }
     let share = |cpu: f64| if window_seconds > 0.0 { cpu / window_seconds } else { 0.0 };

@@ -366,9 +366,25 @@ impl Endless {
 
 /// [`child_path`] without the formatting machinery: it is half of the generator's work per request otherwise.
 fn write_key(path: &mut Vec<u8>, key: u64) {
+    let (parent, child) = (key / CHILDREN_PER_PARENT, key % CHILDREN_PER_PARENT);
+    if parent < 10_000 {
+        let mut whole = *b"/preload/p0000/child-00000";
+        put_digits(&mut whole[10..14], parent);
+        put_digits(&mut whole[21..], child);
+        path.extend_from_slice(&whole);
+        return;
+    }
     write_parent(path, key);
     path.extend_from_slice(b"/child-");
-    write_padded(path, key % CHILDREN_PER_PARENT, 5);
+    write_padded(path, child, 5);
+}
+
+/// The last digits of `value`, as many as there is room for.
+fn put_digits(room: &mut [u8], mut value: u64) {
+    for digit in room.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
 }
 
 /// The parent of a key.

@@ -22,12 +22,17 @@ SERVER_NAMES = ["zookeeper", "ringkeeper", "etcd"]
 class Running:
     """Servers that somebody else started: loads are put on them; they are not started, stopped or killed."""
 
-    def __init__(self, name, addresses):
-        self.name, self.addresses, self.pids = name, addresses, []
+    def __init__(self, name, addresses, observers=()):
+        self.name, self.addresses, self.observers, self.pids = name, addresses, list(observers), []
         self.generator = etcd_server.BUILT / "etcd-load" if kind(name) == "etcd" else None
 
     def describe(self):
-        return f"{len(self.addresses)} servers that were running already"
+        observers = f" and {len(self.observers)} observers" if self.observers else ""
+        return f"{len(self.addresses)} servers{observers} that were running already"
+
+    def beside(self, count):
+        """With so many of its observers."""
+        return Running(self.name, self.addresses + self.observers[:count])
 
 
 def kind(name):
@@ -41,7 +46,7 @@ class Kit(EnsembleRun):
     def __init__(self, options, folder):
         super().__init__(options, folder)
         self.directory = self.directory.with_name("scenarios")
-        self.running = [Running(name, addresses) for name, addresses in options.running]
+        self.running = [Running(*given) for given in options.running]
         self.counts_instructions = can_count_instructions()
         # Those that the scenario has work for, and that can be had.
         self.servers = [] if self.running else list(options.servers)

@@ -7,9 +7,11 @@ import time
 
 import etcd_writer
 import failover
+import machine
+import rows
 from chart import Chart, Line
 from ensemble_rows import noise_before, rejoined
-from scenarios.kit import median, servers_in
+from scenarios.kit import median, servers_in, sync_count
 from scenarios.sizes import told
 from servers import ServerError
 
@@ -116,7 +118,9 @@ def measure(kit, ensemble, event, round_number):
         for writer in writers:
             if not writer.ready.wait(READY_SECONDS):
                 raise ServerError(f"{ensemble.name}: the client at {writer.addresses[0]} wrote nothing for {READY_SECONDS} s")
+        before = Usage(ensemble)
         time.sleep(BEFORE_SECONDS)
+        used = before.until_now()
         signalled = time.monotonic_ns()
         end = EVENTS[event](ensemble)
         if event == "rolling-restart":
@@ -129,6 +133,10 @@ def measure(kit, ensemble, event, round_number):
             writer.finish()
     if end is not None:
         end()
+    if ensemble.name in rows.WARM_SECONDS:
+        # Members that came back have compiled nothing yet, and the next event is not to be seen through that.
+        for member in ensemble.running:
+            kit.warm_member(ensemble, member)
     times = sorted(answered for writer in writers for _, answered in writer.acknowledged)
     result = {
         **noise, "x": 0, "label": event, "bucket_ms": BUCKET_NS / 1e6,
@@ -137,11 +145,41 @@ def measure(kit, ensemble, event, round_number):
         "longest_of_a_client_ms": max(
             longest_gap([answered for _, answered in writer.acknowledged], signalled, over) for writer in writers) / 1e6,
         "sessions_lost": total(writer.sessions_lost for writer in writers),
-        "errors": errors_of(writers),
+        "errors": errors_of(writers), "derived": used.each(times),
     }
     result["line"] = (f"no write for {result['value']:.0f} ms, one client for {result['longest_of_a_client_ms']:.0f} ms, "
                       f"{told(result['sessions_lost'])} sessions lost")
     return kit.bench.record(event, ensemble.name, round_number, result)
+
+
+class Usage:
+    """What the members use while all is well: processor time and syncs, for the writes that were acknowledged meanwhile."""
+
+    def __init__(self, ensemble):
+        leader = ensemble.leader()
+        self.ensemble, self.pids = ensemble, [leader.pid, *(m.pid for m in ensemble.running if m is not leader)]
+        self.begin, self.cpu, self.syncs = time.monotonic_ns(), self.cpu_each(), sync_count(ensemble)
+        self.end = None
+
+    def cpu_each(self):
+        return [machine.cpu_seconds(pid) for pid in self.pids]
+
+    def until_now(self):
+        self.end, after, syncs = time.monotonic_ns(), self.cpu_each(), sync_count(self.ensemble)
+        self.cpu = [later - earlier for earlier, later in zip(self.cpu, after)]
+        self.syncs = None if None in (self.syncs, syncs) else syncs - self.syncs
+        return self
+
+    def each(self, times):
+        """For each of the writes that were acknowledged in this time; `times` in ns."""
+        writes = sum(1 for at in times if self.begin < at <= self.end)
+        if not writes:
+            return {}
+        found = {"cpu_us_per_operation": sum(self.cpu) * 1e6 / writes, "leader_cpu_us_per_operation": self.cpu[0] * 1e6 / writes}
+        if self.syncs:
+            found["operations_per_sync"] = writes / self.syncs
+            found["syncs_per_second"] = self.syncs * 1e9 / (self.end - self.begin)
+        return found
 
 
 def total(counts):

@@ -1,11 +1,10 @@
 """Reads versus observers, and what they cost writes."""
 
 import etcd_server
-import rows
 from chart import Chart, Line
-from ensembles import Target
 from scenarios.kit import figure, latency, series, servers_in, throughput
 from scenarios.sizes import slope, told
+from servers import ServerError
 
 NAME = "observers"
 TITLE = "Reads versus observers"
@@ -17,7 +16,8 @@ READS, WRITES, ALONE = "get-32x16", "set-32x16", "set-1x1"
 
 
 def run(kit):
-    kit.own("observers are started one after the other")
+    for target in kit.running:
+        kit.tried(f"{target.name}, {len(target.observers)} observers that run", lambda target=target: running(kit, target))
     for name in kit.servers:
         kit.tried(f"{name}, 0 to {OBSERVERS_MAX} observers", lambda name=name: of(kit, name))
 
@@ -33,7 +33,7 @@ def of(kit, name):
             if count:
                 ensemble.launch(observers[count - 1])
                 observers[count - 1].wait()
-                warm(kit, ensemble, observers[count - 1])
+                kit.warm_member(ensemble, observers[count - 1])
             for row, load in (
                 (READS, ["--op", "get", "--sessions", 32, "--outstanding", 16]),
                 (WRITES, ["--op", "set", "--sessions", 32, "--outstanding", 16]),
@@ -42,10 +42,18 @@ def of(kit, name):
                 kit.measure(row, ensemble, count, load, round_number, label=f"{count} observers")
 
 
-def warm(kit, ensemble, observer):
-    """Sessions at this observer alone: a JVM that is new compiles what it runs in the first seconds."""
-    seconds = rows.WARM_SECONDS.get(ensemble.name, 3) / 3
-    rows.warm(kit.bench, Target(ensemble.name, [observer.address], [observer.pid], ensemble.generator), seconds)
+def running(kit, target):
+    """Somebody else's observers are there all the time: reads go to more and more of them, writes pay for all of them at once."""
+    if not target.observers:
+        raise ServerError(f"{target.name} has no observers: name them behind the voters, --running {target.name}=VOTER,…+OBSERVER,…")
+    target, most = kit.target(target.name, len(target.addresses)), len(target.observers)
+    for round_number in range(1, kit.options.rounds + 1):
+        for count in range(most + 1):
+            load = ["--op", "get", "--sessions", 32, "--outstanding", 16]
+            kit.measure(READS, target.beside(count), count, load, round_number, label=f"{count} observers")
+        for row, sessions, outstanding in ((WRITES, 32, 16), (ALONE, 1, 1)):
+            load = ["--op", "set", "--sessions", sessions, "--outstanding", outstanding]
+            kit.measure(row, target, most, load, round_number, label=f"{most} observers")
 
 
 def report(results):

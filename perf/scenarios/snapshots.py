@@ -47,6 +47,8 @@ def of(kit, name, znodes):
     member.settings = {**member.settings, "snapCount": max(1_000, int(probe * seconds / 3))}
     last = f"/preload/p{znodes // CHILDREN - 1:04}/child-{CHILDREN - 1:05}"
     restart_seconds = member.start(last)
+    # A JVM that is new has compiled nothing yet.
+    kit.warm_member(ensemble, member)
     result = rows.watched_load(bench, ensemble, load, seconds)
     share, inside, outside = share_while_writing(result, result["snapshots"])
     lengths = [(end - begin) / 1e9 for begin, end in result["snapshots"]]

@@ -5,7 +5,8 @@
 //! | `host/kernel.rs` | io_uring and who forbids it, locked memory, open files, the backlog, processes |
 //! | `host/processors.rs` | processors against loops, quota, memory nodes, governor, idle states, clock |
 //! | `host/memory.rs` | memory against the tree, huge pages, swap |
-//! | `host/disk.rs` | file system of the log, its mount options, its device |
+//! | `host/disk.rs` | file systems of log and snapshots, mount options, the log's device |
+//! | `host/network.rs` | interrupts at the loops' processors, queues of the network card, connections that rested |
 //!
 //! Each check takes the kernel's texts as arguments, and says nothing where there are none. What isn't right names the page of
 //! tuning/ that says why. Control groups and limits are those of the doctor: it has to run where the server does.
@@ -13,6 +14,7 @@
 mod disk;
 mod kernel;
 mod memory;
+mod network;
 mod processors;
 
 use std::fs;
@@ -47,7 +49,10 @@ pub fn look(config: &Config) -> Vec<Finding> {
     findings.extend(disk::look(config, &text("/proc/mounts")));
     let meminfo = text("/proc/meminfo");
     findings.extend(memory::room(&meminfo, groups.least("memory.max"), memory::newest_snapshot(config)));
-    findings.extend(memory::huge_pages(&text("/sys/kernel/mm/transparent_hugepage/enabled")));
+    findings.extend(memory::huge_pages(
+        &text("/sys/kernel/mm/transparent_hugepage/enabled"),
+        &text("/sys/kernel/mm/transparent_hugepage/defrag"),
+    ));
     findings.extend(memory::swap(
         &meminfo,
         text("/proc/sys/vm/swappiness").trim(),
@@ -55,10 +60,18 @@ pub fn look(config: &Config) -> Vec<Finding> {
     ));
     findings
         .extend(processors::clock(&text("/sys/devices/system/clocksource/clocksource0/current_clocksource")));
-    findings.extend(processors::frequency(&text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")));
+    findings.extend(processors::frequency(&processors::governors(Path::new("/sys/devices/system/cpu"))));
     findings.extend(processors::idle(&processors::idle_states(Path::new(
         "/sys/devices/system/cpu/cpu0/cpuidle",
     ))));
+    findings.extend(
+        config.cores.as_ref().and_then(|cores| network::interrupts(&text("/proc/interrupts"), cores)),
+    );
+    findings.extend(network::queues(&network::cards(Path::new("/sys/class/net")), loops));
+    findings.extend(network::rested(
+        &text("/proc/sys/net/ipv4/tcp_slow_start_after_idle"),
+        config.ensemble.as_ref().is_some_and(|ensemble| ensemble.members.members().count() > 1),
+    ));
     findings
 }
 

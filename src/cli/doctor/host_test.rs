@@ -1,9 +1,10 @@
 //! What is said of each knob, by the kernel's texts.
 
-use super::disk::{Device, disk};
+use super::disk::{Device, disk, snapshots};
 use super::kernel::{backlog, locked_memory, open_files, processes, remedy};
 use super::memory::{huge_pages, newest_snapshot, room, swap};
-use super::processors::{IdleState, clock, frequency, idle, idle_states, nodes, placed};
+use super::network::{Card, cards, interrupts, queues, rested};
+use super::processors::{IdleState, clock, frequency, governors, idle, idle_states, nodes, placed};
 use super::*;
 use crate::cli::apache::testing::Scratch;
 use crate::config::Raw;
@@ -17,7 +18,12 @@ fn config(data: &Path, lines: &str) -> Config {
 
 fn queue(write_cache: Option<&str>, fua: &str, scheduler: &str) -> Device {
     let text = |text: &str| Some(text.to_owned());
-    Device { write_cache: write_cache.and_then(text), fua: text(fua), scheduler: text(scheduler) }
+    Device {
+        write_cache: write_cache.and_then(text),
+        fua: text(fua),
+        scheduler: text(scheduler),
+        ..Device::default()
+    }
 }
 
 fn disk_at(place: &str, mounts: &str, cache: Option<&str>) -> Finding {
@@ -224,10 +230,12 @@ fn the_newest_whole_snapshot_says_how_large_the_tree_is() {
 
 #[test]
 fn huge_pages_are_told() {
-    assert_eq!(huge_pages("always [madvise] never\n").map(|told| told.level), Some(Level::Fine));
-    assert_eq!(huge_pages("[always] madvise never\n").map(|told| told.level), Some(Level::Fine));
-    assert_eq!(huge_pages("always madvise [never]\n").map(|told| told.level), Some(Level::Note));
-    assert_eq!(huge_pages(""), None);
+    let level = |enabled, defrag| huge_pages(enabled, defrag).map(|told| told.level);
+    assert_eq!(level("always [madvise] never\n", ""), Some(Level::Fine));
+    assert_eq!(level("[always] madvise never\n", "always defer [madvise] never\n"), Some(Level::Fine));
+    assert_eq!(level("[always] madvise never\n", "[always] defer madvise never\n"), Some(Level::Note));
+    assert_eq!(level("always madvise [never]\n", "[always] defer"), Some(Level::Note));
+    assert_eq!(huge_pages("", "[always]"), None);
 }
 
 #[test]
@@ -244,8 +252,98 @@ fn a_clock_that_costs_a_system_call_is_told() {
     let level = |finding: Option<Finding>| finding.map(|finding| finding.level);
     assert_eq!((level(clock("tsc\n")), level(clock("hpet\n"))), (Some(Level::Fine), Some(Level::Warning)));
     assert_eq!(clock(""), None);
-    assert_eq!(level(frequency("powersave\n")), Some(Level::Note));
-    assert_eq!((level(frequency("performance\n")), level(frequency(""))), (Some(Level::Fine), None));
+}
+
+#[test]
+fn every_processor_has_a_governor() {
+    let of = |names: &[&str]| frequency(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
+    assert_eq!(of(&[]), None);
+    assert_eq!(of(&["performance"; 2]).expect("a finding").what, "scaling governor performance");
+    let mixed = of(&["performance", "powersave"]).expect("a finding");
+    assert!(mixed.level == Level::Note && mixed.what.contains("on 1 of 2 processors"), "{mixed:?}");
+    let scratch = Scratch::new();
+    for (processor, governor) in [("cpu0", "performance\n"), ("cpu1", "powersave\n"), ("cpufreq", "")] {
+        let place = scratch.path().join(processor).join("cpufreq");
+        fs::create_dir_all(&place).expect("room");
+        if !governor.is_empty() {
+            fs::write(place.join("scaling_governor"), governor).expect("room");
+        }
+    }
+    let mut found = governors(scratch.path());
+    found.sort();
+    assert_eq!(found, ["performance", "powersave"]);
+}
+
+#[test]
+fn interrupts_belong_elsewhere_than_the_loops() {
+    const TABLE: &str = "           CPU0       CPU1\n 24:    9   2000000  PCI-MSIX 1-edge  virtio1-req.0\n 25:  7  3  IO-APIC  \
+        eth0\nLOC:   9000000  9000000  Local timer interrupts\n";
+    let at = |cores: &[u16]| interrupts(TABLE, &cores.iter().copied().collect());
+    let told = at(&[1]).expect("a finding");
+    assert_eq!(
+        told.what,
+        "interrupt 24 (virtio1-req.0) came 2000000 times to processors of ringkeeper.cores"
+    );
+    assert_eq!((at(&[0]), at(&[7]), interrupts("", &[1].into())), (None, None, None));
+}
+
+#[test]
+fn a_card_with_one_queue_is_told_where_there_are_several_loops() {
+    let card = |name: &str, masks: &[&str]| Card {
+        name: name.to_owned(),
+        masks: masks.iter().map(|&mask| mask.to_owned()).collect(),
+    };
+    let all =
+        [card("eth0", &["00,00000000"]), card("eth1", &["0", "0"]), card("eth2", &["3"]), card("eth3", &[])];
+    let told = queues(&all, 3);
+    assert!(told.len() == 1 && told[0].what.starts_with("eth0 has one receiving queue"), "{told:?}");
+    assert_eq!(queues(&all, 1), []);
+    let scratch = Scratch::new();
+    for (place, mask) in
+        [("lo/queues/rx-0", "0"), ("eth0/queues/rx-0", "2\n"), ("eth0/queues/tx-0", ""), ("eth0/device", "")]
+    {
+        let place = scratch.path().join(place);
+        fs::create_dir_all(&place).expect("room");
+        if !mask.is_empty() {
+            fs::write(place.join("rps_cpus"), mask).expect("room");
+        }
+    }
+    assert_eq!(cards(scratch.path()), [card("eth0", &["2"])]);
+}
+
+#[test]
+fn connections_that_rested_are_a_matter_of_members() {
+    assert_eq!(rested("1\n", true).map(|told| told.level), Some(Level::Note));
+    assert_eq!((rested("1\n", false), rested("0\n", true), rested("", true)), (None, None, None));
+}
+
+#[test]
+fn a_disk_that_rests_is_told() {
+    let resting = |micros: &str| {
+        let rest_micros = Some(micros.to_owned());
+        mounted("ext4", "rw", &Device { rest_micros, ..queue(None, "0", "[none]") })
+    };
+    assert!(resting("100000\n")[0].1.contains("up to 100000 µs"));
+    assert_eq!((resting("0\n"), resting("")), (vec![], vec![]));
+}
+
+#[test]
+fn snapshots_on_another_file_system_are_looked_at() {
+    let scratch = Scratch::new();
+    let (log, data) = (scratch.path().join("log"), scratch.path().join("data"));
+    for place in [&log, &data] {
+        fs::create_dir(place).expect("room");
+    }
+    let of = |kind: &str, options: &str| {
+        let mounts = format!("/dev/vda / ext4 rw 0 0\nx {} {kind} {options} 0 0", data.display());
+        snapshots(&data, &log, &mounts).expect("a finding").level
+    };
+    assert_eq!(of("xfs", "rw"), Level::Fine);
+    assert_eq!((of("tmpfs", "rw"), of("overlay", "rw")), (Level::Warning, Level::Warning));
+    assert_eq!((of("nfs4", "rw"), of("fuse.sshfs", "rw")), (Level::Note, Level::Note));
+    assert_eq!(of("xfs", "noatime,ro"), Level::Wrong);
+    assert_eq!(snapshots(&data, &log, "/dev/vda / ext4 rw 0 0"), None, "the log's was told");
+    assert_eq!(snapshots(&data, &data, ""), None);
 }
 
 #[test]
@@ -271,8 +369,15 @@ fn a_deep_idle_state_is_told_unless_it_is_disabled() {
 fn every_page_that_is_named_is_written() {
     let tuning = Path::new(env!("CARGO_MANIFEST_DIR")).join("tuning");
     let table = fs::read_to_string(tuning.join("README.md")).expect("the table");
-    let sources =
-        ["host.rs", "host/disk.rs", "host/kernel.rs", "host/memory.rs", "host/processors.rs", "directory.rs"];
+    let sources = [
+        "host.rs",
+        "host/disk.rs",
+        "host/kernel.rs",
+        "host/memory.rs",
+        "host/network.rs",
+        "host/processors.rs",
+        "directory.rs",
+    ];
     let mut count = 0;
     for source in sources {
         let text =

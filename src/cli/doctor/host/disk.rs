@@ -11,6 +11,11 @@ const REMOTE: [&str; 6] = ["nfs", "nfs4", "cifs", "smb3", "ceph", "9p"];
 /// Those that never write a block where it was.
 const COPYING: [&str; 3] = ["btrfs", "zfs", "bcachefs"];
 
+/// A parameter of the kernel's module (nvme_core).
+const NVME_REST: &str = "/sys/module/nvme_core/parameters/default_ps_max_latency_us";
+/// As long as a slow sync: then it is felt.
+const REST_MICROS_MAX: u64 = 1_000;
+
 /// What the kernel tells of a block device.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Device {
@@ -18,11 +23,40 @@ pub(super) struct Device {
     pub fua: Option<String>,
     /// Of the disk at the bottom: all of them, the chosen one in brackets.
     pub scheduler: Option<String>,
+    /// Of NVMe: states that take longer to leave are not entered. Microseconds; 0 allows none.
+    pub rest_micros: Option<String>,
 }
 
 pub(super) fn look(config: &Config, mounts: &str) -> Vec<Finding> {
     let is_direct = config.log_write == LogWrite::Direct && config.force_sync;
-    disk(&config.data_log_dir, mounts, is_direct, &device)
+    let mut findings = disk(&config.data_log_dir, mounts, is_direct, &device);
+    findings.extend(snapshots(&config.data_dir, &config.data_log_dir, mounts));
+    findings
+}
+
+/// Where snapshots go, if that is another file system than the log's: a restart begins with them.
+pub(super) fn snapshots(data: &Path, log: &Path, mounts: &str) -> Option<Finding> {
+    let Mount { point, kind, options, .. } = mount_of(data, mounts).filter(|_| data != log)?;
+    let finding = |level, more: &str| Finding::new(level, format!("snapshots on {kind} at {point}{more}"));
+    if mount_of(log, mounts).is_some_and(|log| log.point == point) {
+        return None;
+    }
+    let elsewhere = kind.starts_with("fuse") || REMOTE.contains(&kind);
+    Some(match kind {
+        _ if options.split(',').any(|option| option == "ro") => finding(Level::Wrong, ", mounted read-only")
+            .todo("No snapshot can be written, and the log is never purged. mount -o remount,rw")
+            .see("file-system"),
+        "tmpfs" | "ramfs" => finding(Level::Warning, ", which is memory")
+            .todo("They are gone when the host goes down, and the log behind them is not all of the tree. dataDir belongs on a disk.")
+            .see("file-system"),
+        "overlay" => finding(Level::Warning, ", the container's own layer")
+            .todo("They go with the container. Mount a volume for dataDir and dataLogDir.")
+            .see("containers"),
+        _ if elsewhere => finding(Level::Note, ", over a network or another program")
+            .todo("A server that starts waits for it. dataDir belongs on a local disk.")
+            .see("file-system"),
+        _ => finding(Level::Fine, ""),
+    })
 }
 
 fn device(name: &str) -> Option<Device> {
@@ -38,7 +72,12 @@ fn device(name: &str) -> Option<Device> {
         write_cache: read(&block, "write_cache"),
         fua: read(&block, "fua"),
         scheduler: read(&bottom, "scheduler"),
+        rest_micros: is_nvme(&bottom).then(|| fs::read_to_string(NVME_REST).ok()).flatten(),
     })
+}
+
+fn is_nvme(block: &Path) -> bool {
+    block.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("nvme"))
 }
 
 /// Below volumes and arrays: the first of the devices that each is made of.
@@ -57,6 +96,26 @@ fn unescaped(place: &str) -> String {
         .fold(place.to_owned(), |place, (escape, character)| place.replace(escape, character))
 }
 
+struct Mount<'a> {
+    name: &'a str,
+    point: String,
+    kind: &'a str,
+    options: &'a str,
+}
+
+/// Of a place that may not be there yet: then of the nearest directory above it.
+fn mount_of<'a>(place: &Path, mounts: &'a str) -> Option<Mount<'a>> {
+    let there = place.ancestors().find(|ancestor| ancestor.exists());
+    let there = there.and_then(|path| fs::canonicalize(path).ok()).unwrap_or_else(|| place.to_owned());
+    let mount = |line: &'a str| {
+        let mut words = line.split(' ');
+        let (name, point) = (words.next()?, unescaped(words.next()?));
+        Some(Mount { name, point, kind: words.next()?, options: words.next()? })
+    };
+    let above = mounts.lines().filter_map(mount).filter(|mount| there.starts_with(&mount.point));
+    above.max_by_key(|mount| mount.point.len())
+}
+
 /// `mounts`: as /proc/mounts has them; `is_direct`: the log is written past the page cache.
 pub(super) fn disk(
     place: &Path,
@@ -64,17 +123,7 @@ pub(super) fn disk(
     is_direct: bool,
     device: &dyn Fn(&str) -> Option<Device>,
 ) -> Vec<Finding> {
-    let there = place.ancestors().find(|ancestor| ancestor.exists());
-    let there = there.and_then(|path| fs::canonicalize(path).ok()).unwrap_or_else(|| place.to_owned());
-    let lines = mounts.lines().filter_map(|line| {
-        let mut words = line.split(' ');
-        Some((words.next()?, words.next()?, words.next()?, words.next()?))
-    });
-    let mount = lines
-        .map(|(device, point, kind, options)| (device, unescaped(point), kind, options))
-        .filter(|(_, point, _, _)| there.starts_with(point))
-        .max_by_key(|(_, point, _, _)| point.len());
-    let Some((name, point, kind, options)) = mount else {
+    let Some(Mount { name, point, kind, options }) = mount_of(place, mounts) else {
         return vec![Finding::new(Level::Note, format!("{}: its file system is not known", place.display()))];
     };
     let finding = |level, more: &str| Finding::new(level, format!("log on {kind} at {point}{more}"));
@@ -96,6 +145,7 @@ pub(super) fn disk(
             findings.extend(copying(kind, &finding));
             findings.extend(self::options(options, device.write_cache.as_deref(), &finding));
             findings.extend(device.scheduler.as_deref().and_then(scheduler));
+            findings.extend(device.rest_micros.as_deref().and_then(resting));
             return findings;
         }
     };
@@ -164,6 +214,15 @@ fn options(options: &str, write_cache: Option<&str>, finding: Told<'_>) -> Vec<F
         ));
     }
     findings
+}
+
+fn resting(micros: &str) -> Option<Finding> {
+    let micros: u64 = micros.trim().parse().ok()?;
+    (micros > REST_MICROS_MAX).then(|| {
+        Finding::new(Level::Note, format!("the log's disk may rest in states that take up to {micros} µs to leave"))
+            .todo("nvme_core.default_ps_max_latency_us=0 on the kernel's command line, where a write after a pause must not wait.")
+            .see("nvme")
+    })
 }
 
 fn scheduler(schedulers: &str) -> Option<Finding> {

@@ -53,9 +53,9 @@ fn enough(needed: u64) -> String {
     )
 }
 
-/// `enabled`: as `always [madvise] never`.
-pub(super) fn huge_pages(enabled: &str) -> Option<Finding> {
-    match enabled.split_once('[')?.1.split_once(']')?.0 {
+/// `enabled`, `defrag`: as `always [madvise] never`.
+pub(super) fn huge_pages(enabled: &str, defrag: &str) -> Option<Finding> {
+    match chosen(enabled)? {
         "never" => Some(
             Finding::new(
                 Level::Note,
@@ -64,8 +64,21 @@ pub(super) fn huge_pages(enabled: &str) -> Option<Finding> {
             .todo("echo madvise > /sys/kernel/mm/transparent_hugepage/enabled")
             .see("huge-pages"),
         ),
+        mode if chosen(defrag) == Some("always") => Some(
+            Finding::new(
+                Level::Note,
+                format!("huge pages: {mode}, defrag: always; whoever touches new memory may wait for one to be made"),
+            )
+            .todo("echo madvise > /sys/kernel/mm/transparent_hugepage/defrag; defer, where a write must never wait for one.")
+            .see("huge-pages"),
+        ),
         mode => Some(Finding::new(Level::Fine, format!("huge pages: {mode}, so the tree gets them"))),
     }
+}
+
+/// The word in brackets.
+fn chosen(words: &str) -> Option<&str> {
+    Some(words.split_once('[')?.1.split_once(']')?.0)
 }
 
 /// `most`: memory.swap.max of the control group.

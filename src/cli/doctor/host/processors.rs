@@ -1,5 +1,6 @@
 //! Processors: how many, whose, and how soon they are awake.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -61,15 +62,32 @@ pub(super) fn clock(source: &str) -> Option<Finding> {
     }
 }
 
-pub(super) fn frequency(governor: &str) -> Option<Finding> {
-    match governor.trim() {
-        "" => None,
-        "powersave" => Some(
-            Finding::new(Level::Note, "scaling governor powersave: processors that rest wake up slowly")
-                .todo("cpupower frequency-set -g performance, where latency matters more than power.")
-                .see("governor"),
+/// Each processor's, of those that tell. `place`: /sys/devices/system/cpu.
+pub(super) fn governors(place: &Path) -> Vec<String> {
+    let of = |entry: fs::DirEntry| {
+        let governor = fs::read_to_string(entry.path().join("cpufreq/scaling_governor")).ok()?;
+        entry.file_name().to_str()?.starts_with("cpu").then(|| governor.trim().to_owned())
+    };
+    fs::read_dir(place).into_iter().flatten().flatten().filter_map(of).collect()
+}
+
+pub(super) fn frequency(governors: &[String]) -> Option<Finding> {
+    let saving = governors.iter().filter(|governor| *governor == "powersave").count();
+    let names: BTreeSet<&str> = governors.iter().map(String::as_str).collect();
+    match (saving, names.into_iter().collect::<Vec<_>>().join(", ")) {
+        (_, names) if names.is_empty() => None,
+        (0, names) => Some(Finding::new(Level::Fine, format!("scaling governor {names}"))),
+        _ => Some(
+            Finding::new(
+                Level::Note,
+                format!(
+                    "scaling governor powersave on {saving} of {} processors: those that rest wake up slowly",
+                    governors.len()
+                ),
+            )
+            .todo("cpupower frequency-set -g performance, where latency matters more than power.")
+            .see("governor"),
         ),
-        governor => Some(Finding::new(Level::Fine, format!("scaling governor {governor}"))),
     }
 }
 

@@ -1,0 +1,97 @@
+"""Results where there is no room for them, and pages of what the scripts write."""
+
+import contextlib
+import io
+import pathlib
+import sys
+import tempfile
+import types
+import unittest
+from unittest import mock
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import page  # noqa: E402
+import results  # noqa: E402
+import rows  # noqa: E402
+from servers import ServerError  # noqa: E402
+
+
+class Folders(unittest.TestCase):
+    def setUp(self):
+        self.scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(self.scratch.cleanup)
+        self.folder = pathlib.Path(self.scratch.name)
+
+    def options(self, out):
+        return types.SimpleNamespace(out=str(out))
+
+    def test_a_result_is_never_mixed_with_another(self):
+        self.assertTrue((results.new_folder(self.options(self.folder / "new")) / "raw").is_dir())
+        with self.assertRaisesRegex(ServerError, "holds a result already: give --out"):
+            results.new_folder(self.options(self.folder / "new"))
+
+    def test_a_folder_that_cant_be_made_is_named(self):
+        (self.folder / "file").write_text("")
+        with self.assertRaisesRegex(ServerError, "no result can be kept in .*file/below: Not a directory: give --out"):
+            results.new_folder(self.options(self.folder / "file" / "below"))
+        with self.assertRaisesRegex(ServerError, "no data directory can be made in .*: Not a directory: give --dir"):
+            results.check_directory(self.folder / "file" / "below")
+
+    def test_what_has_room_is_written_and_the_rest_is_told(self):
+        (self.folder / "charts").write_text("in the way")
+        with self.assertRaisesRegex(ServerError, r"not whole: charts/01.svg \(.*\) could not be written. What was measured is in"):
+            results.save(self.folder, {"charts/01.svg": "<svg/>", "summary.md": "kept"})
+        self.assertEqual((self.folder / "summary.md").read_text(), "kept")
+
+    def test_a_measurement_without_room_is_in_the_tables_all_the_same(self):
+        bench = rows.Bench("load", self.folder / "gone", 1, 1, 1, 0, 0)
+        with contextlib.redirect_stdout(io.StringIO()) as told:
+            bench.record("set", "ringkeeper", 1, {"line": "5 op/s", "value": 5})
+        self.assertEqual([result["value"] for result in bench.results], [5])
+        self.assertIn("raw/001-set-ringkeeper-1.json could not be written: No such file or directory", told.getvalue())
+        self.assertEqual(len(bench.unwritten), 1)
+
+
+class Ends(unittest.TestCase):
+    def guarded(self, run):
+        with contextlib.redirect_stderr(io.StringIO()) as told:
+            return results.guarded("compare.py", run), told.getvalue()
+
+    def test_each_end_has_a_line_and_a_status(self):
+        self.assertEqual(self.guarded(lambda: 1), (1, ""))
+        for error, line in ((ServerError("it is so"), "compare.py: it is so\n"),
+                            (OSError(28, "No space left on device", "raw.csv"), "compare.py: raw.csv: No space left on device\n")):
+            self.assertEqual(self.guarded(mock.Mock(side_effect=error)), (2, line))
+
+    def test_what_ended_the_run_isnt_hidden_by_what_then_failed(self):
+        def run():
+            try:
+                raise ServerError("a server is gone")
+            finally:
+                raise ServerError("no room")
+
+        self.assertEqual(self.guarded(run), (2, "compare.py: a server is gone; then no room\n"))
+
+
+class Pages(unittest.TestCase):
+    def test_markdown_becomes_a_page(self):
+        text = "| row | a |\n|---|---:|\n| get ~ | 1 < 2 |\n\n## Open loop\n\nOf *late* `x`.\n\n- one: **MISSED**\n- two\n"
+        made = page.of_markdown("T", "Q?", [("kernel", "6")], [], text)
+        for part in ("<th>row</th><th>a</th>", "<td>get ~</td><td>1 &lt; 2</td>", "<h2>Open loop</h2>",
+                     "<p>Of <em>late</em> <code>x</code>.</p>", "<li>one: <em>MISSED</em></li><li>two</li>", "<td>kernel</td>"):
+            self.assertIn(part, made)
+        self.assertNotIn("---", made)
+
+    def test_a_row_is_drawn_by_its_round_in_the_middle(self):
+        def measured(rate, row="get"):
+            return {"row": row, "server": "ringkeeper", "operations_per_second": rate, "series_100ms": {"replies": [rate / 10] * 2}}
+
+        charts = results.series_charts([measured(10), measured(30), measured(20), {"row": "restart"}], {"get": "gets", "restart": "r"})
+        self.assertEqual([(one.title, one.lines[0].points) for one in charts], [("gets", [(0, 20), (0.1, 20)])])
+        files = results.pages("T", "Q?", [], "text", charts)
+        self.assertEqual(sorted(files), ["charts/01.svg", "index.html"])
+
+
+if __name__ == "__main__":
+    unittest.main()
