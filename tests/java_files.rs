@@ -11,6 +11,8 @@ mod support;
 mod alone;
 #[path = "java_files/fuzzy.rs"]
 mod fuzzy;
+#[path = "java_files/places.rs"]
+mod places;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -216,7 +218,10 @@ fn packed_snapshots_are_taken_over() {
                 fs::remove_file(path).expect("there");
             }
         }
-        let (imported, said) = import(&folder);
+        let imported = support::server::folder("imported");
+        // Nobody could know that there is no other: it has to be said that the log is here, too.
+        let words = ["snapshot", "import", text(&folder), text(&folder), "--to", text(&imported)];
+        let said = ringkeeper(&words).expect("taken over");
         assert!(said.contains(suffix), "{said}");
         let mut server = ours(&imported);
         assert_eq!(tree(&mut Connect::again(&client).open(&server)), before, "{method}");

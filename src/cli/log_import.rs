@@ -58,8 +58,12 @@ pub fn import(
     let begun = Image::read(&config, entropy::seed()?, Clock::now(), &mut snapshot::Nobody)?;
     let end = begun.store.newest();
     let is_member = begun.epochs.is_some();
-    let options =
-        apache::Options { lenient: *lenient, keeps_orphans: is_member, ..apache::Options::default() };
+    let options = apache::Options {
+        lenient: *lenient,
+        may_be_lenient: true,
+        keeps_orphans: is_member,
+        ..apache::Options::default()
+    };
     let recovered = apache::go_on(begun.store, begun.sessions, logs, options, progress, tell)?;
     let reached = recovered.store.newest();
     if reached == end {

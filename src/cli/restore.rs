@@ -282,7 +282,13 @@ impl Source {
             Promises::Theirs(data) => apache::is_member(data),
             Promises::Ours(_) | Promises::None => true,
         };
-        let options = apache::Options { lenient, keeps_orphans: is_member, until, doubts_lone: false };
+        let options = apache::Options {
+            lenient,
+            may_be_lenient: true,
+            keeps_orphans: is_member,
+            until,
+            doubts_lone: false,
+        };
         let theirs: Vec<((Zxid, Packing), PathBuf)> = self
             .snapshots
             .iter()

@@ -171,7 +171,14 @@ pub fn import(
     let from_log = from_log.as_ref().unwrap_or(from);
     check_places(&[from, from_log], to)?;
     let keeps_orphans = apache::is_member(from);
-    let options = apache::Options { lenient: *lenient, keeps_orphans, until: None, doubts_lone: true };
+    let options = options(*lenient, keeps_orphans);
+    if arguments.from_log.is_none() && lacks_log(from) {
+        return Err(refused(format_args!(
+            "{0} holds no log, and every server that was written to has one. Name its dataLogDir behind it: zoo.cfg says which. \
+             Where that is the same directory, as in an export of ringkeeper's, name {0} twice",
+            from.display()
+        )));
+    }
     let recovered = apache::recover(from, from_log, options, entropy::hash_key()?, progress, tell)?;
     let epochs = apache::read_epochs(from, recovered.store.newest())?;
     let mut image = Image { store: recovered.store, sessions: recovered.sessions, epochs };
@@ -179,6 +186,15 @@ pub fn import(
     let (place, ()) =
         make(Some(from), to, server::SUBDIRECTORY, |directory| Ok(image.write(directory, seed)?))?;
     Ok(done(&image, &place))
+}
+
+/// A data directory whose log may be elsewhere: what it holds is not all that was acknowledged, and a member must not vote with it.
+fn lacks_log(data: &Path) -> bool {
+    apache::logs_in(&data.join(apache::SUBDIRECTORY)).is_ok_and(|logs| logs.is_empty())
+}
+
+fn options(lenient: bool, keeps_orphans: bool) -> apache::Options {
+    apache::Options { lenient, may_be_lenient: true, keeps_orphans, until: None, doubts_lone: true }
 }
 
 /// Of a snapshot of Apache's alone.
@@ -209,8 +225,7 @@ fn import_file(
     }
     // A member's transactions say their epoch; what it has promised to leaders isn't known.
     let is_member = zxid.epoch() > Epoch(0);
-    let options =
-        apache::Options { lenient: *lenient, keeps_orphans: is_member, until: None, doubts_lone: true };
+    let options = options(*lenient, is_member);
     let snapshots = vec![((zxid, packing), from.clone())];
     let recovered = apache::recover_files(snapshots, &[], options, entropy::hash_key()?, progress, tell)?;
     let behind =

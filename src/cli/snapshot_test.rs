@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cli::apache::testing::{Scratch, World};
+use crate::wire::Decode;
 
 fn arguments(from: &Path, to: &Path) -> Import {
     Import { from: from.to_owned(), from_log: None, to: to.to_owned(), lenient: false }
@@ -9,6 +10,12 @@ fn arguments(from: &Path, to: &Path) -> Import {
 
 fn try_import(from: &Path, to: &Path) -> Result<String, String> {
     import(&arguments(from, to), &Progress::hidden(), &mut |_| {}).map_err(|refused| refused.text)
+}
+
+/// Who says so of a directory whose log is in it, and empty.
+fn try_import_of_both(data: &Path, log: &Path, to: &Path) -> Result<String, String> {
+    let arguments = Import { from_log: Some(log.to_owned()), ..arguments(data, to) };
+    import(&arguments, &Progress::hidden(), &mut |_| {}).map_err(|refused| refused.text)
 }
 
 fn try_export(from: &Path, to: &Path) -> Result<String, String> {
@@ -57,7 +64,7 @@ fn there_and_back_the_tree_is_the_same() {
     assert!(exported.ends_with("; snapshot 0x8 and 0 transactions behind it"), "{exported}");
     assert_eq!(names(back.path()), ["myid", "version-2"]);
     assert_eq!(names(&back.path().join("version-2")), ["acceptedEpoch", "currentEpoch", "snapshot.8"]);
-    let imported_again = try_import(back.path(), again.path()).expect("whole");
+    let imported_again = try_import_of_both(back.path(), back.path(), again.path()).expect("whole");
     assert_eq!(facts(&imported_again), facts(&imported));
     assert_eq!(fs::read_to_string(again.path().join("myid")).expect("copied"), "3\n");
     assert_eq!(
@@ -88,7 +95,7 @@ fn packed_snapshots_are_smaller_and_hold_the_same() {
         let name = format!("snapshot.{:x}{suffix}", world.entries.len());
         assert_eq!(names(&back.path().join("version-2")), [name.as_str()]);
         bytes.push(fs::metadata(back.path().join("version-2").join(name)).expect("there").len());
-        let imported_again = try_import(back.path(), again.path()).expect("whole");
+        let imported_again = try_import_of_both(back.path(), back.path(), again.path()).expect("whole");
         assert_eq!(facts(&imported_again), facts(&imported), "{packing:?}");
     }
     assert!(bytes[1] < bytes[0] * 3 / 4 && bytes[2] < bytes[0] * 3 / 4, "{bytes:?}");
@@ -127,6 +134,43 @@ fn a_directory_that_is_no_source_is_told_from_one_that_is_damaged() {
         let text = try_import(&from, to.path()).expect_err("no source");
         assert!(text.contains(hint), "{text}");
     }
+}
+
+/// What was acknowledged is in its log. Without that a member would vote with less, under its old id.
+#[test]
+fn a_directory_whose_log_is_elsewhere_is_not_taken_for_all() {
+    let world = World::small();
+    let (data, log, target) = (Scratch::new(), Scratch::new(), Scratch::new());
+    data.put("snapshot.0", &World::new().snapshot());
+    data.put("acceptedEpoch", b"1");
+    data.put("currentEpoch", b"1");
+    log.put("log.1", &world.log(1, 8));
+    for snapshot in [None, Some(("snapshot.3", world_of(3).snapshot()))] {
+        if let Some((name, bytes)) = snapshot {
+            data.put(name, &bytes);
+        }
+        let refusal = try_import(data.path(), target.path()).expect_err("half of it");
+        assert!(
+            refusal.contains("holds no log") && refusal.contains("Name its dataLogDir behind it"),
+            "{refusal}"
+        );
+        assert_eq!(names(target.path()), Vec::<String>::new());
+    }
+    let imported = try_import_of_both(data.path(), log.path(), target.path()).expect("all of it");
+    assert!(
+        imported.contains("zxid 0x8") && imported.ends_with("accepted epoch 1, current epoch 1"),
+        "{imported}"
+    );
+}
+
+/// The first transactions of the same world.
+fn world_of(count: usize) -> World {
+    let mut world = World::new();
+    for entry in &World::small().entries[..count] {
+        let entry = crate::wire::txn::Entry::decode(&mut crate::wire::Reader::new(entry)).expect("ours");
+        world.apply(&entry.txn);
+    }
+    world
 }
 
 #[test]

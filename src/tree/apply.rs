@@ -371,10 +371,15 @@ fn nothing() -> Applied {
     Applied { changes: Changes::None, outcome: Outcome::Nothing }
 }
 
+/// In place of an entry without a scheme or an id: were it left out, a list might be empty, which is open.
+fn nobodys() -> OwnedAcl {
+    OwnedAcl::new(0, "", "")
+}
+
 /// The list of a transaction as nodes keep it; null is the open list.
 fn stored_acl(acl: Option<AclList<'_>>) -> AclRef {
     let acl = acl.filter(|list| !list.is_open())?;
-    acl_ref(acl.iter().filter_map(|entry| entry.to_owned()).collect())
+    acl_ref(acl.iter().map(|entry| entry.to_owned().unwrap_or_else(nobodys)).collect())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 //!
 //! Limits: `OTHERS_MAX` unknown names of a statistic are kept. Tested: quotas_test.rs, tests/conformance/quotas.rs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
 use crate::base::{HashKey, KeyedHasher, Map, Path, Zxid, parent as parent_of, prefix_hash, prefixes};
@@ -359,6 +359,20 @@ impl Store {
         let mut counted = BTreeMap::new();
         while let Some((root, extra)) = self.quotas.uncounted.pop_last() {
             self.recount(zxid, root.bytes(), &mut counted, extra);
+        }
+    }
+
+    /// The statistics of a tree that was written while it changed: what they say may be of another moment than the nodes are. Those
+    /// of a quota above another one stay as they are: whether it counts what is below that hangs on which was made first.
+    pub(super) fn quotas_recount(&mut self, zxid: Zxid) {
+        let of = &self.quotas.of;
+        let is_above = |path: &&[u8]| of.contains_key(*path);
+        let above: BTreeSet<&[u8]> =
+            of.keys().flat_map(|root| ancestors(root.bytes()).skip(1).filter(is_above)).collect();
+        let counts = |root: &Path| !root.bytes().is_empty() && !above.contains(root.bytes());
+        let roots: BTreeSet<Path> = of.keys().filter(|root| counts(root)).cloned().collect();
+        for root in roots {
+            self.recount(zxid, root.bytes(), &mut BTreeMap::new(), [0, 0]);
         }
     }
 

@@ -95,6 +95,10 @@ fn under_load<T>(server: &Server, round: u64, enough: impl FnOnce(&AtomicU64) ->
         for node in 0..NODES {
             client.create(&format!("{top}/n{node}"), &[1; DATA_BYTES], PERSISTENT);
         }
+        client.create(&format!("/zookeeper/quota{top}"), b"", PERSISTENT);
+        for (leaf, text) in [("limits", "count=1000000,bytes=-1"), ("stats", "count=0,bytes=0")] {
+            client.create(&format!("/zookeeper/quota{top}/zookeeper_{leaf}"), text.as_bytes(), PERSISTENT);
+        }
         while !is_over.load(Ordering::Relaxed) {
             for _ in 0..PIPELINED {
                 send_any(&mut client, &top, &mut random);
@@ -131,6 +135,28 @@ fn seen(server: &Server) -> Tree {
     tree.retain(|path, _| !path.starts_with("/zookeeper"));
     client.close();
     tree
+}
+
+/// What the quotas' statistics say is what the tree shows: they are written at another moment than the znodes.
+fn assert_counted(server: &Server, seen: &Tree) {
+    let mut client = Connect { timeout_ms: TIMEOUT_MS, ..Connect::default() }.open(server);
+    let tops = seen.keys().filter(|path| path.starts_with("/w") && path.matches('/').count() == 1);
+    let mut count = 0;
+    for top in tops {
+        let below = seen.iter().filter(|(path, _)| *path == top || path.starts_with(&format!("{top}/")));
+        let (nodes, bytes) = below.fold((0, 0), |(nodes, bytes), (_, node)| {
+            (nodes + 1, bytes + node.0.as_ref().map_or(0, Vec::len))
+        });
+        let path = format!("/zookeeper/quota{top}/zookeeper_stats");
+        assert_eq!(
+            String::from_utf8_lossy(&client.data(&path)),
+            format!("count={nodes},bytes={bytes}"),
+            "{path}"
+        );
+        count += 1;
+    }
+    assert!(count > 0, "no quota was looked at");
+    client.close();
 }
 
 /// Equal, and told by the first difference: they are long.
@@ -213,6 +239,7 @@ fn apaches_snapshot_that_was_taken_under_load_is_taken_over() {
     assert!(!said.contains("trying the snapshot before it"), "{said}");
     let mut server = ours(&imported);
     assert_same(&seen(&server), &expected);
+    assert_counted(&server, &expected);
     server.kill();
 }
 
@@ -274,6 +301,7 @@ fn a_fuzzy_snapshot_of_apaches_leader_is_given_back_by_its_learner() {
         round += 1;
         let expected = seen(&learner);
         assert_same(&seen(&leader), &expected);
+        assert_counted(&learner, &expected);
         learner.kill();
         // It names ACL lists that it doesn't hold; they come with what is sent behind it.
         let refused: Vec<String> = learner
@@ -302,6 +330,7 @@ fn a_fuzzy_snapshot_of_apaches_leader_is_given_back_by_its_learner() {
         let (imported, _) = import(&exported);
         let mut server = crate::ours(&imported);
         assert_same(&seen(&server), &expected);
+        assert_counted(&server, &expected);
         server.kill();
     }
 }

@@ -12,9 +12,15 @@ use crate::base::Zxid;
 use crate::wire::txn::TxnDigest;
 
 /// Fails with why it isn't known to be whole.
-pub fn judge(zxid: Zxid, Snapshot { store, digest, lacks_lists, .. }: &Snapshot) -> Result<(), String> {
+pub fn judge(
+    zxid: Zxid,
+    Snapshot { store, digest, lacks_lists, latest, .. }: &Snapshot,
+) -> Result<(), String> {
     let tree = store.digest();
     match *digest {
+        None if *latest > zxid => {
+            Err(format!("clients wrote while it was taken, up to zxid {latest} at least"))
+        }
         // Nothing had happened yet.
         None if zxid == Zxid::ZERO => Ok(()),
         None => Err("it holds no digest that would say whether clients wrote while it was taken".to_owned()),

@@ -36,10 +36,16 @@ const IN_PLACE_OF_A_LOG: &str = ". With the log it is repaired: name the dataDir
     use `ringkeeper snapshot restore --from SNAPSHOT --log LOGFILE...`. With --lenient it is taken over as it is: that is right \
     only if nobody wrote to the server meanwhile.";
 
+/// Met after crashes of Apache's members, which replay such a log as it comes.
+const STEPS_BACK: &str = ": this server's log isn't one history. Where the others serve, start in its place with an empty dataDir \
+    and its myid: the leader gives it the tree";
+
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// Missing zxids and digests that differ are told, and don't refuse.
     pub lenient: bool,
+    /// Who asked can be lenient.
+    pub may_be_lenient: bool,
     /// Ephemeral nodes without a session stay: an ensemble's members have to agree on them.
     pub keeps_orphans: bool,
     /// What is later is left out.
@@ -113,8 +119,9 @@ pub fn recover_files(
     for ((zxid, packing), file) in snapshots.into_iter().rev() {
         let read = snapshot_reader::read_file(&file, zxid, packing, key, progress);
         match read.map_err(|error| Fault::Unreadable { file: file.clone(), error })? {
-            Ok(Snapshot { digest: Some(Digest { zxid: end, .. }), .. }) if !options.reaches(end) => {
-                let text = format!("{}: it was still being written at zxid {end}", file.display());
+            Ok(snapshot) if !options.reaches(snapshot.holds()) => {
+                let text =
+                    format!("{}: it was still being written at zxid {}", file.display(), snapshot.holds());
                 tell(format!("{text}; trying the snapshot before it"));
                 why.get_or_insert(text);
             }
@@ -126,7 +133,7 @@ pub fn recover_files(
                     snapshot.sessions.len()
                 ));
                 let judged = alone::judge(zxid, &snapshot);
-                let Snapshot { store, sessions, digest, lacks_lists, .. } = snapshot;
+                let Snapshot { store, sessions, digest, lacks_lists, latest, .. } = snapshot;
                 let mut digests = Digests::behind(zxid, digest);
                 if options.doubts_lone
                     && logs.is_empty()
@@ -152,8 +159,9 @@ pub fn recover_files(
                 };
                 replay.check_digest(&file, 0, None)?;
                 replay.logs(logs)?;
+                replay.check_reach(&file, latest)?;
                 if lacks_lists {
-                    replay.check_lists(&file)?;
+                    replay.check_lists(&format!("{}: it", file.display()))?;
                 }
                 if replay.applied < newest {
                     let what = why.unwrap_or_default();
@@ -200,6 +208,7 @@ pub fn go_on(
     let mut replay =
         Replay { store, sessions, applied, count: 0, digests, complaint: None, options, progress, tell };
     replay.logs(&logs)?;
+    replay.check_lists("the snapshot")?;
     Ok(replay.finish())
 }
 
@@ -305,11 +314,8 @@ impl Replay<'_> {
             match reader.step() {
                 Step::Entry { offset, zxid, entry } => {
                     if last.is_some_and(|last| zxid <= last) {
-                        return Err(Fault::damaged(
-                            file,
-                            offset,
-                            format!("zxid {zxid} comes behind a later one"),
-                        ));
+                        let what = format!("zxid {zxid} comes behind a later one{STEPS_BACK}");
+                        return Err(Fault::damaged(file, offset, what));
                     }
                     last = Some(zxid);
                     self.progress.is_at(offset);
@@ -405,11 +411,23 @@ impl Replay<'_> {
     }
 
     /// Every ACL list that the snapshot lacks has to be in the transactions behind it.
-    fn check_lists(&mut self, file: &Path) -> Result<(), Fault> {
+    fn check_lists(&mut self, snapshot: &str) -> Result<(), Fault> {
         let Some(Unlisted { path, id }) = self.store.unlisted() else { return Ok(()) };
         let what = format!(
-            "{}: it doesn't hold the ACL list {id} of {path}, and no transaction behind it up to zxid {} gives one: transactions \
-             are missing. Nobody but the superuser could use that znode",
+            "{snapshot} doesn't hold the ACL list {id} of {path}, and no transaction behind it up to zxid {} gives one: transactions \
+             are missing, or the server that wrote it had lost the list. Nobody but the superuser could use that znode",
+            self.applied
+        );
+        self.refuse_unless_lenient(Fault::Refused(what))
+    }
+
+    /// What the snapshot holds of later transactions, the log behind it has to hold, too. Where there is a digest, that tells as well.
+    fn check_reach(&mut self, file: &Path, latest: Zxid) -> Result<(), Fault> {
+        if latest <= self.applied {
+            return Ok(());
+        }
+        let what = format!(
+            "{}: it was still being written at zxid {latest}, and the logs end at {}: transactions are missing",
             file.display(),
             self.applied
         );
@@ -418,13 +436,11 @@ impl Replay<'_> {
 
     fn refuse_unless_lenient(&mut self, fault: Fault) -> Result<(), Fault> {
         if !self.options.lenient {
+            let hint =
+                if self.options.may_be_lenient { ". With --lenient it is taken over as it is." } else { "" };
             return Err(match fault {
-                Fault::Damaged { file, offset, what } => Fault::Damaged {
-                    file,
-                    offset,
-                    what: what + ". With --lenient it is taken over as it is.",
-                },
-                Fault::Refused(what) => Fault::Refused(what + ". With --lenient it is taken over as it is."),
+                Fault::Damaged { file, offset, what } => Fault::Damaged { file, offset, what: what + hint },
+                Fault::Refused(what) => Fault::Refused(what + hint),
                 other => other,
             });
         }

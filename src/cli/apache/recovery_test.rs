@@ -168,7 +168,8 @@ fn a_list_that_the_snapshot_lacks_comes_from_the_log() {
     // Nothing gives it: it is of a transaction that is missing.
     let scratch = Scratch::new();
     scratch.put("snapshot.9", &fuzzy);
-    let why = refused(&scratch);
+    let offered = Options { may_be_lenient: true, ..Options::default() };
+    let why = try_recover(&scratch, offered).0.err().expect("refused");
     assert!(
         why.contains("snapshot.9: it doesn't hold the ACL list 2 of /a") && why.contains("--lenient"),
         "{why}"
@@ -270,6 +271,54 @@ fn damage_in_a_log_is_told_with_file_and_offset() {
 }
 
 /// Its checksums are right, and to apply it changes nothing.
+/// Without a digest the nodes themselves say what the log has to hold.
+#[test]
+fn a_fuzzy_snapshot_without_a_digest_needs_its_transactions() {
+    let bare = |bytes: Vec<u8>| bytes[..bytes.len() - 54].to_vec();
+    let world = World::small();
+    let scratch = Scratch::new();
+    scratch.put("snapshot.3", &bare(earlier(6).snapshot()));
+    scratch.put("log.1", &world.log(1, 8));
+    assert_recovers(&scratch, &world);
+    scratch.put("log.1", &world.log(1, 5));
+    let refusal = refused(&scratch);
+    assert!(
+        refusal.contains("snapshot.3: it was still being written at zxid 0x6, and the logs end at 0x5"),
+        "{refusal}"
+    );
+    let lenient = Options { lenient: true, ..Options::default() };
+    assert!(try_recover(&scratch, lenient).0.is_ok());
+    // Up to a zxid before: it holds too much.
+    scratch.put("log.1", &world.log(1, 8));
+    scratch.put("snapshot.0", &World::new().snapshot());
+    let until = Options { until: Some(Zxid(5)), ..Options::default() };
+    let (found, lines) = try_recover(&scratch, until);
+    assert_eq!(found.expect("from the one before").store.digest(), earlier(5).store.digest());
+    assert!(
+        lines.iter().any(|line| line.contains("it was still being written at zxid 0x6; trying")),
+        "{lines:?}"
+    );
+}
+
+/// Met after crashes of Apache's members: which of the two histories counts isn't to be seen.
+#[test]
+fn a_log_that_steps_back_is_refused_with_what_to_do() {
+    let world = World::small();
+    let twice: Vec<Vec<u8>> = [&world.entries[..5], &world.entries[3..]].concat();
+    let scratch = Scratch::new();
+    scratch.put("snapshot.0", &World::new().snapshot());
+    scratch.put("log.1", &log_of(&twice, 64));
+    for lenient in [false, true] {
+        let refusal =
+            try_recover(&scratch, Options { lenient, ..Options::default() }).0.err().expect("refused");
+        assert!(
+            refusal.contains("zxid 0x4 comes behind a later one: this server's log isn't one history"),
+            "{refusal}"
+        );
+        assert!(refusal.contains("start in its place with an empty dataDir"), "{refusal}");
+    }
+}
+
 #[test]
 fn a_path_that_no_znode_can_have_is_damage() {
     let world = World::small();

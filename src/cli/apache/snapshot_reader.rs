@@ -13,7 +13,7 @@ use std::path::Path;
 use super::super::progress::Progress;
 use super::packing::Packing;
 use crate::base::{HashKey, SessionId, Zxid};
-use crate::tree::{JavaLoad, Store};
+use crate::tree::{JavaLoad, JavaSnapshot, Store};
 
 pub const MAGIC: [u8; 4] = *b"ZKSN";
 pub const VERSION: i32 = 2;
@@ -42,8 +42,17 @@ pub struct Snapshot {
     pub digest: Option<Digest>,
     /// Transactions behind it give ACL lists that it names and doesn't hold.
     pub lacks_lists: bool,
+    /// Up to here it holds something, at least.
+    pub latest: Zxid,
     /// When the last of the file was written. Before 3.9 no file says so.
     pub last_zxid: Option<Zxid>,
+}
+
+impl Snapshot {
+    /// Up to where it holds something of what came behind its zxid, as far as it says.
+    pub fn holds(&self) -> Zxid {
+        self.digest.map_or(self.latest, |digest| digest.zxid.max(self.latest))
+    }
 }
 
 /// What the tree's digest was at `zxid`, when the last of the file was written.
@@ -112,7 +121,8 @@ pub fn read(file: impl Read, zxid: Zxid, key: HashKey) -> Result<Snapshot, Bad> 
     let digest = digest.filter(|digest| digest.zxid > Zxid::ZERO);
     let found = load.finish(&mut store).map_err(in_body)?;
     debug_assert_eq!(body + found.bytes + SEAL_BYTES as u64, sections);
-    Ok(Snapshot { store, sessions: found.sessions, digest, lacks_lists: found.lacks_lists, last_zxid })
+    let JavaSnapshot { sessions, lacks_lists, latest, .. } = found;
+    Ok(Snapshot { store, sessions, digest, lacks_lists, latest, last_zxid })
 }
 
 /// Which sections there are shows in how much is left: nothing else says so.

@@ -93,14 +93,14 @@ fn empty(config: &Config, named: &str, serves: bool) -> Finding {
             format!("{named}: nothing yet. That is right where all servers of this ensemble are new, and only there"),
         )
         .todo(format!("If server.{me} ever ran, give it what it had: it is counted on for what it acknowledged. The data of"))
-        .todo("Apache's server: ringkeeper snapshot import DATADIR --to NEWDIR, and dataDir=NEWDIR.");
+        .todo("Apache's server: ringkeeper snapshot import DATADIR [DATALOGDIR] --to NEWDIR, and dataDir=NEWDIR.");
     }
     Finding::new(
         Level::Warning,
         format!("{named}: nothing, and server.{me} votes. Never start a voter with less than it had"),
     )
     .todo("It is counted on for the writes that it acknowledged. If its data are anywhere, bring them here first: of Apache's")
-    .todo("server with ringkeeper snapshot import DATADIR --to NEWDIR, with its logs, as it left them when it stopped.")
+    .todo("server with ringkeeper snapshot import DATADIR [DATALOGDIR] --to NEWDIR, with its logs, as it left them when it stopped.")
     .todo("If they are lost, or it is new here, it may start with nothing but myid while the others serve: it gets")
     .todo("everything from them and has no vote before. Stop none of them until `srvr` says follower here.")
 }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use crate::base::SessionId;
 use crate::messages::{Client, Notice, Service};
-use crate::tree::Owner;
+use crate::tree::{Owner, Unlisted};
 use crate::wire::ErrorCode;
 use crate::zab::LearnerInput;
 
@@ -42,6 +42,14 @@ impl Replica {
         }
         ensemble.serves_from = None;
         ensemble.is_serving = true;
+        let lacks_lists = std::mem::take(&mut ensemble.lacks_lists);
+        if lacks_lists && let Some(Unlisted { path, id }) = self.store.unlisted() {
+            tracing::warn!(
+                path,
+                "the leader's snapshot didn't hold the ACL list {id} of this znode, and no transaction has given it: the leader \
+                 has lost it. Nobody but the superuser can use the znode; setAcl mends it"
+            );
+        }
         self.sessions.begin_anew(self.now.instant);
         let serves = ensemble.settings.leader_serves || !matches!(ensemble.role, Role::Leading(_));
         if serves {

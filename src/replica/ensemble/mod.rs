@@ -67,7 +67,7 @@ use clients::Clients;
 use leading::Leading;
 use learning::Learning;
 use looking::Connection;
-use snapshot_in::Install;
+use snapshot_in::{Install, Pause};
 
 pub struct Ensemble {
     settings: Settings,
@@ -107,6 +107,9 @@ pub struct Ensemble {
     wants_snapshot: bool,
     /// A snapshot of a leader's is on its way, or being stored.
     install: Option<Box<Install>>,
+    pause: Pause,
+    /// The tree is from a snapshot that names ACL lists which it doesn't hold, and nobody has looked whether they came.
+    lacks_lists: bool,
     /// Notifications of no use that the log does not mention yet, and when it may mention the next.
     passed_over: u64,
     complains_from: Option<Instant>,
@@ -164,6 +167,8 @@ impl Replica {
             clients: Clients::new(self.settings.hash_key),
             wants_snapshot: false,
             install: None,
+            pause: Pause::default(),
+            lacks_lists: false,
             passed_over: 0,
             complains_from: None,
             settings,
@@ -262,7 +267,7 @@ impl Replica {
     pub(super) fn ensemble_wakeup(&self) -> Option<Instant> {
         let ensemble = self.ensemble.as_deref()?;
         let role = match &ensemble.role {
-            Role::Settling => None,
+            Role::Settling => ensemble.pause.end(),
             Role::Looking => ensemble.election.next_wakeup(),
             Role::Leading(leading) => Some(leading.next_wakeup(self.now.instant)),
             Role::Learning(learning) => Some(learning.next_wakeup()),
@@ -281,7 +286,7 @@ impl Replica {
         let now = self.now.instant;
         let Some(ensemble) = self.ensemble.as_deref() else { return };
         match &ensemble.role {
-            Role::Settling => {}
+            Role::Settling => self.settle(outputs),
             Role::Looking => {
                 self.elect(election::Input::Wakeup, outputs);
                 self.tell_of_long_search();
@@ -402,7 +407,8 @@ impl Replica {
         let is_settled = self.log.open_bytes() == 0 && !self.log.in_flight() && !self.space_low;
         let last_logged = self.proposed;
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
-        let is_settled = is_settled && ensemble.epoch_writes == 0;
+        let is_settled =
+            is_settled && ensemble.epoch_writes == 0 && !ensemble.pause.goes_on(self.now.instant);
         if !is_settled || ensemble.install.is_some() || !matches!(ensemble.role, Role::Settling) {
             return;
         }

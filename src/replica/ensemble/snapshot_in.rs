@@ -4,10 +4,14 @@
 //! the file is synced the driver starts this member anew from it, with nothing in the log behind it.
 //! Its end is not held for committed before UPTODATE (`zab::learner` says why).
 //! The old tree, the new one and what waits for the file are in memory at the same time.
+//! After one that can't be used or stored this member takes no part for a while ([`Pause`]).
 
-use crate::base::{SessionId, Zxid};
+use std::time::Duration;
+
+use crate::base::{Instant, SessionId, Zxid};
 use crate::log::SnapshotEncoder;
 use crate::tree::{JavaLoad, Store};
+use crate::zab::election;
 
 use super::super::{Output, Replica, SnapshotCommand};
 
@@ -24,6 +28,35 @@ pub struct Install {
     stage: Stage,
     /// What came behind the tree: the end mark, then packets.
     rest: Vec<u8>,
+}
+
+/// After a snapshot that couldn't be used: a leader goes through all of its tree for each that it sends.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pause {
+    end: Option<Instant>,
+    length: Duration,
+}
+
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+impl Pause {
+    /// Each is twice as long as the one before. Gives back how long this one is.
+    fn begin(&mut self, now: Instant) -> Duration {
+        self.length = (self.length * 2).clamp(PAUSE_MIN, PAUSE_MAX);
+        self.end = Some(now + self.length);
+        self.length
+    }
+
+    /// False from its end on, which is passed then.
+    pub fn goes_on(&mut self, now: Instant) -> bool {
+        self.end = self.end.filter(|end| now < *end);
+        self.end.is_some()
+    }
+
+    pub fn end(&self) -> Option<Instant> {
+        self.end
+    }
 }
 
 enum Stage {
@@ -78,7 +111,9 @@ impl Replica {
 
     /// The driver has started anew from the snapshot. Its zxid, and what came behind it.
     pub(super) fn take_installed(&mut self) -> Option<(Zxid, Vec<u8>)> {
-        let install = self.ensemble.as_deref_mut()?.install.take()?;
+        let ensemble = self.ensemble.as_deref_mut()?;
+        let install = ensemble.install.take()?;
+        ensemble.pause = Pause::default();
         let zxid = install.zxid;
         if self.settings.digests {
             self.digests.distrust();
@@ -90,7 +125,7 @@ impl Replica {
         match self.feed_install(bytes) {
             Ok(None) => {}
             Ok(Some(sessions)) => self.store_install(&sessions, outputs),
-            Err(problem) => self.leave_role(&format!("the leader's snapshot: {problem}"), outputs),
+            Err(problem) => self.refuse_install(&problem, outputs),
         }
     }
 
@@ -115,7 +150,23 @@ impl Replica {
             unreachable!("it was loading just now")
         };
         let body = load.finish(store).map_err(|error| error.to_string())?;
+        if let Some(ensemble) = self.ensemble.as_deref_mut() {
+            ensemble.lacks_lists = body.lacks_lists;
+        }
         Ok(Some(body.sessions))
+    }
+
+    /// No part in the ensemble for a while: the next leader's snapshot would be the same.
+    fn refuse_install(&mut self, problem: &str, outputs: &mut Vec<Output>) {
+        let now = self.now.instant;
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
+        let pause = ensemble.pause.begin(now).as_secs();
+        self.leave_role(
+            &format!("the leader's snapshot: {problem}. The next is asked for in {pause} s"),
+            outputs,
+        );
+        self.close_held(outputs);
+        self.elect(election::Input::Withdraw, outputs);
     }
 
     /// The tree is there: begins its file.
@@ -187,7 +238,7 @@ impl Replica {
         if let Some(ensemble) = self.ensemble.as_deref_mut() {
             ensemble.install = None;
         }
-        self.leave_role(&format!("the leader's snapshot can't be stored: {reason}"), outputs);
+        self.refuse_install(&format!("it can't be stored: {reason}"), outputs);
         true
     }
 }

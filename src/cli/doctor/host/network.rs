@@ -80,7 +80,7 @@ pub(super) fn queues(cards: &[Card], loops: usize) -> Vec<Finding> {
 /// Of members. `after_idle`: net.ipv4.tcp_slow_start_after_idle.
 pub(super) fn rested(after_idle: &str, is_member: bool) -> Option<Finding> {
     (is_member && after_idle.trim() == "1").then(|| {
-        Finding::new(Level::Note, "net.ipv4.tcp_slow_start_after_idle=1: between members that are far apart a connection that rested begins slowly")
+        Finding::new(Level::Note, "net.ipv4.tcp_slow_start_after_idle=1: between members far apart a connection that rested begins slowly")
             .todo("Of members in one place that is nothing. Else sysctl net.ipv4.tcp_slow_start_after_idle=0, on each host.")
             .see("sockets")
     })

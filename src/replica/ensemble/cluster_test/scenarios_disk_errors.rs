@@ -131,8 +131,11 @@ fn who_has_no_room_for_a_leader_s_snapshot_stays_outside() {
     world.start(full);
     world.nodes[full].disk.is_full = true;
     world.until("it has failed", |world| world.happened.contains_key("a snapshot: no room"));
-    world.pass(1_000);
+    world.pass(10_000);
     assert!(!world.nodes[full].serves && world.nodes[full].durable == had);
+    // After 1, 3 and 7 seconds: each time the leader goes through all of its tree.
+    let asked = world.happened["a snapshot: no room"];
+    assert!((2..=5).contains(&asked), "asked for {asked} times in ten seconds");
     world.create(client, "/b");
     world.nodes[full].disk.is_full = false;
     world.serves(full);
