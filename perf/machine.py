@@ -98,9 +98,15 @@ def describe(directory):
 
 
 def cpu_seconds(pid):
-    """Processor time that a process has used so far, of its own and of the kernel for it."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+    """Processor time that the threads of a process have used so far, of their own and of the kernel for them; 0 of none."""
+    used = 0
+    for schedule in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        try:
+            used += int(schedule.read_text().split()[0])
+        except (OSError, IndexError):
+            # A thread that has just ended.
+            continue
+    return used / 1e9
 
 
 def busy_ticks():

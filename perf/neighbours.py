@@ -613,7 +613,7 @@ def main():
     options = arguments()
     if options.abuse:
         return abuse_main(options.abuse, options.port, options.seconds, options.scale)
-    results, began, directory = [], time.monotonic(), pathlib.Path(options.dir).resolve()
+    results, unwritten, began, directory = [], False, time.monotonic(), pathlib.Path(options.dir).resolve()
     check_directory(directory)
     load = options.binaries / "ringkeeper-load"
     if not load.exists():
@@ -632,14 +632,19 @@ def main():
                 for server in made:
                     result = measure(name, server, options, round_number, folder)
                     results.append(result)
-                    save(folder, {f"raw/{name}-{server.name}-{round_number}.json": json.dumps(result, indent=1) + "\n"})
+                    try:
+                        save(folder, {f"raw/{name}-{server.name}-{round_number}.json": json.dumps(result, indent=1) + "\n"})
+                    except ServerError as error:
+                        # It is in the tables all the same.
+                        print(f"neighbours.py: {error}", file=sys.stderr)
+                        unwritten = True
                     told = [f"{kind} {part} {cell([result], part, kind)}"
                             for kind in ("get", "set") for part in ("alone", "beside")]
                     print(f"{name} {server.name}: {'; '.join(told)}{'  FAILED' if failed(result) else ''}", flush=True)
     finally:
         # What was measured before a failure is kept.
         write_result(folder, options, made, results, (time.monotonic() - began) / 60)
-    return 1 if any(failed(result) for result in results) else 0
+    return 1 if unwritten or any(failed(result) for result in results) else 0
 
 
 if __name__ == "__main__":

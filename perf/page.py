@@ -20,10 +20,11 @@ svg { width: 100%; height: auto; border: 1px solid #e5e7eb; }
 """
 
 
-def table(header, lines, kind=""):
+def table(header, lines, kind="", is_markdown=False):
     """Cells are texts; the first of a line is its name."""
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{inline(str(cell))}</td>" for cell in line) + "</tr>\n" for line in lines)
+    cell_of = inline if is_markdown else html.escape
+    body = "".join("<tr>" + "".join(f"<td>{cell_of(str(cell))}</td>" for cell in line) + "</tr>\n" for line in lines)
     head = f"<thead><tr>{head}</tr></thead>\n" if header else ""
     return f'<div class="scroll"><table class="{kind}">{head}<tbody>{body}</tbody></table></div>'
 
@@ -44,7 +45,8 @@ def of_markdown(title, question, facts, charts, text):
             continue
         if lines[0].startswith("|"):
             cells = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines if line.startswith("|")]
-            parts.append(table(cells[0], [cell for cell in cells[1:] if set("".join(cell)) - set("-: ")]))
+            lines_of = [cell for cell in cells[1:] if set("".join(cell)) - set("-: ")]
+            parts.append(table(cells[0], lines_of, is_markdown=True))
             lines = [line for line in lines if not line.startswith("|")]
         items = [line[2:] for line in lines if line.startswith("- ")]
         rest = " ".join(line for line in lines if not line.startswith("- "))
@@ -55,8 +57,10 @@ def of_markdown(title, question, facts, charts, text):
 
 
 def inline(text):
-    text = re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
-    return re.sub(r"\*\*([^*]+)\*\*|\*([^*]+)\*", lambda found: f"<em>{found[1] or found[2]}</em>", text)
+    """Code and emphasis; what is code is nothing else."""
+    parts = re.split(r"(`[^`]*`)", html.escape(text))
+    emphasis = lambda part: re.sub(r"\*\*([^*]+)\*\*|\*([^*]+)\*", lambda found: f"<em>{found[1] or found[2]}</em>", part)  # noqa: E731
+    return "".join(f"<code>{part[1:-1]}</code>" if part[:1] == "`" else emphasis(part) for part in parts)
 
 
 def page(title, question, facts, charts, tables, notes):

@@ -79,15 +79,22 @@ def guarded(script, run):
     """The exit status of `run`; 2, with a line that says why, where it can't go on."""
     try:
         return run()
-    except ServerError as error:
+    except (ServerError, OSError, subprocess.CalledProcessError) as error:
         # What it was that ended the run, and what then stood in the way of writing its result.
-        told = "; then ".join(str(one) for one in (error.__context__, error) if isinstance(one, ServerError))
-    except OSError as error:
-        told = f"{error.filename or 'the result'}: {error.strerror}"
-    except subprocess.CalledProcessError as error:
-        told = str(error)
+        before = None if error.__suppress_context__ else error.__context__
+        if before is not None and not isinstance(before, (ServerError, OSError, subprocess.CalledProcessError)):
+            # A fault of these scripts, or Ctrl-C: to be seen whole.
+            print(f"{script}: {words(error)}", file=sys.stderr)
+            raise before from None
+        told = "; then ".join(words(one) for one in (before, error) if one is not None)
     print(f"{script}: {told}", file=sys.stderr)
     return 2
+
+
+def words(error):
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return str(error)
 
 
 def series_charts(measured, titles):

@@ -10,6 +10,7 @@ import threading
 import time
 
 STEP_SECONDS = 0.02
+TEMPORARY = r"[.~-](tmp|partial|new|writing)$"
 
 
 class SnapshotWatch:
@@ -48,13 +49,16 @@ class SnapshotWatch:
                 except FileNotFoundError:
                     pass
         for full, size in present.items():
+            key = re.sub(TEMPORARY, "", full)
             if first:
                 self.files_initial.add(full)
                 self.files_seen[full] = size
+                if key != full and "snap" in os.path.basename(full):
+                    # One that was begun before.
+                    self.intervals[key] = {"begin": now, "end": now}
             if "snap" not in os.path.basename(full):
                 self.files_seen[full] = size
                 continue
-            key = re.sub(r"[.~-](tmp|partial|new|writing)$", "", full)
             if full not in self.files_seen:
                 interval = self.intervals.setdefault(key, {"begin": now, "end": now})
                 interval["end"] = now
@@ -66,7 +70,7 @@ class SnapshotWatch:
                 self.files_gone.add(full)
 
     def snapshots(self):
-        """Intervals (begin, end) of the snapshots that began during the watch, in order."""
+        """Intervals (begin, end) of the snapshots that were written during the watch, in order."""
         return sorted((interval["begin"], interval["end"]) for interval in self.intervals.values())
 
     def logs_begun(self):
@@ -76,7 +80,7 @@ class SnapshotWatch:
 
     def files_removed(self):
         """Files that disappeared and weren't a snapshot's temporary name."""
-        return sum(1 for full in self.files_gone if not re.search(r"[.~-](tmp|partial|new|writing)$", full))
+        return sum(1 for full in self.files_gone if not re.search(TEMPORARY, full))
 
 
 def share_while_writing(result, snapshots):

@@ -97,6 +97,18 @@ class SnapshotTest(unittest.TestCase):
                 until(lambda: watch.files_removed() == 1)
             self.assertEqual(len(watch.snapshots()), 1)
 
+    def test_a_snapshot_that_was_begun_before_is_written_from_the_first_look_on(self):
+        with tempfile.TemporaryDirectory() as name:
+            directory = pathlib.Path(name)
+            (directory / "snapshot.1").write_text("whole")
+            (directory / "snapshot.2.tmp").write_text("begun")
+            with SnapshotWatch(name) as watch:
+                time.sleep(0.1)
+                (directory / "snapshot.2.tmp").rename(directory / "snapshot.2")
+                time.sleep(0.1)
+            (begin, end), = watch.snapshots()
+            self.assertGreater(end - begin, 50_000_000)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -20,6 +20,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
@@ -284,13 +285,19 @@ fn session(server: &Server) -> Client {
     Connect { timeout_ms: TIMEOUT_MS, ..Connect::default() }.open(server)
 }
 
-/// A spare segment is nobody's data.
+/// A spare segment is nobody's data. Of a server that runs, a file may be renamed between its being listed and read.
 fn files(data_dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(data_dir.join(OURS)).expect("there").map(|entry| entry.expect("readable"));
     let read = |entry: fs::DirEntry| {
         let name = entry.file_name().into_string().expect("ASCII");
         let is_one = KINDS.iter().any(|(kind, _)| name.starts_with(kind)) && !name.ends_with(".spare");
-        is_one.then(|| (name, fs::read(entry.path()).expect("readable")))
+        if !is_one {
+            return None;
+        }
+        match fs::read(entry.path()) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            bytes => Some((name, bytes.expect("readable"))),
+        }
     };
     entries.filter_map(read).collect()
 }

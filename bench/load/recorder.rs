@@ -41,6 +41,8 @@ pub struct Recorder {
     /// The latencies of the entry that is being filled. A reply is recorded once, here; when the entry is full, a closed loop's
     /// go on to the histograms: recording is most of what a reply costs here.
     slices: [Histogram<u64>; KINDS.len()],
+    /// Of several kinds together, when a slice is closed.
+    merged: Histogram<u64>,
     slice_at: usize,
     /// In the generator's nanoseconds.
     slice_range: std::ops::Range<u64>,
@@ -73,6 +75,7 @@ impl Recorder {
             histograms: std::array::from_fn(|_| histogram()),
             series: vec![SeriesEntry::default(); entries as usize],
             slices: std::array::from_fn(|_| histogram()),
+            merged: histogram(),
             slice_at: 0,
             slice_range: 0..0,
             last_reply: 0,
@@ -126,11 +129,17 @@ impl Recorder {
     }
 
     fn close_slice(&mut self) {
-        let mut operations =
-            KINDS.into_iter().filter(|kind| kind.is_operation() && !self.slices[*kind as usize].is_empty());
-        let first = operations.next().map(|kind| &self.slices[kind as usize]);
-        let several = operations.next().is_some().then(|| merged(&self.slices));
-        if let (Some(entry), Some(all)) = (self.series.get_mut(self.slice_at), several.as_ref().or(first)) {
+        let is_filled = |kind: &Kind| kind.is_operation() && !self.slices[*kind as usize].is_empty();
+        let mut filled = KINDS.into_iter().filter(is_filled);
+        let all = match (filled.next(), filled.next()) {
+            (Some(only), None) => Some(&self.slices[only as usize]),
+            (Some(_), Some(_)) => {
+                merge(&mut self.merged, &self.slices);
+                Some(&self.merged)
+            }
+            (None, _) => None,
+        };
+        if let (Some(entry), Some(all)) = (self.series.get_mut(self.slice_at), all) {
             entry.replies += all.len();
             entry.latency_ns_p50 = all.value_at_quantile(0.5);
             entry.latency_ns_p99 = all.value_at_quantile(0.99);
@@ -206,21 +215,23 @@ impl Recorder {
 
     /// All operations together.
     pub fn all(&self) -> Histogram<u64> {
-        let mut all = merged(&self.histograms);
+        let (mut all, mut slices) = (histogram(), histogram());
+        merge(&mut all, &self.histograms);
         if self.count_by == CountBy::Reply {
-            all.add(merged(&self.slices)).expect("the bounds are the same");
+            merge(&mut slices, &self.slices);
+            all.add(slices).expect("the bounds are the same");
         }
         all
     }
 }
 
 /// Of all operations. `histograms`: by kind.
-fn merged(histograms: &[Histogram<u64>; KINDS.len()]) -> Histogram<u64> {
-    let mut all = histogram();
-    for kind in KINDS.into_iter().filter(|kind| kind.is_operation()) {
+fn merge(all: &mut Histogram<u64>, histograms: &[Histogram<u64>; KINDS.len()]) {
+    all.reset();
+    for kind in KINDS.into_iter().filter(|kind| kind.is_operation() && !histograms[*kind as usize].is_empty())
+    {
         all.add(&histograms[kind as usize]).expect("the bounds are the same");
     }
-    all
 }
 
 #[cfg(test)]

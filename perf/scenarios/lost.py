@@ -133,10 +133,6 @@ def measure(kit, ensemble, event, round_number):
             writer.finish()
     if end is not None:
         end()
-    if ensemble.name in rows.WARM_SECONDS:
-        # Members that came back have compiled nothing yet, and the next event is not to be seen through that.
-        for member in ensemble.running:
-            kit.warm_member(ensemble, member)
     times = sorted(answered for writer in writers for _, answered in writer.acknowledged)
     result = {
         **noise, "x": 0, "label": event, "bucket_ms": BUCKET_NS / 1e6,
@@ -149,7 +145,11 @@ def measure(kit, ensemble, event, round_number):
     }
     result["line"] = (f"no write for {result['value']:.0f} ms, one client for {result['longest_of_a_client_ms']:.0f} ms, "
                       f"{told(result['sessions_lost'])} sessions lost")
-    return kit.bench.record(event, ensemble.name, round_number, result)
+    kit.bench.record(event, ensemble.name, round_number, result)
+    if ensemble.name in rows.WARM_SECONDS:
+        # Members that came back have compiled nothing yet, and the next event is not to be seen through that.
+        for member in ensemble.running:
+            kit.warm_member(ensemble, member)
 
 
 class Usage:

@@ -173,13 +173,12 @@ pub fn import(
     let keeps_orphans = apache::is_member(from);
     let options = options(*lenient, keeps_orphans);
     if arguments.from_log.is_none() && lacks_log(from) {
-        return Err(refused(format_args!(
-            "{0} holds no log, and every server that was written to has one. Name its dataLogDir behind it: zoo.cfg says which. \
-             Where that is the same directory, as in an export of ringkeeper's, name {0} twice",
-            from.display()
-        )));
+        return Err(log_is_elsewhere(from, "holds no log, and every server that was written to has one"));
     }
     let recovered = apache::recover(from, from_log, options, entropy::hash_key()?, progress, tell)?;
+    if arguments.from_log.is_none() && recovered.logged < recovered.began {
+        return Err(log_is_elsewhere(from, "holds logs that end before its newest snapshot"));
+    }
     let epochs = apache::read_epochs(from, recovered.store.newest())?;
     let mut image = Image { store: recovered.store, sessions: recovered.sessions, epochs };
     let seed = entropy::seed()?;
@@ -191,6 +190,14 @@ pub fn import(
 /// A data directory whose log may be elsewhere: what it holds is not all that was acknowledged, and a member must not vote with it.
 fn lacks_log(data: &Path) -> bool {
     apache::logs_in(&data.join(apache::SUBDIRECTORY)).is_ok_and(|logs| logs.is_empty())
+}
+
+fn log_is_elsewhere(data: &Path, what: &str) -> Refused {
+    refused(format_args!(
+        "{0} {what}. Name its dataLogDir behind it: zoo.cfg says which. Where that is the same directory, as in an export of \
+         ringkeeper's or of a member that was just sent a snapshot, name {0} twice",
+        data.display()
+    ))
 }
 
 fn options(lenient: bool, keeps_orphans: bool) -> apache::Options {

@@ -156,6 +156,10 @@ fn a_directory_whose_log_is_elsewhere_is_not_taken_for_all() {
         );
         assert_eq!(names(target.path()), Vec::<String>::new());
     }
+    // From before there was a dataLogDir.
+    data.put("log.1", &world.log(1, 2));
+    let refusal = try_import(data.path(), target.path()).expect_err("half of it");
+    assert!(refusal.contains("holds logs that end before its newest snapshot"), "{refusal}");
     let imported = try_import_of_both(data.path(), log.path(), target.path()).expect("all of it");
     assert!(
         imported.contains("zxid 0x8") && imported.ends_with("accepted epoch 1, current epoch 1"),

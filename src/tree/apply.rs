@@ -13,7 +13,7 @@ use crate::wire::vector::Vector;
 use crate::wire::{AclList, ErrorCode, OwnedAcl, Stat, acl::perms};
 
 use super::closing::Closing;
-use super::node::{Birth, CONTAINER_OWNER, Node, acl_ref, data_of, ttl_owner};
+use super::node::{Birth, CONTAINER_OWNER, Node, acl_ref, data_of, nobodys, ttl_owner};
 use super::store::Store;
 
 /// What came of a transaction.
@@ -369,11 +369,6 @@ fn raise_parent(node: &mut Node, cversion: i32, zxid: Zxid) {
 
 fn nothing() -> Applied {
     Applied { changes: Changes::None, outcome: Outcome::Nothing }
-}
-
-/// In place of an entry without a scheme or an id: were it left out, a list might be empty, which is open.
-fn nobodys() -> OwnedAcl {
-    OwnedAcl::new(0, "", "")
 }
 
 /// The list of a transaction as nodes keep it; null is the open list.

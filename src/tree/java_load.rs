@@ -2,8 +2,8 @@
 //!
 //! Takes bytes as they come. Nothing is believed: lengths are bounded before anything is stored, a parent comes before its
 //! children, an error names the byte. A snapshot that a Java server made is fuzzy: the transactions behind it repair it, not
-//! this. Two things they don't repair: ACL lists that it names and doesn't hold (`unlisted.rs`), and the statistics of quotas,
-//! which are counted from the tree, as `DataTree.setupQuota` does.
+//! this. ACL lists that it names and doesn't hold have a stand-in until those come (`unlisted.rs`). Statistics of quotas they
+//! don't repair: those are counted from the tree, as `DataTree.setupQuota` does, where a node is later than the snapshot.
 //!
 //! Texts are what Java reads there (`wire::java_text`): it writes a character beyond U+FFFF as two that nobody reads back.
 //!
@@ -17,7 +17,7 @@ use crate::messages::AclRef;
 use crate::wire::{OwnedAcl, java_text};
 
 use super::java_snapshot::OPEN_ACL;
-use super::node::{Node, acl_ref};
+use super::node::{Node, acl_ref, nobodys};
 use super::path::CONFIG;
 use super::snapshot::{Progress, Record};
 use super::store::Store;
@@ -165,7 +165,10 @@ impl JavaLoad {
                 store.update(self.zxid, slot, |node| node.children_count = children as u32);
             }
         }
-        store.quotas_recount(self.zxid);
+        // Ours is of one moment: to count it anew would make two members' statistics differ (`Store::quotas_recount`).
+        if self.latest > self.zxid {
+            store.quotas_recount(self.zxid);
+        }
         store.set_newest(self.zxid);
         let JavaLoad { sessions, offset: bytes, lacks_lists, latest, .. } = self;
         Ok(JavaSnapshot { sessions, bytes, lacks_lists, latest })
@@ -305,16 +308,16 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn text(&mut self) -> Result<String, Stop> {
-        // A null is nobody's.
-        Ok(self.sized("ACL")?.map_or(String::new(), |bytes| java_text::read(bytes).into_owned()))
+    fn text(&mut self) -> Result<Option<String>, Stop> {
+        Ok(self.sized("ACL")?.map(|bytes| java_text::read(bytes).into_owned()))
     }
 
     fn acl(&mut self) -> Result<Vec<OwnedAcl>, Stop> {
         let count = self.count("entries of an ACL")?;
         let mut list = vec![];
         for _ in 0..count {
-            list.push(OwnedAcl { perms: self.i32()?, scheme: self.text()?, id: self.text()? });
+            let (perms, scheme, id) = (self.i32()?, self.text()?, self.text()?);
+            list.push(scheme.zip(id).map_or_else(nobodys, |(scheme, id)| OwnedAcl { perms, scheme, id }));
         }
         Ok(list)
     }

@@ -252,6 +252,11 @@ pub fn acl_ref(acl: Vec<crate::wire::OwnedAcl>) -> AclRef {
     }
 }
 
+/// In place of an entry without a scheme or an id: were it left out, a list might be empty, which is open.
+pub fn nobodys() -> crate::wire::OwnedAcl {
+    crate::wire::OwnedAcl::new(0, "", "")
+}
+
 /// What a node needs to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct Birth {

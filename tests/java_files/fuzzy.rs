@@ -307,7 +307,9 @@ fn a_fuzzy_snapshot_of_apaches_leader_is_given_back_by_its_learner() {
         let refused: Vec<String> = learner
             .output()
             .lines()
-            .filter(|line| line.contains("no ACL list") || line.contains("the leader's snapshot:"))
+            .filter(|line| {
+                line.contains("didn't hold the ACL list") || line.contains("the leader's snapshot:")
+            })
             .map(str::to_owned)
             .collect();
         assert!(refused.is_empty(), "{refused:?}");

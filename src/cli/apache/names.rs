@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Fault;
+use super::{Fault, SUBDIRECTORY};
 use crate::base::Zxid;
 
 /// A log, and the zxid with which its name says that it begins.
@@ -56,4 +56,22 @@ pub fn files<T: Ord>(folder: &Path, parse: impl Fn(&str) -> Option<T>) -> Result
     }
     found.sort();
     Ok(found)
+}
+
+/// A wrong directory is named more often than a damaged one.
+pub fn check_place(place: &Path) -> Result<(), Fault> {
+    if place.join(SUBDIRECTORY).is_dir() {
+        return Ok(());
+    }
+    let hint = if place.file_name().is_some_and(|name| name == SUBDIRECTORY) {
+        ": name the directory above it"
+    } else if place.join(crate::server::SUBDIRECTORY).is_dir() {
+        ": it is ringkeeper's own already. `ringkeeper snapshot export` gives it back to Apache ZooKeeper"
+    } else {
+        ": name the dataDir of its zoo.cfg, and behind that the dataLogDir if there is one"
+    };
+    let place = place.display();
+    Err(Fault::Refused(format!(
+        "{place} has no {SUBDIRECTORY}, as a directory of Apache ZooKeeper's does{hint}"
+    )))
 }

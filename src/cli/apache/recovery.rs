@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use super::super::progress::Progress;
 use super::super::replay;
 use super::log_reader::{LogReader, Step};
-use super::names::{LogFile, files, logs_in, named};
+use super::names::{LogFile, check_place, files, logs_in, named};
 use super::packing::Packing;
 use super::snapshot_reader::{self, Digest, Snapshot};
 use super::{Fault, SUBDIRECTORY, alone, paths};
@@ -65,6 +65,10 @@ pub struct Recovered {
     /// Its newest zxid is that of the last transaction.
     pub store: Store,
     pub sessions: Vec<(SessionId, i32)>,
+    /// Of the snapshot that it began with.
+    pub began: Zxid,
+    /// The last transaction in the logs, whether or not the snapshot has it.
+    pub logged: Zxid,
 }
 
 /// `data`, `log`: `dataDir` and `dataLogDir`. `tell` takes what an operator should know, a line each.
@@ -149,6 +153,8 @@ pub fn recover_files(
                 let mut replay = Replay {
                     store,
                     sessions: sessions.into_iter().collect(),
+                    began: zxid,
+                    logged: Zxid::ZERO,
                     applied: zxid,
                     count: 0,
                     digests,
@@ -159,7 +165,16 @@ pub fn recover_files(
                 };
                 replay.check_digest(&file, 0, None)?;
                 replay.logs(logs)?;
-                replay.check_reach(&file, latest)?;
+                if digest.is_none() {
+                    replay.check_reach(&file, latest)?;
+                }
+                if lacks_lists && options.until.is_some() && replay.store.unlisted().is_some() {
+                    // Given later than that.
+                    let text = format!("{}: it was still being written behind that zxid", file.display());
+                    (replay.tell)(format!("{text}; trying the snapshot before it"));
+                    why.get_or_insert(text);
+                    continue;
+                }
                 if lacks_lists {
                     replay.check_lists(&format!("{}: it", file.display()))?;
                 }
@@ -204,9 +219,19 @@ pub fn go_on(
     let logs = named(logs)?;
     let applied = store.newest();
     let sessions = sessions.into_iter().collect();
-    let digests = Digests::Each;
-    let mut replay =
-        Replay { store, sessions, applied, count: 0, digests, complaint: None, options, progress, tell };
+    let mut replay = Replay {
+        store,
+        sessions,
+        began: applied,
+        logged: Zxid::ZERO,
+        applied,
+        count: 0,
+        digests: Digests::Each,
+        complaint: None,
+        options,
+        progress,
+        tell,
+    };
     replay.logs(&logs)?;
     replay.check_lists("the snapshot")?;
     Ok(replay.finish())
@@ -214,24 +239,6 @@ pub fn go_on(
 
 fn in_content(packed: bool) -> &'static str {
     if packed { " (a byte of the unpacked content)" } else { "" }
-}
-
-/// A wrong directory is named more often than a damaged one.
-fn check_place(place: &Path) -> Result<(), Fault> {
-    if place.join(SUBDIRECTORY).is_dir() {
-        return Ok(());
-    }
-    let hint = if place.file_name().is_some_and(|name| name == SUBDIRECTORY) {
-        ": name the directory above it"
-    } else if place.join(crate::server::SUBDIRECTORY).is_dir() {
-        ": it is ringkeeper's own already. `ringkeeper snapshot export` gives it back to Apache ZooKeeper"
-    } else {
-        ": name the dataDir of its zoo.cfg, and behind that the dataLogDir if there is one"
-    };
-    let place = place.display();
-    Err(Fault::Refused(format!(
-        "{place} has no {SUBDIRECTORY}, as a directory of Apache ZooKeeper's does{hint}"
-    )))
 }
 
 /// When digests can be compared: not while the tree is fuzzy.
@@ -259,6 +266,8 @@ impl Digests {
 struct Replay<'a> {
     store: Store,
     sessions: BTreeMap<SessionId, i32>,
+    began: Zxid,
+    logged: Zxid,
     applied: Zxid,
     count: u64,
     digests: Digests,
@@ -318,6 +327,7 @@ impl Replay<'_> {
                         return Err(Fault::damaged(file, offset, what));
                     }
                     last = Some(zxid);
+                    self.logged = self.logged.max(zxid);
                     self.progress.is_at(offset);
                     if !self.options.reaches(zxid) {
                         return Ok(());
@@ -466,7 +476,8 @@ impl Replay<'_> {
             self.store.apply(&header, &Txn::CloseSession(None));
         }
         replay::settle(&mut self.store, self.applied);
-        Recovered { store: self.store, sessions: self.sessions.into_iter().collect() }
+        let Replay { store, sessions, began, logged, .. } = self;
+        Recovered { store, sessions: sessions.into_iter().collect(), began, logged }
     }
 }
 

@@ -270,7 +270,6 @@ fn damage_in_a_log_is_told_with_file_and_offset() {
     assert!(refusal.contains("log.1: damaged at byte") && refusal.contains("can't be read"), "{refusal}");
 }
 
-/// Its checksums are right, and to apply it changes nothing.
 /// Without a digest the nodes themselves say what the log has to hold.
 #[test]
 fn a_fuzzy_snapshot_without_a_digest_needs_its_transactions() {
@@ -319,6 +318,7 @@ fn a_log_that_steps_back_is_refused_with_what_to_do() {
     }
 }
 
+/// Its checksums are right, and to apply it changes nothing.
 #[test]
 fn a_path_that_no_znode_can_have_is_damage() {
     let world = World::small();

@@ -6,7 +6,7 @@
 //! | `host/processors.rs` | processors against loops, quota, memory nodes, governor, idle states, clock |
 //! | `host/memory.rs` | memory against the tree, huge pages, swap |
 //! | `host/disk.rs` | file systems of log and snapshots, mount options, the log's device |
-//! | `host/network.rs` | interrupts at the loops' processors, queues of the network card, connections that rested |
+//! | `host/network.rs` | interrupts at the loops' processors, queues of the network card |
 //!
 //! Each check takes the kernel's texts as arguments, and says nothing where there are none. What isn't right names the page of
 //! tuning/ that says why. Control groups and limits are those of the doctor: it has to run where the server does.
@@ -65,13 +65,12 @@ pub fn look(config: &Config) -> Vec<Finding> {
         "/sys/devices/system/cpu/cpu0/cpuidle",
     ))));
     findings.extend(
-        config.cores.as_ref().and_then(|cores| network::interrupts(&text("/proc/interrupts"), cores)),
+        config
+            .cores
+            .as_ref()
+            .and_then(|cores| network::interrupts(&text("/proc/interrupts"), &text("/proc/uptime"), cores)),
     );
     findings.extend(network::queues(&network::cards(Path::new("/sys/class/net")), loops));
-    findings.extend(network::rested(
-        &text("/proc/sys/net/ipv4/tcp_slow_start_after_idle"),
-        config.ensemble.as_ref().is_some_and(|ensemble| ensemble.members.members().count() > 1),
-    ));
     findings
 }
 

@@ -3,7 +3,7 @@
 use super::disk::{Device, disk, snapshots};
 use super::kernel::{backlog, locked_memory, open_files, processes, remedy};
 use super::memory::{huge_pages, newest_snapshot, room, swap};
-use super::network::{Card, cards, interrupts, queues, rested};
+use super::network::{Card, cards, interrupts, queues};
 use super::processors::{IdleState, clock, frequency, governors, idle, idle_states, nodes, placed};
 use super::*;
 use crate::cli::apache::testing::Scratch;
@@ -278,13 +278,15 @@ fn every_processor_has_a_governor() {
 fn interrupts_belong_elsewhere_than_the_loops() {
     const TABLE: &str = "           CPU0       CPU1\n 24:    9   2000000  PCI-MSIX 1-edge  virtio1-req.0\n 25:  7  3  IO-APIC  \
         eth0\nLOC:   9000000  9000000  Local timer interrupts\n";
-    let at = |cores: &[u16]| interrupts(TABLE, &cores.iter().copied().collect());
-    let told = at(&[1]).expect("a finding");
+    let at = |cores: &[u16], uptime| interrupts(TABLE, uptime, &cores.iter().copied().collect());
+    let told = at(&[1], "1000.00 9.9\n").expect("a finding");
     assert_eq!(
         told.what,
-        "interrupt 24 (virtio1-req.0) came 2000000 times to processors of ringkeeper.cores"
+        "interrupt 24 (virtio1-req.0) came 2000 times a second to processors of ringkeeper.cores"
     );
-    assert_eq!((at(&[0]), at(&[7]), interrupts("", &[1].into())), (None, None, None));
+    assert_eq!((at(&[0], "1000.0 9"), at(&[7], "1000.0 9"), at(&[1], "90000.0 9")), (None, None, None));
+    assert_eq!(at(&[0, 1], "1000.0 9"), None, "there is no other place for it");
+    assert_eq!((at(&[1], ""), interrupts("", "1000.0 9", &[1].into())), (None, None));
 }
 
 #[test]
@@ -299,22 +301,24 @@ fn a_card_with_one_queue_is_told_where_there_are_several_loops() {
     assert!(told.len() == 1 && told[0].what.starts_with("eth0 has one receiving queue"), "{told:?}");
     assert_eq!(queues(&all, 1), []);
     let scratch = Scratch::new();
-    for (place, mask) in
-        [("lo/queues/rx-0", "0"), ("eth0/queues/rx-0", "2\n"), ("eth0/queues/tx-0", ""), ("eth0/device", "")]
-    {
+    for (place, mask) in [
+        ("lo/queues/rx-0", "0"),
+        ("eth0/queues/rx-0", "2\n"),
+        ("eth0/queues/tx-0", ""),
+        ("eth0/device", ""),
+        ("eth1/queues/rx-0", "0"),
+        ("eth1/device", ""),
+    ] {
         let place = scratch.path().join(place);
         fs::create_dir_all(&place).expect("room");
         if !mask.is_empty() {
             fs::write(place.join("rps_cpus"), mask).expect("room");
         }
     }
+    for (name, state) in [("lo", "unknown\n"), ("eth0", "up\n"), ("eth1", "down\n")] {
+        fs::write(scratch.path().join(name).join("operstate"), state).expect("room");
+    }
     assert_eq!(cards(scratch.path()), [card("eth0", &["2"])]);
-}
-
-#[test]
-fn connections_that_rested_are_a_matter_of_members() {
-    assert_eq!(rested("1\n", true).map(|told| told.level), Some(Level::Note));
-    assert_eq!((rested("1\n", false), rested("0\n", true), rested("", true)), (None, None, None));
 }
 
 #[test]

@@ -36,7 +36,8 @@ pub fn read(path: &Path, progress: &Progress, tell: &mut dyn FnMut(String)) -> R
     }
     if path.join(apache::SUBDIRECTORY).is_dir() {
         let keeps_orphans = apache::is_member(path);
-        let options = apache::Options { keeps_orphans, ..apache::Options::default() };
+        // Nothing comes of it but what is shown: what is to be doubted is told.
+        let options = apache::Options { keeps_orphans, lenient: true, ..apache::Options::default() };
         let recovered = apache::recover(path, path, options, key()?, progress, tell)?;
         return Ok(Image { store: recovered.store, sessions: recovered.sessions, epochs: None });
     }

@@ -31,6 +31,7 @@ use crate::zab::LearnerInput;
 use super::super::{Output, Replica};
 use super::Role;
 use super::clients::Returning;
+use super::snapshot_in::Pause;
 
 impl Replica {
     /// After each transaction applied, and whenever nothing is to be applied: begins to serve if it is time.
@@ -42,6 +43,7 @@ impl Replica {
         }
         ensemble.serves_from = None;
         ensemble.is_serving = true;
+        ensemble.pause = Pause::default();
         let lacks_lists = std::mem::take(&mut ensemble.lacks_lists);
         if lacks_lists && let Some(Unlisted { path, id }) = self.store.unlisted() {
             tracing::warn!(

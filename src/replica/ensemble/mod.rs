@@ -390,8 +390,10 @@ impl Replica {
 
     /// A member that can't log takes no part until it can: it must not acknowledge, and as a leader it would be in the way.
     pub(super) fn on_space(&mut self, outputs: &mut Vec<Output>) {
-        let Some(ensemble) = self.ensemble.as_deref() else { return };
+        let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
         if !self.space_low {
+            // What there was no room for may find it now.
+            ensemble.pause = Pause::default();
             return self.settle(outputs);
         }
         if !matches!(ensemble.role, Role::Settling) {
@@ -407,8 +409,9 @@ impl Replica {
         let is_settled = self.log.open_bytes() == 0 && !self.log.in_flight() && !self.space_low;
         let last_logged = self.proposed;
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
-        let is_settled =
-            is_settled && ensemble.epoch_writes == 0 && !ensemble.pause.goes_on(self.now.instant);
+        // Asked first: one that is over is to be forgotten, also where something else is waited for.
+        let pauses = ensemble.pause.goes_on(self.now.instant);
+        let is_settled = is_settled && ensemble.epoch_writes == 0 && !pauses;
         if !is_settled || ensemble.install.is_some() || !matches!(ensemble.role, Role::Settling) {
             return;
         }

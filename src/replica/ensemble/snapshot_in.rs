@@ -101,9 +101,8 @@ impl Replica {
         tracing::info!(%zxid, "the leader sends a snapshot");
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
         if zxid < ensemble.committed {
-            let reason =
-                format!("the leader's snapshot {zxid} lacks what is committed: {}", ensemble.committed);
-            return self.leave_role(&reason, outputs);
+            let problem = format!("{zxid} lacks what is committed: {}", ensemble.committed);
+            return self.refuse_install(&problem, outputs);
         }
         let stage = Stage::Loading(Box::new(JavaLoad::new(zxid, key)));
         ensemble.install = Some(Box::new(Install { zxid, store, stage, rest: vec![] }));
@@ -160,6 +159,8 @@ impl Replica {
     fn refuse_install(&mut self, problem: &str, outputs: &mut Vec<Output>) {
         let now = self.now.instant;
         let Some(ensemble) = self.ensemble.as_deref_mut() else { return };
+        // No file of it is under way: nothing would come that this member waited for.
+        ensemble.install = None;
         let pause = ensemble.pause.begin(now).as_secs();
         self.leave_role(
             &format!("the leader's snapshot: {problem}. The next is asked for in {pause} s"),
@@ -240,5 +241,27 @@ impl Replica {
         }
         self.refuse_install(&format!("it can't be stored: {reason}"), outputs);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_are_forgotten_when_they_are_over() {
+        let mut now = Instant(7);
+        let mut pause = Pause::default();
+        assert!(!pause.goes_on(now) && pause.end().is_none());
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            let length = pause.begin(now);
+            assert_eq!(length, Duration::from_secs(seconds));
+            assert!(pause.goes_on(now));
+            now = now + length;
+            assert_eq!(pause.end(), Some(now));
+            // Who asks forgets it: nobody is woken for a time that has passed.
+            assert!(!pause.goes_on(now));
+            assert_eq!(pause.end(), None);
+        }
     }
 }

@@ -11,8 +11,6 @@ const REMOTE: [&str; 6] = ["nfs", "nfs4", "cifs", "smb3", "ceph", "9p"];
 /// Those that never write a block where it was.
 const COPYING: [&str; 3] = ["btrfs", "zfs", "bcachefs"];
 
-/// A parameter of the kernel's module (nvme_core).
-const NVME_REST: &str = "/sys/module/nvme_core/parameters/default_ps_max_latency_us";
 /// As long as a slow sync: then it is felt.
 const REST_MICROS_MAX: u64 = 1_000;
 
@@ -23,7 +21,7 @@ pub(super) struct Device {
     pub fua: Option<String>,
     /// Of the disk at the bottom: all of them, the chosen one in brackets.
     pub scheduler: Option<String>,
-    /// Of NVMe: states that take longer to leave are not entered. Microseconds; 0 allows none.
+    /// Of an NVMe disk that rests by itself: states that take longer to leave are not entered. Microseconds; 0 allows none.
     pub rest_micros: Option<String>,
 }
 
@@ -72,12 +70,15 @@ fn device(name: &str) -> Option<Device> {
         write_cache: read(&block, "write_cache"),
         fua: read(&block, "fua"),
         scheduler: read(&bottom, "scheduler"),
-        rest_micros: is_nvme(&bottom).then(|| fs::read_to_string(NVME_REST).ok()).flatten(),
+        rest_micros: rest_micros(&bottom),
     })
 }
 
-fn is_nvme(block: &Path) -> bool {
-    block.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("nvme"))
+/// The controller's file is there only where its transitions are on (nvme_core, APST).
+fn rest_micros(block: &Path) -> Option<String> {
+    let disks = [Some(block), block.parent()].into_iter().flatten();
+    let mut files = disks.map(|disk| disk.join("device/power/pm_qos_latency_tolerance_us"));
+    files.find_map(|file| fs::read_to_string(file).ok())
 }
 
 /// Below volumes and arrays: the first of the devices that each is made of.

@@ -1,4 +1,4 @@
-//! Interrupts and the network: which processors they come to, how packets are dealt out, connections that rested.
+//! Interrupts and network cards: which processors they come to, how packets are dealt out.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,15 +6,19 @@ use std::path::Path;
 
 use super::super::{Finding, Level};
 
-/// Fewer since the host's start are no matter.
-const EVENTS_MIN: u64 = 1_000_000;
+/// Fewer are no matter.
+const PER_SECOND_MIN: f64 = 1_000.0;
 
-/// Devices' interrupts at the processors of the loops. `interrupts`: /proc/interrupts. Counts are since the host's start, so that
-/// of several only the busiest is told.
-pub(super) fn interrupts(interrupts: &str, cores: &BTreeSet<u16>) -> Option<Finding> {
+/// Devices' interrupts at the processors of the loops, where there are others. `interrupts`, `uptime`: as /proc has them. Counts are
+/// since the host's start, so that of several only the busiest is told.
+pub(super) fn interrupts(interrupts: &str, uptime: &str, cores: &BTreeSet<u16>) -> Option<Finding> {
+    let up: f64 = uptime.split_whitespace().next()?.parse().ok()?;
     let mut lines = interrupts.lines();
     let processors: Vec<u16> =
         lines.next()?.split_whitespace().filter_map(|name| name.strip_prefix("CPU")?.parse().ok()).collect();
+    if processors.iter().all(|processor| cores.contains(processor)) {
+        return None;
+    }
     let busiest = lines.filter_map(|line| {
         let (number, rest) = line.split_once(':')?;
         let number: u32 = number.trim().parse().ok()?;
@@ -26,8 +30,10 @@ pub(super) fn interrupts(interrupts: &str, cores: &BTreeSet<u16>) -> Option<Find
         Some((events, number, words.last().unwrap_or("a device").to_owned()))
     });
     let (events, number, name) = busiest.max()?;
-    (events >= EVENTS_MIN).then(|| {
-        let what = format!("interrupt {number} ({name}) came {events} times to processors of ringkeeper.cores");
+    let per_second = events as f64 / up.max(1.0);
+    (per_second >= PER_SECOND_MIN).then(|| {
+        let what =
+            format!("interrupt {number} ({name}) came {per_second:.0} times a second to processors of ringkeeper.cores");
         Finding::new(Level::Note, what)
             .todo(format!("Each takes the processor from a loop. /proc/irq/{number}/smp_affinity_list moves it, unless it is managed."))
             .see("irq")
@@ -42,10 +48,11 @@ pub(super) struct Card {
     pub masks: Vec<String>,
 }
 
-/// `place`: /sys/class/net. Only what has a device: bridges and the like pass packets on.
+/// `place`: /sys/class/net. Only those that are up and have a device: bridges and the like pass packets on.
 pub(super) fn cards(place: &Path) -> Vec<Card> {
     let card = |place: &Path| {
-        if !place.join("device").exists() {
+        let is_up = fs::read_to_string(place.join("operstate")).is_ok_and(|state| state.trim() == "up");
+        if !place.join("device").exists() || !is_up {
             return None;
         }
         let queues = fs::read_dir(place.join("queues")).ok()?.flatten().map(|entry| entry.path());
@@ -75,13 +82,4 @@ pub(super) fn queues(cards: &[Card], loops: usize) -> Vec<Finding> {
             .see("irq")
     };
     if loops == 1 { vec![] } else { cards.iter().filter(is_narrow).map(finding).collect() }
-}
-
-/// Of members. `after_idle`: net.ipv4.tcp_slow_start_after_idle.
-pub(super) fn rested(after_idle: &str, is_member: bool) -> Option<Finding> {
-    (is_member && after_idle.trim() == "1").then(|| {
-        Finding::new(Level::Note, "net.ipv4.tcp_slow_start_after_idle=1: between members far apart a connection that rested begins slowly")
-            .todo("Of members in one place that is nothing. Else sysctl net.ipv4.tcp_slow_start_after_idle=0, on each host.")
-            .see("sockets")
-    })
 }
