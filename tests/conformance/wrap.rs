@@ -59,10 +59,10 @@ fn data_dir(cversion: i32) -> PathBuf {
 fn imported(from: &Path) -> PathBuf {
     let to = server::folder("wrap-imported");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringkeeper"));
-    // Without a digest it can't be seen that nobody wrote while it was taken.
+    // Without a digest it can't be seen that nobody wrote while it was taken. There is no log, here or elsewhere.
     let out = command
         .args(["snapshot", "import", "--lenient"])
-        .arg(from)
+        .args([from, from])
         .arg("--to")
         .arg(&to)
         .output()
