@@ -12,7 +12,6 @@ Exit codes: 0 measured; 1 measured, with errors in some load; 2 not measured.
 import argparse
 import datetime
 import pathlib
-import subprocess
 import sys
 
 import machine
@@ -21,7 +20,7 @@ import results
 import rows
 import servers
 import summary
-from servers import ROOT, ServerError
+from servers import ROOT
 
 SHARDS = [1, 2, 4, 8]
 WARM_SECONDS_ZOOKEEPER = 24
@@ -171,14 +170,12 @@ class Comparison:
 
 def write_result(comparison):
     options, folder, measured = comparison.options, comparison.folder, comparison.bench.results
-    rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
-    noisy = sum(1 for result in measured if result.get("noisy"))
     facts = [
         *machine.describe(comparison.directory),
         *((server.name, server.describe()) for server in comparison.servers),
-        ("built with", f"{rustc}, release profile of Cargo.toml"),
+        results.built_with(),
         ("rounds", f"{options.rounds}, interleaved; windows of {options.seconds:g} s"),
-        ("noise", f"others used more than {options.noise:.0%} of the machine in {noisy} of {len(measured)} measurements"),
+        results.noise(options, measured),
     ]
     command = results.command_without_folders("perf/compare.py")
     text = summary.markdown(summary.Table(rows.ROWS, measured))
@@ -199,10 +196,7 @@ def write_result(comparison):
 
 def main():
     options = arguments()
-    results.check_directory(pathlib.Path(options.dir))
-    binary = pathlib.Path(options.binaries) / "ringkeeper-load"
-    if not binary.exists():
-        raise ServerError("the load generator isn't built: run cargo build --release")
+    results.check(options)
     folder = results.new_folder(options)
     comparison = Comparison(options, folder)
     try:

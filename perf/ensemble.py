@@ -12,7 +12,6 @@ import argparse
 import datetime
 import pathlib
 import shutil
-import subprocess
 import sys
 import time
 
@@ -261,14 +260,12 @@ class EnsembleRun:
 
 def write_result(run, folder, seconds):
     options, measured = run.options, run.bench.results
-    rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
-    noisy = sum(1 for result in measured if result.get("noisy"))
     facts = [
         *machine.describe(run.directory),
         *run.descriptions.items(),
-        ("built with", f"{rustc}, release profile of Cargo.toml"),
+        results.built_with(),
         ("rounds", f"{options.rounds}, alternating; windows of {options.seconds:g} s; {seconds / 60:.1f} minutes in all"),
-        ("noise", f"others used more than {options.noise:.0%} of the machine in {noisy} of {len(measured)} measurements"),
+        results.noise(options, measured),
     ]
     command = results.command_without_folders("perf/ensemble.py")
     told = [f"- {failure}".replace(str(run.directory), "DIR") for failure in [*run.failures, *run.bench.unwritten]]
@@ -293,9 +290,7 @@ def write_result(run, folder, seconds):
 def main():
     options = arguments()
     begin = time.monotonic()
-    results.check_directory(pathlib.Path(options.dir))
-    if not (options.binaries / "ringkeeper-load").exists():
-        raise ServerError("the load generator isn't built: run cargo build --release")
+    results.check(options)
     folder = results.new_folder(options, "-ensemble")
     run = EnsembleRun(options, folder)
     shutil.rmtree(run.directory, ignore_errors=True)

@@ -259,9 +259,7 @@ def line(results, figure):
 def main():
     options = arguments()
     begin = time.monotonic()
-    results.check_directory(pathlib.Path(options.dir))
-    if not (options.binaries / "ringkeeper-load").exists():
-        raise ServerError("the load generator isn't built: run cargo build --release")
+    results.check(options)
     knob = Knob(options)
     folder = results.new_folder(options, f"-{knob.NAME}")
     kit = Kit(options, folder)

@@ -34,7 +34,7 @@ import machine
 import page
 from disturb import (ANSWER_SECONDS, CLOSE, EPHEMERAL, EXISTS, GET_CHILDREN, GET_DATA, HEADER, HELLO, HELLO_ANSWER, MULTI, PING_FRAME,
                      STAT, Crowd, Session, create, delete, dial, event_bytes, frame, multi, read, set_data, text)
-from results import check_directory, command_without_folders, guarded, new_folder, pages, save
+from results import check, command_without_folders, guarded, new_folder, pages, save
 from servers import ROOT, Ringkeeper, ServerError, ZooKeeper
 
 PAUSE_SECONDS, LEAVING_SECONDS = 0.002, 1
@@ -614,10 +614,8 @@ def main():
     if options.abuse:
         return abuse_main(options.abuse, options.port, options.seconds, options.scale)
     results, unwritten, began, directory = [], False, time.monotonic(), pathlib.Path(options.dir).resolve()
-    check_directory(directory)
+    check(options)
     load = options.binaries / "ringkeeper-load"
-    if not load.exists():
-        raise ServerError("the load generator isn't built: run cargo build --release")
     made = []
     for name in options.servers:
         if name == "ringkeeper":

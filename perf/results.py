@@ -50,6 +50,23 @@ def check_directory(directory):
         raise ServerError(f"{directory} has {free_gib:.1f} GiB free; logs and snapshots of a run need {ROOM_GIB}: give --dir")
 
 
+def check(options):
+    """What a run needs before its first measurement."""
+    check_directory(pathlib.Path(options.dir))
+    if not (pathlib.Path(options.binaries) / "ringkeeper-load").exists():
+        raise ServerError("the load generator isn't built: run cargo build --release")
+
+
+def built_with():
+    rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
+    return "built with", f"{rustc}, release profile of Cargo.toml"
+
+
+def noise(options, measured):
+    noisy = sum(1 for one in measured if one.get("noisy"))
+    return "noise", f"others used more than {options.noise:.0%} of the machine in {noisy} of {len(measured)} measurements"
+
+
 def command_without_folders(script):
     """The command line; folders are this machine's own business and change no result."""
     words, skip = [], False

@@ -14,7 +14,6 @@ import io
 import pathlib
 import shutil
 import signal
-import subprocess
 import sys
 import time
 
@@ -104,18 +103,16 @@ def rounds(scenario, options):
 
 def facts(scenario, kit, seconds, script):
     options, measured = kit.options, kit.bench.results
-    rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
-    noisy = sum(1 for result in measured if result.get("noisy"))
     counted = "counted" if kit.counts_instructions else "not counted: this machine lets nobody count them"
     return [
         ("command", results.command_without_folders(script)),
         *machine.describe(kit.directory),
         *kit.descriptions.items(),
-        ("built with", f"{rustc}, release profile of Cargo.toml"),
+        results.built_with(),
         ("rounds", f"{rounds(scenario, options)}; windows of {options.seconds:g} s; {seconds / 60:.1f} minutes in all"),
         ("generator", generator_shares(measured)),
         ("instructions of the leader", counted),
-        ("noise", f"others used more than {options.noise:.0%} of the machine in {noisy} of {len(measured)} measurements"),
+        results.noise(options, measured),
     ]
 
 
@@ -194,9 +191,7 @@ def main():
     # As Ctrl-C: what was started is ended, what was measured is written.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     chosen = [one for one in scenarios.ALL if options.scenario in (one.NAME, "all")]
-    results.check_directory(pathlib.Path(options.dir))
-    if not (options.binaries / "ringkeeper-load").exists():
-        raise ServerError("the load generator isn't built: run cargo build --release")
+    results.check(options)
     if options.out and len(chosen) > 1:
         raise ServerError("--out is for one scenario; without it each gets a folder of its own")
     worst = 0

@@ -5,7 +5,7 @@
 //! what a leader sends next, and gives it once more (`DataTree.createNode` on a node that exists, `setACL`). Until then the node
 //! has a list in its place that grants nothing to anybody, of a scheme that no client can set.
 //!
-//! Tested: java_snapshot_test.rs, cli/apache/recovery_test.rs, tests/java_files/fuzzy.rs.
+//! Tested: java_snapshot_test.rs, cli/apache/recovery_test.rs, tests/java_files/fuzzy.rs and places.rs.
 
 use crate::messages::AclRef;
 use crate::wire::OwnedAcl;

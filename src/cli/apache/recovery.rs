@@ -5,7 +5,7 @@
 //! ensemble, ephemeral nodes without a session are deleted last.
 //!
 //! What ZooKeeper passes over and this doesn't: a log that can't be read on and isn't a torn tail (`log_reader.rs`), zxids
-//! that are missing, a tree whose digest is not the one that was logged, a snapshot that can't be used and whose
+//! that are missing or step back, a tree whose digest is not the one that was logged, a snapshot that can't be used and whose
 //! transactions the logs don't have either.
 //!
 //! A torn tail may be in any log: a server that was killed goes on in a new one. That nothing is missing shows in the name
