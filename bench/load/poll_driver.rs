@@ -1,7 +1,8 @@
 //! Drives a load over non-blocking sockets and epoll, in one thread.
 //!
 //! Called by `run`. One turn: release what is due (open loop), wait, read each ready socket once, answer its replies
-//! with new requests, hand those to the socket. The wait ends at the next due time with nanosecond resolution.
+//! with new requests, hand those to the socket. The wait ends at the next due time with nanosecond resolution. Sockets are
+//! edge-triggered: else each wait would look again at all that were ready at the last one, and find nothing.
 
 use crate::bench::clock;
 use crate::bench::connection::Connection;
@@ -11,6 +12,11 @@ use std::io::{self, Read, Write};
 
 /// One read: at least the replies of a whole pipeline.
 const READ_BYTES: usize = 256 << 10;
+const READABLE: epoll::EventFlags =
+    epoll::EventFlags::IN.union(epoll::EventFlags::RDHUP).union(epoll::EventFlags::ET);
+/// The end of what comes in is there, perhaps behind bytes: no further edge tells of it.
+const ENDS: epoll::EventFlags =
+    epoll::EventFlags::RDHUP.union(epoll::EventFlags::HUP).union(epoll::EventFlags::ERR);
 /// The samples' and the stage's resolution.
 const TURN_NS_MAX: u64 = 10_000_000;
 
@@ -30,7 +36,7 @@ pub fn run(load: &mut Load, connections: &mut [Connection]) -> io::Result<()> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     for (index, connection) in connections.iter_mut().enumerate() {
         connection.stream.set_nonblocking(true)?;
-        connection.interest = epoll::EventFlags::IN;
+        connection.interest = READABLE;
         epoll::add(&epoll, &connection.stream, epoll::EventData::new_u64(index as u64), connection.interest)?;
     }
     // Without this an open loop's waits end 50 microseconds late. A refusal costs that accuracy, and shows in the
@@ -85,7 +91,7 @@ impl Driver<'_> {
             for event in &events[..ready] {
                 let connection = &mut connections[event.data.u64() as usize];
                 if !connection.session.broken {
-                    self.on_ready(connection)?;
+                    self.on_ready(connection, { event.flags }.intersects(ENDS))?;
                 }
             }
         }
@@ -107,24 +113,32 @@ impl Driver<'_> {
         Ok(())
     }
 
-    fn on_ready(&mut self, connection: &mut Connection) -> io::Result<()> {
-        match (&connection.stream).read(&mut self.buffer) {
-            Ok(0) => connection.session.fail("connection closed by the server", &mut self.load.recorder),
-            Ok(n) => {
-                let now = clock::now();
-                let recorder = &mut self.load.recorder;
-                if let Err(fault) = connection.session.on_bytes(&self.buffer[..n], now, recorder) {
-                    connection.session.fail(fault.name(), recorder);
+    fn on_ready(&mut self, connection: &mut Connection, ends: bool) -> io::Result<()> {
+        loop {
+            let asked = self.buffer.len();
+            match (&connection.stream).read(&mut self.buffer) {
+                Ok(0) => connection.session.fail("connection closed by the server", &mut self.load.recorder),
+                Ok(n) => {
+                    let now = clock::now();
+                    let recorder = &mut self.load.recorder;
+                    if let Err(fault) = connection.session.on_bytes(&self.buffer[..n], now, recorder) {
+                        connection.session.fail(fault.name(), recorder);
+                    }
+                    self.load.refill(&mut connection.session, now);
+                    // If it was less, the socket is empty, and what comes next is an edge.
+                    if (n == asked || ends) && !connection.session.broken {
+                        continue;
+                    }
                 }
-                self.load.refill(&mut connection.session, now);
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    let reason = format!("connection failed: {}", error.kind());
+                    connection.session.fail(&reason, &mut self.load.recorder);
+                }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => {
-                let reason = format!("connection failed: {}", error.kind());
-                connection.session.fail(&reason, &mut self.load.recorder);
-            }
+            return self.flush(connection);
         }
-        self.flush(connection)
     }
 
     /// Offers the session's output to its socket; what isn't taken waits for the socket to be writable.
@@ -149,8 +163,8 @@ impl Driver<'_> {
         // most, and only until the load ends.
         let wanted = match (session.broken, blocked) {
             (true, _) => epoll::EventFlags::empty(),
-            (false, true) => epoll::EventFlags::IN | epoll::EventFlags::OUT,
-            (false, false) => epoll::EventFlags::IN,
+            (false, true) => READABLE | epoll::EventFlags::OUT,
+            (false, false) => READABLE,
         };
         if wanted != connection.interest {
             connection.interest = wanted;

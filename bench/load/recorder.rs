@@ -41,6 +41,8 @@ pub struct Recorder {
     /// The latencies of the entry that is being filled. A reply is recorded once, here; when the entry is full, a closed loop's
     /// go on to the histograms: recording is most of what a reply costs here.
     slices: [Histogram<u64>; KINDS.len()],
+    /// The last ones of one kind and latency, which aren't in the slices yet: what a session asks in one go often comes back so.
+    run: Run,
     /// Of several kinds together, when a slice is closed.
     merged: Histogram<u64>,
     slice_at: usize,
@@ -61,6 +63,13 @@ pub struct Recorder {
     pub lateness: Histogram<u64>,
 }
 
+#[derive(Clone, Copy)]
+struct Run {
+    kind: Kind,
+    latency: u64,
+    count: u64,
+}
+
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3).expect("the bounds are constants and valid")
 }
@@ -75,6 +84,7 @@ impl Recorder {
             histograms: std::array::from_fn(|_| histogram()),
             series: vec![SeriesEntry::default(); entries as usize],
             slices: std::array::from_fn(|_| histogram()),
+            run: Run { kind: Kind::Get, latency: 0, count: 0 },
             merged: histogram(),
             slice_at: 0,
             slice_range: 0..0,
@@ -109,8 +119,22 @@ impl Recorder {
             self.histograms[kind as usize].saturating_record(latency);
         }
         self.replies_total += u64::from(kind.is_operation());
-        if self.slice_range.contains(&now) || self.turn_to(now) {
-            self.slices[kind as usize].saturating_record(latency);
+        if !self.slice_range.contains(&now) && !self.turn_to(now) {
+            return;
+        }
+        if (self.run.kind, self.run.latency) == (kind, latency) {
+            self.run.count += 1;
+        } else {
+            self.end_run();
+            self.run = Run { kind, latency, count: 1 };
+        }
+    }
+
+    fn end_run(&mut self) {
+        let Run { kind, latency, count } = self.run;
+        self.run.count = 0;
+        if count > 0 {
+            self.slices[kind as usize].saturating_record_n(latency, count);
         }
     }
 
@@ -129,6 +153,7 @@ impl Recorder {
     }
 
     fn close_slice(&mut self) {
+        self.end_run();
         let is_filled = |kind: &Kind| kind.is_operation() && !self.slices[*kind as usize].is_empty();
         let mut filled = KINDS.into_iter().filter(is_filled);
         let all = match (filled.next(), filled.next()) {
@@ -209,17 +234,18 @@ impl Recorder {
         let mut all = self.histograms[kind as usize].clone();
         if self.count_by == CountBy::Reply {
             all.add(&self.slices[kind as usize]).expect("the bounds are the same");
+            if self.run.kind == kind && self.run.count > 0 {
+                all.saturating_record_n(self.run.latency, self.run.count);
+            }
         }
         all
     }
 
     /// All operations together.
     pub fn all(&self) -> Histogram<u64> {
-        let (mut all, mut slices) = (histogram(), histogram());
-        merge(&mut all, &self.histograms);
-        if self.count_by == CountBy::Reply {
-            merge(&mut slices, &self.slices);
-            all.add(slices).expect("the bounds are the same");
+        let mut all = histogram();
+        for kind in KINDS.into_iter().filter(|kind| kind.is_operation()) {
+            all.add(self.histogram(kind)).expect("the bounds are the same");
         }
         all
     }

@@ -78,7 +78,7 @@ pub struct Session {
     /// Of the fan-out, which takes note of it.
     pub watching: Watching,
     /// Operations of several requests that are under way, and the places of those that have ended.
-    cycles: Vec<Option<Cycle>>,
+    cycles: Vec<Option<Box<Cycle>>>,
     free_cycles: Vec<u32>,
     /// Cycles that wait for an event, by its path.
     waiting: Vec<(Vec<u8>, u32)>,
@@ -132,7 +132,7 @@ impl Session {
         self.skip_xid();
     }
 
-    fn keep(&mut self, cycle: Cycle) -> u32 {
+    fn keep(&mut self, cycle: Box<Cycle>) -> u32 {
         match self.free_cycles.pop() {
             Some(place) => {
                 self.cycles[place as usize] = Some(cycle);

@@ -120,7 +120,7 @@ fn with_body(xid: i32, body: &[u8]) -> Vec<u8> {
 fn a_lock_waits_in_its_session_until_the_event_of_its_path() {
     let mut recorder = recorder();
     let mut session = Session::new(0, false);
-    session.asked(Asked::Cycle(Cycle::lock(10, b"/l")), 10);
+    session.asked(Asked::Cycle(Box::new(Cycle::lock(10, b"/l"))), 10);
     let path = b"\0\0\0\x05/l/n2";
     assert_eq!(session.on_bytes(&with_body(1, path), 20, &mut recorder), Ok(()));
     let list = b"\0\0\0\x02\0\0\0\x02n1\0\0\0\x02n2";
@@ -137,7 +137,7 @@ fn a_lock_waits_in_its_session_until_the_event_of_its_path() {
     assert_eq!(session.on_bytes(&reply(5, 0, 0), 80, &mut recorder), Ok(()));
     assert_eq!((session.under_way(), recorder.histogram(Kind::Lock).max()), (0, 60));
     // Its place is the next one's.
-    session.asked(Asked::Cycle(Cycle::lock(90, b"/l")), 90);
+    session.asked(Asked::Cycle(Box::new(Cycle::lock(90, b"/l"))), 90);
     assert_eq!((session.cycles.len(), session.under_way()), (1, 1));
     session.fail("gone", &mut recorder);
     assert_eq!(errors(&recorder), [("gone".to_owned(), 1), ("unanswered".to_owned(), 1)]);

@@ -176,7 +176,9 @@ fn sessions_go_to_several_servers_in_turn() {
     let refusing = unheard.address();
     let (result, _) = load(first, &scratch, &format!("--server {refusing} {line}"));
     let error = result.expect_err("nobody listens at the second address");
-    assert!(error.contains("session 2 of 5") && error.contains(&refusing.to_string()), "{error}");
+    // They dial at once: whichever is refused first is told.
+    let is_of_second = ["session 2 of 5", "session 4 of 5"].iter().any(|session| error.contains(session));
+    assert!(is_of_second && error.contains(&refusing.to_string()), "{error}");
 
     let (result, json) = load(first, &scratch, &format!("--server {first},{first} {line}"));
     assert_eq!(result, Ok(Outcome::default()), "{json}");

@@ -119,7 +119,8 @@ impl Expect {
 #[derive(Debug)]
 pub enum Asked {
     Single(Kind, Expect),
-    Cycle(Cycle),
+    /// Boxed: every request's word passes through here, and nearly all are single ones.
+    Cycle(Box<Cycle>),
 }
 
 /// A two-level tree below [`ROOT`].
@@ -307,20 +308,20 @@ impl Workload {
             Op::Multi => self.multi(xid, out),
             Op::Ephemeral => {
                 protocol::create(out, xid, path, b"", Flags::Ephemeral);
-                Asked::Cycle(Cycle::ephemeral(start, path))
+                Asked::Cycle(Box::new(Cycle::ephemeral(start, path)))
             }
             Op::Lock => {
                 let lock = path.clone();
                 path.extend_from_slice(b"/n-");
                 protocol::create(out, xid, path, b"", Flags::EphemeralSequential);
-                Asked::Cycle(Cycle::lock(start, &lock))
+                Asked::Cycle(Box::new(Cycle::lock(start, &lock)))
             }
             Op::Queue => {
                 let queue = path.clone();
                 path.extend_from_slice(b"/n-");
                 let data = &self.data[..self.sizes.draw(&mut self.sizes_rng)];
                 protocol::create(out, xid, path, data, Flags::PersistentSequential);
-                Asked::Cycle(Cycle::queue(start, &queue))
+                Asked::Cycle(Box::new(Cycle::queue(start, &queue)))
             }
         }
     }
@@ -369,8 +370,8 @@ fn write_key(path: &mut Vec<u8>, key: u64) {
     let (parent, child) = (key / CHILDREN_PER_PARENT, key % CHILDREN_PER_PARENT);
     if parent < 10_000 {
         let mut whole = *b"/preload/p0000/child-00000";
-        put_digits(&mut whole[10..14], parent);
-        put_digits(&mut whole[21..], child);
+        whole[10..14].copy_from_slice(&digits(parent as u32));
+        whole[22..].copy_from_slice(&digits(child as u32));
         path.extend_from_slice(&whole);
         return;
     }
@@ -379,12 +380,9 @@ fn write_key(path: &mut Vec<u8>, key: u64) {
     write_padded(path, child, 5);
 }
 
-/// The last digits of `value`, as many as there is room for.
-fn put_digits(room: &mut [u8], mut value: u64) {
-    for digit in room.iter_mut().rev() {
-        *digit = b'0' + (value % 10) as u8;
-        value /= 10;
-    }
+/// Of a number below 10,000. No division waits for another one.
+fn digits(value: u32) -> [u8; 4] {
+    [value / 1000, value / 100 % 10, value / 10 % 10, value % 10].map(|digit| b'0' + digit as u8)
 }
 
 /// The parent of a key.

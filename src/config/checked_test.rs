@@ -102,7 +102,7 @@ fn defaults_are_zookeepers() {
         log_write: LogWrite::Direct,
         log_format: LogFormat::Text,
         audit: None,
-        snapshot_rate: Some(64 << 20),
+        snapshot_rate: Some(32 << 20),
         initial: Some("dataDir=/data\nclientPort=2181\n".to_owned()),
         // web_test.rs shows it.
         admin_server: config.admin_server.clone(),

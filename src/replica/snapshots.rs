@@ -30,6 +30,8 @@ const AHEAD_BYTES_MAX: u64 = 8 << 20;
 /// What one turn may write: few enough that nobody's latency shows it.
 const SLICE_NODES: usize = 256;
 const SLICE_BYTES: usize = 64 << 10;
+/// Room for most nodes that pass `SLICE_BYTES`.
+const SPARE_BYTES: usize = 4 << 10;
 
 #[derive(Debug)]
 pub struct Snapshots {
@@ -168,11 +170,22 @@ impl Replica {
         if running.emitted - running.progress >= AHEAD_BYTES_MAX {
             return;
         }
-        let Some(walk) = running.walk.as_mut().filter(|walk| now >= walk.next) else { return };
-        let mut more = true;
+        let Some(walk) = running.walk.as_mut() else { return };
         let store = &mut self.store;
-        let bytes =
-            walk.encoder.chunk(1, |chunk| more = store.continue_snapshot(SLICE_NODES, SLICE_BYTES, chunk));
+        let ahead = store.ahead_of_snapshot();
+        // What writes have put out of their way isn't paced: it would have to be kept.
+        let (nodes, bytes_max) = if now >= walk.next {
+            (SLICE_NODES, SLICE_BYTES)
+        } else if ahead >= SLICE_BYTES {
+            (0, 0)
+        } else {
+            return;
+        };
+        let mut more = true;
+        let bytes = walk.encoder.chunk(1, |chunk| {
+            chunk.reserve(ahead.max(bytes_max) + SPARE_BYTES);
+            more = store.continue_snapshot(nodes, bytes_max, chunk);
+        });
         running.emitted += bytes.len() as u64;
         outputs.push(Output::Snapshot(SnapshotCommand::Append { bytes }));
         if rate > 0 {

@@ -89,7 +89,7 @@ impl World {
         let Process::Up(server) = &mut self.process else { return Ok(()) };
         let facts = server.replica.facts();
         let store = server.replica.store();
-        let held = (facts.outstanding, store.kept_for_snapshot());
+        let held = (facts.outstanding, store.kept_for_snapshot(), store.ahead_of_snapshot());
         let alive = self.history.model.sessions.values().filter(|life| life.closed.is_none()).count() as u64;
         let watches: u64 = server.shards().map(|shard| shard.facts().watches).sum();
         let pending: u64 = server.shards().map(|shard| shard.facts().outstanding).sum();
@@ -101,8 +101,8 @@ impl World {
             .map(|c| c.input.len() + c.output.len())
             .sum();
         let behind = server.shards().any(|shard| shard.version() != facts.applied);
-        let what = if held != (0, 0) {
-            format!("{held:?} proposals and pre-images")
+        let what = if held != (0, 0, 0) {
+            format!("{held:?} proposals, pre-images, bytes ahead of a snapshot")
         } else if store.retired() > RETIRED_MAX {
             format!("{} superseded versions", store.retired())
         } else if facts.sessions_count != alive {

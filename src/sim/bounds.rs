@@ -40,6 +40,7 @@ impl World {
             ("bytes of the open group", held.open_bytes, self.shape.group_bytes + REQUEST_BYTES_MAX * packet),
             ("changes in the overlay", held.overlay, overlay_max),
             ("nodes kept for a snapshot", store.kept_for_snapshot(), nodes),
+            ("bytes written ahead of a snapshot", store.ahead_of_snapshot(), 512 << 10),
             ("superseded versions", store.retired(), VERSIONS_LEFT + SUPERSEDED_MAX * unseen + nodes),
             ("watches", found as usize, watches as usize),
         ];

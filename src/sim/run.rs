@@ -223,7 +223,8 @@ impl World {
         if !server.is_idle() {
             return Some(format!("the server works ({}): {facts:?}", server.business()));
         }
-        if self.snapshot_thread.is_busy() || server.replica.store().kept_for_snapshot() > 0 {
+        let store = server.replica.store();
+        if self.snapshot_thread.is_busy() || store.kept_for_snapshot() > 0 || store.ahead_of_snapshot() > 0 {
             return Some("a snapshot is being written".into());
         }
         None

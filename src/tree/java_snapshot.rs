@@ -18,8 +18,8 @@ use crate::base::{KeyedHasher, Map, SessionId};
 use crate::wire::OwnedAcl;
 
 use super::node::Node;
-use super::snapshot::Walk;
 use super::store::{ROOT, Store};
+use super::walk::Walk;
 
 /// The open list isn't in the map.
 pub(super) const OPEN_ACL: i64 = -1;

@@ -27,6 +27,7 @@ mod store;
 #[cfg(test)]
 pub(crate) mod testing;
 mod unlisted;
+mod walk;
 
 pub use apply::{Applied, Outcome};
 pub use closing::Closing;

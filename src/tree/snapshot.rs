@@ -1,9 +1,6 @@
 //! A consistent image of the tree at one zxid, taken while writes go on.
 //!
-//! The walk goes through the arena in slot order, a bounded number of nodes per call. A change to a node that the
-//! walk hasn't reached yet first leaves its version behind ([`Walk::keep`]): at most one pre-image per node, gone as
-//! soon as the walk has passed, and nothing pinned for readers. Parents come before children: a parent in a higher
-//! slot is written early and remembered until the walk reaches it.
+//! How the tree is walked through meanwhile: [`Walk`]. Parents come before children.
 //!
 //! Format of the payload (ours; the container with its checksums is `log::snapshot_file`), all integers big endian:
 //!
@@ -17,85 +14,13 @@
 //! Tested: snapshot_test.rs (walk under writes equals a copy taken at the start, every cut and flipped bit of a
 //! payload), tests/sim (crash at every write).
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::base::{Path, SessionId, Zxid};
-use crate::lockfree::Arena;
 use crate::messages::AclRef;
 use crate::wire::OwnedAcl as Acl;
 
 use super::node::{Node, acl_ref, data_of};
 use super::store::{ROOT, Store};
-
-pub struct Walk {
-    zxid: Zxid,
-    /// Slots below are written.
-    next: u32,
-    end: u32,
-    /// Slots at or above `next` written already, as somebody's parent.
-    early: BTreeSet<u32>,
-    kept: BTreeMap<u32, Node>,
-}
-
-impl Walk {
-    /// Of the tree as it is now.
-    pub(super) fn begin(zxid: Zxid, arena: &Arena<Node>) -> Walk {
-        Walk { zxid, next: ROOT, end: arena.slots(), early: BTreeSet::new(), kept: BTreeMap::new() }
-    }
-
-    /// The node in `slot` as the image has it, before the walk has come to it.
-    pub(super) fn look<'a>(&'a self, arena: &'a Arena<Node>, slot: u32) -> Option<&'a Node> {
-        self.kept.get(&slot).or_else(|| in_image(arena, slot, self.zxid))
-    }
-
-    pub(super) fn end(&self) -> u32 {
-        self.end
-    }
-
-    /// Writes nodes, each behind its parent, until the budget of slots is used up, `chunk` has its bytes, or all are
-    /// written: then false.
-    pub(super) fn go_on(
-        &mut self,
-        arena: &Arena<Node>,
-        budget: usize,
-        bytes_max: usize,
-        chunk: &mut Vec<u8>,
-        mut write: impl FnMut(&Node, &mut Vec<u8>),
-    ) -> bool {
-        let mut visited = 0;
-        while self.next < self.end && visited < budget && chunk.len() < bytes_max {
-            let slot = self.next;
-            write_with_parents(arena, self, slot, chunk, &mut write);
-            self.early.remove(&slot);
-            self.next += 1;
-            visited += 1;
-        }
-        debug_assert!(self.next < self.end || self.kept.is_empty() && self.early.is_empty());
-        self.next < self.end
-    }
-
-    pub(super) fn kept(&self) -> usize {
-        self.kept.len()
-    }
-
-    /// Called before `slot` gets a new version.
-    pub(super) fn keep(&mut self, slot: u32, arena: &Arena<Node>) {
-        if slot < self.next || slot >= self.end || self.early.contains(&slot) || self.kept.contains_key(&slot)
-        {
-            return;
-        }
-        if let Some(node) = in_image(arena, slot, self.zxid) {
-            self.kept.insert(slot, node.clone());
-        }
-    }
-}
-
-/// The newest version of the slot, if the image at `zxid` contains it.
-fn in_image(arena: &Arena<Node>, slot: u32, zxid: Zxid) -> Option<&Node> {
-    let node = arena.latest(slot)?;
-    let since = arena.latest_since(slot)?;
-    (since <= zxid.version() && node.is_alive()).then_some(node)
-}
+use super::walk::Walk;
 
 impl Store {
     /// Starts an image of the tree as it is now and returns its head. One at a time.
@@ -130,7 +55,12 @@ impl Store {
 
     /// Pre-images held for the running snapshot.
     pub fn kept_for_snapshot(&self) -> usize {
-        self.walk.as_ref().map_or(0, |walk| walk.kept.len())
+        self.walk.as_ref().map_or(0, Walk::kept)
+    }
+
+    /// Bytes written for it that nobody has fetched.
+    pub fn ahead_of_snapshot(&self) -> usize {
+        self.walk.as_ref().map_or(0, Walk::ahead_bytes)
     }
 
     /// Puts one node of a snapshot into an empty or partly loaded tree. Its parent must have come before.
@@ -222,59 +152,39 @@ pub struct Progress {
     children: u64,
 }
 
-fn write_with_parents(
-    arena: &Arena<Node>,
-    walk: &mut Walk,
-    slot: u32,
-    chunk: &mut Vec<u8>,
-    write: &mut impl FnMut(&Node, &mut Vec<u8>),
-) {
-    // The chain of ancestors that are still to be written, nearest first; nearly always empty.
-    let mut ahead = vec![];
-    let mut at = slot;
-    while !walk.early.contains(&at) {
-        let kept = walk.kept.get(&at);
-        let Some(node) = kept.or_else(|| in_image(arena, at, walk.zxid)) else { break };
-        let parent = node.parent;
-        ahead.push(at);
-        if parent == at || parent < walk.next {
-            break;
-        }
-        at = parent;
-    }
-    for at in ahead.into_iter().rev() {
-        match walk.kept.remove(&at) {
-            Some(node) => write(&node, chunk),
-            None => write(in_image(arena, at, walk.zxid).expect("looked at just now"), chunk),
-        }
-        walk.early.insert(at);
-    }
-}
-
-fn write_node(node: &Node, out: &mut Vec<u8>) {
-    let bytes = |out: &mut Vec<u8>, bytes: &[u8]| {
-        out.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
-        out.extend_from_slice(bytes);
-    };
-    bytes(out, node.path.bytes());
-    match node.data() {
-        Some(data) => bytes(out, data),
+pub(super) fn write_node(node: &Node, out: &mut Vec<u8>) {
+    let (path, data) = (node.path.bytes(), node.data());
+    let acl = node.acl_entries().unwrap_or_default();
+    out.reserve(path.len() + node.data_bytes() + 12 + STAT_BYTES);
+    sized(path, out);
+    match data {
+        Some(data) => sized(data, out),
         None => out.extend_from_slice(&(-1i32).to_be_bytes()),
     }
-    let acl = node.acl_entries().unwrap_or_default();
     out.extend_from_slice(&(acl.len() as u32).to_be_bytes());
     for entry in acl {
         out.extend_from_slice(&entry.perms.to_be_bytes());
-        bytes(out, entry.scheme.as_bytes());
-        bytes(out, entry.id.as_bytes());
+        sized(entry.scheme.as_bytes(), out);
+        sized(entry.id.as_bytes(), out);
     }
-    for value in [node.czxid, node.mzxid, node.pzxid, node.ctime, node.mtime, node.owner()] {
-        out.extend_from_slice(&value.to_be_bytes());
+    let mut stat = [0; STAT_BYTES];
+    let longs = [node.czxid, node.mzxid, node.pzxid, node.ctime, node.mtime, node.owner()];
+    for (room, value) in stat.chunks_exact_mut(8).zip(longs) {
+        room.copy_from_slice(&value.to_be_bytes());
     }
-    for value in [node.version, node.cversion, node.aversion()] {
-        out.extend_from_slice(&value.to_be_bytes());
+    let ints = [node.version as u32, node.cversion as u32, node.aversion() as u32, node.children_count];
+    for (room, value) in stat[48..].chunks_exact_mut(4).zip(ints) {
+        room.copy_from_slice(&value.to_be_bytes());
     }
-    out.extend_from_slice(&node.children_count.to_be_bytes());
+    out.extend_from_slice(&stat);
+}
+
+/// Of what the table above calls stat.
+const STAT_BYTES: usize = 64;
+
+fn sized(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+    out.extend_from_slice(bytes);
 }
 
 /// What a snapshot begins with.

@@ -34,7 +34,7 @@ fn loaded(head: &[u8], nodes: &[u8]) -> Result<Image, LoadError> {
 /// Readers lag and reclamation runs, so that slots are emptied and used again under the walk.
 #[test]
 fn a_walk_under_writes_is_the_tree_as_it_was_at_its_start() {
-    let mut most_kept = 0;
+    let (mut most_kept, mut most_ahead) = (0, 0);
     for seed in 0..100 {
         let mut prng = Prng::new(seed);
         let mut world = World::new(1);
@@ -44,6 +44,10 @@ fn a_walk_under_writes_is_the_tree_as_it_was_at_its_start() {
         }
         let expected = image_of(&world.store);
         let head = world.store.begin_snapshot(&[(SessionId(1), 4000), (SessionId(-5), 30_000)]);
+        // All is kept; some is; as it ships.
+        let ahead_bytes_max = [Some(0), Some(300), None][seed as usize % 3];
+        let walk = world.store.walk.as_mut().expect("just begun");
+        walk.ahead_bytes_max = ahead_bytes_max.unwrap_or(walk.ahead_bytes_max);
         let (mut nodes, mut more) = (vec![], true);
         while more {
             for _ in 0..prng.below(5) {
@@ -57,9 +61,10 @@ fn a_walk_under_writes_is_the_tree_as_it_was_at_its_start() {
             let kept = world.store.kept_for_snapshot();
             most_kept = most_kept.max(kept);
             assert!(kept <= expected.len(), "at most one pre-image per node");
+            most_ahead = most_ahead.max(world.store.ahead_of_snapshot());
             more = world.store.continue_snapshot(1 + prng.below(3) as usize, usize::MAX, &mut nodes);
         }
-        assert_eq!(world.store.kept_for_snapshot(), 0);
+        assert_eq!((world.store.kept_for_snapshot(), world.store.ahead_of_snapshot()), (0, 0));
         assert_eq!(loaded(&head, &nodes), Ok(expected), "seed {seed}");
         let (head, _) = Head::decode(&head).expect("just written");
         assert_eq!(head.sessions, [(SessionId(1), 4000), (SessionId(-5), 30_000)]);
@@ -69,7 +74,36 @@ fn a_walk_under_writes_is_the_tree_as_it_was_at_its_start() {
             assert!(order[..at].iter().any(|before| before.as_bytes() == parent), "seed {seed}: {order:?}");
         }
     }
-    assert!(most_kept > 5, "the writes met the walk");
+    assert!(
+        most_kept > 5 && most_ahead > 500,
+        "the writes met the walk: {most_kept} kept, {most_ahead} bytes ahead"
+    );
+}
+
+#[test]
+fn what_is_small_is_written_before_it_changes_and_what_is_large_is_kept() {
+    let mut world = World::new(0);
+    let large = [b'x'; 5000];
+    for (path, data) in [("/large", &large[..]), ("/small", b"before"), ("/last", b"")] {
+        world.create(path, data);
+    }
+    let expected = image_of(&world.store);
+    let head = world.store.begin_snapshot(&[]);
+    let held = |world: &World| (world.store.kept_for_snapshot(), world.store.ahead_of_snapshot() > 0);
+    world.set_data("/large", b"after");
+    // The root, which is above it, is small.
+    assert_eq!(held(&world), (1, false));
+    world.set_data("/small", b"after");
+    assert_eq!(held(&world), (1, true));
+    let ahead = world.store.ahead_of_snapshot();
+    world.set_data("/small", b"again");
+    world.delete("/small");
+    let root_bytes = world.store.ahead_of_snapshot() - ahead;
+    assert_eq!(root_bytes, 0, "once, and the root before it");
+    let mut nodes = vec![];
+    assert!(!world.store.continue_snapshot(usize::MAX, usize::MAX, &mut nodes));
+    assert_eq!(paths(&nodes)[..2], ["/", "/small"]);
+    assert_eq!(loaded(&head, &nodes), Ok(expected));
 }
 
 #[test]

@@ -23,7 +23,8 @@ use super::java_snapshot::JavaStreams;
 use super::node::{Birth, Kind, Node, data_of};
 use super::path::CONFIG;
 use super::quotas::Quotas;
-use super::snapshot::Walk;
+use super::snapshot::write_node;
+use super::walk::Walk;
 
 /// Versions freed before the slots they leave are looked at.
 const RECLAIM_BATCH: usize = 64;
@@ -413,10 +414,10 @@ impl Store {
         }
     }
 
-    /// A snapshot that is being taken keeps what this change would hide from it.
+    /// A snapshot that is being taken writes or keeps what this change would hide from it.
     fn before_change(&mut self, slot: u32) {
         if let Some(walk) = &mut self.walk {
-            walk.keep(slot, &self.arena);
+            walk.write_ahead(slot, &self.arena, write_node);
         }
         for walk in self.java_streams.walks() {
             walk.keep(slot, &self.arena);
