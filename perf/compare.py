@@ -6,7 +6,7 @@ changes its pace does so for all. The result is a folder perf/runs/<date>-<machi
 index.html, summary.md, raw.csv and raw/ (each measurement whole). See perf/README.md. Needs python3 only; ZooKeeper needs a JDK and
 Maven.
 
-Exit codes: 0 measured; 1 measured, with errors in some load; 2 not measured.
+Exit codes: 0 measured; 1 measured, with errors in some load or with rows that failed; 2 not measured.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import results
 import rows
 import servers
 import summary
-from servers import ROOT
+from servers import ROOT, ServerError
 
 SHARDS = [1, 2, 4, 8]
 WARM_SECONDS_ZOOKEEPER = 24
@@ -71,6 +71,8 @@ class Comparison:
         self.bench = rows.Bench(self.load_binary, folder / "raw", options.seconds, warmup, options.noise,
                                 options.quiet_wait, options.retries)
         self.servers = [self.make(name) for name in options.servers]
+        # Rows that could not be measured, and why.
+        self.failures = []
 
     def make(self, name):
         if name == "zookeeper":
@@ -93,13 +95,20 @@ class Comparison:
                 server.fetch()
         try:
             self.start_all()
-            self.closed()
-            self.instructions()
-            self.open_loop()
-            self.million_rows()
+            self.measure()
         finally:
             for server in self.servers:
                 server.stop(hard=True)
+
+    def measure(self):
+        """All rows, by kind. What can't be measured is told; the others are, all the same."""
+        for what, rows_of_kind in (("closed loops", self.closed), ("instructions", self.instructions), ("open loop", self.open_loop),
+                                   ("a million znodes", self.million_rows)):
+            try:
+                rows_of_kind()
+            except ServerError as error:
+                self.failures.append(f"{what}: {error}")
+                print(f"NOT MEASURED: {self.failures[-1]}", flush=True)
 
     def start_all(self):
         for server in self.servers:
@@ -178,14 +187,16 @@ def write_result(comparison):
         results.noise(options, measured),
     ]
     command = results.command_without_folders("perf/compare.py")
-    text = summary.markdown(summary.Table(rows.ROWS, measured))
+    told = [f"- {failure}".replace(str(comparison.directory), "DIR") for failure in comparison.failures]
+    failures = "\n".join(["", "## Not measured", "", *told, ""]) if told else ""
+    text = summary.markdown(summary.Table(rows.ROWS, measured)) + failures
     print(f"\n{text}")
     charts = results.series_charts(measured, {row.name: row.title for row in rows.ROWS})
     results.save(folder, {
         "README.md": f"# Comparison of {datetime.date.today().isoformat()}\n\nCommand: `{command}`\n\n"
                      + page.markdown_table(["", ""], facts)
                      + "\n\n`index.html` shows it whole; `summary.md` has the table, `raw.csv` a line per measurement, `raw/` each "
-                       "measurement whole.\n",
+                       "measurement whole.\n" + failures,
         "raw.csv": summary.as_csv(measured),
         "summary.md": f"# Summary\n\n{text}",
         **results.pages("Servers side by side", "What do the same loads get from each of them?", [("command", command), *facts], text,
@@ -205,7 +216,8 @@ def main():
         # What was measured before a failure is kept.
         write_result(comparison)
     bench = comparison.bench
-    return 1 if bench.unwritten or any(result.get("errors") or result.get("partial") for result in bench.results) else 0
+    faulty = any(result.get("errors") or result.get("partial") for result in bench.results)
+    return 1 if comparison.failures or bench.unwritten or faulty else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Tests of the arithmetic in perf/: medians, verdicts, intervals. `python3 -m unittest discover perf`."""
 
+import contextlib
+import io
 import pathlib
 import sys
 import tempfile
@@ -8,6 +10,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import compare  # noqa: E402
 import rows  # noqa: E402
 import summary  # noqa: E402
 from snapshot_watch import SnapshotWatch, share_while_writing  # noqa: E402
@@ -64,6 +67,23 @@ class SummaryTest(unittest.TestCase):
     def test_csv_has_a_line_per_result(self):
         text = summary.as_csv([result("get1x1", "floor", 14), result("restart", "zookeeper", 3.5)])
         self.assertEqual(len(text.splitlines()), 3)
+
+
+class ComparisonTest(unittest.TestCase):
+    def test_rows_that_fail_are_told_and_the_others_are_measured(self):
+        comparison = object.__new__(compare.Comparison)
+        comparison.failures, measured = [], []
+
+        def fail():
+            raise compare.ServerError("no counters here")
+
+        comparison.closed, comparison.instructions = lambda: measured.append("closed"), fail
+        comparison.open_loop, comparison.million_rows = lambda: measured.append("open"), lambda: measured.append("million")
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            comparison.measure()
+        self.assertEqual(measured, ["closed", "open", "million"])
+        self.assertEqual(comparison.failures, ["instructions: no counters here"])
+        self.assertIn("NOT MEASURED: instructions", said.getvalue())
 
 
 class SnapshotTest(unittest.TestCase):

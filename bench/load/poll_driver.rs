@@ -1,6 +1,6 @@
 //! Drives a load over non-blocking sockets and epoll, in one thread.
 //!
-//! Called by `run`. One turn: release what is due (open loop), wait, read each ready socket once, answer its replies
+//! Called by `run`. One turn: release what is due (open loop), wait, read each ready socket, answer its replies
 //! with new requests, hand those to the socket. The wait ends at the next due time with nanosecond resolution. Sockets are
 //! edge-triggered: else each wait would look again at all that were ready at the last one, and find nothing.
 
@@ -159,10 +159,9 @@ impl Driver<'_> {
             session.output.clear();
             session.sent = 0;
         }
-        // A broken session stays registered without interest: the kernel still reports its hang-up, once a turn at
-        // most, and only until the load ends.
+        // A broken session stays registered without interest: the kernel still reports its hang-up, once.
         let wanted = match (session.broken, blocked) {
-            (true, _) => epoll::EventFlags::empty(),
+            (true, _) => epoll::EventFlags::ET,
             (false, true) => READABLE | epoll::EventFlags::OUT,
             (false, false) => READABLE,
         };

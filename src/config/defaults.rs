@@ -52,7 +52,7 @@ pub const ADMIN_RATE_LIMITER_INTERVAL_MS: i64 = 300_000;
 /// `metricsProvider.httpPort`, of the Prometheus provider.
 pub const METRICS_PORT: i64 = 7000;
 
-/// Ours: `ringkeeper.snapshotRate`, MiB per second written by a snapshot: 1.9 GB within a minute.
+/// Ours: `ringkeeper.snapshotRate`, MiB per second written by a snapshot: 2.0 GB within a minute.
 pub const SNAPSHOT_RATE_MIB: i64 = 32;
 /// Ours: `ringkeeper.lookMicros`: about twice what a wake-up costs.
 pub const LOOK_MICROS: i64 = 30;

@@ -1,7 +1,8 @@
 //! When to take a snapshot, how fast, and what may be deleted after it.
 //!
 //! A snapshot walks the tree a bounded number of nodes per turn and is paced by a byte budget, so that it costs each
-//! turn little; what it may be ahead of the file is bounded too. A failed snapshot is never fatal: the log holds all.
+//! turn little; what writes put out of its way (`tree/walk.rs`) goes with them at their pace. What it may be ahead of the file is
+//! bounded too. A failed snapshot is never fatal: the log holds all.
 //! Tested: snapshots_test.rs, tests/sim.
 
 use std::time::Duration;
@@ -18,8 +19,10 @@ pub struct Settings {
     pub count: u64,
     /// `snapSizeLimitInKb` in bytes: the same for bytes logged. Zero is off.
     pub log_bytes: u64,
-    /// Pace, in bytes of snapshot per second. Zero is unlimited.
+    /// Pace of the walk, in bytes of snapshot per second. Zero is unlimited.
     pub bytes_per_second: u64,
+    /// What writes may put out of its way, in bytes, until its next slice takes that along ([`crate::tree::AHEAD_BYTES_MAX`]).
+    pub ahead_bytes_max: usize,
     /// `autopurge.snapRetainCount`, if purging is on.
     pub retain: Option<usize>,
     pub seed: u64,
@@ -27,11 +30,9 @@ pub struct Settings {
 
 /// Bytes that may wait for the file. Above, the walk pauses.
 const AHEAD_BYTES_MAX: u64 = 8 << 20;
-/// What one turn may write: few enough that nobody's latency shows it.
+/// What one turn's walk may write: few enough that nobody's latency shows it.
 const SLICE_NODES: usize = 256;
 const SLICE_BYTES: usize = 64 << 10;
-/// Room for most nodes that pass `SLICE_BYTES`.
-const SPARE_BYTES: usize = 4 << 10;
 
 #[derive(Debug)]
 pub struct Snapshots {
@@ -61,6 +62,8 @@ struct Running {
 #[derive(Debug)]
 struct Walk {
     encoder: SnapshotEncoder,
+    /// What a turn writes, before it is a chunk.
+    slice: Vec<u8>,
     started: Instant,
     /// When the next slice is due.
     next: Instant,
@@ -181,13 +184,14 @@ impl Replica {
         } else {
             return;
         };
-        let mut more = true;
-        let bytes = walk.encoder.chunk(1, |chunk| {
-            chunk.reserve(ahead.max(bytes_max) + SPARE_BYTES);
-            more = store.continue_snapshot(nodes, bytes_max, chunk);
-        });
-        running.emitted += bytes.len() as u64;
-        outputs.push(Output::Snapshot(SnapshotCommand::Append { bytes }));
+        walk.slice.clear();
+        let more = store.continue_snapshot(nodes, bytes_max, &mut walk.slice);
+        if !walk.slice.is_empty() {
+            // Copied, so that what waits for the file has no room to spare.
+            let bytes = walk.encoder.chunk(1, |chunk| chunk.extend_from_slice(&walk.slice));
+            running.emitted += bytes.len() as u64;
+            outputs.push(Output::Snapshot(SnapshotCommand::Append { bytes }));
+        }
         if rate > 0 {
             let nanoseconds = u128::from(running.emitted) * 1_000_000_000 / u128::from(rate);
             walk.next = walk.started + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
@@ -203,6 +207,7 @@ impl Replica {
     fn begin_snapshot(&mut self, outputs: &mut Vec<Output>) {
         let zxid = self.applied;
         let head = self.store.begin_snapshot(&self.sessions.list());
+        self.store.bound_ahead_of_snapshot(self.snapshots.settings.ahead_bytes_max);
         let (mut encoder, header) = SnapshotEncoder::new(zxid, self.snapshots.prng.next());
         let head = encoder.chunk(1, |chunk| chunk.extend_from_slice(&head));
         outputs.push(Output::Snapshot(SnapshotCommand::Create { zxid }));
@@ -210,7 +215,7 @@ impl Replica {
         outputs.push(Output::Snapshot(SnapshotCommand::Append { bytes: header }));
         outputs.push(Output::Snapshot(SnapshotCommand::Append { bytes: head }));
         let now = self.now.instant;
-        let walk = Walk { encoder, started: now, next: now };
+        let walk = Walk { encoder, slice: vec![], started: now, next: now };
         self.snapshots.running = Some(Running { zxid, walk: Some(walk), emitted, progress: 0 });
         self.snapshots.draw();
         if self.log.can_roll() {

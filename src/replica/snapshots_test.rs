@@ -3,7 +3,7 @@
 use super::*;
 use crate::replica::testing::{NOTHING, Server, TICK, encoded, settings, start_from, start_with};
 use crate::replica::{Facts, Input};
-use crate::wire::client::CreateRequest;
+use crate::wire::client::{CreateRequest, SetDataRequest};
 use crate::wire::{AclList, Opcode};
 
 #[test]
@@ -85,6 +85,27 @@ fn a_snapshot_is_paced() {
     }
     let took = server.now.instant.since(begun).as_millis();
     assert!((5500..7500).contains(&took), "650 KB at 100 KB/s took {took} ms");
+}
+
+#[test]
+fn what_writes_put_out_of_its_way_is_not_paced() {
+    let mut server = server_with_much(1);
+    let begun = server.now.instant;
+    server.turn_end();
+    let first = server.disk.writing.len();
+    assert!((60_000..70_000).contains(&first), "{first} bytes");
+    let session = server.open(2);
+    for n in 0..600 {
+        let path = format!("/n{n}");
+        let request = SetDataRequest { path: path.as_str().into(), data: Some(b"new"), version: -1 };
+        server.write(session, 2, n, Opcode::SetData, encoded(&request));
+        server.settle();
+        server.turn_end();
+    }
+    assert_eq!(server.replica.store().kept_for_snapshot(), 0);
+    let (ahead, written) = (server.replica.store().ahead_of_snapshot(), server.disk.writing.len());
+    assert!(ahead < SLICE_BYTES && written + ahead > 620_000, "{written} bytes written, {ahead} ahead");
+    assert_eq!(server.now.instant, begun, "at one byte a second that would be a week");
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub fn settings() -> Settings {
             count: 1_000_000,
             log_bytes: 0,
             bytes_per_second: 0,
+            ahead_bytes_max: crate::tree::AHEAD_BYTES_MAX,
             retain: None,
             seed: 1,
         },

@@ -400,6 +400,7 @@ pub(super) fn replica_settings(config: &Config, hash_key: HashKey, seed: u64) ->
             count: u64::from(config.snap_count),
             log_bytes: config.snap_size_limit.unwrap_or(0),
             bytes_per_second: config.snapshot_rate.unwrap_or(0),
+            ahead_bytes_max: crate::tree::AHEAD_BYTES_MAX,
             retain: config.purge.interval.map(|_| config.purge.snap_retain_count),
             seed,
         },

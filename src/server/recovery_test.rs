@@ -63,6 +63,7 @@ fn recovery(directory: Directory, id: i64, snapshots: u64) -> Recovery {
             count: snapshots,
             log_bytes: 0,
             bytes_per_second: 0,
+            ahead_bytes_max: crate::tree::AHEAD_BYTES_MAX,
             retain: None,
             seed: 1,
         },

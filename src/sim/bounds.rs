@@ -33,6 +33,8 @@ impl World {
             asked.map(|socket| socket.watches_max).chain(server.leaving.values().copied()).sum::<u64>();
         let found: u64 = server.shards().map(|shard| shard.facts().watches).sum();
         let overlay_max = if held.proposals == 0 { 0 } else { CHANGES_MAX * held.proposals + 2 * nodes };
+        // A node and its parents may pass it.
+        let ahead_max = crate::tree::AHEAD_BYTES_MAX + (128 << 10);
         let limits = [
             ("proposals", held.proposals, self.shape.outstanding_max + packet),
             ("answers that wait", held.deferred, self.shape.outstanding_max + packet),
@@ -40,7 +42,7 @@ impl World {
             ("bytes of the open group", held.open_bytes, self.shape.group_bytes + REQUEST_BYTES_MAX * packet),
             ("changes in the overlay", held.overlay, overlay_max),
             ("nodes kept for a snapshot", store.kept_for_snapshot(), nodes),
-            ("bytes written ahead of a snapshot", store.ahead_of_snapshot(), 512 << 10),
+            ("bytes written ahead of a snapshot", store.ahead_of_snapshot(), ahead_max),
             ("superseded versions", store.retired(), VERSIONS_LEFT + SUPERSEDED_MAX * unseen + nodes),
             ("watches", found as usize, watches as usize),
         ];

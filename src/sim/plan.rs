@@ -235,6 +235,8 @@ pub struct Shape {
     /// Transactions between two snapshots.
     pub snapshot_count: u64,
     pub snapshot_bytes_per_second: u64,
+    /// What may be written ahead of a snapshot; what may not is kept.
+    pub snapshot_ahead_bytes: usize,
     pub retain: Option<usize>,
     /// Notices that a shard's ring holds.
     pub ring: usize,
@@ -290,6 +292,8 @@ impl Shape {
             persists_max: pick(&[1, 1, 1, 1, 1, 1, 1, 2]) as usize,
             snapshot_count: pick(&[20, 60, 200, 1000]),
             snapshot_bytes_per_second: pick(&[0, 20_000, 1_000_000]),
+            // Not from `prng`: what other seeds draw stays what it was.
+            snapshot_ahead_bytes: [0, 500, crate::tree::AHEAD_BYTES_MAX][seed as usize % 3],
             retain: [None, Some(1), Some(3)][pick(&[0, 1, 2]) as usize],
             ring: pick(&[2, 8, 64]) as usize,
             socket_bytes: pick(&[64, 1000, 100_000]) as usize,

@@ -223,6 +223,7 @@ impl World {
                 count: shape.snapshot_count,
                 log_bytes: 0,
                 bytes_per_second: shape.snapshot_bytes_per_second,
+                ahead_bytes_max: shape.snapshot_ahead_bytes,
                 retain: shape.retain,
                 seed: keys.next(),
             },

@@ -4,8 +4,8 @@
 //! and digest are theirs. Format (file-formats.md §5, quorum-protocol.md §9): sessions, ACL lists under ids, nodes with
 //! parents first, the path `/` as the end. The root's path is empty.
 //!
-//! **Writing** goes through the tree in bounded steps while writes go on, as our own snapshot does: `snapshot.rs` tells
-//! how, and what is held in memory meanwhile. The lists come before the nodes, so the arena is gone through twice: once
+//! **Writing** goes through the tree in bounded steps while writes go on: `walk.rs` tells how. What changes before the walk comes to it
+//! is kept, as it can't be written before the lists. These come before the nodes, so the arena is gone through twice: once
 //! to number the lists, once to write. Several streams may be under way.
 //!
 //! **Reading** is `java_load.rs`.

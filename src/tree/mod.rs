@@ -45,6 +45,7 @@ pub use sessions::{Owner, Sessions};
 pub use snapshot::{Head, LoadError, Progress, Record};
 pub use store::Store;
 pub use unlisted::Unlisted;
+pub use walk::AHEAD_BYTES_MAX;
 
 use crate::base::HashKey;
 

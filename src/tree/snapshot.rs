@@ -40,7 +40,8 @@ impl Store {
         head
     }
 
-    /// Appends the next nodes to `chunk`, about `budget` slots' worth and at most `bytes_max` (one node may pass it).
+    /// Appends the next nodes to `chunk`, about `budget` slots' worth and at most `bytes_max` (one node may pass it), behind what was
+    /// written ahead.
     /// False when the image is complete.
     pub fn continue_snapshot(&mut self, budget: usize, bytes_max: usize, chunk: &mut Vec<u8>) -> bool {
         let Some(mut walk) = self.walk.take() else { return false };
@@ -56,6 +57,13 @@ impl Store {
     /// Pre-images held for the running snapshot.
     pub fn kept_for_snapshot(&self) -> usize {
         self.walk.as_ref().map_or(0, Walk::kept)
+    }
+
+    /// How much may be written for it ahead.
+    pub fn bound_ahead_of_snapshot(&mut self, bytes: usize) {
+        if let Some(walk) = &mut self.walk {
+            walk.bound_ahead(bytes);
+        }
     }
 
     /// Bytes written for it that nobody has fetched.

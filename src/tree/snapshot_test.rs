@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::Prng;
+use crate::tree::AHEAD_BYTES_MAX;
 use crate::tree::testing::{
     Image, KEY, Pipeline, World, image_of, load_nodes, random_request, random_transaction, snapshot_of,
 };
@@ -45,9 +46,7 @@ fn a_walk_under_writes_is_the_tree_as_it_was_at_its_start() {
         let expected = image_of(&world.store);
         let head = world.store.begin_snapshot(&[(SessionId(1), 4000), (SessionId(-5), 30_000)]);
         // All is kept; some is; as it ships.
-        let ahead_bytes_max = [Some(0), Some(300), None][seed as usize % 3];
-        let walk = world.store.walk.as_mut().expect("just begun");
-        walk.ahead_bytes_max = ahead_bytes_max.unwrap_or(walk.ahead_bytes_max);
+        world.store.bound_ahead_of_snapshot([0, 300, AHEAD_BYTES_MAX][seed as usize % 3]);
         let (mut nodes, mut more) = (vec![], true);
         while more {
             for _ in 0..prng.below(5) {
@@ -84,7 +83,8 @@ fn a_walk_under_writes_is_the_tree_as_it_was_at_its_start() {
 fn what_is_small_is_written_before_it_changes_and_what_is_large_is_kept() {
     let mut world = World::new(0);
     let large = [b'x'; 5000];
-    for (path, data) in [("/large", &large[..]), ("/small", b"before"), ("/last", b"")] {
+    for (path, data) in [("/large", &large[..]), ("/large/child", b""), ("/small", b"before"), ("/last", b"")]
+    {
         world.create(path, data);
     }
     let expected = image_of(&world.store);
@@ -100,9 +100,30 @@ fn what_is_small_is_written_before_it_changes_and_what_is_large_is_kept() {
     world.delete("/small");
     let root_bytes = world.store.ahead_of_snapshot() - ahead;
     assert_eq!(root_bytes, 0, "once, and the root before it");
+    // What is kept is large, though it is small by now; and so is what stands above a small one.
+    world.set_data("/large", b"again");
+    world.set_data("/large/child", b"after");
+    assert_eq!((world.store.kept_for_snapshot(), world.store.ahead_of_snapshot()), (2, ahead));
     let mut nodes = vec![];
     assert!(!world.store.continue_snapshot(usize::MAX, usize::MAX, &mut nodes));
     assert_eq!(paths(&nodes)[..2], ["/", "/small"]);
+    assert_eq!(loaded(&head, &nodes), Ok(expected));
+}
+
+#[test]
+fn a_deep_node_is_kept_and_the_copy_of_its_parents_spared() {
+    let mut world = World::new(0);
+    let mut path = String::new();
+    for _ in 0..40 {
+        path.push_str("/n");
+        world.create(&path, b"");
+    }
+    let expected = image_of(&world.store);
+    let head = world.store.begin_snapshot(&[]);
+    world.set_data(&path, b"after");
+    assert_eq!((world.store.kept_for_snapshot(), world.store.ahead_of_snapshot()), (1, 0));
+    let mut nodes = vec![];
+    assert!(!world.store.continue_snapshot(usize::MAX, usize::MAX, &mut nodes));
     assert_eq!(loaded(&head, &nodes), Ok(expected));
 }
 

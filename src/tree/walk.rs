@@ -19,23 +19,25 @@ use super::node::Node;
 use super::store::ROOT;
 
 /// Nodes that are looked at before the first of them is written, so that the processor waits for many at a time.
-const LOOK_BATCH: u32 = 32;
+const LOOK_BATCH: usize = 32;
 
-/// What may be written ahead until the walk goes on; and the data of a node that is: more is cheaper to share than to copy.
-const AHEAD_BYTES_MAX: usize = 256 << 10;
-const AHEAD_DATA_BYTES_MAX: usize = 4 << 10;
+/// When so much is written ahead, all else is kept until the walk goes on.
+pub const AHEAD_BYTES_MAX: usize = 256 << 10;
+/// Only such nodes are written ahead, and only with so many parents, which are such, too: more is cheaper to share than to copy.
+const SMALL_BYTES: usize = 4 << 10;
+const PARENTS_MAX: usize = 16;
 
 pub struct Walk {
     zxid: Zxid,
     /// Slots below are written.
     next: u32,
     end: u32,
-    /// Slots written before their turn. Those below `next` stay in it.
+    /// Slots at or above `next` that are written already, or were empty. Those below it may stay in it.
     early: SlotSet,
     kept: BTreeMap<u32, Node>,
     /// Written, and not fetched yet.
     ahead: Vec<u8>,
-    pub(super) ahead_bytes_max: usize,
+    ahead_bytes_max: usize,
 }
 
 impl Walk {
@@ -51,6 +53,11 @@ impl Walk {
             ahead: vec![],
             ahead_bytes_max: AHEAD_BYTES_MAX,
         }
+    }
+
+    /// Instead of [`AHEAD_BYTES_MAX`].
+    pub fn bound_ahead(&mut self, bytes: usize) {
+        self.ahead_bytes_max = bytes;
     }
 
     /// The node in `slot` as the image has it, before the walk has come to it.
@@ -73,14 +80,14 @@ impl Walk {
         mut write: impl FnMut(&Node, &mut Vec<u8>),
     ) -> bool {
         chunk.append(&mut self.ahead);
-        let (mut visited, mut looked_at) = (0, self.next);
         self.next = self.early.first_without(self.next..self.end);
+        let (mut visited, mut looked_at) = (0, self.next);
         while self.next < self.end && visited < budget && chunk.len() < bytes_max {
             if self.next >= looked_at {
-                looked_at = self.end.min(self.next + LOOK_BATCH);
-                look_at(arena, self.next..looked_at);
+                looked_at = self.look_ahead(arena);
             }
-            self.write_with_parents(arena, self.next, chunk, &mut write);
+            let above = self.unwritten_above(arena, self.next);
+            self.write_all(arena, above, self.next, chunk, &mut write);
             visited += 1;
             self.next = self.early.first_without(self.next + 1..self.end);
         }
@@ -117,12 +124,20 @@ impl Walk {
         if self.has_passed(slot) {
             return;
         }
-        let is_small = arena.latest(slot).is_none_or(|node| node.data_bytes() <= AHEAD_DATA_BYTES_MAX);
-        if !is_small || self.ahead.len() >= self.ahead_bytes_max {
+        let Some(node) = self.look(arena, slot) else {
+            // Nothing of it will ever be in the image.
+            return self.early.insert(slot);
+        };
+        if self.ahead.len() >= self.ahead_bytes_max || !is_small(node) {
+            return self.keep(slot, arena);
+        }
+        let above = self.unwritten_above(arena, slot);
+        let are_small = above.iter().all(|slot| self.look(arena, *slot).is_none_or(is_small));
+        if above.len() > PARENTS_MAX || !are_small {
             return self.keep(slot, arena);
         }
         let mut ahead = std::mem::take(&mut self.ahead);
-        self.write_with_parents(arena, slot, &mut ahead, &mut write);
+        self.write_all(arena, above, slot, &mut ahead, &mut write);
         self.ahead = ahead;
     }
 
@@ -130,25 +145,29 @@ impl Walk {
         slot < self.next || slot >= self.end || self.early.contains(slot)
     }
 
+    /// The ancestors that are still to be written, nearest first; nearly always none.
+    fn unwritten_above(&self, arena: &Arena<Node>, slot: u32) -> Vec<u32> {
+        let mut above = vec![];
+        let mut at = slot;
+        while let Some(node) = self.look(arena, at) {
+            if node.parent == at || self.has_passed(node.parent) {
+                break;
+            }
+            at = node.parent;
+            above.push(at);
+        }
+        above
+    }
+
     /// Nothing, if the image has no such node.
-    fn write_with_parents(
+    fn write_all(
         &mut self,
         arena: &Arena<Node>,
+        above: Vec<u32>,
         slot: u32,
         chunk: &mut Vec<u8>,
         write: &mut impl FnMut(&Node, &mut Vec<u8>),
     ) {
-        // The ancestors that are still to be written, nearest first; nearly always none.
-        let mut above = vec![];
-        let mut at = slot;
-        while let Some(node) = self.look(arena, at) {
-            let parent = node.parent;
-            if parent == at || self.has_passed(parent) {
-                break;
-            }
-            above.push(parent);
-            at = parent;
-        }
         for at in above.into_iter().rev().chain([slot]) {
             match self.kept.remove(&at) {
                 Some(node) => write(&node, chunk),
@@ -160,6 +179,33 @@ impl Walk {
             self.early.insert(at);
         }
     }
+
+    /// As `ahead.rs` does it, at the next nodes: slots first, then nodes, then what they point to. Returns where it ends.
+    fn look_ahead(&self, arena: &Arena<Node>) -> u32 {
+        let mut nodes = [None; LOOK_BATCH];
+        let mut at = self.next;
+        for node in &mut nodes {
+            if at >= self.end {
+                break;
+            }
+            *node = arena.latest(at);
+            at = self.early.first_without(at + 1..self.end);
+        }
+        for node in nodes.iter().flatten() {
+            // Both its lines.
+            black_box((node.is_alive(), node.path.bytes().len()));
+        }
+        for node in nodes.iter().flatten() {
+            black_box((node.path.bytes().last(), node.data_bytes()));
+        }
+        at
+    }
+}
+
+fn is_small(node: &Node) -> bool {
+    let acl = node.acl_entries().unwrap_or_default();
+    let acl_bytes: usize = acl.iter().map(|entry| entry.scheme.len() + entry.id.len()).sum();
+    node.path.bytes().len() + node.data_bytes() + acl_bytes <= SMALL_BYTES
 }
 
 /// The newest version of the slot, if the image at `zxid` contains it.
@@ -167,21 +213,6 @@ fn in_image(arena: &Arena<Node>, slot: u32, zxid: Zxid) -> Option<&Node> {
     let node = arena.latest(slot)?;
     let since = arena.latest_since(slot)?;
     (since <= zxid.version() && node.is_alive()).then_some(node)
-}
-
-/// As `ahead.rs` does it: slots first, then nodes, then what they point to. Few, as `LOOK_BATCH` says.
-fn look_at(arena: &Arena<Node>, slots: Range<u32>) {
-    let mut nodes = [None; LOOK_BATCH as usize];
-    for (node, slot) in nodes.iter_mut().zip(slots) {
-        *node = arena.latest(slot);
-    }
-    for node in nodes.iter().flatten() {
-        // Both its lines.
-        black_box((node.is_alive(), node.path.bytes().len()));
-    }
-    for node in nodes.iter().flatten() {
-        black_box((node.path.bytes().last(), node.data_bytes()));
-    }
 }
 
 /// A bit for each slot.

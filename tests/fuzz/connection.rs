@@ -105,6 +105,7 @@ pub fn replica_settings(prng: &mut Prng) -> replica::Settings {
             count: 50,
             log_bytes: 0,
             bytes_per_second: 0,
+            ahead_bytes_max: 0,
             retain: Some(1),
             seed: 1,
         },
