@@ -23,6 +23,31 @@ fn a_closed_loop_counts_by_reply() {
     assert!((100 * MS..101 * MS).contains(&max), "{max}");
 }
 
+/// Recorded as one, until another one comes or the 100 ms are over.
+#[test]
+fn equal_latencies_are_counted_each_in_its_slice_and_kind() {
+    let mut recorder = Recorder::new(CountBy::Reply, 0..300 * MS);
+    let replies = [
+        (Kind::Get, 98),
+        (Kind::Get, 98),
+        (Kind::Set, 98),
+        (Kind::Get, 99),
+        (Kind::Get, 100),
+        (Kind::Get, 101),
+    ];
+    for (kind, at) in replies {
+        recorder.answered(kind, (at - 5) * MS, at * MS);
+    }
+    recorder.answered(Kind::Get, 201 * MS, 207 * MS);
+    let counts = |recorder: &Recorder| [Kind::Get, Kind::Set].map(|kind| recorder.histogram(kind).len());
+    assert_eq!((counts(&recorder), recorder.all().len()), ([6, 1], 7));
+    recorder.finish(300 * MS);
+    assert_eq!((counts(&recorder), recorder.all().len()), ([6, 1], 7), "also when the slices are closed");
+    assert_eq!(recorder.series.iter().map(|entry| entry.replies).collect::<Vec<_>>(), [4, 2, 1]);
+    let gets = recorder.histogram(Kind::Get);
+    assert_eq!([gets.count_at(5 * MS), gets.count_at(6 * MS)], [5, 1]);
+}
+
 #[test]
 fn an_open_loop_counts_by_intended_start_however_late_the_reply() {
     let mut recorder = Recorder::new(CountBy::IntendedStart, 1000 * MS..1200 * MS);
