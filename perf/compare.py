@@ -187,8 +187,7 @@ def write_result(comparison):
         results.noise(options, measured),
     ]
     command = results.command_without_folders("perf/compare.py")
-    told = [f"- {failure}".replace(str(comparison.directory), "DIR") for failure in comparison.failures]
-    failures = "\n".join(["", "## Not measured", "", *told, ""]) if told else ""
+    failures = results.not_measured(comparison)
     text = summary.markdown(summary.Table(rows.ROWS, measured)) + failures
     print(f"\n{text}")
     charts = results.series_charts(measured, {row.name: row.title for row in rows.ROWS})

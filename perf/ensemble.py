@@ -268,8 +268,7 @@ def write_result(run, folder, seconds):
         results.noise(options, measured),
     ]
     command = results.command_without_folders("perf/ensemble.py")
-    told = [f"- {failure}".replace(str(run.directory), "DIR") for failure in [*run.failures, *run.bench.unwritten]]
-    failures = "\n".join(["", "## Not measured", "", *told, ""]) if told else ""
+    failures = results.not_measured(run)
     text = ensemble_summary.markdown(summary.Table([*ROWS, *FLOOR_ROWS], measured)) + failures
     print(f"\n{text}")
     charts = results.series_charts(measured, {row.name: row.title for row in ROWS})

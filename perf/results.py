@@ -57,6 +57,12 @@ def check(options):
         raise ServerError("the load generator isn't built: run cargo build --release")
 
 
+def not_measured(run):
+    """The part of a result that tells what `run` could not measure or write; empty, if there is none."""
+    told = [f"- {failure}".replace(str(run.directory), "DIR") for failure in [*run.failures, *run.bench.unwritten]]
+    return "\n".join(["", "## Not measured", "", *told, ""]) if told else ""
+
+
 def built_with():
     rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.strip()
     return "built with", f"{rustc}, release profile of Cargo.toml"

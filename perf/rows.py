@@ -288,7 +288,8 @@ def instructions(bench, row, server, round_number, label):
             counts[fields[2].split(":")[1][0]] = int(fields[0])
     counts_path.unlink(missing_ok=True)
     if set(counts) != {"u", "k"}:
-        raise ServerError(f"perf counts no instructions on this machine ({err.strip()}): leave out row instructions")
+        said = f" ({err.strip()})" if err.strip() else ""
+        raise ServerError(f"perf counts no instructions on this machine{said}")
     replies = result["replies_total"]
     result.update(user_instructions_per_read=counts["u"] / replies, kernel_instructions_per_read=counts["k"] / replies,
                   value=counts["u"] / replies, unit="user instructions", shards=label)
