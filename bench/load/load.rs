@@ -365,6 +365,7 @@ impl Load {
     }
 
     /// False where the source has ended.
+    #[inline(always)]
     fn ask(&mut self, session: &mut Session, start: u64) -> bool {
         let xid = session.next_xid();
         match self.workload.write_next(session.index, xid, start, &mut session.output) {

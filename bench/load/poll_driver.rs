@@ -1,14 +1,16 @@
 //! Drives a load over non-blocking sockets and epoll, in one thread.
 //!
-//! Called by `run`. One turn: release what is due (open loop), wait, read each ready socket, answer its replies
-//! with new requests, hand those to the socket. The wait ends at the next due time with nanosecond resolution. Sockets are
+//! Called by `run`. One turn: release what is due (open loop), wait; of some ready sockets at a time read each, then answer its
+//! replies with new requests and hand those to it. The wait ends at the next due time with nanosecond resolution. Sockets are
 //! edge-triggered: else each wait would look again at all that were ready at the last one, and find nothing.
 
 use crate::bench::clock;
 use crate::bench::connection::Connection;
 use crate::bench::load::{Load, Stage};
 use rustix::event::{Timespec, epoll};
-use std::io::{self, Read, Write};
+use rustix::io::Errno;
+use rustix::net;
+use std::io;
 
 /// One read: at least the replies of a whole pipeline.
 const READ_BYTES: usize = 256 << 10;
@@ -17,6 +19,9 @@ const READABLE: epoll::EventFlags =
 /// The end of what comes in is there, perhaps behind bytes: no further edge tells of it.
 const ENDS: epoll::EventFlags =
     epoll::EventFlags::RDHUP.union(epoll::EventFlags::HUP).union(epoll::EventFlags::ERR);
+/// Ready sockets that are read before those of them which may are given new requests: the kernel's ways to take and to give are
+/// long, and each is shorter when it was gone a moment ago. As few as that leave no server waiting.
+const GROUP: usize = 8;
 /// The samples' and the stage's resolution.
 const TURN_NS_MAX: u64 = 10_000_000;
 
@@ -28,6 +33,10 @@ struct Driver<'a> {
     touched: Vec<usize>,
     /// Of the recorder's, those that were looked into.
     lost: u64,
+}
+
+fn broken_off(error: Errno) -> String {
+    format!("connection failed: {}", io::Error::from(error).kind())
 }
 
 /// Carries `load` out over `connections`. Faults of single sessions are counted in the recorder; the error is a
@@ -85,14 +94,13 @@ impl Driver<'_> {
             };
             let timeout = Timespec { tv_sec: 0, tv_nsec: wait as _ };
             let ready = match epoll::wait(&self.epoll, &mut events[..], Some(&timeout)) {
-                Err(rustix::io::Errno::INTR) => 0,
+                Err(Errno::INTR) => 0,
                 other => other?,
             };
-            for event in &events[..ready] {
-                let connection = &mut connections[event.data.u64() as usize];
-                if !connection.session.broken {
-                    self.on_ready(connection, { event.flags }.intersects(ENDS))?;
-                }
+            // An event of the fan-out is measured where the session goes on, so that each goes on at once.
+            let group = if self.load.is_fan_out() { 1 } else { GROUP };
+            for group in events[..ready].chunks(group) {
+                self.on_ready(group, connections)?;
             }
         }
     }
@@ -113,31 +121,44 @@ impl Driver<'_> {
         Ok(())
     }
 
-    fn on_ready(&mut self, connection: &mut Connection, ends: bool) -> io::Result<()> {
+    /// Replies are taken when their socket's turn to be read has come, and requests count from just before they go out, so that
+    /// the time in which others are read is nobody's latency.
+    fn on_ready(&mut self, group: &[epoll::Event], connections: &mut [Connection]) -> io::Result<()> {
+        for event in group {
+            let connection = &mut connections[event.data.u64() as usize];
+            if !connection.session.broken {
+                self.read(connection, { event.flags }.intersects(ENDS));
+            }
+        }
+        for event in group {
+            let connection = &mut connections[event.data.u64() as usize];
+            self.load.refill(&mut connection.session, clock::now());
+            self.flush(connection)?;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, connection: &mut Connection, ends: bool) {
+        let recorder = &mut self.load.recorder;
         loop {
             let asked = self.buffer.len();
-            match (&connection.stream).read(&mut self.buffer) {
-                Ok(0) => connection.session.fail("connection closed by the server", &mut self.load.recorder),
-                Ok(n) => {
+            match net::recv(&connection.stream, &mut self.buffer[..], net::RecvFlags::empty()) {
+                Ok((0, _)) => connection.session.fail("connection closed by the server", recorder),
+                Ok((n, _)) => {
                     let now = clock::now();
-                    let recorder = &mut self.load.recorder;
                     if let Err(fault) = connection.session.on_bytes(&self.buffer[..n], now, recorder) {
                         connection.session.fail(fault.name(), recorder);
                     }
-                    self.load.refill(&mut connection.session, now);
                     // If it was less, the socket is empty, and what comes next is an edge.
                     if (n == asked || ends) && !connection.session.broken {
                         continue;
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    let reason = format!("connection failed: {}", error.kind());
-                    connection.session.fail(&reason, &mut self.load.recorder);
-                }
+                Err(Errno::AGAIN) => {}
+                Err(Errno::INTR) => continue,
+                Err(error) => connection.session.fail(&broken_off(error), recorder),
             }
-            return self.flush(connection);
+            return;
         }
     }
 
@@ -145,13 +166,11 @@ impl Driver<'_> {
     fn flush(&mut self, connection: &mut Connection) -> io::Result<()> {
         let session = &mut connection.session;
         while session.sent < session.output.len() {
-            match (&connection.stream).write(&session.output[session.sent..]) {
+            match net::send(&connection.stream, &session.output[session.sent..], net::SendFlags::NOSIGNAL) {
                 Ok(n) => session.sent += n,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    session.fail(&format!("connection failed: {}", error.kind()), &mut self.load.recorder);
-                }
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(error) => session.fail(&broken_off(error), &mut self.load.recorder),
             }
         }
         let blocked = session.sent < session.output.len();

@@ -66,6 +66,7 @@ pub fn connect_request(out: &mut Vec<u8>, timeout_ms: i32) {
     out.push(0);
 }
 
+#[inline(always)]
 pub fn get_data(out: &mut Vec<u8>, xid: i32, path: &[u8], watch: bool) {
     read(out, xid, OP_GET_DATA, path, watch);
 }
@@ -78,6 +79,7 @@ pub fn get_children(out: &mut Vec<u8>, xid: i32, path: &[u8]) {
     read(out, xid, OP_GET_CHILDREN, path, false);
 }
 
+#[inline(always)]
 fn read(out: &mut Vec<u8>, xid: i32, op: i32, path: &[u8], watch: bool) {
     // The most frequent request of all: its lengths are known beforehand.
     let path_length = i32::try_from(path.len()).expect("lengths are bounded by the arguments' checks");

@@ -118,6 +118,7 @@ impl Session {
     }
 
     /// Notes a request that was appended to `output` with [`Session::next_xid`], and is measured from `start`.
+    #[inline(always)]
     pub fn asked(&mut self, asked: Asked, start: u64) {
         let what = match asked {
             Asked::Single(kind, expect) => What::Single { kind, expect, start },
@@ -127,6 +128,7 @@ impl Session {
         self.last_request = self.last_request.max(start);
     }
 
+    #[inline(always)]
     fn note(&mut self, what: What) {
         self.unanswered.push_back(Unanswered { xid: self.next_xid, what });
         self.skip_xid();

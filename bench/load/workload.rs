@@ -238,6 +238,7 @@ impl Workload {
 
     /// Appends the next request of `session` to `out`; nothing where the source has ended. `start`: from when on an
     /// operation of several requests is measured.
+    #[inline(always)]
     pub fn write_next(&mut self, session: usize, xid: i32, start: u64, out: &mut Vec<u8>) -> Option<Asked> {
         match &mut self.source {
             Source::Creates(paths) => {
@@ -258,6 +259,7 @@ impl Workload {
         }
     }
 
+    #[inline(always)]
     fn write_endless(&mut self, session: usize, xid: i32, start: u64, out: &mut Vec<u8>) -> Asked {
         let Source::Endless(endless) = &mut self.source else { unreachable!("looked at by the caller") };
         let mut op = endless.mix.draw(&mut endless.rng);
@@ -267,7 +269,9 @@ impl Workload {
         let path = &mut self.path;
         path.clear();
         match op {
-            Op::Get | Op::Exists | Op::Set => write_key(path, endless.keys.draw(&mut endless.rng)),
+            // Written below, in one piece with its request.
+            Op::Get => {}
+            Op::Exists | Op::Set => write_key(path, endless.keys.draw(&mut endless.rng)),
             Op::Children => write_parent(path, endless.keys.draw(&mut endless.rng)),
             Op::Create => {
                 endless.own_path(session, 'n', endless.made[session].next, path);
@@ -287,7 +291,14 @@ impl Workload {
         }
         match op {
             Op::Get => {
-                protocol::get_data(out, xid, path, false);
+                let key = endless.keys.draw(&mut endless.rng);
+                match key_path(key) {
+                    Some(path) => protocol::get_data(out, xid, &path, false),
+                    None => {
+                        write_key(path, key);
+                        protocol::get_data(out, xid, path, false);
+                    }
+                }
                 let expect = Expect::Data { min: self.sizes.min as u32, max: self.sizes.max as u32 };
                 Asked::Single(Kind::Get, expect)
             }
@@ -367,22 +378,38 @@ impl Endless {
 
 /// [`child_path`] without the formatting machinery: it is half of the generator's work per request otherwise.
 fn write_key(path: &mut Vec<u8>, key: u64) {
-    let (parent, child) = (key / CHILDREN_PER_PARENT, key % CHILDREN_PER_PARENT);
-    if parent < 10_000 {
-        let mut whole = *b"/preload/p0000/child-00000";
-        whole[10..14].copy_from_slice(&digits(parent as u32));
-        whole[22..].copy_from_slice(&digits(child as u32));
+    if let Some(whole) = key_path(key) {
         path.extend_from_slice(&whole);
         return;
     }
     write_parent(path, key);
     path.extend_from_slice(b"/child-");
-    write_padded(path, child, 5);
+    write_padded(path, key % CHILDREN_PER_PARENT, 5);
 }
 
-/// Of a number below 10,000. No division waits for another one.
-fn digits(value: u32) -> [u8; 4] {
-    [value / 1000, value / 100 % 10, value / 10 % 10, value % 10].map(|digit| b'0' + digit as u8)
+/// Nothing where it is longer: above ten million keys. A length that is known when this is compiled spares each get a call.
+#[inline(always)]
+fn key_path(key: u64) -> Option<[u8; 26]> {
+    let (parent, child) = (key / CHILDREN_PER_PARENT, key % CHILDREN_PER_PARENT);
+    if parent >= 10_000 {
+        return None;
+    }
+    let mut whole = *b"/preload/p0000/child-00000";
+    let digits = digits(parent, child);
+    whole[10..14].copy_from_slice(&digits[..4]);
+    whole[22..].copy_from_slice(&digits[4..]);
+    Some(whole)
+}
+
+/// Of two numbers below 10,000, both at once: in one word each half is parted into hundreds, then each of those into tens.
+/// A quotient by a constant is a product and a shift, exact for what can stand there.
+fn digits(first: u64, second: u64) -> [u8; 8] {
+    let numbers = first | second << 32;
+    let hundreds = ((numbers * 5_243) >> 19) & 0x7f_0000_007f;
+    let pairs = hundreds | (numbers - hundreds * 100) << 16;
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    let digits = tens | (pairs - tens * 10) << 8;
+    (digits + 0x3030_3030_3030_3030).to_le_bytes()
 }
 
 /// The parent of a key.

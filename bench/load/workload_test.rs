@@ -47,6 +47,14 @@ fn the_two_ways_to_write_a_key_agree_and_measure_26_bytes() {
 }
 
 #[test]
+fn two_numbers_are_written_at_once_whatever_they_are() {
+    for number in 0..10_000 {
+        let other = 9_999 - number;
+        assert_eq!(digits(number, other), format!("{number:04}{other:04}").as_bytes());
+    }
+}
+
+#[test]
 fn a_tree_lists_every_parent_before_its_children_are_asked_for() {
     let parents: Vec<_> = parent_paths(2).collect();
     assert_eq!(parents, [&b"/preload"[..], b"/preload/p0000", b"/preload/p0001"]);

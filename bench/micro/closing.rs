@@ -84,7 +84,7 @@ impl Closing {
         }
         let entry = Entry::decode(&mut Reader::new(&logged)).expect("encoded above");
         let applied = store.apply_prepared(&entry.header, &entry.txn, closing);
-        overlay.applied(*zxid, session, &entry.txn);
+        overlay.applied(*zxid, session, &entry.txn, None);
         times[3] = timer.lap();
         assert_eq!(applied.changes.as_slice().len(), OWNED as usize);
         drop(applied);

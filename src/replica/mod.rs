@@ -200,13 +200,14 @@ impl Replica {
         }
         let Entry { txn, digest, .. } = Entry::decode(&mut Reader::new(payload)).expect(VOUCHED);
 
+        let spot = self.overlay.take_spot(zxid);
         let applied = if closes {
             self.store.apply_prepared(&header, &txn, self.closing.take())
         } else {
-            self.store.apply(&header, &txn)
+            self.store.apply_at(&header, &txn, spot)
         };
         self.budget = self.budget.saturating_sub(self.store.take_work());
-        self.overlay.applied(zxid, header.client_id, &txn);
+        self.overlay.applied(zxid, header.client_id, &txn, spot);
         self.applied = zxid;
         if self.settings.digests {
             self.digests.compare(zxid, digest, self.store.digest());

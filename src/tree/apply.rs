@@ -14,6 +14,7 @@ use crate::wire::{AclList, ErrorCode, OwnedAcl, Stat, acl::perms};
 
 use super::closing::Closing;
 use super::node::{Birth, CONTAINER_OWNER, Node, acl_ref, data_of, nobodys, ttl_owner};
+use super::overlay::Spot;
 use super::store::Store;
 
 /// What came of a transaction.
@@ -45,7 +46,12 @@ pub enum Outcome {
 
 impl Store {
     pub fn apply(&mut self, header: &TxnHeader, txn: &Txn<'_>) -> Applied {
-        let applied = self.apply_body(header, txn);
+        self.apply_at(header, txn, None)
+    }
+
+    /// The same, where it is known which node's data it changes.
+    pub fn apply_at(&mut self, header: &TxnHeader, txn: &Txn<'_>, spot: Option<Spot>) -> Applied {
+        let applied = self.apply_body(header, txn, spot);
         self.set_newest(header.zxid);
         applied
     }
@@ -62,7 +68,7 @@ impl Store {
         }
     }
 
-    fn apply_body(&mut self, header: &TxnHeader, txn: &Txn<'_>) -> Applied {
+    fn apply_body(&mut self, header: &TxnHeader, txn: &Txn<'_>, spot: Option<Spot>) -> Applied {
         self.work += limits::APPLY_UNITS;
         match txn {
             Txn::Create(create) | Txn::Create2(create) => {
@@ -93,7 +99,7 @@ impl Store {
             }
             Txn::SetData(set) | Txn::Reconfig(set) => {
                 let path = set.path.as_bytes();
-                let Some((slot, node)) = self.find(path) else { return nothing() };
+                let Some((slot, node)) = self.find_at(spot, path) else { return nothing() };
                 let bytes_before = node.data_bytes() as i64;
                 let node = self.update(header.zxid, slot, |node| {
                     node.data = data_of(set.data);
@@ -299,7 +305,7 @@ impl Store {
         let mut outcomes = Vec::with_capacity(ops.len());
         self.quotas_gather();
         for op in ops.iter() {
-            let applied = self.apply_body(header, &op.0);
+            let applied = self.apply_body(header, &op.0, None);
             outcomes.push(applied.outcome);
             match applied.changes {
                 Changes::None => {}

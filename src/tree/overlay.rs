@@ -12,7 +12,7 @@
 //! share, and a change of the stat alone needs no more (`digest.rs`).
 //! Tested: overlay_test.rs, prep_test.rs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use hashbrown::HashTable;
 
@@ -41,6 +41,16 @@ pub struct State {
     pub acl: AclRef,
     /// Of the tree's digest. Kept right by the overlay, where it foretells.
     pub share: u32,
+    /// Where the tree has it; of no meaning for what isn't there yet.
+    pub slot: u32,
+}
+
+/// Where a path was found when a transaction was decided, for whoever looks it up again to apply it: an index less to walk
+/// through, and its hash. The slot is verified like every hit; the hash is believed.
+#[derive(Clone, Copy, Debug)]
+pub struct Spot {
+    pub hash: u64,
+    pub slot: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +69,8 @@ pub struct Overlay {
     /// Sessions whose closeSession is proposed, with its zxid. What they own in the tree is as good as gone, without an
     /// entry for each: a session may own a hundred thousand nodes.
     pub(super) closing: Map<SessionId, Zxid>,
+    /// Of pending transactions that change one node's data, which are nearly all of most loads. Oldest first.
+    spots: VecDeque<(Zxid, Spot)>,
     /// What undoes the operations of the multi that is being decided, oldest first.
     journal: Vec<Undo>,
     /// A multi is being decided.
@@ -86,6 +98,7 @@ impl Overlay {
             table: HashTable::new(),
             ephemerals: Map::with_hasher(KeyedHasher(key)),
             closing: Map::with_hasher(KeyedHasher(key)),
+            spots: VecDeque::new(),
             journal: vec![],
             is_journaling: false,
             foretells,
@@ -162,6 +175,7 @@ impl Overlay {
             data_bytes: node.data_bytes() as u32,
             acl: node.acl(),
             share: store.digests[slot as usize],
+            slot,
         })
     }
 
@@ -223,6 +237,9 @@ impl Overlay {
     ) {
         let share = if self.foretells { share_of(node.path.bytes(), data, &stat) } else { 0 };
         self.exchange(store, node.share, share);
+        if !self.is_journaling {
+            self.spots.push_back((zxid, Spot { hash, slot: node.slot }));
+        }
         let data_bytes = data.map_or(0, <[u8]>::len) as u32;
         self.set(zxid, hash, State { stat, data_bytes, share, ..node });
     }
@@ -271,8 +288,21 @@ impl Overlay {
         self.table.find(self.key.hash(path), |entry| entry.state.path.bytes() == path)
     }
 
-    /// The transaction `zxid` is applied: the tree now says what it did.
-    pub fn applied(&mut self, zxid: Zxid, owner: SessionId, txn: &Txn<'_>) {
+    /// Where the transaction `zxid`, which comes next, changes data. Told once.
+    pub fn take_spot(&mut self, zxid: Zxid) -> Option<Spot> {
+        while let Some((of, spot)) = self.spots.front().copied()
+            && of <= zxid
+        {
+            self.spots.pop_front();
+            if of == zxid {
+                return Some(spot);
+            }
+        }
+        None
+    }
+
+    /// The transaction `zxid` is applied, which had this spot: the tree now says what it did.
+    pub fn applied(&mut self, zxid: Zxid, owner: SessionId, txn: &Txn<'_>, spot: Option<Spot>) {
         // All three: an earlier operation of the same multi may have settled the last entry, and an ephemeral that is
         // remembered for too long is deleted with its session, whoever owns that path by then.
         if self.is_empty() {
@@ -290,7 +320,11 @@ impl Overlay {
             Txn::Delete(delete) | Txn::DeleteContainer(delete) => {
                 self.settle_with_parent(zxid, delete.path.as_bytes());
             }
-            Txn::SetData(set) | Txn::Reconfig(set) => self.settle(zxid, set.path.as_bytes()),
+            Txn::SetData(set) | Txn::Reconfig(set) => {
+                let path = set.path.as_bytes();
+                let hash = spot.map_or_else(|| self.key.hash(path), |spot| spot.hash);
+                self.settle_hashed(zxid, hash, path);
+            }
             Txn::SetAcl(set) => self.settle(zxid, set.path.as_bytes()),
             Txn::CloseSession(paths) => {
                 if paths.is_none_or(|paths| paths.len() > self.table.len()) {
@@ -305,7 +339,7 @@ impl Overlay {
                     self.closing.remove(&owner);
                 }
             }
-            Txn::Multi(ops) => ops.iter().for_each(|op| self.applied(zxid, owner, &op.0)),
+            Txn::Multi(ops) => ops.iter().for_each(|op| self.applied(zxid, owner, &op.0, None)),
             Txn::CreateSession(_) | Txn::Error(_) | Txn::Check(_) => {}
         }
     }
@@ -334,7 +368,11 @@ impl Overlay {
     }
 
     fn settle(&mut self, zxid: Zxid, path: &[u8]) {
-        let hash = self.key.hash(path);
+        self.settle_hashed(zxid, self.key.hash(path), path);
+    }
+
+    fn settle_hashed(&mut self, zxid: Zxid, hash: u64, path: &[u8]) {
+        debug_assert!(hash == self.key.hash(path), "a spot is of its transaction's path");
         if let Ok(entry) = self.table.find_entry(hash, |entry| entry.state.path.bytes() == path)
             && entry.get().last <= zxid
         {
@@ -365,7 +403,10 @@ impl Overlay {
 
     /// All that is remembered, ephemerals and closing sessions included.
     pub fn size(&self) -> usize {
-        self.table.len() + self.closing.len() + self.ephemerals.values().map(BTreeMap::len).sum::<usize>()
+        self.table.len()
+            + self.closing.len()
+            + self.spots.len()
+            + self.ephemerals.values().map(BTreeMap::len).sum::<usize>()
     }
 }
 

@@ -24,7 +24,7 @@ use super::path;
 use super::quotas::Excess;
 use super::rules::Rules;
 use super::sessions::{Owner, Sessions};
-use super::store::Store;
+use super::store::{ROOT, Store};
 
 /// A write to be decided.
 #[derive(Debug)]
@@ -210,6 +210,7 @@ impl View<'_> {
             data_bytes: data_bytes as u32,
             acl,
             share: 0,
+            slot: ROOT,
         };
         self.overlay.put_new(self.store, zxid, born, request.data);
         self.overlay.put_altered(self.store, zxid, parent, |parent| {

@@ -21,6 +21,7 @@ use super::closing::{Gone, Grave};
 use super::ephemerals::Ephemerals;
 use super::java_snapshot::JavaStreams;
 use super::node::{Birth, Kind, Node, data_of};
+use super::overlay::Spot;
 use super::path::CONFIG;
 use super::quotas::Quotas;
 use super::snapshot::write_node;
@@ -109,6 +110,16 @@ impl Store {
     /// The same for those who have the path's hash already; the root under its own name only.
     pub fn find_hashed(&self, hash: u64, path: &[u8]) -> Option<(u32, &Node)> {
         self.find_any(hash, path).filter(|(_, node)| node.is_alive())
+    }
+
+    /// The same for those who were told where it is.
+    pub(super) fn find_at(&self, spot: Option<Spot>, path: &[u8]) -> Option<(u32, &Node)> {
+        let Some(Spot { hash, slot }) = spot else { return self.find(path) };
+        debug_assert!(hash == self.hash(path), "a spot is of the path that is looked up");
+        match self.arena.latest(slot) {
+            Some(node) if node.is_alive() && node.path.bytes() == path => Some((slot, node)),
+            _ => self.find_hashed(hash, path),
+        }
     }
 
     pub(super) fn hash(&self, path: &[u8]) -> u64 {

@@ -341,10 +341,11 @@ impl Pipeline {
     pub fn apply_one(&mut self) -> Option<Applied> {
         let bytes = self.pending.pop_front()?;
         let entry = Entry::parse(&bytes).expect("encoded by us");
-        let applied = self.world.store.apply(&entry.header, &entry.txn);
+        let spot = self.overlay.take_spot(entry.header.zxid);
+        let applied = self.world.store.apply_at(&entry.header, &entry.txn, spot);
         let digest = TxnDigest::of(self.world.store.digest());
         assert_eq!(entry.digest, Some(digest), "as prep foretold behind {:?}", entry.txn);
-        self.overlay.applied(entry.header.zxid, entry.header.client_id, &entry.txn);
+        self.overlay.applied(entry.header.zxid, entry.header.client_id, &entry.txn, spot);
         self.world.zxid = entry.header.zxid;
         self.world.publish();
         Some(applied)
