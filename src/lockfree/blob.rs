@@ -42,6 +42,23 @@ impl Blob {
         Blob(pointer)
     }
 
+    /// Nobody else has it.
+    pub fn is_unshared(&self) -> bool {
+        // Acquire: what the others did with it, before they dropped it, is over.
+        self.header().count.load(Ordering::Acquire) == 1
+    }
+
+    /// Has these bytes from now on, if it has as many and nobody shares them. False: it is as it was.
+    pub fn refill(&mut self, bytes: &[u8]) -> bool {
+        if self.len() != bytes.len() || !self.is_unshared() {
+            return false;
+        }
+        // SAFETY: the only reference is ours, exclusively: nobody reads, and nobody can clone; `bytes` lie elsewhere, or they
+        // would be a shared borrow of ours.
+        unsafe { self.0.add(1).cast::<u8>().as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        true
+    }
+
     fn header(&self) -> &Header {
         // SAFETY: alive as long as a Blob points to it: the count says so, and only the last drop frees.
         unsafe { self.0.as_ref() }
@@ -109,6 +126,19 @@ mod tests {
             drop(first);
             assert_eq!(&*second, bytes);
         }
+    }
+
+    #[test]
+    fn only_who_has_it_alone_may_fill_it_again_and_only_as_far_as_it_reaches() {
+        let mut blob = Blob::new(b"first");
+        let clone = blob.clone();
+        assert!(!blob.is_unshared() && !blob.refill(b"other"));
+        assert_eq!(&*clone, b"first");
+        drop(clone);
+        assert!(blob.refill(b"short") && !blob.refill(b"longer") && !blob.refill(b""));
+        assert_eq!(&*blob, b"short");
+        let mut empty = Blob::new(b"");
+        assert!(empty.refill(b"") && empty.is_empty());
     }
 
     #[test]

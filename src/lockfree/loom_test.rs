@@ -67,7 +67,7 @@ fn entering_and_freeing() {
         });
         arena.update(&publisher, slot, 2, Probe::new(2));
         publisher.publish(2);
-        arena.reclaim(&publisher, usize::MAX, &mut |_| ());
+        arena.reclaim(&publisher, usize::MAX, &mut |_, _| ());
         reader.join().expect("no panic");
     });
 }
@@ -98,10 +98,10 @@ fn staying_raising_and_coming_back() {
         for version in 2..=3 {
             arena.update(&publisher, slot, version, Probe::new(version));
             publisher.publish(version);
-            arena.reclaim(&publisher, usize::MAX, &mut |_| ());
+            arena.reclaim(&publisher, usize::MAX, &mut |_, _| ());
         }
         reader.join().expect("no panic");
-        arena.reclaim(&publisher, usize::MAX, &mut |_| ());
+        arena.reclaim(&publisher, usize::MAX, &mut |_, _| ());
         assert_eq!(arena.retired(), 0);
     });
 }
@@ -127,7 +127,7 @@ fn two_readers() {
             .collect();
         arena.update(&publisher, slot, 2, Probe::new(2));
         publisher.publish(2);
-        arena.reclaim(&publisher, usize::MAX, &mut |_| ());
+        arena.reclaim(&publisher, usize::MAX, &mut |_, _| ());
         for reader in readers {
             reader.join().expect("no panic");
         }
@@ -154,7 +154,7 @@ fn releasing_and_using_again() {
         });
         arena.release(&publisher, slot, 2);
         publisher.publish(2);
-        if arena.reclaim(&publisher, usize::MAX, &mut |_| ()) == 1 {
+        if arena.reclaim(&publisher, usize::MAX, &mut |_, _| ()) == 1 {
             assert_eq!(arena.insert(3, Probe::new(3)), slot);
             publisher.publish(3);
         }
@@ -377,7 +377,7 @@ fn watch(notices_first: bool) {
             publisher.publish(version);
             notices.push(version).expect("room for all");
         }
-        arena.reclaim(&publisher, usize::MAX, &mut |_| ());
+        arena.reclaim(&publisher, usize::MAX, &mut |_, _| ());
     }
     let (mut inbox, armed) = shard.join().expect("no panic");
     for version in armed + 1..=3 {

@@ -73,7 +73,7 @@ impl Writer<'_> {
     /// Frees; and takes out of index and bag what no reader can find alive any more.
     fn reclaim(&mut self, applied: u64) -> usize {
         let mut gone = Vec::new();
-        let freed = self.arena.reclaim(&self.publisher, 64, &mut |slot| gone.push(slot));
+        let freed = self.arena.reclaim(&self.publisher, 64, &mut |slot, _| gone.push(slot));
         for slot in gone {
             // The version before this one is freed, so all readers see this one, or one still newer.
             let Some(object) = self.arena.latest(slot) else { continue };

@@ -12,7 +12,8 @@
 //! floor ≥ horizon: not freed. An emptied slot's last version: its stamp is above everything published when the
 //! slot was emptied, so a reader whose floor reaches it finds the slot empty.
 //!
-//! Memory: 8 bytes per slot, 16 bytes beside the value per version, 24 bytes per version that waits. Slots lie in
+//! Memory: 8 bytes per slot, 16 bytes beside the value per version, 24 bytes per version that waits; some freed versions' memory is
+//! kept for new ones. Slots lie in
 //! chunks of doubling size which never move and are freed with the arena. A slot is used again only after its last
 //! version was freed. Values are dropped by the writer in `reclaim`, or by whoever drops the last half.
 //!
@@ -21,6 +22,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::collections::VecDeque;
+use std::mem::MaybeUninit;
 use std::ptr;
 
 use super::eras::{Eras, Publisher, Turn};
@@ -64,6 +66,17 @@ impl<T> Fresh<T> {
 unsafe impl<T: Send> Send for Fresh<T> {}
 // SAFETY: a shared one gives access to nothing.
 unsafe impl<T: Sync> Sync for Fresh<T> {}
+
+/// Memory of a version that is no more, for the next one.
+struct Spare<T>(Box<MaybeUninit<Version<T>>>);
+
+// SAFETY: owned memory in which nothing is.
+unsafe impl<T> Send for Spare<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Spare<T> {}
+
+/// As many as a turn's writes may free before they need them again.
+const SPARE_MAX: usize = 1_024;
 
 struct Retired<T> {
     /// May be freed when horizon ≥ stamp.
@@ -179,8 +192,14 @@ pub fn arena<T: Send + Sync>(publisher: &Publisher) -> (Arena<T>, View<T>) {
         chunks: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
         estate: std::sync::OnceLock::new(),
     });
-    let arena =
-        Arena { slots, eras: publisher.eras().clone(), count: 0, free: Vec::new(), retired: VecDeque::new() };
+    let arena = Arena {
+        slots,
+        eras: publisher.eras().clone(),
+        count: 0,
+        free: Vec::new(),
+        retired: VecDeque::new(),
+        spare: Vec::new(),
+    };
     let view = arena.view();
     (arena, view)
 }
@@ -195,6 +214,8 @@ pub struct Arena<T> {
     free: Vec<u32>,
     /// In the order of retirement; stamps don't fall if the caller's versions don't.
     retired: VecDeque<Retired<T>>,
+    /// What `reclaim` looked at last lies on top, still in the processor's caches.
+    spare: Vec<Spare<T>>,
 }
 
 impl<T> Arena<T> {
@@ -219,7 +240,8 @@ impl<T> Arena<T> {
     /// same `since` again (two changes in one transaction) hides the first one for good. Before the first publish
     /// `since` may be 0: the writer builds the state that readers start from.
     pub fn update(&mut self, publisher: &Publisher, slot: u32, since: u64, value: T) {
-        self.update_to(publisher, slot, since, Fresh::new(value));
+        let version = self.fresh(value);
+        self.update_to(publisher, slot, since, version);
     }
 
     /// The same with a version that is made already.
@@ -233,7 +255,14 @@ impl<T> Arena<T> {
     pub fn amend(&mut self, publisher: &Publisher, slot: u32, value: T) {
         let since = publisher.published();
         let stamp = publisher.stamp(&self.eras, since + 1);
-        self.put(slot, since, stamp, Fresh::new(value));
+        let version = self.fresh(value);
+        self.put(slot, since, stamp, version);
+    }
+
+    fn fresh(&mut self, value: T) -> Fresh<T> {
+        let Some(Spare(room)) = self.spare.pop() else { return Fresh::new(value) };
+        let (since, next) = (Frozen::new(0), Frozen::new(ptr::null_mut()));
+        Fresh(Box::write(room, Version { since, next, value }))
     }
 
     /// What is superseded is freed when every reader has begun a turn at `stamp` or above.
@@ -282,12 +311,12 @@ impl<T> Arena<T> {
     }
 
     /// Frees what no reader can come upon any more, oldest first, at most `budget` versions; returns how many. Calls
-    /// `superseded` with the slot of each version freed that an `update` had replaced.
+    /// `superseded` with the slot of each version freed that an `update` had replaced, and its value, which is dropped then.
     pub fn reclaim(
         &mut self,
         publisher: &Publisher,
         budget: usize,
-        superseded: &mut dyn FnMut(u32),
+        superseded: &mut dyn FnMut(u32, &mut T),
     ) -> usize {
         publisher.assert_same(&self.eras);
         if self.retired.is_empty() {
@@ -299,12 +328,19 @@ impl<T> Arena<T> {
             let oldest = self.retired.pop_front().expect("it has a front");
             // SAFETY: the queue entry owns the version, and horizon ≥ stamp says that no reader reaches it (header);
             // `publisher`, checked to be ours, vouches for the horizon.
-            drop(unsafe { Box::from_raw(oldest.version) });
+            let mut version = unsafe { Box::from_raw(oldest.version) };
             freed += 1;
             if oldest.slot & LAST == 0 {
-                superseded(oldest.slot);
+                superseded(oldest.slot, &mut version.value);
             } else {
                 self.free.push(oldest.slot & !LAST);
+            }
+            if self.spare.len() < SPARE_MAX {
+                let version = Box::into_raw(version);
+                // SAFETY: just taken out of its box: valid, ours alone, and dropped once, as what stays is only memory.
+                unsafe { ptr::drop_in_place(version) };
+                // SAFETY: a box's memory of this very layout, which `MaybeUninit` shares, and nobody else has it.
+                self.spare.push(Spare(unsafe { Box::from_raw(version.cast()) }));
             }
         }
         freed

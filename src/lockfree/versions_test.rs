@@ -39,6 +39,40 @@ fn enter_one(observers: &mut [Observer]) -> Turn<'_> {
     observers[0].enter()
 }
 
+/// What is freed is the next version's memory, last freed first, up to a bound; values are dropped once, whether their memory is kept
+/// or not.
+#[test]
+fn memory_of_freed_versions_is_used_again() {
+    let count = StdArc::new(AtomicUsize::new(0));
+    let (mut publisher, _) = eras(0);
+    let (mut arena, view) = arena(&publisher);
+    let slot = arena.insert(1, Probe::new(1, &count));
+    let address = |arena: &Arena<Probe>| std::ptr::from_ref(arena.latest(slot).expect("it is there")).addr();
+    let mut places = vec![address(&arena)];
+    for version in 2..4 {
+        arena.update(&publisher, slot, version, Probe::new(version, &count));
+        places.push(address(&arena));
+    }
+    publisher.publish(3);
+    let mut superseded = vec![];
+    arena.reclaim(&publisher, usize::MAX, &mut |_, probe| superseded.push(probe.value()));
+    assert_eq!((superseded, count.load(StdOrdering::Relaxed)), (vec![1, 2], 1));
+    for (version, place) in [(4, places[1]), (5, places[0])] {
+        arena.update(&publisher, slot, version, Probe::new(version, &count));
+        assert_eq!((address(&arena), arena.latest(slot).map(Probe::value)), (place, Some(version)));
+    }
+
+    let many = SPARE_MAX as u64 + 9;
+    for version in 6..6 + many {
+        arena.update(&publisher, slot, version, Probe::new(version, &count));
+    }
+    publisher.publish(5 + many);
+    arena.reclaim(&publisher, usize::MAX, &mut |_, _| ());
+    assert_eq!((arena.spare.len(), count.load(StdOrdering::Relaxed)), (SPARE_MAX, 1));
+    drop((arena, view));
+    assert_eq!(count.load(StdOrdering::Relaxed), 0);
+}
+
 #[test]
 fn a_reader_gets_the_newest_version_it_may_see() {
     let (mut publisher, mut observers) = eras(1);
@@ -60,10 +94,10 @@ fn a_reader_gets_the_newest_version_it_may_see() {
     let expected = [None, five, five, seven, seven, nine, nine];
     assert_eq!(read.into_iter().map(|value| value.copied()).collect::<Vec<_>>(), expected);
     assert_eq!((arena.latest(slot), arena.latest_since(slot)), (Some(&"nine"), Some(9)));
-    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_| ()), 0, "the reader's floor is 4");
+    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_, _| ()), 0, "the reader's floor is 4");
     observers[0].raise(8);
     let mut superseded = Vec::new();
-    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |slot| superseded.push(slot)), 1);
+    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |slot, _| superseded.push(slot)), 1);
     assert_eq!((superseded, arena.retired()), (vec![slot], 1), "nine waits: 8 reads seven");
 }
 
@@ -81,7 +115,7 @@ fn two_changes_under_one_version_show_the_second() {
     assert_eq!(turn.published(), 2);
     assert_eq!((view.read(&turn, slot, 1), view.read(&turn, slot, 2)), (Some(&'a'), Some(&'c')));
     observers[0].raise(2);
-    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_| ()), 2);
+    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_, _| ()), 2);
 }
 
 #[test]
@@ -93,12 +127,12 @@ fn version_zero_may_be_built_under_readers() {
     let held = view.read(&turn, slot, 0);
     arena.update(&publisher, slot, 0, 'b');
     assert_eq!(view.read(&turn, slot, 0), Some(&'b'));
-    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_| ()), 0);
+    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_, _| ()), 0);
     assert_eq!(held, Some(&'a'), "still there for who holds it");
     publisher.publish(1);
-    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_| ()), 0, "the reader's floor is 0");
+    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_, _| ()), 0, "the reader's floor is 0");
     observers[0].park();
-    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_| ()), 1);
+    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_, _| ()), 1);
 }
 
 #[test]
@@ -113,11 +147,11 @@ fn a_released_slot_is_used_again_only_when_nobody_can_hold_it() {
     assert_eq!((arena.latest(slot), arena.latest_since(slot)), (None, None));
     assert_eq!(view.read(&turn, slot, 1), None, "unlinked for all");
     publisher.publish(2);
-    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_| ()), 0);
+    assert_eq!(arena.reclaim(&publisher, usize::MAX, &mut |_, _| ()), 0);
     assert_eq!(arena.insert(3, 3), slot + 1, "not reclaimed: not reused");
     assert_eq!(held, Some(&1), "still there for who holds it");
     observers[0].park();
-    let superseded = &mut |slot| panic!("slot {slot} was released, not superseded");
+    let superseded = &mut |slot, _: &mut u64| panic!("slot {slot} was released, not superseded");
     assert_eq!(arena.reclaim(&publisher, usize::MAX, superseded), 1);
     assert_eq!(arena.insert(3, 4), slot);
     assert_eq!(arena.slots(), 2);
@@ -134,7 +168,7 @@ fn the_budget_bounds_one_call() {
     publisher.publish(10);
     let mut freed = Vec::new();
     while arena.retired() > 0 {
-        freed.push(arena.reclaim(&publisher, 4, &mut |_| ()));
+        freed.push(arena.reclaim(&publisher, 4, &mut |_, _| ()));
     }
     assert_eq!(freed, [4, 4, 2]);
 }
@@ -182,7 +216,7 @@ fn a_foreign_publisher_is_refused() {
     let (publisher, _) = eras(0);
     let (foreign, _) = eras(0);
     let (mut arena, _view) = arena::<()>(&publisher);
-    arena.reclaim(&foreign, 1, &mut |_| ());
+    arena.reclaim(&foreign, 1, &mut |_, _| ());
 }
 
 #[test]
@@ -293,7 +327,7 @@ impl World {
     fn reclaim(&mut self, budget: usize) {
         let horizon = self.publisher.horizon();
         let mut superseded = Vec::new();
-        let freed = self.arena.reclaim(&self.publisher, budget, &mut |slot| superseded.push(slot));
+        let freed = self.arena.reclaim(&self.publisher, budget, &mut |slot, _| superseded.push(slot));
         let expected: Vec<_> = (0..budget)
             .map_while(|_| {
                 let ripe = self.waiting.front().is_some_and(|(stamp, ..)| *stamp <= horizon);

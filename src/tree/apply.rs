@@ -68,6 +68,16 @@ impl Store {
         }
     }
 
+    /// The same for those who were told where it is.
+    fn find_at(&self, spot: Option<Spot>, path: &[u8]) -> Option<(u32, &Node)> {
+        let Some(Spot { hash, slot }) = spot else { return self.find(path) };
+        debug_assert!(hash == self.hash(path), "a spot is of the path that is looked up");
+        match self.latest(slot) {
+            Some(node) if node.is_alive() && node.path.bytes() == path => Some((slot, node)),
+            _ => self.find_hashed(hash, path),
+        }
+    }
+
     fn apply_body(&mut self, header: &TxnHeader, txn: &Txn<'_>, spot: Option<Spot>) -> Applied {
         self.work += limits::APPLY_UNITS;
         match txn {
@@ -101,8 +111,9 @@ impl Store {
                 let path = set.path.as_bytes();
                 let Some((slot, node)) = self.find_at(spot, path) else { return nothing() };
                 let bytes_before = node.data_bytes() as i64;
+                let data = self.spare_data.filled(set.data);
                 let node = self.update(header.zxid, slot, |node| {
-                    node.data = data_of(set.data);
+                    node.data = data;
                     node.version = set.version;
                     node.mzxid = header.zxid.0;
                     node.mtime = header.time.0;

@@ -23,6 +23,7 @@ mod reader;
 mod rules;
 mod sessions;
 mod snapshot;
+mod spare;
 mod store;
 #[cfg(test)]
 pub(crate) mod testing;

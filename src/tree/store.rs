@@ -21,10 +21,10 @@ use super::closing::{Gone, Grave};
 use super::ephemerals::Ephemerals;
 use super::java_snapshot::JavaStreams;
 use super::node::{Birth, Kind, Node, data_of};
-use super::overlay::Spot;
 use super::path::CONFIG;
 use super::quotas::Quotas;
 use super::snapshot::write_node;
+use super::spare::SpareData;
 use super::walk::Walk;
 
 /// Versions freed before the slots they leave are looked at.
@@ -60,6 +60,7 @@ pub struct Store {
     pub(super) work: usize,
     pub(super) walk: Option<Walk>,
     pub(super) java_streams: JavaStreams,
+    pub(super) spare_data: SpareData,
     /// Versions that the last reclaim left.
     left: usize,
     /// Not because somebody may read them, but because it had done its share.
@@ -96,6 +97,7 @@ impl Store {
             work: 0,
             walk: None,
             java_streams: JavaStreams::default(),
+            spare_data: SpareData::default(),
             left: 0,
             has_leftovers: false,
         }
@@ -110,16 +112,6 @@ impl Store {
     /// The same for those who have the path's hash already; the root under its own name only.
     pub fn find_hashed(&self, hash: u64, path: &[u8]) -> Option<(u32, &Node)> {
         self.find_any(hash, path).filter(|(_, node)| node.is_alive())
-    }
-
-    /// The same for those who were told where it is.
-    pub(super) fn find_at(&self, spot: Option<Spot>, path: &[u8]) -> Option<(u32, &Node)> {
-        let Some(Spot { hash, slot }) = spot else { return self.find(path) };
-        debug_assert!(hash == self.hash(path), "a spot is of the path that is looked up");
-        match self.arena.latest(slot) {
-            Some(node) if node.is_alive() && node.path.bytes() == path => Some((slot, node)),
-            _ => self.find_hashed(hash, path),
-        }
     }
 
     pub(super) fn hash(&self, path: &[u8]) -> u64 {
@@ -385,9 +377,10 @@ impl Store {
         while freed < budget {
             let mut superseded = [0u32; RECLAIM_BATCH];
             let mut count = 0;
-            let batch = self.arena.reclaim(&self.publisher, RECLAIM_BATCH, &mut |slot| {
+            let batch = self.arena.reclaim(&self.publisher, RECLAIM_BATCH, &mut |slot, node| {
                 superseded[count] = slot;
                 count += 1;
+                self.spare_data.keep_of(node);
             });
             for &slot in &superseded[..count] {
                 self.unlink_if_dead(slot, horizon);
