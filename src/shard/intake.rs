@@ -105,11 +105,15 @@ impl State {
         bytes: &[u8],
         outputs: &mut Vec<Output>,
     ) -> usize {
-        let mut used = 0;
+        let (mut used, mut seen) = (0, 0);
         while used < bytes.len() {
             match self.take_one(reading, id, &bytes[used..], outputs) {
                 Taken::Bytes(count) => used += count,
                 Taken::Wait => break,
+            }
+            // Not before the first: often it has to wait, and is all there is.
+            if used >= seen {
+                seen = used + self.look_ahead(reading, &bytes[used..]);
             }
         }
         used

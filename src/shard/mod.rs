@@ -15,6 +15,7 @@
 //! all connections share `TURN_BUDGET` a turn; one that needs more is answered in pieces (`long_reads.rs`).
 //! Tested: shard_test.rs, tests/sim, tests/conformance.
 
+mod ahead;
 mod answering;
 mod auth;
 mod connection;

@@ -181,5 +181,11 @@ mod tests {
             world.store.reclaim(usize::MAX);
         }
         world.store.look_ahead([None, Some(&b""[..]), Some(b"/"), Some(b"/n0"), Some(b"n0")].into_iter());
+        let paths: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+        let reading = world.readers[0].enter();
+        for count in [0, 1, FIND_BATCH] {
+            reading.look_ahead(&paths[..count], reading.published());
+        }
+        reading.look_ahead(&[b"", b"/", b"n0"], reading.published());
     }
 }

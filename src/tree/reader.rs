@@ -4,9 +4,12 @@
 //! where a read waited for it, and ends at the published version; only then does it let go of the older versions
 //! ([`Reader::raise`]). What was readable at the turn's floor or later stays allocated for the whole turn.
 
+use std::hint::black_box;
+
 use crate::base::{HashKey, Zxid};
 use crate::lockfree::{Bag, IndexReader, Observer, Turn, View};
 
+use super::ahead::FIND_BATCH;
 use super::node::Node;
 
 pub struct Reader {
@@ -66,6 +69,29 @@ impl Reading<'_> {
             let node = self.view.read(&self.turn, slot, at.version())?;
             (node.path.bytes() == path && node.is_alive()).then_some(node)
         })
+    }
+
+    /// Paths of one [`Self::look_ahead`].
+    pub const LOOKED_AT_MAX: usize = FIND_BATCH;
+
+    /// What it takes to read the nodes at these paths, `LOOKED_AT_MAX` of them at most. Each step into memory is taken for all of them
+    /// before the next one (`ahead`).
+    pub fn look_ahead(&self, paths: &[&[u8]], at: Zxid) {
+        let mut hashes = [0; FIND_BATCH];
+        let mut nodes = [None; FIND_BATCH];
+        let mut slots = [None; FIND_BATCH];
+        for (hash, path) in hashes.iter_mut().zip(paths) {
+            *hash = self.key.hash(path);
+        }
+        for (slot, hash) in slots.iter_mut().zip(hashes).take(paths.len()) {
+            *slot = self.index.candidates(&self.turn, hash).next();
+        }
+        for (node, slot) in nodes.iter_mut().zip(slots).take(paths.len()) {
+            *node = slot.and_then(|slot| self.view.read(&self.turn, slot, at.version()));
+        }
+        for node in nodes.iter().flatten() {
+            black_box((node.is_alive(), node.path.bytes().len(), node.data_bytes()));
+        }
     }
 
     /// Those children of `node` as of `at` that lie at `from` and behind it in its bag, up to about `budget` of them.
