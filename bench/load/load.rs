@@ -251,6 +251,11 @@ impl Load {
         self.fan.is_some()
     }
 
+    /// A session goes on as soon as its reply or its event is read: that is part of what is measured.
+    pub fn goes_on_at_once(&self) -> bool {
+        self.is_fan_out() || self.workload.has_cycles()
+    }
+
     /// Whether an event is still to come that no request of a session waits for.
     pub fn waits_for_events(&self) -> bool {
         self.fan.as_ref().is_some_and(Fan::is_under_way)

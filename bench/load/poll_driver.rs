@@ -64,6 +64,7 @@ impl Driver<'_> {
             self.flush(connection)?;
         }
         let mut pings_at = start;
+        let group_size = if self.load.goes_on_at_once() { 1 } else { GROUP };
         loop {
             let now = clock::now();
             let stage = self.load.on_turn(now).map_err(io::Error::other)?;
@@ -97,9 +98,7 @@ impl Driver<'_> {
                 Err(Errno::INTR) => 0,
                 other => other?,
             };
-            // An event of the fan-out is measured where the session goes on, so that each goes on at once.
-            let group = if self.load.is_fan_out() { 1 } else { GROUP };
-            for group in events[..ready].chunks(group) {
+            for group in events[..ready].chunks(group_size) {
                 self.on_ready(group, connections)?;
             }
         }

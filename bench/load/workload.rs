@@ -236,6 +236,11 @@ impl Workload {
         Workload { source, sizes, sizes_rng: Prng::salted(seed, "sizes"), data, path: Vec::with_capacity(64) }
     }
 
+    /// Whether a reply may be answered with the next step of its operation.
+    pub fn has_cycles(&self) -> bool {
+        matches!(&self.source, Source::Endless(load) if load.mix.has(&[Op::Ephemeral, Op::Lock, Op::Queue]))
+    }
+
     /// Appends the next request of `session` to `out`; nothing where the source has ended. `start`: from when on an
     /// operation of several requests is measured.
     #[inline(always)]

@@ -19,7 +19,7 @@ struct Header {
 /// Shared bytes, up to 4 GiB.
 pub struct Blob(NonNull<Header>);
 
-// SAFETY: the bytes are immutable and the count is atomic.
+// SAFETY: the count is atomic, and the bytes are written only by who has the blob exclusively (`refill`).
 unsafe impl Send for Blob {}
 // SAFETY: as above.
 unsafe impl Sync for Blob {}
@@ -76,8 +76,8 @@ impl Deref for Blob {
     #[inline]
     fn deref(&self) -> &[u8] {
         let length = self.header().length as usize;
-        // SAFETY: `new` wrote `length` bytes behind the header, and nobody writes them again; the pointer has the
-        // provenance of the whole allocation.
+        // SAFETY: `new` wrote `length` bytes behind the header, and `refill` writes them again only through an exclusive borrow,
+        // which this one excludes; the pointer has the provenance of the whole allocation.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(1).cast::<u8>(), length) }
     }
 }

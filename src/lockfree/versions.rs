@@ -214,7 +214,7 @@ pub struct Arena<T> {
     free: Vec<u32>,
     /// In the order of retirement; stamps don't fall if the caller's versions don't.
     retired: VecDeque<Retired<T>>,
-    /// What `reclaim` looked at last lies on top, still in the processor's caches.
+    /// What `reclaim` looked at last lies on top, still in the processor's caches; unless it freed more at once than is kept.
     spare: Vec<Spare<T>>,
 }
 

@@ -3,6 +3,7 @@
 //! Called by `intake`, on what a socket gave. Nothing depends on it: what can't be read here is passed over. Tested: here, and what it
 //! gains in perf/tried.md.
 
+use crate::base::ConnectionId;
 use crate::tree::Reading;
 use crate::wire::{Opcode, Reader};
 
@@ -13,24 +14,37 @@ const BATCH: usize = Reading::LOOKED_AT_MAX;
 const FEW: usize = 3;
 
 impl State {
+    /// What comes next from this client waits for nothing before it.
+    pub(super) fn answers_at_once(&mut self, id: ConnectionId) -> bool {
+        self.connection(id).is_some_and(|connection| connection.pending.is_empty())
+    }
+
     /// Looks at what the requests at the front of `bytes` will read. Returns up to where it has looked.
     pub(super) fn look_ahead(&self, reading: &Reading<'_>, bytes: &[u8]) -> usize {
         let (mut paths, mut count) = ([&[][..]; BATCH], 0);
-        let mut seen = 0;
-        while count < BATCH
-            && let Some(body) = body_at_front(&bytes[seen..])
-        {
-            seen += 4 + body.len();
-            if let Some(path) = path_in(body) {
-                paths[count] = path;
-                count += 1;
-            }
-        }
+        let seen = gather(bytes, |path| {
+            paths[count] = path;
+            count += 1;
+        });
         if count > FEW {
             reading.look_ahead(&paths[..count], self.version);
         }
         seen
     }
+}
+
+/// The paths of reads among so many whole requests of any kind: a long backlog of which little is taken isn't gone through each
+/// time. Returns the bytes that these have.
+fn gather<'b>(bytes: &'b [u8], mut each: impl FnMut(&'b [u8])) -> usize {
+    let mut seen = 0;
+    for _ in 0..BATCH {
+        let Some(body) = body_at_front(&bytes[seen..]) else { break };
+        seen += 4 + body.len();
+        if let Some(path) = path_in(body) {
+            each(path);
+        }
+    }
+    seen
 }
 
 /// Of a whole frame.
@@ -76,6 +90,21 @@ mod tests {
             assert_eq!(path_in(&whole[..end]), None, "{end}");
         }
         assert_eq!(path_in(&[0xff; 30]), None);
+    }
+
+    #[test]
+    fn no_more_requests_are_gone_through_than_are_looked_at_whatever_they_are() {
+        let get = request(Opcode::GetData, &GetDataRequest { path: "/a".into(), watch: false });
+        let set = request(Opcode::SetData, &SetDataRequest { path: "/a".into(), data: None, version: 1 });
+        for (body, paths) in [(get, BATCH), (set, 0)] {
+            let mut bytes = vec![];
+            for _ in 0..3 * BATCH {
+                encode_bytes(&mut bytes, &body);
+            }
+            let mut count = 0;
+            assert_eq!(gather(&bytes, |_| count += 1), BATCH * (4 + body.len()));
+            assert_eq!(count, paths);
+        }
     }
 
     #[test]

@@ -105,14 +105,16 @@ impl State {
         bytes: &[u8],
         outputs: &mut Vec<Output>,
     ) -> usize {
-        let (mut used, mut seen) = (0, 0);
+        let (mut used, mut first, mut seen) = (0, 0, 0);
         while used < bytes.len() {
             match self.take_one(reading, id, &bytes[used..], outputs) {
                 Taken::Bytes(count) => used += count,
                 Taken::Wait => break,
             }
-            // Not before the first: often it has to wait, and is all there is.
-            if used >= seen {
+            if first == 0 {
+                // Often it is all there is, or all that is taken now: of a backlog perhaps one after each answer.
+                first = used;
+            } else if used >= seen && used < bytes.len() && self.answers_at_once(id) {
                 seen = used + self.look_ahead(reading, &bytes[used..]);
             }
         }

@@ -1,7 +1,13 @@
 //! The overlay says what the tree will say, and forgets it when the tree does.
 
+use super::*;
 use crate::base::Prng;
+use crate::tree::store::ROOT;
 use crate::tree::testing::{Pipeline, image_of, random_request};
+use crate::wire::client::multi::encode_list;
+use crate::wire::client::{MultiOp, SetDataRequest};
+use crate::wire::txn::Entry as Logged;
+use crate::wire::{Decode, Opcode, Reader};
 
 /// The whole promise: whatever is pending, prep decides as if all of it had been applied.
 #[test]
@@ -45,6 +51,59 @@ fn assert_entries_are_pending(pipeline: &Pipeline) {
         let hash = overlay.key.hash(path.bytes());
         let entry = overlay.table.find(hash, |entry| entry.state.path == *path).expect("its own entry");
         assert!(entry.last >= *last);
+    }
+}
+
+/// Where prep found a node is told once, in order, of the transaction that changes its data; not of a multi, nor of what is past.
+#[test]
+fn apply_is_told_where_prep_found_the_node() {
+    let mut pipeline = Pipeline::new();
+    pipeline.create(1, "/a", 0).expect("free");
+    pipeline.apply_all();
+    let slot = pipeline.world.store.find(b"/a").expect("created").0;
+    let first = pipeline.world.zxid.next();
+    pipeline.set_data(1, "/a", -1).expect("it is there");
+    pipeline.create(1, "/b", 0).expect("free");
+    pipeline.set_data(1, "/a", -1).expect("it is there");
+    pipeline.set_data(1, "/b", -1).expect("it is pending");
+    assert!(pipeline.set_data(1, "/a", 77).is_err());
+    let request = SetDataRequest { path: "/a".into(), data: Some(b"multi"), version: -1 };
+    let mut body = vec![];
+    encode_list(&mut body, [MultiOp::SetData(request)]);
+    pipeline.propose(1, Opcode::Multi, &body).expect("allowed");
+
+    let overlay = &mut pipeline.overlay;
+    let spot = overlay.take_spot(first).expect("the first set's");
+    assert_eq!((spot.slot, spot.hash), (slot, overlay.hash(b"/a")));
+    assert!(overlay.take_spot(first).is_none(), "told once");
+    assert!(overlay.take_spot(first.next()).is_none(), "a create");
+    // The second set is passed over: the third one's, of a node that isn't in the tree yet.
+    let spot = overlay.take_spot(first.next().next().next()).expect("the third set's");
+    assert_eq!((spot.slot, spot.hash), (ROOT, overlay.hash(b"/b")));
+    assert_eq!(overlay.spots.len(), 0, "no multi, and nothing that was refused");
+}
+
+/// A slot is verified: one that is another node's, a dead one's or nobody's costs a lookup, and the right node is changed.
+#[test]
+fn a_wrong_slot_changes_no_other_node() {
+    let mut pipeline = Pipeline::new();
+    for path in ["/a", "/gone"] {
+        pipeline.create(1, path, 0).expect("free");
+    }
+    pipeline.apply_all();
+    let gone = pipeline.world.store.find(b"/gone").expect("created").0;
+    pipeline.delete(1, "/gone", -1).expect("it is there");
+    pipeline.apply_all();
+    let hash = pipeline.overlay.hash(b"/a");
+    for (version, slot) in (1..).zip([ROOT, gone, 12_345]) {
+        let bytes = pipeline.set_data(1, "/a", -1).expect("it is there");
+        let entry = Logged::decode(&mut Reader::new(&bytes)).expect("encoded by us");
+        let root = pipeline.world.node("/").expect("the root").version;
+        pipeline.world.store.apply_at(&entry.header, &entry.txn, Some(Spot { hash, slot }));
+        assert_eq!(pipeline.world.node("/a").map(|node| node.version), Some(version), "slot {slot}");
+        assert_eq!(pipeline.world.node("/").map(|node| node.version), Some(root));
+        let spot = pipeline.overlay.take_spot(entry.header.zxid);
+        pipeline.overlay.applied(entry.header.zxid, entry.header.client_id, &entry.txn, spot);
     }
 }
 

@@ -15,7 +15,8 @@ const BYTES_MAX: usize = 1_024;
 pub(super) struct SpareData(Vec<Data>);
 
 impl SpareData {
-    /// A version that nobody reads any more is about to be dropped.
+    /// A version that no reader can come upon any more is about to be dropped (the horizon says so: `lockfree::versions`). Readers have
+    /// no count of their own in its data.
     pub fn keep_of(&mut self, node: &mut Node) {
         if self.0.len() < COUNT_MAX
             && let Some(data) = node.data.take_if(|data| data.len() <= BYTES_MAX && data.is_unshared())
