@@ -369,7 +369,8 @@ impl Load {
         Some(writer)
     }
 
-    /// False where the source has ended.
+    /// False where the source has ended. Inlined, with what it calls, into the loop that refills a pipeline: the generator's own
+    /// code is what is left between it and the floor.
     #[inline(always)]
     fn ask(&mut self, session: &mut Session, start: u64) -> bool {
         let xid = session.next_xid();

@@ -12,10 +12,10 @@
 //! floor ≥ horizon: not freed. An emptied slot's last version: its stamp is above everything published when the
 //! slot was emptied, so a reader whose floor reaches it finds the slot empty.
 //!
-//! Memory: 8 bytes per slot, 16 bytes beside the value per version, 24 bytes per version that waits; some freed versions' memory is
-//! kept for new ones. Slots lie in
-//! chunks of doubling size which never move and are freed with the arena. A slot is used again only after its last
-//! version was freed. Values are dropped by the writer in `reclaim`, or by whoever drops the last half.
+//! Memory: 8 bytes per slot, 16 bytes beside the value per version, 24 bytes per version that waits; some freed versions'
+//! memory is kept for new ones. Slots lie in chunks of doubling size which never move and are freed with the arena. A slot
+//! is used again only after its last version was freed. Values are dropped by the writer in `reclaim`, or by whoever drops
+//! the last half.
 //!
 //! Called by the tree's writer and readers. Limit: `SLOTS_MAX` slots; `insert` panics above it, the caller refuses
 //! before. Tested: `versions_test.rs` (model), `loom_test.rs`, `stress_test.rs`.

@@ -6,9 +6,9 @@
 
 use super::node::{Data, Node, data_of};
 
-/// What a turn frees of usual size.
+/// More than the writes of a turn use.
 const COUNT_MAX: usize = 1_024;
-/// Together they hold a megabyte at most.
+/// Of one piece: all together hold a megabyte at most.
 const BYTES_MAX: usize = 1_024;
 
 #[derive(Default)]

@@ -5,7 +5,7 @@
 use std::fs;
 
 use ringkeeper::wire::client::{CreateRequest, SetDataRequest};
-use ringkeeper::wire::{AclList, Opcode};
+use ringkeeper::wire::{AclList, ErrorCode, Opcode};
 
 use crate::history::{History, Load};
 use crate::support::disk::{Disk, fill};
@@ -37,11 +37,12 @@ fn a_member_without_room_leaves_and_comes_back() {
         let others: Vec<usize> = (0..3).filter(|at| *at != full).collect();
         let ballast = fill(&folders[full]);
         let large = vec![b'x'; 100_000];
+        let mut is_there = false;
         until("the member without room to leave", || {
             // Segments that were given back are disk space again, and more are used up.
             fill(&folders[full]);
-            write_much(&ensemble.servers[others[0]], &format!("/large{round}"), &large);
-            ensemble.servers[full].mode().is_none().then_some(())
+            is_there |= write_much(&ensemble.servers[others[0]], &format!("/large{round}"), &large);
+            (is_there && ensemble.servers[full].mode().is_none()).then_some(())
         });
         assert!(ensemble.servers[full].is_running(), "{}", ensemble.servers[full].output());
         ensemble.settle_among(&others);
@@ -58,11 +59,13 @@ fn a_member_without_room_leaves_and_comes_back() {
     drop(disks);
 }
 
-/// Half a megabyte of log. Who is asked may be without a leader just then.
-fn write_much(server: &Server, path: &str, data: &[u8]) {
-    let Ok(mut client) = Connect::default().try_open(server) else { return };
+/// Half a megabyte of log; whether the server said that the znode is there. Who is asked may be without a leader just then.
+fn write_much(server: &Server, path: &str, data: &[u8]) -> bool {
+    let Ok(mut client) = Connect::default().try_open(server) else { return false };
     let create = CreateRequest { path: path.into(), data: Some(data), acl: Some(AclList::OPEN), flags: 0 };
     let set = SetDataRequest { path: path.into(), data: Some(data), version: -1 };
-    let created = client.try_call(Opcode::Create, &create);
-    let _all_answered = created.is_some() && (0..5).all(|_| client.try_call(Opcode::SetData, &set).is_some());
+    let created = client.try_call(Opcode::Create, &create).map(|reply| reply.err);
+    let is_there = created == Some(0) || created == Some(ErrorCode::NodeExists as i32);
+    let _all_answered = is_there && (0..5).all(|_| client.try_call(Opcode::SetData, &set).is_some());
+    is_there
 }
