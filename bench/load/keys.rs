@@ -73,6 +73,11 @@ impl Keys {
         Keys { count, choice }
     }
 
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    #[inline]
     pub fn draw(&mut self, rng: &mut Prng) -> u64 {
         match &mut self.choice {
             Choice::Uniform => rng.below(self.count),
@@ -124,6 +129,7 @@ impl Zipf {
         if t.abs() < 1e-8 { (area * (1.0 - t / 2.0)).exp() } else { (area * t.ln_1p() / t).exp() }
     }
 
+    #[inline(never)]
     fn draw(&self, rng: &mut Prng) -> u64 {
         loop {
             let unit = (rng.next() >> 11) as f64 / (1u64 << 53) as f64;

@@ -270,7 +270,16 @@ impl Load {
             return;
         }
         let Pacing::Closed { outstanding } = self.plan.pacing else { return };
-        while session.under_way() < outstanding && now < self.stop_at && !session.broken {
+        if now >= self.stop_at || session.broken {
+            return;
+        }
+        let count = outstanding.saturating_sub(session.under_way());
+        if let Some((kind, expect)) = self.workload.write_gets(session.next_xid(), count, &mut session.output)
+        {
+            session.asked_alike(kind, expect, now, count as u32);
+            return;
+        }
+        for _ in 0..count {
             if !self.ask(session, now) {
                 return;
             }
@@ -369,9 +378,7 @@ impl Load {
         Some(writer)
     }
 
-    /// False where the source has ended. Inlined, with what it calls, into the loop that refills a pipeline: the generator's own
-    /// code is what is left between it and the floor.
-    #[inline(always)]
+    /// False where the source has ended.
     fn ask(&mut self, session: &mut Session, start: u64) -> bool {
         let xid = session.next_xid();
         match self.workload.write_next(session.index, xid, start, &mut session.output) {

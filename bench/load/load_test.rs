@@ -270,9 +270,9 @@ fn changes_that_a_slow_server_delayed_are_all_made_though_time_is_over() {
     assert_eq!(scene.load.on_turn(end + 9_000).expect("no servers"), Stage::Draining);
     assert_eq!(scene.load.recorder.histogram(Kind::Watch).len(), 6);
     let mut hopeless = FanOut::new(Pacing::Open { rate: 3.0 });
-    hopeless.load.recorder.replied(end);
+    hopeless.load.recorder.replied(1, end);
     hopeless.load.on_turn(end + 1).expect("no servers");
-    hopeless.load.recorder.replied(end);
+    hopeless.load.recorder.replied(1, end);
     hopeless.load.on_turn(hopeless.load.stop_at + STALL_NS).expect("no servers");
     assert!(
         hopeless.load.cut.as_ref().is_some_and(|reason| reason.contains("--rate")),

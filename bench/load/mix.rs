@@ -86,8 +86,13 @@ impl Mix {
         Mix { name: name.to_owned(), parts }
     }
 
+    /// What it consists of, if that is one operation.
+    pub fn single(&self) -> Option<Op> {
+        if let [(_, only)] = self.parts[..] { Some(only) } else { None }
+    }
+
     pub fn draw(&self, rng: &mut Prng) -> Op {
-        if let [(_, only)] = self.parts[..] {
+        if let Some(only) = self.single() {
             return only;
         }
         let at = rng.next() >> 32;

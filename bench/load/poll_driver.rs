@@ -8,8 +8,12 @@ use crate::bench::clock;
 use crate::bench::connection::Connection;
 use crate::bench::load::{Load, Stage};
 use rustix::event::{Timespec, epoll};
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
 use std::io;
 
 /// One read: at least the replies of a whole pipeline.
@@ -24,15 +28,20 @@ const ENDS: epoll::EventFlags =
 const GROUP: usize = 8;
 /// The samples' and the stage's resolution.
 const TURN_NS_MAX: u64 = 10_000_000;
+/// Instead of a session's number: the ticks of a closed loop.
+const TICK: u64 = u64::MAX;
 
 struct Driver<'a> {
     load: &'a mut Load,
-    epoll: rustix::fd::OwnedFd,
+    epoll: OwnedFd,
     buffer: Vec<u8>,
     /// Sessions with output that their socket hasn't been offered.
     touched: Vec<usize>,
+    /// When the clock was last looked at.
+    now: u64,
     /// Of the recorder's, those that were looked into.
     lost: u64,
+    ticks: Option<OwnedFd>,
 }
 
 fn broken_off(error: Errno) -> String {
@@ -51,7 +60,33 @@ pub fn run(load: &mut Load, connections: &mut [Connection]) -> io::Result<()> {
     // Without this an open loop's waits end 50 microseconds late. A refusal costs that accuracy, and shows in the
     // reported lateness.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-    Driver { load, epoll, buffer: vec![0; READ_BYTES], touched: Vec::new(), lost: 0 }.run(connections)
+    let ticks = if load.is_released() { None } else { Some(tick(&epoll)?) };
+    Driver {
+        load,
+        epoll,
+        buffer: vec![0; READ_BYTES],
+        touched: Vec::new(),
+        now: clock::now(),
+        lost: 0,
+        ticks,
+    }
+    .run(connections)
+}
+
+/// Ends a wait every [`TURN_NS_MAX`]. A wait's own timeout would be set up and taken back each time: with one request under way that
+/// cost a twentieth of the generator's processor time.
+fn tick(epoll: &OwnedFd) -> io::Result<OwnedFd> {
+    let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+    let every = Timespec { tv_sec: 0, tv_nsec: TURN_NS_MAX as _ };
+    timerfd_settime(&timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: every, it_value: every })?;
+    // Edge-triggered: nobody has to read it.
+    epoll::add(
+        epoll,
+        &timer,
+        epoll::EventData::new_u64(TICK),
+        epoll::EventFlags::IN | epoll::EventFlags::ET,
+    )?;
+    Ok(timer)
 }
 
 impl Driver<'_> {
@@ -66,7 +101,10 @@ impl Driver<'_> {
         let mut pings_at = start;
         let group_size = if self.load.goes_on_at_once() { 1 } else { GROUP };
         loop {
-            let now = clock::now();
+            if self.ticks.is_none() {
+                self.now = clock::now();
+            }
+            let now = self.now;
             let stage = self.load.on_turn(now).map_err(io::Error::other)?;
             match stage {
                 Stage::Asking => self.release(connections, now)?,
@@ -93,8 +131,8 @@ impl Driver<'_> {
                 Some(due) if stage == Stage::Asking => due.saturating_sub(now).min(TURN_NS_MAX),
                 _ => TURN_NS_MAX,
             };
-            let timeout = Timespec { tv_sec: 0, tv_nsec: wait as _ };
-            let ready = match epoll::wait(&self.epoll, &mut events[..], Some(&timeout)) {
+            let timeout = self.ticks.is_none().then_some(Timespec { tv_sec: 0, tv_nsec: wait as _ });
+            let ready = match epoll::wait(&self.epoll, &mut events[..], timeout.as_ref()) {
                 Err(Errno::INTR) => 0,
                 other => other?,
             };
@@ -124,14 +162,19 @@ impl Driver<'_> {
     /// turn counts as under way until it is read.
     fn on_ready(&mut self, group: &[epoll::Event], connections: &mut [Connection]) -> io::Result<()> {
         for event in group {
-            let connection = &mut connections[event.data.u64() as usize];
-            if !connection.session.broken {
-                self.read(connection, { event.flags }.intersects(ENDS));
+            match connections.get_mut(event.data.u64() as usize) {
+                Some(connection) if connection.session.broken => {}
+                Some(connection) => self.read(connection, { event.flags }.intersects(ENDS)),
+                None => self.now = clock::now(),
             }
         }
         for event in group {
-            let connection = &mut connections[event.data.u64() as usize];
-            self.load.refill(&mut connection.session, clock::now());
+            let Some(connection) = connections.get_mut(event.data.u64() as usize) else { continue };
+            // Alone it was read just now.
+            if group.len() > 1 {
+                self.now = clock::now();
+            }
+            self.load.refill(&mut connection.session, self.now);
             self.flush(connection)?;
         }
         Ok(())
@@ -144,8 +187,8 @@ impl Driver<'_> {
             match net::recv(&connection.stream, &mut self.buffer[..], net::RecvFlags::empty()) {
                 Ok((0, _)) => connection.session.fail("connection closed by the server", recorder),
                 Ok((n, _)) => {
-                    let now = clock::now();
-                    if let Err(fault) = connection.session.on_bytes(&self.buffer[..n], now, recorder) {
+                    self.now = clock::now();
+                    if let Err(fault) = connection.session.on_bytes(&self.buffer[..n], self.now, recorder) {
                         connection.session.fail(fault.name(), recorder);
                     }
                     // If it was less, the socket is empty, and what comes next is an edge.

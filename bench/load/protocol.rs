@@ -66,7 +66,6 @@ pub fn connect_request(out: &mut Vec<u8>, timeout_ms: i32) {
     out.push(0);
 }
 
-#[inline(always)]
 pub fn get_data(out: &mut Vec<u8>, xid: i32, path: &[u8], watch: bool) {
     read(out, xid, OP_GET_DATA, path, watch);
 }
@@ -79,7 +78,6 @@ pub fn get_children(out: &mut Vec<u8>, xid: i32, path: &[u8]) {
     read(out, xid, OP_GET_CHILDREN, path, false);
 }
 
-#[inline(always)]
 fn read(out: &mut Vec<u8>, xid: i32, op: i32, path: &[u8], watch: bool) {
     // The most frequent request of all: its lengths are known beforehand.
     let path_length = i32::try_from(path.len()).expect("lengths are bounded by the arguments' checks");
@@ -199,6 +197,11 @@ pub fn notified_path(body: &[u8]) -> Option<&[u8]> {
 pub fn int_at(bytes: &[u8], at: usize) -> Option<i32> {
     let bytes = bytes.get(at..at.checked_add(4)?)?;
     Some(i32::from_be_bytes(bytes.try_into().ok()?))
+}
+
+/// Whether the reply `frame` is that of `xid`, without an error. [`REPLY_HEADER_BYTES`] are there then.
+pub fn is_success(frame: &[u8], xid: i32) -> bool {
+    frame.len() >= REPLY_HEADER_BYTES && int_at(frame, 0) == Some(xid) && int_at(frame, 12) == Some(0)
 }
 
 /// What stands at the front of a stream of frames.

@@ -107,26 +107,31 @@ impl Recorder {
         &self.window
     }
 
-    /// A reply has come, whatever it says.
-    pub fn replied(&mut self, now: u64) {
-        self.progress += 1;
+    /// So many replies have come, whatever they say.
+    pub fn replied(&mut self, count: u64, now: u64) {
+        self.progress += count;
         self.last_reply = now;
     }
 
     pub fn answered(&mut self, kind: Kind, start: u64, now: u64) {
+        self.answered_alike(kind, start, now, 1);
+    }
+
+    /// `count` requests of that start.
+    pub fn answered_alike(&mut self, kind: Kind, start: u64, now: u64, count: u64) {
         let latency = now.saturating_sub(start).max(1);
         if self.count_by == CountBy::IntendedStart && self.window.contains(&start) {
-            self.histograms[kind as usize].saturating_record(latency);
+            self.histograms[kind as usize].saturating_record_n(latency, count);
         }
-        self.replies_total += u64::from(kind.is_operation());
+        self.replies_total += count * u64::from(kind.is_operation());
         if !self.slice_range.contains(&now) && !self.turn_to(now) {
             return;
         }
         if (self.run.kind, self.run.latency) == (kind, latency) {
-            self.run.count += 1;
+            self.run.count += count;
         } else {
             self.end_run();
-            self.run = Run { kind, latency, count: 1 };
+            self.run = Run { kind, latency, count };
         }
     }
 

@@ -82,11 +82,11 @@ fn latencies_beyond_the_scale_count_as_its_end_and_errors_always_count() {
 fn each_entry_of_the_series_has_its_own_percentiles_and_errors() {
     let mut recorder = Recorder::new(CountBy::Reply, 0..400 * MS);
     for reply in 1..=100 {
-        recorder.replied(reply * MS / 10);
+        recorder.replied(1, reply * MS / 10);
         recorder.answered(Kind::Get, 0, reply * MS / 10);
     }
     recorder.error("NoNode");
-    recorder.replied(150 * MS);
+    recorder.replied(1, 150 * MS);
     recorder.answered(Kind::Get, 149 * MS, 150 * MS);
     recorder.error("NoNode");
     recorder.answered(Kind::Set, 0, 399 * MS);

@@ -2,7 +2,8 @@
 //!
 //! Called by the drivers with the bytes that came in; owns no socket and reads no clock. Invariants: replies come in
 //! request order (ZooKeeper's promise per connection), so the unanswered requests are a queue, and a reply whose xid
-//! isn't the queue's front is a fault that ends the session. An operation of several requests (`cycle`) has one of them in
+//! isn't the queue's front is a fault that ends the session. Requests that were asked together and are answered alike are one
+//! entry of the queue. An operation of several requests (`cycle`) has one of them in
 //! the queue, or waits for an event. Tested: `session_test.rs`.
 
 use crate::bench::cycle::{Cycle, Step};
@@ -11,11 +12,14 @@ use crate::bench::recorder::Recorder;
 use crate::bench::workload::{Asked, Expect, Kind};
 use std::collections::VecDeque;
 
+/// `count` requests of the same kind, asked at the same time, with consecutive xids from `xid` on.
 struct Unanswered {
     xid: i32,
+    count: u32,
     what: What,
 }
 
+#[derive(Clone, Copy)]
 enum What {
     /// An operation of one request. `start`: when it was sent; in an open loop, when it should have been sent. Nanoseconds of
     /// the generator's clock.
@@ -65,6 +69,7 @@ impl Fault {
 pub struct Session {
     pub index: usize,
     unanswered: VecDeque<Unanswered>,
+    unanswered_count: usize,
     next_xid: i32,
     /// The beginning of a frame whose rest hasn't come.
     partial: Vec<u8>,
@@ -91,6 +96,7 @@ impl Session {
         Session {
             index,
             unanswered: VecDeque::new(),
+            unanswered_count: 0,
             next_xid: 1,
             partial: Vec::new(),
             exists_is_fine,
@@ -109,7 +115,7 @@ impl Session {
     /// Operations that were begun and haven't ended.
     pub fn under_way(&self) -> usize {
         // A cycle either has its request in the queue, or waits for an event.
-        self.unanswered.len() + self.waiting.len()
+        self.unanswered_count + self.waiting.len()
     }
 
     /// The xid which the next request must carry.
@@ -118,7 +124,6 @@ impl Session {
     }
 
     /// Notes a request that was appended to `output` with [`Session::next_xid`], and is measured from `start`.
-    #[inline(always)]
     pub fn asked(&mut self, asked: Asked, start: u64) {
         let what = match asked {
             Asked::Single(kind, expect) => What::Single { kind, expect, start },
@@ -128,9 +133,18 @@ impl Session {
         self.last_request = self.last_request.max(start);
     }
 
-    #[inline(always)]
+    /// As [`Session::asked`], of `count` requests with consecutive xids, which don't reach the last one.
+    pub fn asked_alike(&mut self, kind: Kind, expect: Expect, start: u64, count: u32) {
+        let what = What::Single { kind, expect, start };
+        self.unanswered.push_back(Unanswered { xid: self.next_xid, count, what });
+        self.unanswered_count += count as usize;
+        self.next_xid += count as i32;
+        self.last_request = self.last_request.max(start);
+    }
+
     fn note(&mut self, what: What) {
-        self.unanswered.push_back(Unanswered { xid: self.next_xid, what });
+        self.unanswered.push_back(Unanswered { xid: self.next_xid, count: 1, what });
+        self.unanswered_count += 1;
         self.skip_xid();
     }
 
@@ -190,6 +204,11 @@ impl Session {
     fn on_frames(&mut self, bytes: &[u8], now: u64, recorder: &mut Recorder) -> Result<usize, Fault> {
         let mut used = 0;
         loop {
+            let alike = self.on_alike(&bytes[used..], now, recorder);
+            if alike > 0 {
+                used += alike;
+                continue;
+            }
             match protocol::front(&bytes[used..]) {
                 Front::Partial => return Ok(used),
                 Front::BadLength(_) => return Err(Fault::BadFrameLength),
@@ -198,6 +217,39 @@ impl Session {
                     self.on_reply(frame, now, recorder)?;
                 }
             }
+        }
+    }
+
+    /// Takes the replies at the front of `bytes` that are just what the first entry of the queue expects. Returns how many bytes they
+    /// are. All others are left to [`Session::on_reply`].
+    fn on_alike(&mut self, bytes: &[u8], now: u64, recorder: &mut Recorder) -> usize {
+        let Some(first) = self.unanswered.front_mut() else { return 0 };
+        let What::Single { kind, expect, start } = first.what else { return 0 };
+        let (mut used, mut count) = (0, 0);
+        while count < first.count
+            && let Front::Frame(frame) = protocol::front(&bytes[used..])
+            && protocol::is_success(frame, first.xid + count as i32)
+            && expect.holds(&frame[protocol::REPLY_HEADER_BYTES..])
+        {
+            used += 4 + frame.len();
+            count += 1;
+        }
+        if count > 0 {
+            recorder.replied(count as u64, now);
+            recorder.answered_alike(kind, start, now, count as u64);
+            self.take(count);
+        }
+        used
+    }
+
+    /// The first so many of the first entry are answered.
+    fn take(&mut self, count: u32) {
+        self.unanswered_count -= count as usize;
+        let first = self.unanswered.front_mut().expect("who takes has seen it");
+        first.count -= count;
+        first.xid = first.xid.wrapping_add(count as i32);
+        if first.count == 0 {
+            self.unanswered.pop_front();
         }
     }
 
@@ -216,13 +268,15 @@ impl Session {
             self.pings = self.pings.checked_sub(1).ok_or(Fault::UnexpectedReply)?;
             return Ok(());
         }
-        let Some(request) = self.unanswered.pop_front() else { return Err(Fault::UnexpectedReply) };
+        let Some(request) = self.unanswered.front() else { return Err(Fault::UnexpectedReply) };
         if request.xid != xid {
             return Err(Fault::ReplyOutOfOrder);
         }
-        recorder.replied(now);
+        let what = request.what;
+        self.take(1);
+        recorder.replied(1, now);
         let body = &frame[protocol::REPLY_HEADER_BYTES..];
-        match request.what {
+        match what {
             What::Single { kind, expect, start } => {
                 if code == 0 && expect.holds(body) {
                     recorder.answered(kind, start, now);
@@ -289,6 +343,7 @@ impl Session {
             recorder.errors("unanswered", self.under_way() as u64);
             recorder.sessions_lost += 1;
             self.unanswered.clear();
+            self.unanswered_count = 0;
             self.waiting.clear();
             self.output.clear();
             self.sent = 0;

@@ -43,6 +43,53 @@ fn replies_are_counted_however_the_bytes_are_cut() {
     }
 }
 
+/// As one entry of the queue and as one for each: nobody can tell the difference.
+fn both_ways(count: u32) -> [Session; 2] {
+    let mut together = Session::new(0, false);
+    together.asked_alike(Kind::Get, Expect::Bytes(5), 10, count);
+    [together, asked(&vec![(Kind::Get, 5); count as usize])]
+}
+
+#[test]
+fn requests_that_were_asked_together_are_answered_one_by_one() {
+    let replies: Vec<Vec<u8>> = [(1, 0, 5), (2, 0, 5), (-1, 0, 3), (3, 0, 6), (4, -101, 0), (5, 0, 5)]
+        .map(|(xid, code, body)| reply(xid, code, body))
+        .to_vec();
+    let stream = replies.concat();
+    for cut in 0..=stream.len() {
+        for mut session in both_ways(6) {
+            let mut recorder = recorder();
+            assert_eq!(session.next_xid(), 7);
+            assert_eq!(session.on_bytes(&stream[..cut], 20, &mut recorder), Ok(()));
+            assert_eq!(session.on_bytes(&stream[cut..], 30, &mut recorder), Ok(()));
+            assert_eq!(
+                (session.under_way(), recorder.replies_total, recorder.progress),
+                (1, 3, 5),
+                "cut at {cut}"
+            );
+            assert_eq!(recorder.histogram(Kind::Get).len(), 3);
+            assert_eq!(recorder.errors_count(), 2);
+            session.fail("gone", &mut recorder);
+            assert!(errors(&recorder).contains(&("unanswered".to_owned(), 1)));
+            assert_eq!(session.under_way(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_reply_out_of_order_is_a_fault_among_requests_that_were_asked_together() {
+    for mut session in both_ways(3) {
+        let mut recorder = recorder();
+        let stream = [reply(1, 0, 5), reply(3, 0, 5)].concat();
+        assert_eq!(session.on_bytes(&stream, 20, &mut recorder), Err(Fault::ReplyOutOfOrder));
+        assert_eq!((session.under_way(), recorder.replies_total), (2, 1));
+    }
+    for mut session in both_ways(2) {
+        let stream = [reply(1, 0, 5), reply(2, 0, 5), reply(3, 0, 5)].concat();
+        assert_eq!(session.on_bytes(&stream, 20, &mut recorder()), Err(Fault::UnexpectedReply));
+    }
+}
+
 #[test]
 fn a_reply_of_another_request_or_to_none_is_a_fault() {
     let mut recorder = recorder();

@@ -115,7 +115,7 @@ impl Storm<'_> {
                 Ok(true) => {
                     let now = clock::now();
                     let recorder = &mut self.load.recorder;
-                    recorder.replied(now);
+                    recorder.replied(1, now);
                     if let Some(since) = attempt.closing {
                         recorder.answered(Kind::Close, since, now);
                         break;

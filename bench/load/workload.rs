@@ -15,6 +15,11 @@ use std::io::Write;
 pub const ROOT: &str = "/preload";
 /// Children of one parent in the layout of `--keys`.
 pub const CHILDREN_PER_PARENT: u64 = 1_000;
+/// Their parents have four digits.
+const KEYS_OF_ONE_LENGTH: u64 = 10_000 * CHILDREN_PER_PARENT;
+/// Length, header and the path's length; the path itself, and whether to watch.
+const GET_PATH_AT: usize = 16;
+const GET_BYTES: usize = GET_PATH_AT + 26 + 1;
 
 /// What is measured: one histogram each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,6 +230,8 @@ pub struct Workload {
     sizes: Sizes,
     /// Its own stream, so that another size doesn't change which keys are asked for.
     sizes_rng: Prng,
+    /// The get of key 0.
+    get: [u8; GET_BYTES],
     data: Vec<u8>,
     path: Vec<u8>,
 }
@@ -233,7 +240,11 @@ impl Workload {
     /// `sizes`: of every znode's data.
     pub fn new(source: Source, sizes: Sizes, seed: u64) -> Workload {
         let data = (0..sizes.max).map(|i| b'a' + (i % 26) as u8).collect();
-        Workload { source, sizes, sizes_rng: Prng::salted(seed, "sizes"), data, path: Vec::with_capacity(64) }
+        let (mut get, mut path) = (Vec::with_capacity(GET_BYTES), Vec::with_capacity(64));
+        write_key(&mut path, 0);
+        protocol::get_data(&mut get, 0, &path, false);
+        let get = get.try_into().expect("its path is as long as every other");
+        Workload { source, sizes, sizes_rng: Prng::salted(seed, "sizes"), get, data, path }
     }
 
     /// Whether a reply may be answered with the next step of its operation.
@@ -243,7 +254,6 @@ impl Workload {
 
     /// Appends the next request of `session` to `out`; nothing where the source has ended. `start`: from when on an
     /// operation of several requests is measured.
-    #[inline(always)]
     pub fn write_next(&mut self, session: usize, xid: i32, start: u64, out: &mut Vec<u8>) -> Option<Asked> {
         match &mut self.source {
             Source::Creates(paths) => {
@@ -264,7 +274,31 @@ impl Workload {
         }
     }
 
-    #[inline(always)]
+    /// `count` gets in a row, with xids from `xid` on, where this load asks nothing else: a pipeline is filled many times as often as
+    /// anything else is done here. Nothing where it does, or where they aren't all of one length: [`Workload::write_next`] can all.
+    pub fn write_gets(&mut self, xid: i32, count: usize, out: &mut Vec<u8>) -> Option<(Kind, Expect)> {
+        let Source::Endless(endless) = &mut self.source else { return None };
+        let are_alike = endless.mix.single() == Some(Op::Get) && endless.keys.count() <= KEYS_OF_ONE_LENGTH;
+        if !are_alike || xid.checked_add(i32::try_from(count).ok()?).is_none() {
+            return None;
+        }
+        let begin = out.len();
+        out.resize(begin + count * GET_BYTES, 0);
+        for (request, xid) in out[begin..].chunks_exact_mut(GET_BYTES).zip(xid..) {
+            let key = endless.keys.draw(&mut endless.rng);
+            let digits = digits(key / CHILDREN_PER_PARENT, key % CHILDREN_PER_PARENT);
+            request.copy_from_slice(&self.get);
+            request[4..8].copy_from_slice(&xid.to_be_bytes());
+            request[GET_PATH_AT + 10..][..4].copy_from_slice(&digits[..4]);
+            request[GET_PATH_AT + 22..][..4].copy_from_slice(&digits[4..]);
+        }
+        Some((Kind::Get, self.data_expected()))
+    }
+
+    fn data_expected(&self) -> Expect {
+        Expect::Data { min: self.sizes.min as u32, max: self.sizes.max as u32 }
+    }
+
     fn write_endless(&mut self, session: usize, xid: i32, start: u64, out: &mut Vec<u8>) -> Asked {
         let Source::Endless(endless) = &mut self.source else { unreachable!("looked at by the caller") };
         let mut op = endless.mix.draw(&mut endless.rng);
@@ -274,9 +308,7 @@ impl Workload {
         let path = &mut self.path;
         path.clear();
         match op {
-            // Written below, in one piece with its request.
-            Op::Get => {}
-            Op::Exists | Op::Set => write_key(path, endless.keys.draw(&mut endless.rng)),
+            Op::Get | Op::Exists | Op::Set => write_key(path, endless.keys.draw(&mut endless.rng)),
             Op::Children => write_parent(path, endless.keys.draw(&mut endless.rng)),
             Op::Create => {
                 endless.own_path(session, 'n', endless.made[session].next, path);
@@ -296,16 +328,8 @@ impl Workload {
         }
         match op {
             Op::Get => {
-                let key = endless.keys.draw(&mut endless.rng);
-                match key_path(key) {
-                    Some(path) => protocol::get_data(out, xid, &path, false),
-                    None => {
-                        write_key(path, key);
-                        protocol::get_data(out, xid, path, false);
-                    }
-                }
-                let expect = Expect::Data { min: self.sizes.min as u32, max: self.sizes.max as u32 };
-                Asked::Single(Kind::Get, expect)
+                protocol::get_data(out, xid, path, false);
+                Asked::Single(Kind::Get, self.data_expected())
             }
             Op::Exists => {
                 protocol::exists(out, xid, path, false);
@@ -383,27 +407,9 @@ impl Endless {
 
 /// [`child_path`] without the formatting machinery: it is half of the generator's work per request otherwise.
 fn write_key(path: &mut Vec<u8>, key: u64) {
-    if let Some(whole) = key_path(key) {
-        path.extend_from_slice(&whole);
-        return;
-    }
     write_parent(path, key);
     path.extend_from_slice(b"/child-");
     write_padded(path, key % CHILDREN_PER_PARENT, 5);
-}
-
-/// Nothing where it is longer: above ten million keys. A length that is known when this is compiled spares each get a call.
-#[inline(always)]
-fn key_path(key: u64) -> Option<[u8; 26]> {
-    let (parent, child) = (key / CHILDREN_PER_PARENT, key % CHILDREN_PER_PARENT);
-    if parent >= 10_000 {
-        return None;
-    }
-    let mut whole = *b"/preload/p0000/child-00000";
-    let digits = digits(parent, child);
-    whole[10..14].copy_from_slice(&digits[..4]);
-    whole[22..].copy_from_slice(&digits[4..]);
-    Some(whole)
 }
 
 /// Of two numbers below 10,000, both at once: in one word each half is parted into hundreds, then each of those into tens.

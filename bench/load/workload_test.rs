@@ -47,6 +47,28 @@ fn the_two_ways_to_write_a_key_agree_and_measure_26_bytes() {
 }
 
 #[test]
+fn gets_in_a_row_are_those_that_are_written_one_by_one() {
+    for keys in [1, 10_000, KEYS_OF_ONE_LENGTH] {
+        let (mut together, mut apart) = ([1, 2].map(|_| endless("get", keys, Sizes::fixed(100)))).into();
+        let (mut row, mut single) = (vec![9], vec![9]);
+        for begin in [1, 17, i32::MAX - 16] {
+            let (kind, expect) = together.write_gets(begin, 16, &mut row).expect("nothing else is asked");
+            for xid in begin..begin + 16 {
+                let asked = apart.write_next(0, xid, 10, &mut single);
+                assert!(matches!(asked, Some(Asked::Single(k, e)) if (k, e) == (kind, expect)));
+            }
+            assert_eq!(row, single);
+        }
+        assert!(together.write_gets(i32::MAX - 15, 16, &mut row).is_none(), "xids begin again in between");
+        assert_eq!(row, single, "nothing is written then");
+    }
+    let others = [("get", KEYS_OF_ONE_LENGTH + 1), ("exists", 10), ("get=9,set=1", 10)];
+    for (mix, keys) in others {
+        assert!(endless(mix, keys, Sizes::fixed(100)).write_gets(1, 16, &mut Vec::new()).is_none(), "{mix}");
+    }
+}
+
+#[test]
 fn two_numbers_are_written_at_once_whatever_they_are() {
     for number in 0..10_000 {
         let other = 9_999 - number;
