@@ -168,10 +168,10 @@ impl Driver<'_> {
                 None => self.now = clock::now(),
             }
         }
-        for event in group {
+        for (at, event) in group.iter().enumerate() {
             let Some(connection) = connections.get_mut(event.data.u64() as usize) else { continue };
-            // Alone it was read just now.
-            if group.len() > 1 {
+            // The last read was just now.
+            if at > 0 {
                 self.now = clock::now();
             }
             self.load.refill(&mut connection.session, self.now);

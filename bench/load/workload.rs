@@ -282,12 +282,12 @@ impl Workload {
         if !are_alike || xid.checked_add(i32::try_from(count).ok()?).is_none() {
             return None;
         }
-        let begin = out.len();
-        out.resize(begin + count * GET_BYTES, 0);
-        for (request, xid) in out[begin..].chunks_exact_mut(GET_BYTES).zip(xid..) {
+        out.reserve(count * GET_BYTES);
+        for xid in xid..xid + count as i32 {
             let key = endless.keys.draw(&mut endless.rng);
             let digits = digits(key / CHILDREN_PER_PARENT, key % CHILDREN_PER_PARENT);
-            request.copy_from_slice(&self.get);
+            out.extend_from_slice(&self.get);
+            let request: &mut [u8; GET_BYTES] = out.last_chunk_mut().expect("just written");
             request[4..8].copy_from_slice(&xid.to_be_bytes());
             request[GET_PATH_AT + 10..][..4].copy_from_slice(&digits[..4]);
             request[GET_PATH_AT + 22..][..4].copy_from_slice(&digits[4..]);
