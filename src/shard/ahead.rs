@@ -1,13 +1,16 @@
 //! The znodes of reads that came together are looked at together, before each is answered (`tree::ahead` says why).
 //!
-//! Called by `intake`, on what a socket gave. Nothing depends on it: what can't be read here is passed over. Tested: here, and what it
-//! gains in perf/tried.md.
+//! Called by `intake`, on what a socket gave, and by `answering`, on what waited behind a write. Nothing depends on it: what can't
+//! be read here is passed over. Tested: here, and what it gains in perf/tried.md.
 
-use crate::base::ConnectionId;
+use std::collections::VecDeque;
+
+use crate::base::{ConnectionId, Zxid};
 use crate::tree::Reading;
 use crate::wire::{Opcode, Reader};
 
 use super::State;
+use super::connection::Pending;
 
 /// So many are looked at together, and so few aren't worth it.
 const BATCH: usize = Reading::LOOKED_AT_MAX;
@@ -21,15 +24,40 @@ impl State {
 
     /// Looks at what the requests at the front of `bytes` will read. Returns up to where it has looked.
     pub(super) fn look_ahead(&self, reading: &Reading<'_>, bytes: &[u8]) -> usize {
-        let (mut paths, mut count) = ([&[][..]; BATCH], 0);
-        let seen = gather(bytes, |path| {
-            paths[count] = path;
-            count += 1;
-        });
-        if count > FEW {
-            reading.look_ahead(&paths[..count], self.version);
-        }
+        let mut paths = Paths::default();
+        let seen = gather(bytes, |path| paths.push(path));
+        paths.look_at(reading, self.version);
         seen
+    }
+
+    /// The same of the reads at the front of this client's queue. Returns how many of the queue it has gone through.
+    pub(super) fn look_at_queued(&self, reading: &Reading<'_>, id: ConnectionId) -> usize {
+        let Some(connection) = self.connections.get(id.slot as usize).and_then(Option::as_ref) else {
+            return 0;
+        };
+        let mut paths = Paths::default();
+        let seen = gather_queued(&connection.pending, |path| paths.push(path));
+        paths.look_at(reading, self.version);
+        seen
+    }
+}
+
+#[derive(Default)]
+struct Paths<'b> {
+    paths: [&'b [u8]; BATCH],
+    count: usize,
+}
+
+impl<'b> Paths<'b> {
+    fn push(&mut self, path: &'b [u8]) {
+        self.paths[self.count] = path;
+        self.count += 1;
+    }
+
+    fn look_at(&self, reading: &Reading<'_>, at: Zxid) {
+        if self.count > FEW {
+            reading.look_ahead(&self.paths[..self.count], at);
+        }
     }
 }
 
@@ -47,6 +75,15 @@ fn gather<'b>(bytes: &'b [u8], mut each: impl FnMut(&'b [u8])) -> usize {
     seen
 }
 
+/// The same of what waits, up to the first write. Returns how many reads there are.
+fn gather_queued<'b>(queue: &'b VecDeque<Pending>, mut each: impl FnMut(&'b [u8])) -> usize {
+    let reads = queue.iter().take(BATCH).map_while(|pending| match pending {
+        Pending::Read { opcode, body, .. } => Some(path_of(*opcode, Reader::new(body))),
+        Pending::Write { .. } | Pending::Refused { .. } => None,
+    });
+    reads.inspect(|path| path.iter().for_each(|path| each(path))).count()
+}
+
 /// Of a whole frame.
 fn body_at_front(bytes: &[u8]) -> Option<&[u8]> {
     Reader::new(bytes).bytes().ok()
@@ -56,7 +93,12 @@ fn body_at_front(bytes: &[u8]) -> Option<&[u8]> {
 fn path_in(body: &[u8]) -> Option<&[u8]> {
     let mut reader = Reader::new(body);
     reader.i32().ok()?;
-    match Opcode::from_i32(reader.i32().ok()?)? {
+    path_of(Opcode::from_i32(reader.i32().ok()?)?, reader)
+}
+
+/// `reader`: behind the request's header.
+fn path_of(opcode: Opcode, mut reader: Reader<'_>) -> Option<&[u8]> {
+    match opcode {
         Opcode::GetData | Opcode::Exists | Opcode::GetChildren | Opcode::GetChildren2 | Opcode::GetAcl => {
             reader.bytes().ok()
         }
@@ -67,6 +109,7 @@ fn path_in(body: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Instant;
     use crate::wire::client::{GetDataRequest, SetDataRequest};
     use crate::wire::{Encode, jute::encode_bytes};
 
@@ -105,6 +148,28 @@ mod tests {
             assert_eq!(gather(&bytes, |_| count += 1), BATCH * (4 + body.len()));
             assert_eq!(count, paths);
         }
+    }
+
+    #[test]
+    fn of_what_waits_reads_are_looked_at_up_to_the_first_write() {
+        let read = |opcode: Opcode, path: &str| {
+            let whole = request(opcode, &GetDataRequest { path: path.into(), watch: false });
+            Pending::Read { xid: 1, opcode, body: whole[8..].into(), since: Instant::default() }
+        };
+        let write =
+            || Pending::Write { xid: 1, opcode: Opcode::SetData, since: Instant::default(), bytes: 9 };
+        let paths_of = |queue: &VecDeque<Pending>| {
+            let mut paths = vec![];
+            (gather_queued(queue, |path| paths.push(String::from_utf8_lossy(path).into_owned())), paths)
+        };
+        let queue: VecDeque<_> =
+            [read(Opcode::GetData, "/a"), read(Opcode::WhoAmI, ""), read(Opcode::Exists, "/b"), write()]
+                .into();
+        assert_eq!(paths_of(&queue), (3, vec!["/a".to_owned(), "/b".to_owned()]));
+        assert_eq!(paths_of(&[write(), read(Opcode::GetData, "/a")].into()), (0, vec![]));
+        assert_eq!(paths_of(&[Pending::Refused { xid: 1 }].into()), (0, vec![]));
+        let many = (0..3 * BATCH).map(|_| read(Opcode::GetData, "/a")).collect();
+        assert_eq!(paths_of(&many), (BATCH, vec!["/a".to_owned(); BATCH]));
     }
 
     #[test]

@@ -116,6 +116,8 @@ impl State {
 
     /// The same; if it can't wait, without regard to what the answers cost and to how much output waits already.
     pub(super) fn run_reads(&mut self, reading: &Reading<'_>, id: ConnectionId, at_once: bool) {
+        // Often it is only one that has room.
+        let mut looked_at = 1;
         loop {
             let (is_scarce, has_room_at_once) = (self.is_room_scarce(), self.has_room_for_next(reading, id));
             let Some(connection) = self.connection(id) else { return };
@@ -134,6 +136,11 @@ impl State {
             match connection.pending.front() {
                 None | Some(Pending::Write { .. }) => return,
                 Some(Pending::Read { .. }) => {
+                    if looked_at == 0 {
+                        looked_at = self.look_at_queued(reading, id);
+                    }
+                    looked_at -= 1;
+                    let Some(connection) = self.connection(id) else { return };
                     let Some(Pending::Read { xid, opcode, body, since }) = connection.unqueue() else {
                         return;
                     };

@@ -188,4 +188,44 @@ mod tests {
         }
         reading.look_ahead(&[b"", b"/", b"n0"], reading.published());
     }
+
+    /// Whatever is read next, and however far the tree has gone on.
+    #[test]
+    fn what_was_looked_at_changes_no_read() {
+        let mut world = World::new(1);
+        let names: Vec<String> = (0..6).map(|at| format!("/n{at}")).collect();
+        for name in &names[..5] {
+            world.create(name, b"first");
+        }
+        world.publish();
+        let before = world.readers[0].enter().published();
+        world.delete(&names[1]);
+        world.delete(&names[2]);
+        world.create(&names[2], b"second");
+        world.set_data(&names[3], b"second");
+        world.publish();
+        let reading = world.readers[0].enter();
+        let now = reading.published();
+        let paths: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+        let read = |path: &[u8], at| reading.node(path, at).map(|node| node.data().map(<[u8]>::to_vec));
+        let told = |at| paths.iter().map(|path| read(path, at)).collect::<Vec<_>>();
+        let first = Some(Some(b"first".to_vec()));
+        let second = Some(Some(b"second".to_vec()));
+        let expected = [first.clone(), None, second.clone(), second, first, None];
+        assert_eq!(told(now), expected);
+        for from in 0..paths.len() {
+            for looked_at in [before, now] {
+                reading.look_ahead(&paths[from..], looked_at);
+                assert_eq!(told(now), expected, "from {from}");
+                reading.look_ahead(&paths[from..], looked_at);
+                for (path, expected) in paths.iter().zip(&expected).rev() {
+                    assert_eq!(
+                        (read(path, now), read(b"", now).is_some()),
+                        (expected.clone(), true),
+                        "from {from}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! where a read waited for it, and ends at the published version; only then does it let go of the older versions
 //! ([`Reader::raise`]). What was readable at the turn's floor or later stays allocated for the whole turn.
 
+use std::cell::Cell;
 use std::hint::black_box;
 
 use crate::base::{HashKey, Zxid};
@@ -30,7 +31,13 @@ impl Reader {
     }
 
     pub fn enter(&mut self) -> Reading<'_> {
-        Reading { key: self.key, turn: self.observer.enter(), view: &self.view, index: &self.index }
+        Reading {
+            key: self.key,
+            turn: self.observer.enter(),
+            view: &self.view,
+            index: &self.index,
+            found: Found::default(),
+        }
     }
 
     /// Nothing below `zxid` will be read again.
@@ -50,6 +57,14 @@ pub struct Reading<'a> {
     turn: Turn<'a>,
     view: &'a View<Node>,
     index: &'a IndexReader,
+    found: Found,
+}
+
+/// Slots that [`Reading::look_ahead`] has found, in the order of its paths: nodes are mostly read in that order next.
+#[derive(Default)]
+struct Found {
+    slots: Cell<[Option<u32>; FIND_BATCH]>,
+    next: Cell<usize>,
 }
 
 impl Reading<'_> {
@@ -65,10 +80,24 @@ impl Reading<'_> {
     /// The node at `path` as of `at`. The empty path is the root, as in ZooKeeper.
     pub fn node(&self, path: &[u8], at: Zxid) -> Option<&Node> {
         let path = if path.is_empty() { b"/" } else { path };
-        self.index.candidates(&self.turn, self.key.hash(path)).find_map(|slot| {
-            let node = self.view.read(&self.turn, slot, at.version())?;
-            (node.path.bytes() == path && node.is_alive()).then_some(node)
-        })
+        let next = self.found.next.get();
+        if next < FIND_BATCH {
+            let node = self.found.slots.as_array_of_cells()[next]
+                .get()
+                .and_then(|slot| self.node_in(slot, path, at));
+            // As soon as something else is read nobody knows what comes next.
+            self.found.next.set(if node.is_some() { next + 1 } else { FIND_BATCH });
+            if node.is_some() {
+                return node;
+            }
+        }
+        self.index.candidates(&self.turn, self.key.hash(path)).find_map(|slot| self.node_in(slot, path, at))
+    }
+
+    /// The node of `slot` as of `at`, if it is there and at `path`.
+    fn node_in(&self, slot: u32, path: &[u8], at: Zxid) -> Option<&Node> {
+        let node = self.view.read(&self.turn, slot, at.version())?;
+        (node.path.bytes() == path && node.is_alive()).then_some(node)
     }
 
     /// Paths of one [`Self::look_ahead`].
@@ -92,6 +121,8 @@ impl Reading<'_> {
         for node in nodes.iter().flatten() {
             black_box((node.is_alive(), node.path.bytes().len(), node.data_bytes()));
         }
+        self.found.slots.set(slots);
+        self.found.next.set(0);
     }
 
     /// Those children of `node` as of `at` that lie at `from` and behind it in its bag, up to about `budget` of them.
