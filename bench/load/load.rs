@@ -270,10 +270,10 @@ impl Load {
             return;
         }
         let Pacing::Closed { outstanding } = self.plan.pacing else { return };
-        if now >= self.stop_at || session.broken {
+        let count = outstanding.saturating_sub(session.under_way());
+        if count == 0 || now >= self.stop_at || session.broken {
             return;
         }
-        let count = outstanding.saturating_sub(session.under_way());
         if let Some((kind, expect)) = self.workload.write_gets(session.next_xid(), count, &mut session.output)
         {
             session.asked_alike(kind, expect, now, count as u32);

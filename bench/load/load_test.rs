@@ -16,8 +16,12 @@ impl AsMut<Session> for Holder {
 }
 
 fn sets() -> Workload {
+    only(Op::Set)
+}
+
+fn only(op: Op) -> Workload {
     let endless = Endless {
-        mix: Mix::only(Op::Set),
+        mix: Mix::only(op),
         keys: Keys::new(10, Distribution::Uniform),
         rng: Prng::salted(1, "workload"),
         prefix: String::new(),
@@ -55,6 +59,33 @@ fn a_closed_loop_keeps_so_many_unanswered_until_its_end() {
     assert_eq!(late.under_way(), 0);
     assert_eq!(load.on_turn(end).expect("no servers to look at"), Stage::Draining);
     assert!(load.begin.is_some() && load.end.is_some());
+}
+
+fn successful(xid: i32, body: &[u8]) -> Vec<u8> {
+    let length = (16 + body.len()) as i32;
+    let header = [length, xid, 0, 7, 0].map(i32::to_be_bytes).concat();
+    [&header[..], body].concat()
+}
+
+/// However the replies are cut: what a socket gives may be a part of one, and nothing is to be asked then.
+#[test]
+fn a_pipeline_is_full_after_each_piece_of_a_reply() {
+    let data = [&100i32.to_be_bytes()[..], &[0; 100], &[0; 68]].concat();
+    for (op, body) in [(Op::Get, &data[..]), (Op::Set, &[0; 68])] {
+        let mut load = Load::measured(only(op), plan(Pacing::Closed { outstanding: 3 }));
+        let mut session = Session::new(0, false);
+        let now = load.origin;
+        load.refill(&mut session, now);
+        for xid in 1..=20 {
+            let reply = successful(xid, body);
+            for piece in [&reply[..7], &reply[7..]] {
+                assert_eq!(session.on_bytes(piece, now, &mut load.recorder), Ok(()));
+                load.refill(&mut session, now);
+                assert_eq!(session.under_way(), 3);
+            }
+        }
+        assert_eq!((load.recorder.replies_total, load.recorder.errors_count()), (20, 0));
+    }
 }
 
 #[test]

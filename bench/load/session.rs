@@ -3,8 +3,8 @@
 //! Called by the drivers with the bytes that came in; owns no socket and reads no clock. Invariants: replies come in
 //! request order (ZooKeeper's promise per connection), so the unanswered requests are a queue, and a reply whose xid
 //! isn't the queue's front is a fault that ends the session. Requests that were asked together and are answered alike are one
-//! entry of the queue. An operation of several requests (`cycle`) has one of them in
-//! the queue, or waits for an event. Tested: `session_test.rs`.
+//! entry of the queue. An operation of several requests (`cycle`) has one of them in the queue, or waits for an event. Tested:
+//! `session_test.rs`.
 
 use crate::bench::cycle::{Cycle, Step};
 use crate::bench::protocol::{self, Front};
@@ -135,6 +135,7 @@ impl Session {
 
     /// As [`Session::asked`], of `count` requests with consecutive xids, which don't reach the last one.
     pub fn asked_alike(&mut self, kind: Kind, expect: Expect, start: u64, count: u32) {
+        debug_assert!(count > 0, "an entry of the queue is of some request");
         let what = What::Single { kind, expect, start };
         self.unanswered.push_back(Unanswered { xid: self.next_xid, count, what });
         self.unanswered_count += count as usize;

@@ -139,7 +139,7 @@ impl State {
                     if looked_at == 0 {
                         looked_at = self.look_at_queued(reading, id);
                     }
-                    looked_at -= 1;
+                    looked_at = looked_at.saturating_sub(1);
                     let Some(connection) = self.connection(id) else { return };
                     let Some(Pending::Read { xid, opcode, body, since }) = connection.unqueue() else {
                         return;
