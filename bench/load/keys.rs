@@ -129,6 +129,7 @@ impl Zipf {
         if t.abs() < 1e-8 { (area * (1.0 - t / 2.0)).exp() } else { (area * t.ln_1p() / t).exp() }
     }
 
+    /// Not inlined, so that the uniform choice is.
     #[inline(never)]
     fn draw(&self, rng: &mut Prng) -> u64 {
         loop {

@@ -89,6 +89,22 @@ fn a_pipeline_is_full_after_each_piece_of_a_reply() {
 }
 
 #[test]
+fn xids_begin_again_behind_the_last_one() {
+    let data = [&100i32.to_be_bytes()[..], &[0; 100], &[0; 68]].concat();
+    let mut load = Load::measured(only(Op::Get), plan(Pacing::Closed { outstanding: 3 }));
+    let mut session = Session::new(0, false);
+    let now = load.origin;
+    session.skip_xids_to(i32::MAX - 4);
+    load.refill(&mut session, now);
+    for xid in (i32::MAX - 4..=i32::MAX).chain(1..=5) {
+        assert_eq!(session.on_bytes(&successful(xid, &data), now, &mut load.recorder), Ok(()));
+        load.refill(&mut session, now);
+        assert_eq!(session.under_way(), 3);
+    }
+    assert_eq!((load.recorder.replies_total, load.recorder.errors_count()), (10, 0));
+}
+
+#[test]
 fn an_open_loop_asks_at_its_rate_whatever_comes_back() {
     let mut load = Load::measured(sets(), plan(Pacing::Open { rate: 1_000_000.0 }));
     let mut sessions = [Holder(Session::new(0, false)), Holder(Session::new(1, false))];

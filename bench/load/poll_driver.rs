@@ -1,7 +1,8 @@
 //! Drives a load over non-blocking sockets and epoll, in one thread.
 //!
 //! Called by `run`. One turn: release what is due (open loop), wait; of some ready sockets at a time read each, then answer its
-//! replies with new requests and hand those to it. The wait ends at the next due time with nanosecond resolution. Sockets are
+//! replies with new requests and hand those to it. An open loop's wait ends at the next due time with nanosecond resolution, a
+//! closed loop's at the next tick. Sockets are
 //! edge-triggered: else each wait would look again at all that were ready at the last one, and find nothing.
 
 use crate::bench::clock;
@@ -41,6 +42,7 @@ struct Driver<'a> {
     now: u64,
     /// Of the recorder's, those that were looked into.
     lost: u64,
+    /// A closed loop's, which has no due time.
     ticks: Option<OwnedFd>,
 }
 
@@ -73,19 +75,13 @@ pub fn run(load: &mut Load, connections: &mut [Connection]) -> io::Result<()> {
     .run(connections)
 }
 
-/// Ends a wait every [`TURN_NS_MAX`]. A wait's own timeout would be set up and taken back each time: with one request under way that
-/// cost a twentieth of the generator's processor time.
+/// Ends a wait every [`TURN_NS_MAX`]. A wait's own timeout would be set up and taken back each time, which shows with one request
+/// under way (perf/tried.md).
 fn tick(epoll: &OwnedFd) -> io::Result<OwnedFd> {
     let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
     let every = Timespec { tv_sec: 0, tv_nsec: TURN_NS_MAX as _ };
     timerfd_settime(&timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: every, it_value: every })?;
-    // Edge-triggered: nobody has to read it.
-    epoll::add(
-        epoll,
-        &timer,
-        epoll::EventData::new_u64(TICK),
-        epoll::EventFlags::IN | epoll::EventFlags::ET,
-    )?;
+    epoll::add(epoll, &timer, epoll::EventData::new_u64(TICK), epoll::EventFlags::IN)?;
     Ok(timer)
 }
 
@@ -101,6 +97,7 @@ impl Driver<'_> {
         let mut pings_at = start;
         let group_size = if self.load.goes_on_at_once() { 1 } else { GROUP };
         loop {
+            // In a closed loop whatever ends a wait looks at the clock.
             if self.ticks.is_none() {
                 self.now = clock::now();
             }
@@ -127,11 +124,13 @@ impl Driver<'_> {
                 pings_at = now + 1_000_000_000;
                 self.ping_idle(connections, now)?;
             }
-            let wait = match self.load.next_due_at() {
-                Some(due) if stage == Stage::Asking => due.saturating_sub(now).min(TURN_NS_MAX),
-                _ => TURN_NS_MAX,
-            };
-            let timeout = self.ticks.is_none().then_some(Timespec { tv_sec: 0, tv_nsec: wait as _ });
+            let timeout = self.ticks.is_none().then(|| {
+                let wait = match self.load.next_due_at() {
+                    Some(due) if stage == Stage::Asking => due.saturating_sub(now).min(TURN_NS_MAX),
+                    _ => TURN_NS_MAX,
+                };
+                Timespec { tv_sec: 0, tv_nsec: wait as _ }
+            });
             let ready = match epoll::wait(&self.epoll, &mut events[..], timeout.as_ref()) {
                 Err(Errno::INTR) => 0,
                 other => other?,
@@ -165,18 +164,30 @@ impl Driver<'_> {
             match connections.get_mut(event.data.u64() as usize) {
                 Some(connection) if connection.session.broken => {}
                 Some(connection) => self.read(connection, { event.flags }.intersects(ENDS)),
-                None => self.now = clock::now(),
+                None => self.on_tick()?,
             }
         }
         for (at, event) in group.iter().enumerate() {
             let Some(connection) = connections.get_mut(event.data.u64() as usize) else { continue };
-            // The last read was just now.
+            // The first one's clock is the last read's, just now.
             if at > 0 {
                 self.now = clock::now();
             }
             self.load.refill(&mut connection.session, self.now);
             self.flush(connection)?;
         }
+        Ok(())
+    }
+
+    /// The timer is set for its next tick only when this one is read.
+    fn on_tick(&mut self) -> io::Result<()> {
+        if let Some(ticks) = &self.ticks {
+            match rustix::io::read(ticks, &mut [0; 8]) {
+                Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.now = clock::now();
         Ok(())
     }
 

@@ -79,7 +79,7 @@ pub fn get_children(out: &mut Vec<u8>, xid: i32, path: &[u8]) {
 }
 
 fn read(out: &mut Vec<u8>, xid: i32, op: i32, path: &[u8], watch: bool) {
-    // The most frequent request of all: its lengths are known beforehand.
+    // Frequent: its lengths are known beforehand.
     let path_length = i32::try_from(path.len()).expect("lengths are bounded by the arguments' checks");
     let mut head = [0; 16];
     for (room, value) in head.chunks_exact_mut(4).zip([path_length + 13, xid, op, path_length]) {

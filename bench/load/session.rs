@@ -170,6 +170,11 @@ impl Session {
         self.last_request = self.last_request.max(now);
     }
 
+    #[cfg(test)]
+    pub fn skip_xids_to(&mut self, xid: i32) {
+        self.next_xid = xid;
+    }
+
     pub fn skip_xid(&mut self) {
         self.next_xid = self.next_xid.checked_add(1).unwrap_or(1);
     }

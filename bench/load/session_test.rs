@@ -52,14 +52,17 @@ fn both_ways(count: u32) -> [Session; 2] {
 
 #[test]
 fn requests_that_were_asked_together_are_answered_one_by_one() {
-    let replies: Vec<Vec<u8>> = [(1, 0, 5), (2, 0, 5), (-1, 0, 3), (3, 0, 6), (4, -101, 0), (5, 0, 5)]
-        .map(|(xid, code, body)| reply(xid, code, body))
-        .to_vec();
+    let replies: Vec<Vec<u8>> =
+        [(1, 0, 5), (2, 0, 5), (-1, 0, 3), (3, 0, 6), (-2, 0, 0), (4, -101, 0), (5, 0, 5)]
+            .map(|(xid, code, body)| reply(xid, code, body))
+            .to_vec();
     let stream = replies.concat();
     for cut in 0..=stream.len() {
+        let last_came = if cut == stream.len() { 20 } else { 30 };
         for mut session in both_ways(6) {
             let mut recorder = recorder();
             assert_eq!(session.next_xid(), 7);
+            assert!(session.ping_if_idle(10, 0));
             assert_eq!(session.on_bytes(&stream[..cut], 20, &mut recorder), Ok(()));
             assert_eq!(session.on_bytes(&stream[cut..], 30, &mut recorder), Ok(()));
             assert_eq!(
@@ -67,7 +70,12 @@ fn requests_that_were_asked_together_are_answered_one_by_one() {
                 (1, 3, 5),
                 "cut at {cut}"
             );
-            assert_eq!(recorder.histogram(Kind::Get).len(), 3);
+            let measured = recorder.histogram(Kind::Get);
+            let first_came = if cut < replies[0].len() { 30 } else { 20 };
+            assert_eq!(
+                (measured.len(), measured.min(), measured.max()),
+                (3, first_came - 10, last_came - 10)
+            );
             assert_eq!(recorder.errors_count(), 2);
             session.fail("gone", &mut recorder);
             assert!(errors(&recorder).contains(&("unanswered".to_owned(), 1)));

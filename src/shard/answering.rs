@@ -116,8 +116,8 @@ impl State {
 
     /// The same; if it can't wait, without regard to what the answers cost and to how much output waits already.
     pub(super) fn run_reads(&mut self, reading: &Reading<'_>, id: ConnectionId, at_once: bool) {
-        // Often it is only one that has room.
-        let mut looked_at = 1;
+        // Not before the first: often it is only one that has room.
+        let mut until_look = 1;
         loop {
             let (is_scarce, has_room_at_once) = (self.is_room_scarce(), self.has_room_for_next(reading, id));
             let Some(connection) = self.connection(id) else { return };
@@ -136,10 +136,10 @@ impl State {
             match connection.pending.front() {
                 None | Some(Pending::Write { .. }) => return,
                 Some(Pending::Read { .. }) => {
-                    if looked_at == 0 {
-                        looked_at = self.look_at_queued(reading, id);
+                    if until_look == 0 {
+                        until_look = self.look_at_queued(reading, id);
                     }
-                    looked_at = looked_at.saturating_sub(1);
+                    until_look = until_look.saturating_sub(1);
                     let Some(connection) = self.connection(id) else { return };
                     let Some(Pending::Read { xid, opcode, body, since }) = connection.unqueue() else {
                         return;

@@ -211,12 +211,15 @@ mod tests {
         let told = |at| paths.iter().map(|path| read(path, at)).collect::<Vec<_>>();
         let first = Some(Some(b"first".to_vec()));
         let second = Some(Some(b"second".to_vec()));
-        let expected = [first.clone(), None, second.clone(), second, first, None];
-        assert_eq!(told(now), expected);
+        let expected = [first.clone(), None, second.clone(), second, first.clone(), None];
+        let expected_before = [&first, &first, &first, &first, &first, &None].map(Clone::clone);
+        assert_eq!((told(before), told(now)), (expected_before.to_vec(), expected.to_vec()));
         for from in 0..paths.len() {
             for looked_at in [before, now] {
                 reading.look_ahead(&paths[from..], looked_at);
                 assert_eq!(told(now), expected, "from {from}");
+                reading.look_ahead(&paths[from..], looked_at);
+                assert_eq!(told(before), expected_before, "from {from}");
                 reading.look_ahead(&paths[from..], looked_at);
                 for (path, expected) in paths.iter().zip(&expected).rev() {
                     assert_eq!(

@@ -85,7 +85,7 @@ impl Reading<'_> {
             let node = self.found.slots.as_array_of_cells()[next]
                 .get()
                 .and_then(|slot| self.node_in(slot, path, at));
-            // As soon as something else is read nobody knows what comes next.
+            // As soon as something else is read, or isn't there, nobody knows what comes next.
             self.found.next.set(if node.is_some() { next + 1 } else { FIND_BATCH });
             if node.is_some() {
                 return node;
@@ -104,7 +104,7 @@ impl Reading<'_> {
     pub const LOOKED_AT_MAX: usize = FIND_BATCH;
 
     /// What it takes to read the nodes at these paths, `LOOKED_AT_MAX` of them at most. Each step into memory is taken for all of them
-    /// before the next one (`ahead`).
+    /// before the next one (`ahead`). Where they were found is kept for [`Self::node`].
     pub fn look_ahead(&self, paths: &[&[u8]], at: Zxid) {
         let mut hashes = [0; FIND_BATCH];
         let mut nodes = [None; FIND_BATCH];

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 
-use crate::run::{Bench, SHORT, a_server, begin, bench, figure, without_json};
+use crate::run::{Bench, Running, SHORT, a_server, begin, bench, figure, without_json};
 use crate::support::{Server, until};
 
 /// Until the server has taken so many packets: the load is under way.
@@ -122,15 +122,32 @@ fn who_interrupts_it_gets_what_was_measured_until_then() {
         let running =
             begin(server.address(), &format!("{load} --keys 50 --sessions 4 --warmup 0 --seconds 60"));
         wait_for_packets(&server, received.unwrap_or(0) + 500);
-        let pid = running.pid().to_string();
-        let killed = Command::new("kill").args(["-INT", &pid]).status();
-        assert!(killed.is_ok_and(|status| status.success()), "kill -INT {pid}");
-        let run = running.end();
-        assert_eq!(run.exit, 3, "{load}: {run:?}");
-        let result = run.json();
-        assert_eq!(result["partial"], "stopped by a signal", "{load}: {result}");
-        assert!(result["operations"].as_u64() > Some(0), "{load}: {result}");
+        interrupted(running, load);
     }
+}
+
+/// Nothing comes from it any more that could end a wait.
+#[test]
+fn who_interrupts_it_gets_the_same_while_the_server_is_silent() {
+    for load in ["--op get", "--op lock --outstanding 1", "--op set --rate 500", "--op set --driver uring"] {
+        let server = a_server();
+        let running =
+            begin(server.address(), &format!("{load} --keys 50 --sessions 4 --warmup 0 --seconds 60"));
+        wait_for_packets(&server, 500);
+        server.signal("STOP");
+        interrupted(running, load);
+    }
+}
+
+fn interrupted(running: Running, load: &str) {
+    let pid = running.pid().to_string();
+    let killed = Command::new("kill").args(["-INT", &pid]).status();
+    assert!(killed.is_ok_and(|status| status.success()), "kill -INT {pid}");
+    let run = running.end();
+    assert_eq!(run.exit, 3, "{load}: {run:?}");
+    let result = run.json();
+    assert_eq!(result["partial"], "stopped by a signal", "{load}: {result}");
+    assert!(result["operations"].as_u64() > Some(0), "{load}: {result}");
 }
 
 #[test]
