@@ -67,10 +67,15 @@ fn successful(xid: i32, body: &[u8]) -> Vec<u8> {
     [&header[..], body].concat()
 }
 
+/// The body of a reply to a get.
+fn data_and_stat() -> Vec<u8> {
+    [&100i32.to_be_bytes()[..], &[0; 100], &[0; 68]].concat()
+}
+
 /// However the replies are cut: what a socket gives may be a part of one, and nothing is to be asked then.
 #[test]
 fn a_pipeline_is_full_after_each_piece_of_a_reply() {
-    let data = [&100i32.to_be_bytes()[..], &[0; 100], &[0; 68]].concat();
+    let data = data_and_stat();
     for (op, body) in [(Op::Get, &data[..]), (Op::Set, &[0; 68])] {
         let mut load = Load::measured(only(op), plan(Pacing::Closed { outstanding: 3 }));
         let mut session = Session::new(0, false);
@@ -90,7 +95,7 @@ fn a_pipeline_is_full_after_each_piece_of_a_reply() {
 
 #[test]
 fn xids_begin_again_behind_the_last_one() {
-    let data = [&100i32.to_be_bytes()[..], &[0; 100], &[0; 68]].concat();
+    let data = data_and_stat();
     let mut load = Load::measured(only(Op::Get), plan(Pacing::Closed { outstanding: 3 }));
     let mut session = Session::new(0, false);
     let now = load.origin;

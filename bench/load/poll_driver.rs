@@ -2,8 +2,8 @@
 //!
 //! Called by `run`. One turn: release what is due (open loop), wait; of some ready sockets at a time read each, then answer its
 //! replies with new requests and hand those to it. An open loop's wait ends at the next due time with nanosecond resolution, a
-//! closed loop's at the next tick. Sockets are
-//! edge-triggered: else each wait would look again at all that were ready at the last one, and find nothing.
+//! closed loop's at the next tick. Sockets are edge-triggered: else each wait would look again at all that were ready at the last
+//! one, and find nothing.
 
 use crate::bench::clock;
 use crate::bench::connection::Connection;
@@ -97,7 +97,7 @@ impl Driver<'_> {
         let mut pings_at = start;
         let group_size = if self.load.goes_on_at_once() { 1 } else { GROUP };
         loop {
-            // In a closed loop whatever ends a wait looks at the clock.
+            // In a closed loop bytes that come look at the clock, and each tick.
             if self.ticks.is_none() {
                 self.now = clock::now();
             }

@@ -279,11 +279,12 @@ impl Workload {
     pub fn write_gets(&mut self, xid: i32, count: usize, out: &mut Vec<u8>) -> Option<(Kind, Expect)> {
         let Source::Endless(endless) = &mut self.source else { return None };
         let are_alike = endless.mix.single() == Some(Op::Get) && endless.keys.count() <= KEYS_OF_ONE_LENGTH;
-        if !are_alike || xid.checked_add(i32::try_from(count).ok()?).is_none() {
+        if !are_alike {
             return None;
         }
+        let end = xid.checked_add(i32::try_from(count).ok()?)?;
         out.reserve(count * GET_BYTES);
-        for xid in xid..xid + count as i32 {
+        for xid in xid..end {
             let key = endless.keys.draw(&mut endless.rng);
             let digits = digits(key / CHILDREN_PER_PARENT, key % CHILDREN_PER_PARENT);
             out.extend_from_slice(&self.get);

@@ -49,7 +49,7 @@ fn the_two_ways_to_write_a_key_agree_and_measure_26_bytes() {
 #[test]
 fn gets_in_a_row_are_those_that_are_written_one_by_one() {
     for keys in [1, 10_000, KEYS_OF_ONE_LENGTH] {
-        let (mut together, mut apart) = ([1, 2].map(|_| endless("get", keys, Sizes::fixed(100)))).into();
+        let [mut together, mut apart] = [(); 2].map(|()| endless("get", keys, Sizes::fixed(100)));
         let (mut row, mut single) = (vec![9], vec![9]);
         for begin in [1, 17, i32::MAX - 16] {
             let (kind, expect) = together.write_gets(begin, 16, &mut row).expect("nothing else is asked");
