@@ -143,7 +143,7 @@ fn interrupted(running: Running, load: &str) {
     let pid = running.pid().to_string();
     let killed = Command::new("kill").args(["-INT", &pid]).status();
     assert!(killed.is_ok_and(|status| status.success()), "kill -INT {pid}");
-    let run = running.end();
+    let run = running.end_soon();
     assert_eq!(run.exit, 3, "{load}: {run:?}");
     let result = run.json();
     assert_eq!(result["partial"], "stopped by a signal", "{load}: {result}");

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Config, Server, server};
+use crate::support::{Config, Server, server, until};
 
 /// Short, and enough for every session to be answered.
 pub const SHORT: &str = "--keys 50 --sessions 4 --outstanding 2 --warmup 0 --seconds 0.4";
@@ -65,6 +65,12 @@ pub fn bench(server: SocketAddr, options: &str) -> Bench {
 impl Running {
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its bound is that of every condition: who waits in vain must not be waited for.
+    pub fn end_soon(mut self) -> Bench {
+        until("the generator to end", || self.child.try_wait().unwrap_or_else(|error| panic!("{error}")));
+        self.end()
     }
 
     pub fn end(self) -> Bench {
