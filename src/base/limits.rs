@@ -109,8 +109,8 @@ pub const TURN_REQUESTS: usize = 128;
 /// Requests taken in a turn of all connections that had to wait, in turn. Reached: the others wait for the next.
 pub const TURN_REQUESTS_WAITING: usize = 1_024;
 
-/// Unanswered writes of all connections of an event loop, and what one connection may have of them once there are so many: more
-/// isn't taken from it until some are answered. Who comes with one write waits for about so many.
+/// Unanswered writes of all connections of an event loop, which those who have more to hand over share evenly, and what each may
+/// have all the same: more isn't taken from it until some are answered. Who comes with one write waits for about so many.
 pub const WRITES_SOFT: usize = 2_048;
 pub const WRITES_SHARE: usize = 32;
 

@@ -241,7 +241,7 @@ impl Booted {
             slow_request: config.slow_request,
             skip_acl: config.skip_acl,
             turn_budget: limits::TURN_BUDGET,
-            bounds: shard::Bounds::default(),
+            bounds: shard::Bounds::of_requests(config.outstanding_max),
             large_requests: shard::LargeRequests::new(
                 config.large_requests.threshold,
                 config.large_requests.bytes_max,

@@ -15,6 +15,8 @@ use crate::base::{ConnectionId, Instant, SessionId, Zxid, host_address, limits};
 use crate::messages::Identity;
 use crate::wire::Opcode;
 
+use super::flow::Counted;
+
 #[derive(Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Nothing decided yet: a connect request or a four-letter word.
@@ -131,12 +133,16 @@ pub struct Connection {
     pub pending: VecDeque<Pending>,
     /// The writes among them.
     pub writes: usize,
+    /// What it counts for in `State::shares`.
+    pub counted: Counted,
     /// Requests taken in the turn of this number.
     pub taken: (u64, usize),
     /// Bytes of `input` that are taken.
     pub input_used: usize,
     /// Listed in `State::told`.
     pub told: bool,
+    /// Listed in `State::answered`.
+    pub answered: bool,
     /// Bodies of the reads among them, and of the writes.
     pub pending_bytes: usize,
     pub write_bytes: usize,
@@ -234,9 +240,11 @@ impl Connection {
             is_draining: false,
             pending: VecDeque::new(),
             writes: 0,
+            counted: Counted::default(),
             taken: (0, 0),
             input_used: 0,
             told: false,
+            answered: false,
             pending_bytes: 0,
             write_bytes: 0,
             heard: now,

@@ -2,6 +2,7 @@
 
 use crate::base::limits;
 use crate::messages::Request;
+use crate::shard::flow::Shares;
 use crate::shard::testing::{Bench, Told};
 use crate::shard::{Bounds, Input};
 use crate::wire::Opcode;
@@ -77,24 +78,77 @@ fn writes_beyond_the_share_wait_for_answers_and_a_newcomers_is_taken() {
     assert_eq!(bench.requests.len(), 20 + 9 * 4, "the first could have all there was");
     let other = bench.connect();
     bench.send(other, 1, Opcode::SetData, &SET);
-    assert_eq!(bench.shard.state.writes, bench.requests.len());
+    assert_eq!(bench.shard.state.shares.writes, bench.requests.len());
     let mut of_other = None;
     let mut answered = 0;
     while let Some(request) = bench.requests.pop_front() {
         let Request::Write { from, xid, .. } = request else { panic!("{request:?}") };
         let client = from.connection.slot as usize;
         bench.write(Some((client, xid)), |world| world.set_data("/node", b"new"));
+        bench.end_turn();
         if client == other {
             of_other = Some(answered);
         }
         answered += 1;
-        assert!(bench.shard.state.writes <= 20 + 10 * 4);
+        assert!(bench.shard.state.shares.writes <= 20 + 10 * 4);
     }
     assert_eq!(answered, 10 * WRITES + 1);
-    assert_eq!((of_other, bench.shard.state.writes), (Some(20 + 9 * 4), 0));
+    assert_eq!((of_other, bench.shard.state.shares.writes), (Some(20 + 9 * 4), 0));
     for client in greedy {
         assert!(bench.xids(client).into_iter().eq(0..WRITES), "in order");
     }
+}
+
+/// As many, whoever was first: an order once made would otherwise come again with every group of answers.
+#[test]
+fn who_has_more_to_hand_over_has_as_many_writes_under_way_as_others_who_have() {
+    const WRITES: i32 = 200;
+    const CLIENTS: usize = 4;
+    let bounds = Bounds { writes: 40, writes_share: 2, turn_requests: 1_000, ..Bounds::default() };
+    let mut bench = bench(bounds);
+    let greedy: Vec<usize> = (0..CLIENTS).map(|_| bench.connect()).collect();
+    let modest = bench.connect();
+    let mut flood = vec![];
+    for xid in 0..WRITES {
+        encode_request(&mut flood, xid, Opcode::SetData, &SET);
+    }
+    for &client in &greedy {
+        bench.receive(client, &flood);
+    }
+    assert_eq!(bench.requests.len(), 40 + 3 * 2, "the first could have all there was");
+    for round in 0..10 {
+        bench.send(modest, round, Opcode::SetData, &SET);
+        let group = std::mem::take(&mut bench.requests);
+        for request in group {
+            let Request::Write { from, xid, .. } = request else { panic!("{request:?}") };
+            let client = from.connection.slot as usize;
+            bench.write(Some((client, xid)), |world| world.set_data("/node", b"new"));
+        }
+        assert_eq!(bench.requests.len(), 0, "they come together, at the end of the turn");
+        bench.end_turn();
+        let mut counts = vec![0; CLIENTS];
+        for request in &bench.requests {
+            let Request::Write { from, .. } = request else { panic!("{request:?}") };
+            counts[from.connection.slot as usize] += 1;
+        }
+        assert_eq!(counts, [40 / CLIENTS; CLIENTS], "round {round}");
+        assert_eq!(bench.xids(modest), [round]);
+    }
+    let shares = bench.shard.state.shares;
+    assert_eq!((shares.writes, shares.writers, shares.contenders), (40, CLIENTS, CLIENTS));
+}
+
+#[test]
+fn an_operator_s_limit_of_requests_bounds_what_is_shared() {
+    let writes = |most| {
+        let bounds = Bounds::of_requests(most);
+        (bounds.writes, bounds.writes_share)
+    };
+    assert_eq!(writes(None), (limits::WRITES_SOFT, limits::WRITES_SHARE));
+    assert_eq!(writes(Some(limits::PROPOSALS_MAX)), (limits::WRITES_SOFT, limits::WRITES_SHARE));
+    assert_eq!(writes(Some(1_000)), (1_000, limits::WRITES_SHARE));
+    assert_eq!(writes(Some(10)), (10, 10));
+    assert_eq!(writes(Some(0)), (1, 1));
 }
 
 /// Counts those who go, too.
@@ -105,11 +159,11 @@ fn the_writes_of_a_connection_that_ends_are_no_longer_counted() {
     for client in [one, two] {
         bench.send(client, 1, Opcode::SetData, &SET);
     }
-    assert_eq!(bench.shard.state.writes, 2);
+    assert_eq!(bench.shard.state.shares.writes, 2);
     bench.step(Input::Closed { connection: Bench::id(one) });
     bench.step(Input::Ended { connection: Bench::id(two) });
     bench.step(Input::Closed { connection: Bench::id(two) });
-    assert_eq!(bench.shard.state.writes, 0);
+    assert_eq!(bench.shard.state.shares, Shares::default());
 }
 
 /// The kernel's part in a send is what takes time; what is ours is in order for each connection whenever it goes out.

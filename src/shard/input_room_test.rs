@@ -145,6 +145,7 @@ fn a_request_that_is_whole_and_waits_for_us_is_not_cut_off() {
     assert!(!pass_a_tick(&mut bench, &stuck).is_empty());
     assert!(!bench.is_closed(honest));
     bench.answer(honest, 8, AnswerBody::Error(ErrorCode::Ok));
+    bench.end_turn();
     assert!(asked(&mut bench).contains(&9));
 }
 

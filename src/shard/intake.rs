@@ -78,6 +78,39 @@ impl State {
         self.control_flow(id, outputs);
     }
 
+    /// A write of this connection was answered: the reads behind it run now, and what may be taken for it is taken at the end of the
+    /// turn, in one go for all of its answers, so that the replica has many requests at a time.
+    pub(super) fn advance_later(
+        &mut self,
+        reading: &Reading<'_>,
+        id: ConnectionId,
+        outputs: &mut Vec<Output>,
+    ) {
+        self.run_queued_reads(reading, id);
+        if let Some(connection) = self.connection(id)
+            && connection.untaken() > 0
+            && !std::mem::replace(&mut connection.answered, true)
+        {
+            self.answered.push(id);
+        }
+        self.control_flow(id, outputs);
+    }
+
+    pub(super) fn go_on_with_answered(&mut self, reading: &Reading<'_>, outputs: &mut Vec<Output>) {
+        if self.answered.is_empty() {
+            return;
+        }
+        let mut answered = std::mem::take(&mut self.answered);
+        for id in answered.drain(..) {
+            if let Some(connection) = self.connection(id) {
+                connection.answered = false;
+                self.advance(reading, id, outputs);
+            }
+        }
+        self.answered = answered;
+        self.flush_replies(outputs);
+    }
+
     fn take_buffered(&mut self, reading: &Reading<'_>, id: ConnectionId, outputs: &mut Vec<Output>) {
         let Some(connection) = self.connection(id) else { return };
         let mut input = std::mem::take(&mut connection.input);
@@ -303,7 +336,7 @@ impl State {
                 };
                 connection.queue(Pending::Write { xid, opcode, since, bytes: body.len() });
                 connection.asks = opcode == Opcode::GetEphemerals;
-                self.writes += 1;
+                self.count_writes(id);
                 outputs.push(Output::Request(request));
             }
             Some(opcode @ Opcode::CreateTtl) if is_poison(body) => {
@@ -313,7 +346,7 @@ impl State {
             Some(opcode) if is_write(opcode) => {
                 connection.queue(Pending::Write { xid, opcode, since, bytes: body.len() });
                 let identities = connection.identities.clone();
-                self.writes += 1;
+                self.count_writes(id);
                 let body = Bytes::copy_from_slice(body);
                 if identities.len() > reads::FEW_IDENTITIES {
                     self.left = self.left.saturating_sub(UNITS_A_CHECK * identities.len());

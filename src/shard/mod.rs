@@ -58,6 +58,7 @@ use std::time::Duration;
 use crate::base::{ConnectionId, HashKey, Instant, KeyedHasher, Map, Now, SessionId, ShardId, Zxid, limits};
 use crate::messages::{Notice, Service};
 use crate::tree::Reader;
+use flow::Shares;
 use long_reads::LongRead;
 use slow::SlowRequests;
 use watch_requests::NULL_PATH;
@@ -126,12 +127,13 @@ struct State {
     dirty: Vec<ConnectionId>,
     /// Connections with nothing new but an event that reached many.
     told: VecDeque<ConnectionId>,
+    /// Connections that were answered and have sent more than was taken.
+    answered: Vec<ConnectionId>,
     /// Numbers turns.
     turn: u64,
     /// Requests taken in this turn.
     taken: usize,
-    /// Unanswered writes of all connections.
-    writes: usize,
+    shares: Shares,
     touched: Vec<SessionId>,
     /// Connections whose sockets are not read just now; some may be gone.
     paused: BTreeSet<ConnectionId>,
@@ -179,9 +181,10 @@ impl Shard {
             left: settings.turn_budget,
             dirty: vec![],
             told: VecDeque::new(),
+            answered: vec![],
             turn: 1,
             taken: 0,
-            writes: 0,
+            shares: Shares::default(),
             touched: vec![],
             paused: BTreeSet::new(),
             next_sweep: now.instant + settings.tick / 4,
@@ -243,7 +246,9 @@ impl Shard {
                 self.state.turn += 1;
                 self.state.taken = 0;
                 self.state.hear_on(outputs);
+                // Replies don't wait for the requests that they make room for.
                 self.state.flush(outputs);
+                self.state.go_on_with_answered(&self.reader.enter(), outputs);
                 self.state.slow.tell(outputs);
             }
         }
@@ -414,7 +419,7 @@ impl State {
         self.unsent -= connection.weight;
         self.spare -= connection.spare_weight;
         self.held -= connection.held;
-        self.writes -= connection.writes;
+        self.forget_shares(&connection);
         self.forget_large(&connection);
         if let Some(session) = connection.session()
             && self.sessions.get(&session) == Some(&id)
@@ -469,13 +474,12 @@ impl State {
         connection.phase = Phase::Closing;
         connection.input = vec![];
         connection.input_used = 0;
-        let writes = connection.writes;
         while connection.unqueue().is_some() {}
         if connection.gap.is_none() {
             // A long read that nobody waits for any more was all that was left.
             connection.large_asked = 0;
         }
-        self.writes -= writes;
+        self.count_shares(id);
         self.weigh_input(id);
         self.watches.remove_connection(id);
         self.watch_silence(id);

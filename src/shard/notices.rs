@@ -103,7 +103,7 @@ impl State {
         let Some(Pending::Write { xid, opcode, since, .. }) = connection.unqueue() else {
             panic!("an answer without a request before it: {answer:?}");
         };
-        self.writes -= 1;
+        self.count_writes(id);
         let Some(connection) = self.connection(id) else { return };
         assert_eq!(xid, answer.xid, "answers come in request order");
         let out = &mut connection.output;
@@ -138,7 +138,7 @@ impl State {
         if opcode == Opcode::CloseSession {
             self.begin_close(id);
         }
-        self.advance(reading, id, outputs);
+        self.advance_later(reading, id, outputs);
     }
 
     /// The replica answered the connect request.

@@ -31,7 +31,7 @@ pub struct Bounds {
     /// Requests taken of one connection in a turn, and of all that wait for theirs.
     pub turn_requests: usize,
     pub turn_requests_waiting: usize,
-    /// Unanswered writes of all connections, above which one connection has no more than its share.
+    /// Unanswered writes that the connections share, and what each of them may have all the same.
     pub writes: usize,
     pub writes_share: usize,
     /// Sends of nothing but a wide event's notices in a turn.
@@ -48,6 +48,13 @@ impl Bounds {
         writes_share: limits::WRITES_SHARE,
         turn_notices: limits::TURN_NOTICES,
     };
+
+    /// With no more requests under way than an operator wants.
+    pub fn of_requests(most: Option<usize>) -> Bounds {
+        let most = most.unwrap_or(usize::MAX).max(1);
+        let bounds = Bounds::DEFAULT;
+        Bounds { writes: bounds.writes.min(most), writes_share: bounds.writes_share.min(most), ..bounds }
+    }
 }
 
 impl Default for Bounds {

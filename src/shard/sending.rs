@@ -21,15 +21,7 @@ impl State {
     /// End of turn: what was collected goes out, one send per connection. Where many were told of one event, a part of them:
     /// each send costs the kernel more than all of our part in it.
     pub(super) fn flush(&mut self, outputs: &mut Vec<Output>) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for &id in &dirty {
-            if let Some(connection) = self.connection(id) {
-                connection.dirty = false;
-                self.send_out(id, outputs);
-            }
-        }
-        dirty.clear();
-        self.dirty = dirty;
+        self.flush_replies(outputs);
         let enough = outputs.len() + self.settings.bounds.turn_notices;
         while outputs.len() < enough
             && let Some(id) = self.told.pop_front()
@@ -39,6 +31,18 @@ impl State {
                 self.send_out(id, outputs);
             }
         }
+    }
+
+    pub(super) fn flush_replies(&mut self, outputs: &mut Vec<Output>) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for &id in &dirty {
+            if let Some(connection) = self.connection(id) {
+                connection.dirty = false;
+                self.send_out(id, outputs);
+            }
+        }
+        dirty.clear();
+        self.dirty = dirty;
     }
 
     fn send_out(&mut self, id: ConnectionId, outputs: &mut Vec<Output>) {

@@ -277,6 +277,7 @@ fn what_waits_behind_a_list_of_ephemerals_is_bounded() {
     }
     for xid in 1..=sent {
         bench.answer(client, xid, AnswerBody::Raw(bytes::Bytes::from_static(&[0; 4])));
+        bench.end_turn();
     }
     assert!(!bench.is_paused(client));
     assert_eq!(bench.xids(client), (1..=sent).collect::<Vec<_>>());
