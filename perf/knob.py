@@ -35,6 +35,7 @@ def arguments():
   perf/knob.py ringkeeper.shards 1 2
   perf/knob.py preAllocSize 4096 65536 --op set
   perf/knob.py ringkeeper.logWrite direct mmap --op set --voters 3
+  perf/knob.py ringkeeper.hugePages false true --op set --loads 32@400000
   perf/knob.py --env MIMALLOC_ALLOW_THP 1 0 --op get --keys 1000000
   perf/knob.py --host 'echo {value} > /sys/block/sda/queue/scheduler' scheduler none mq-deadline --op set"""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=examples,
@@ -46,7 +47,8 @@ def arguments():
     kind.add_argument("--host", metavar="COMMAND", help="run by the shell before each measurement, with {value} replaced; NAME only "
                                                         "names it. At the end it is run with the first value: give the present one first")
     parser.add_argument("--op", choices=[*OPS, "both"], default="both", help="default both")
-    parser.add_argument("--loads", default=LOADS, help=f"sessions x outstanding, a list (default {LOADS})")
+    parser.add_argument("--loads", default=LOADS, help="a list of sessions x outstanding, or sessions @ requests a "
+                        f"second in an open loop (default {LOADS})")
     parser.add_argument("--keys", type=int, default=rows.KEYS, help=f"znodes that are read and written (default {rows.KEYS})")
     parser.add_argument("--voters", type=int, default=1, help="1 or an ensemble of so many (default 1)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each load (default 5)")
@@ -84,11 +86,14 @@ def checked_values(values):
 
 
 def parse_loads(text):
-    """`32x16,1x1` as [(32, 16), (1, 1)]."""
-    loads = [re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", part) for part in text.split(",")]
-    if not all(loads):
-        raise ServerError(f"--loads {text}: expected SESSIONSxOUTSTANDING,…")
-    return [(int(load[1]), int(load[2])) for load in loads]
+    """`32x16,4@900` as names with the generator's arguments."""
+    loads = {}
+    for part in text.split(","):
+        load = re.fullmatch(r"([1-9]\d*)([x@])([1-9]\d*)", part)
+        if not load:
+            raise ServerError(f"--loads {text}: expected SESSIONSxOUTSTANDING or SESSIONS@RATE,…")
+        loads[part] = ["--sessions", int(load[1]), "--outstanding" if load[2] == "x" else "--rate", int(load[3])]
+    return loads
 
 
 def file_name(text):
@@ -137,9 +142,9 @@ class Knob:
                 return
             for round_number in range(1, options.rounds + 1):
                 for op in options.ops:
-                    for sessions, outstanding in options.loads:
+                    for name, load in options.loads.items():
                         for value in turns(list(targets), round_number):
-                            self.measure(kit, targets[value], value, op, sessions, outstanding, round_number)
+                            self.measure(kit, targets[value], value, f"{op}-{name}", ["--op", op, *load], round_number)
         finally:
             if options.host:
                 self.set_host(options.values[0])
@@ -178,12 +183,11 @@ class Knob:
         if done.returncode != 0:
             raise ServerError(f"--host: `{command}` failed: {done.stderr.strip() or done.stdout.strip()}")
 
-    def measure(self, kit, target, value, op, sessions, outstanding, round_number):
+    def measure(self, kit, target, value, row, load, round_number):
         options = self.options
         if options.host:
             self.set_host(value)
-        load = ["--op", op, "--sessions", sessions, "--outstanding", outstanding]
-        kit.measure(f"{op}-{sessions}x{outstanding}", target, self.x_of(value), load, round_number,
+        kit.measure(row, target, self.x_of(value), load, round_number,
                     label=f"{options.name}={value}", keys=options.keys, after=lambda: {"anonymous_bytes": anonymous(target)})
 
     def report(self, results):
@@ -203,7 +207,7 @@ def anonymous(target):
     return sum(rows.status_bytes(pid)["anonymous"] for pid in target.pids)
 
 
-HEADER = ["", "operations/s", "against the first, round by round", "p50 µs", "p99 µs", "operations per CPU-second", "anonymous MB"]
+HEADER = ["", "operations/s", "against the first, round by round", "p50 µs", "p99 µs", "p99.9 µs", "operations per CPU-second", "anonymous MB"]
 
 
 def per_cpu_second(result):
@@ -218,8 +222,8 @@ def table(results, names):
         own = [result for result in results if result["server"] == name]
         noisy = " ~" if any(result.get("noisy") for result in own) else ""
         errors = " **errors**" if any(result.get("errors") for result in own) else ""
-        figures = [throughput, None, lambda result: result["latency"]["p50_us"], lambda result: result["latency"]["p99_us"],
-                   per_cpu_second, lambda result: result["anonymous_bytes"] / 1e6 if "anonymous_bytes" in result else None]
+        percentiles = [lambda result, key=key: result["latency"][key] for key in ("p50_us", "p99_us", "p999_us")]
+        figures = [throughput, None, *percentiles, per_cpu_second, lambda result: result["anonymous_bytes"] / 1e6 if "anonymous_bytes" in result else None]
         cells = [spread([figure(result) for result in own]) if figure else against(results, names[0], name) for figure in figures]
         out.append([name + noisy + errors, *cells])
     return out

@@ -14,7 +14,7 @@ from servers import ServerError  # noqa: E402
 
 def measured(server, round_number, rate, x=1, row="set-32x16", **more):
     return {"row": row, "server": server, "round": round_number, "x": x, "operations_per_second": rate, "errors": {},
-            "latency": {"p50_us": 1e6 / rate, "p99_us": 2e6 / rate}, "derived": {"cpu_us_per_operation": 4.0},
+            "latency": {"p50_us": 1e6 / rate, "p99_us": 2e6 / rate, "p999_us": 3e6 / rate}, "derived": {"cpu_us_per_operation": 4.0},
             "anonymous_bytes": 8_000_000, **more}
 
 
@@ -24,8 +24,9 @@ def options(name="ringkeeper.shards", values=("1", "2"), voters=1):
 
 class Arguments(unittest.TestCase):
     def test_loads_are_read_or_refused(self):
-        self.assertEqual(knob.parse_loads("32x16,1x1"), [(32, 16), (1, 1)])
-        for wrong in ("", "32", "0x1", "1x0", "1x1,,2x2", "1X1", "-1x1", "1x1x1"):
+        self.assertEqual(knob.parse_loads("32x16,4@900"), {
+            "32x16": ["--sessions", 32, "--outstanding", 16], "4@900": ["--sessions", 4, "--rate", 900]})
+        for wrong in ("", "32", "0x1", "1x0", "1x1,,2x2", "1X1", "-1x1", "1x1x1", "1@", "1@0", "1@2x3"):
             with self.assertRaisesRegex(ServerError, "--loads"):
                 knob.parse_loads(wrong)
 
@@ -64,12 +65,12 @@ class Figures(unittest.TestCase):
     def test_a_line_has_medians_and_ranges(self):
         lines = knob.table(self.RESULTS, ["k=1", "k=2"])
         self.assertEqual(lines[0][:3], ["k=1", "100 (100 to 200)", "1"])
-        self.assertEqual(lines[0][5:], ["250,000 (250,000 to 250,000)", "8 (8 to 8)"])
+        self.assertEqual(lines[0][6:], ["250,000 (250,000 to 250,000)", "8 (8 to 8)"])
         self.assertEqual(lines[1][1], "130 (120 to 180)")
         marked = knob.table([measured("k=1", 1, 100.0, noisy=True, errors={"NoNode": 1})], ["k=1"])
         self.assertEqual(marked[0][0], "k=1 ~ **errors**")
         silent = knob.table([{**measured("k=1", 1, 100.0), "derived": {}}], ["k=1"])
-        self.assertEqual(silent[0][5], "–")
+        self.assertEqual(silent[0][6], "–")
 
     def test_a_chart_has_the_values_as_numbers_where_they_are(self):
         of_numbers = knob.Knob(options(values=("4096", "65536")))

@@ -18,6 +18,8 @@ mod control;
 mod forbidden;
 #[path = "service/members.rs"]
 mod members;
+#[path = "service/memory.rs"]
+mod memory;
 #[path = "service/samples.rs"]
 mod samples;
 #[path = "service/station.rs"]

@@ -84,6 +84,8 @@ pub struct Config {
     pub look: Option<Duration>,
     pub io: Io,
     pub log_write: LogWrite,
+    /// `ringkeeper.hugePages`: transparent huge pages also for memory that is taken while clients are served.
+    pub huge_pages: bool,
     pub log_format: LogFormat,
     /// `None`: nothing is audited.
     pub audit: Option<AuditLog>,
@@ -279,6 +281,7 @@ fn config(settings: &mut Settings, resolve: Resolve, read: Read<'_>) -> Option<C
         shards: positive(shards).map(|count| count as usize),
         look: positive(look).map(Duration::from_micros),
         io: settings.value("ringkeeper.io", io).unwrap_or(Io::Auto),
+        huge_pages: settings.boolean("ringkeeper.hugePages", defaults::HUGE_PAGES),
         log_write: settings.value("ringkeeper.logWrite", log_write).unwrap_or(LogWrite::Direct),
         log_format: settings.value("ringkeeper.logFormat", lines::log_format).unwrap_or_default(),
         audit: lines::audit_log(settings),

@@ -58,6 +58,8 @@ pub const SNAPSHOT_RATE_MIB: i64 = 32;
 pub const LOOK_MICROS: i64 = 30;
 /// Ours: `ringkeeper.slowRequestMillis`: as long as a sync may take, which is what most slow requests wait for.
 pub const SLOW_REQUEST_MS: i64 = 1000;
+/// Ours: `ringkeeper.hugePages`: whoever takes new memory waits for no large page to be made.
+pub const HUGE_PAGES: bool = false;
 /// Ours: `ringkeeper.shards`; 0 leaves the number to the placement rule.
 pub const SHARDS: i64 = 0;
 

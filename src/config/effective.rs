@@ -251,6 +251,7 @@ impl Listing<'_> {
             LogWrite::Mmap => "mmap",
         };
         self.put("ringkeeper.logWrite", log_write);
+        self.put("ringkeeper.hugePages", config.huge_pages);
         self.put("ringkeeper.snapshotRate", config.snapshot_rate.unwrap_or(0) >> 20);
     }
 

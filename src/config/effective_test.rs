@@ -58,6 +58,7 @@ fn odd_ones() -> Vec<String> {
         metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider\n\
         metricsProvider.httpHost=zoo1\nmetricsProvider.httpPort=4\nmetricsProvider.exportJvmInfo=false\n\
         ringkeeper.cores=0-2\nringkeeper.shards=3\nringkeeper.lookMicros=0\nringkeeper.io=epoll\nringkeeper.logWrite=mmap\n\
+        ringkeeper.hugePages=true\n\
         ringkeeper.snapshotRate=0\nringkeeper.treeBrowser=false\nringkeeper.sessionSecret=/conf/secret\n\
         ringkeeper.logFormat=json\nringkeeper.slowRequestMillis=7\naudit.enable=true\nringkeeper.auditFile=/log/a=b\n";
     let member = "initLimit=7\nsyncLimit=3\ncnxTimeout=4\ncommitLogCount=700\nquorumListenOnAllIPs=true\n\

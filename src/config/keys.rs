@@ -82,6 +82,7 @@ const NAMES: &[(&str, Standing)] = &[
     ("request_throttle_max_requests", Honoured),
     ("ringkeeper.auditFile", Honoured),
     ("ringkeeper.cores", Honoured),
+    ("ringkeeper.hugePages", Honoured),
     ("ringkeeper.io", Honoured),
     ("ringkeeper.logFormat", Honoured),
     ("ringkeeper.logWrite", Honoured),

@@ -41,6 +41,14 @@ pub fn raise_open_files_max() -> Result<u64, Error> {
     Ok(limit.rlim_cur)
 }
 
+/// From here on memory that the process touches for the first time comes in small pages, whatever the allocator has asked for. A
+/// huge page is zeroed as a whole, and where memory is scattered made first, while whoever touched it waits: up to some
+/// milliseconds in a virtual machine (tuning/huge-pages.md). A kernel that can't is none that makes them.
+pub fn refuse_huge_pages() {
+    // SAFETY: takes no pointers.
+    let _ = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+}
+
 /// Processor time of all threads so far: user and system.
 pub fn cpu_time() -> Duration {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();

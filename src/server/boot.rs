@@ -10,7 +10,7 @@ use crate::admin::About;
 use crate::base::{HashKey, Now, ServerId, ShardId, limits, listening_at};
 use crate::config::{Config, LogWrite};
 use crate::io::{
-    Backend, Clock, Directory, Error, ErrorKind, ListenerId, Lock, Loop, SegmentFile, Supervisor,
+    Backend, Clock, Directory, Error, ErrorKind, ListenerId, Lock, Loop, SegmentFile, Supervisor, process,
 };
 use crate::log::{SegmentId, SnapshotName};
 use crate::replica::{self, Replica, SnapshotSettings, Start, ensemble};
@@ -218,6 +218,10 @@ impl Booted {
     pub fn into_parts(self, io: &Loop) -> Result<Parts, Fatal> {
         let Booted { config, about, started, recovery, replica, readers, member, active, epoch_file, .. } =
             self;
+        if !config.huge_pages {
+            // The tree as it was read back has what it has; from here on somebody waits.
+            process::refuse_huge_pages();
+        }
         let places = recovery.places.clone();
         let sync_times = Arc::new(SyncTimes::default());
         let disk_settings = disk::Settings {

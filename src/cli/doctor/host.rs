@@ -52,6 +52,7 @@ pub fn look(config: &Config) -> Vec<Finding> {
     findings.extend(memory::huge_pages(
         &text("/sys/kernel/mm/transparent_hugepage/enabled"),
         &text("/sys/kernel/mm/transparent_hugepage/defrag"),
+        config.huge_pages,
     ));
     findings.extend(memory::swap(
         &meminfo,

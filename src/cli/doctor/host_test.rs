@@ -230,12 +230,16 @@ fn the_newest_whole_snapshot_says_how_large_the_tree_is() {
 
 #[test]
 fn huge_pages_are_told() {
-    let level = |enabled, defrag| huge_pages(enabled, defrag).map(|told| told.level);
+    let level = |enabled, defrag| huge_pages(enabled, defrag, true).map(|told| told.level);
     assert_eq!(level("always [madvise] never\n", ""), Some(Level::Fine));
     assert_eq!(level("[always] madvise never\n", "always defer [madvise] never\n"), Some(Level::Fine));
     assert_eq!(level("[always] madvise never\n", "[always] defer madvise never\n"), Some(Level::Note));
     assert_eq!(level("always madvise [never]\n", "[always] defer"), Some(Level::Note));
-    assert_eq!(huge_pages("", "[always]"), None);
+    assert_eq!(huge_pages("", "[always]", true), None);
+    for enabled in ["always [madvise] never\n", "always madvise [never]\n"] {
+        let told = huge_pages(enabled, "[always] defer madvise never\n", false).expect("the kernel says");
+        assert!(told.level == Level::Fine && told.what.contains("ringkeeper.hugePages"), "{told:?}");
+    }
 }
 
 #[test]

@@ -53,9 +53,14 @@ fn enough(needed: u64) -> String {
     )
 }
 
-/// `enabled`, `defrag`: as `always [madvise] never`.
-pub(super) fn huge_pages(enabled: &str, defrag: &str) -> Option<Finding> {
+/// `enabled`, `defrag`: as `always [madvise] never`. `are_wanted`: `ringkeeper.hugePages`, else only a tree that is read at a
+/// start lies in them.
+pub(super) fn huge_pages(enabled: &str, defrag: &str, are_wanted: bool) -> Option<Finding> {
     match chosen(enabled)? {
+        mode if !are_wanted => Some(Finding::new(
+            Level::Fine,
+            format!("huge pages: {mode}; none are made while clients are served (ringkeeper.hugePages)"),
+        )),
         "never" => Some(
             Finding::new(
                 Level::Note,
