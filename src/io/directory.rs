@@ -157,6 +157,13 @@ impl Directory {
         self.sync()
     }
 
+    /// Gives back what a file has behind its first `bytes`. Not durable before something else is.
+    pub fn cut(&self, name: &str, bytes: u64) -> Result<(), Error> {
+        let path = self.path_of(name);
+        let cut = OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(bytes));
+        cut.map_err(|e| Error::of_file("shorten", &path, e))
+    }
+
     /// Deletes what a crash left half made, and returns the names. Only while nothing is being written here.
     pub fn remove_leftovers(&self) -> Result<Vec<String>, Error> {
         let suffix = format!(".{TEMPORARY}");

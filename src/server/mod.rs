@@ -25,6 +25,7 @@ mod peers;
 mod placement;
 mod recovery;
 mod reload;
+mod removal;
 mod replica_thread;
 mod resolver;
 mod ring_log;

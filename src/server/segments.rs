@@ -5,6 +5,7 @@
 //! Tested: tests/crash/full_disk.rs.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -12,6 +13,10 @@ use crate::io::{DirectFile, Directory, Error, SegmentFile};
 use crate::log::SegmentId;
 
 use super::disk::{Done, OLD_SEGMENTS_MAX, Report, SPACE_RETRY, SPARE, Settings};
+use super::removal::Removal;
+
+/// Between two pieces of what is removed: the log's writes have the disk.
+const REMOVAL_PAUSE: Duration = Duration::from_millis(10);
 
 /// A segment's file, written in one of two ways (`ringkeeper.logWrite`).
 pub(super) enum Segment {
@@ -90,6 +95,7 @@ impl Preparer {
     pub fn run(self) {
         let directory = &self.settings.log_directory;
         let mut old: Vec<String> = vec![];
+        let mut removal = Removal::default();
         let mut wanted = true;
         let mut low = false;
         loop {
@@ -102,6 +108,11 @@ impl Preparer {
                         if std::mem::take(&mut low) {
                             self.report.has_room_again();
                         }
+                    }
+                    // The room is there, and only not given back yet.
+                    Err(_) if !removal.is_empty() => {
+                        told(removal.finish(directory));
+                        continue;
                     }
                     Err(error) => {
                         if !std::mem::replace(&mut low, true) {
@@ -123,20 +134,19 @@ impl Preparer {
             }
             let order = if wanted {
                 self.orders.recv_timeout(SPACE_RETRY)
+            } else if !removal.is_empty() {
+                self.orders.recv_timeout(REMOVAL_PAUSE)
             } else {
                 self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
             match order {
                 Ok(Order::Prepare) => wanted = true,
-                Ok(Order::Discard(segment)) => {
-                    if let Err(error) = self.discard(segment, &mut old) {
-                        tracing::warn!(%error, "a log segment that is no longer needed stays");
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Order::Discard(segment)) => told(self.discard(segment, &mut old, &mut removal)),
+                Err(RecvTimeoutError::Timeout) => told(removal.go_on(directory)),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+        told(removal.finish(directory));
         // The spare, if nobody took it, and what was kept for the next ones.
         for name in old.iter().map(String::as_str).chain([SPARE]) {
             let _ = directory.remove(&[name]);
@@ -157,16 +167,25 @@ impl Preparer {
     }
 
     /// Keeps a few files of the right size to be used again, which spares zeroing; their records are of another salt.
-    fn discard(&self, segment: SegmentId, old: &mut Vec<String>) -> Result<(), Error> {
+    fn discard(&self, segment: SegmentId, old: &mut Vec<String>, removal: &mut Removal) -> Result<(), Error> {
         let directory = &self.settings.log_directory;
         let name = segment.file_name();
-        let bytes = directory.list()?.into_iter().find(|entry| entry.name == name).map(|entry| entry.bytes);
-        if old.len() < OLD_SEGMENTS_MAX && bytes == Some(self.settings.segment_bytes) {
-            let kept = format!("{SPARE}.{}", segment.0);
-            directory.rename(&name, &kept)?;
-            old.push(kept);
-            return Ok(());
+        let found = directory.list()?.into_iter().find(|entry| entry.name == name);
+        let Some(bytes) = found.map(|entry| entry.bytes) else { return Ok(()) };
+        // A name under which a start removes it, should we not come to it.
+        let spare = format!("{SPARE}.{}", segment.0);
+        directory.rename(&name, &spare)?;
+        if old.len() < OLD_SEGMENTS_MAX && bytes == self.settings.segment_bytes {
+            old.push(spare);
+        } else {
+            removal.add(spare, bytes);
         }
-        directory.remove(&[&name])
+        Ok(())
+    }
+}
+
+fn told(removed: Result<(), Error>) {
+    if let Err(error) = removed {
+        tracing::warn!(%error, "a log segment that is no longer needed stays");
     }
 }
