@@ -45,8 +45,9 @@ pub fn raise_open_files_max() -> Result<u64, Error> {
 /// huge page is zeroed as a whole, and where memory is scattered made first, while whoever touched it waits: up to some
 /// milliseconds in a virtual machine (tuning/huge-pages.md). A kernel that can't is none that makes them.
 pub fn refuse_huge_pages() {
+    let (yes, none): (libc::c_ulong, libc::c_ulong) = (1, 0);
     // SAFETY: takes no pointers.
-    let _ = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+    let _ = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, yes, none, none, none) };
 }
 
 /// Processor time of all threads so far: user and system.

@@ -114,6 +114,8 @@ impl OneLoop {
 
     fn turn(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
         let is_due = self.replica.has_work()
+            // What the last turn's end took.
+            || self.replica.is_about_to_seal()
             || self.disk.has_done()
             || (!turn.stash.is_empty() && self.replica.takes_requests());
         let timeout = if is_due { Some(Duration::ZERO) } else { self.timeout() };

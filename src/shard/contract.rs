@@ -47,7 +47,7 @@ pub enum Input<'a> {
     Serve(Service),
     /// The driver takes nothing from the sockets now, as the replica is full: silence is not the clients'.
     Deaf,
-    /// The driver has no more inputs for now: emit what was collected.
+    /// The driver has no more inputs for now: replies are emitted, and requests that answers have made room for.
     TurnEnd,
 }
 

@@ -21,7 +21,7 @@ pub struct Shares {
     pub writes: usize,
     /// Connections with at least one.
     pub writers: usize,
-    /// Connections that have sent more than was taken.
+    /// Those of them that have sent more than was taken, or would be if they hadn't just been answered.
     pub contenders: usize,
 }
 
@@ -103,7 +103,8 @@ impl State {
     /// To be called when a connection's writes, or what it has sent and wasn't taken, have changed.
     pub(super) fn count_shares(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connection(id) {
-            let contends = connection.untaken() > 0;
+            let writes = connection.writes > 0 || connection.answered;
+            let contends = writes && connection.untaken() > 0;
             self.count_as(id, contends);
         }
     }
@@ -150,7 +151,8 @@ impl State {
         // While a session is being made, what was pipelined behind the connect request waits here.
         let holds = match connection.phase {
             Phase::Connecting { .. } => connection.untaken() > limit,
-            _ => gate.holds(connection) && connection.untaken() > HELD_BYTES_MAX,
+            // Who was answered is looked at again when it has handed over what that made room for.
+            _ => (connection.answered || gate.holds(connection)) && connection.untaken() > HELD_BYTES_MAX,
         };
         let holds = holds || connection.waits_for_input_room();
         let wants_pause = is_congested(connection) || holds;

@@ -2,7 +2,7 @@
 
 use crate::base::limits;
 use crate::messages::Request;
-use crate::shard::flow::Shares;
+use crate::shard::flow::{HELD_BYTES_MAX, Shares};
 use crate::shard::testing::{Bench, Told};
 use crate::shard::{Bounds, Input};
 use crate::wire::Opcode;
@@ -136,6 +136,78 @@ fn who_has_more_to_hand_over_has_as_many_writes_under_way_as_others_who_have() {
     }
     let shares = bench.shard.state.shares;
     assert_eq!((shares.writes, shares.writers, shares.contenders), (40, CLIENTS, CLIENTS));
+}
+
+/// What TCP holds back is bounded, what has been read isn't: a socket isn't read for a moment after each group of answers.
+#[test]
+fn who_has_sent_more_than_may_be_held_is_not_read_between_answers_and_what_they_make_room_for() {
+    const WRITES: i32 = 1_000;
+    let mut bench = bench(Bounds { writes: 40, writes_share: 2, ..Bounds::default() });
+    let client = bench.connect();
+    let mut flood = vec![];
+    for xid in 0..WRITES {
+        encode_request(&mut flood, xid, Opcode::SetData, &SET);
+    }
+    bench.receive(client, &flood);
+    let mut left = flood.len();
+    while bench.is_paused(client) {
+        assert!(left > HELD_BYTES_MAX && bench.resumes == 0, "{left}");
+        for request in std::mem::take(&mut bench.requests) {
+            let Request::Write { xid, .. } = request else { panic!("{request:?}") };
+            bench.write(Some((client, xid)), |world| world.set_data("/node", b"new"));
+        }
+        bench.end_turn();
+        left = bench.shard.connections().next().expect("the client's").untaken();
+    }
+    assert!(left <= HELD_BYTES_MAX && left > HELD_BYTES_MAX / 2 && bench.resumes == 1, "{left}");
+}
+
+/// Part of a frame, or of a greeting, is no wish for a share.
+#[test]
+fn who_has_no_write_under_way_shares_with_nobody() {
+    let mut bench = bench(Bounds { writes: 40, writes_share: 2, ..Bounds::default() });
+    for _ in 0..10 {
+        let stranger = bench.accept();
+        bench.receive(stranger, &[0]);
+        let reader = bench.connect();
+        bench.receive(reader, &[0, 0]);
+    }
+    let client = bench.connect();
+    let mut flood = vec![];
+    for xid in 0..100 {
+        encode_request(&mut flood, xid, Opcode::SetData, &SET);
+    }
+    bench.receive(client, &flood);
+    assert_eq!(bench.requests.len(), 40);
+    assert_eq!(bench.shard.state.shares.contenders, 1);
+}
+
+#[test]
+fn what_answers_make_room_for_is_not_at_the_cost_of_those_who_wait_for_their_turn() {
+    let bounds = Bounds {
+        writes: 4,
+        writes_share: 4,
+        turn_requests: 8,
+        turn_requests_waiting: 4,
+        ..Bounds::default()
+    };
+    let mut bench = bench(bounds);
+    let (reader, writer) = (bench.connect(), bench.connect());
+    let (mut reads, mut writes) = (vec![], vec![]);
+    for xid in 0..16 {
+        encode_request(&mut reads, xid, Opcode::GetData, &get(false));
+        encode_request(&mut writes, xid, Opcode::SetData, &SET);
+    }
+    bench.receive(reader, &reads);
+    assert_eq!(bench.xids(reader).len(), 8);
+    bench.receive(writer, &writes);
+    for xid in 0..4 {
+        bench.write(Some((writer, xid)), |world| world.set_data("/node", b"new"));
+    }
+    bench.end_turn();
+    assert_eq!(bench.requests.len(), 8, "the writer's next");
+    bench.step(Input::Wakeup);
+    assert_eq!(bench.xids(reader).len(), 8, "the reader's");
 }
 
 #[test]

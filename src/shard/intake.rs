@@ -145,7 +145,7 @@ impl State {
                 Taken::Wait => break,
             }
             if first == 0 {
-                // Often it is all there is, or all that is taken now: of a backlog perhaps one after each answer.
+                // Often it is all there is, or all that is taken now.
                 first = used;
             } else if used >= seen && used < bytes.len() && self.answers_at_once(id) {
                 seen = used + self.look_ahead(reading, &bytes[used..]);

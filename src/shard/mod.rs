@@ -249,6 +249,8 @@ impl Shard {
                 // Replies don't wait for the requests that they make room for.
                 self.state.flush(outputs);
                 self.state.go_on_with_answered(&self.reader.enter(), outputs);
+                // It isn't at the cost of those who wait for their turn.
+                self.state.taken = 0;
                 self.state.slow.tell(outputs);
             }
         }

@@ -49,7 +49,7 @@ impl Bounds {
         turn_notices: limits::TURN_NOTICES,
     };
 
-    /// With no more requests under way than an operator wants.
+    /// With no more writes to share than the requests that an operator wants under way.
     pub fn of_requests(most: Option<usize>) -> Bounds {
         let most = most.unwrap_or(usize::MAX).max(1);
         let bounds = Bounds::DEFAULT;

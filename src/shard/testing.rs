@@ -45,6 +45,8 @@ pub struct Bench {
     pub requests: VecDeque<Request>,
     /// Slow requests that were told of.
     pub slow: Vec<SlowRequest>,
+    /// How often sockets were read again.
+    pub resumes: usize,
     wires: Vec<Wire>,
 }
 
@@ -75,7 +77,7 @@ impl Bench {
         };
         let reader = world.readers.pop().expect("one reader");
         let shard = Shard::new(ShardId(0), settings, reader, now);
-        Bench { world, shard, now, requests: VecDeque::new(), slow: vec![], wires: vec![] }
+        Bench { world, shard, now, requests: VecDeque::new(), slow: vec![], resumes: 0, wires: vec![] }
     }
 
     pub fn id(client: usize) -> ConnectionId {
@@ -93,7 +95,10 @@ impl Bench {
                     assert_eq!(before, None, "one send is in flight at most");
                 }
                 Output::Pause { connection } => self.wires[connection.slot as usize].is_paused = true,
-                Output::Resume { connection } => self.wires[connection.slot as usize].is_paused = false,
+                Output::Resume { connection } => {
+                    self.wires[connection.slot as usize].is_paused = false;
+                    self.resumes += 1;
+                }
                 Output::Close { connection } | Output::Abort { connection } => {
                     self.wires[connection.slot as usize].is_closed = true;
                 }

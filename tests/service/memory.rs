@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use crate::support::{Config, Server};
+use crate::support::Config;
 
-fn may_have_huge_pages(server: &Server) -> bool {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
+fn may_have_huge_pages(process: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("THP_enabled:")).expect("Linux 5.0 tells");
     line.trim() == "1"
 }
@@ -15,8 +15,12 @@ fn may_have_huge_pages(server: &Server) -> bool {
 fn who_is_served_waits_for_no_huge_page_unless_the_operator_wants_them() {
     for shards in [1, 2] {
         let server = Config::default().set("ringkeeper.shards", shards).start();
-        assert!(!may_have_huge_pages(&server), "{shards} shards");
+        assert!(!may_have_huge_pages(&server.pid().to_string()), "{shards} shards");
     }
     let server = Config::default().set("ringkeeper.hugePages", true).start();
-    assert!(may_have_huge_pages(&server));
+    assert_eq!(
+        may_have_huge_pages(&server.pid().to_string()),
+        may_have_huge_pages("self"),
+        "as it was started"
+    );
 }
