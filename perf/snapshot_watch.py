@@ -10,6 +10,8 @@ import threading
 import time
 
 STEP_SECONDS = 0.02
+# A log file that is not one yet, or no more.
+SPARE = "segment.spare"
 TEMPORARY = r"[.~-](tmp|partial|new|writing)$"
 
 
@@ -43,6 +45,8 @@ class SnapshotWatch:
         present = {}
         for path, _, names in os.walk(self.directory):
             for name in names:
+                if name.startswith(SPARE):
+                    continue
                 full = os.path.join(path, name)
                 try:
                     present[full] = os.stat(full).st_size

@@ -45,10 +45,15 @@ impl Replica {
             || !self.waiting.is_empty()
     }
 
+    /// The end of a turn would hand a group to the disk.
+    pub fn has_open_group(&self) -> bool {
+        self.log.open_bytes() > 0 && !self.log.in_flight()
+    }
+
     /// The end of the turn will hand a group to the idle disk. A driver that can look for more requests at no cost
     /// does so first: what comes a moment later would wait for a whole sync of its own.
     pub fn is_about_to_seal(&self) -> bool {
-        self.log.open_bytes() > 0 && !self.log.in_flight() && !self.log.is_full() && self.takes_requests()
+        self.has_open_group() && !self.log.is_full() && self.takes_requests()
     }
 
     pub(super) fn on_request(&mut self, request: Request, outputs: &mut Vec<Output>) {

@@ -120,7 +120,7 @@ pub struct Disk {
     is_ending: Arc<AtomicBool>,
 }
 
-/// The next segment's name until it is taken; with a number behind it, a file kept to become one.
+/// The next segment's name until it is taken; with a number behind it, a file kept to become one, or on its way out.
 pub const SPARE: &str = "segment.spare";
 /// Files kept to be used again: what one purge sets free at a time, within reason.
 pub(super) const OLD_SEGMENTS_MAX: usize = 4;

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, TryRecvError};
 
@@ -16,6 +17,9 @@ use crate::zab::Epochs;
 use super::disk::{Done, Report, SPACE_RETRY, Settings};
 use super::epochs::EpochFile;
 use super::segments::{self, Segment};
+
+/// What it may take to give back what is removed anyway.
+const ROOM_PATIENCE: Duration = Duration::from_millis(100);
 
 /// In the order in which they are to be carried out.
 pub(super) enum Order {
@@ -125,7 +129,7 @@ impl LogThread {
             let _ = self.orders.send(segments::Order::Prepare);
             return Ok(spare);
         }
-        let mut low = false;
+        let (mut has_asked, mut low) = (false, false);
         loop {
             match Segment::create(&self.settings, &directory.path_of(name), bytes) {
                 Ok(file) => {
@@ -133,6 +137,10 @@ impl LogThread {
                         self.report.has_room_again();
                     }
                     return Ok(file);
+                }
+                Err(error) if error.is_space() && !std::mem::replace(&mut has_asked, true) => {
+                    let _ = self.orders.send(segments::Order::MakeRoom);
+                    std::thread::park_timeout(ROOM_PATIENCE);
                 }
                 Err(error) if error.is_space() && !self.is_ending.load(Ordering::Relaxed) => {
                     if !std::mem::replace(&mut low, true) {

@@ -115,11 +115,13 @@ impl OneLoop {
     fn turn(&mut self, turn: &mut Turn) -> Result<(), Fatal> {
         let is_due = self.replica.has_work()
             // What the last turn's end took.
-            || self.replica.is_about_to_seal()
+            || self.replica.has_open_group()
             || self.disk.has_done()
             || (!turn.stash.is_empty() && self.replica.takes_requests());
         let timeout = if is_due { Some(Duration::ZERO) } else { self.timeout() };
-        if self.peers.is_none() && !self.replica.takes_requests() && !self.replica.has_work() {
+        let waits_for_disk =
+            !self.replica.takes_requests() && !self.replica.has_work() && !self.replica.has_open_group();
+        if self.peers.is_none() && waits_for_disk {
             // Events wait, so the ring would not: only the disk can make room.
             self.disk.wait_done(&mut self.io, DISK_PATIENCE)?;
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
-use crate::io::{DirectFile, Directory, Error, SegmentFile};
+use crate::io::{Clock, DirectFile, Directory, Error, SegmentFile};
 use crate::log::SegmentId;
 
 use super::disk::{Done, OLD_SEGMENTS_MAX, Report, SPACE_RETRY, SPARE, Settings};
@@ -81,6 +81,8 @@ pub(super) enum Order {
     Prepare,
     /// Needed no more.
     Discard(SegmentId),
+    /// Somebody has none: what goes in pieces goes now.
+    MakeRoom,
 }
 
 /// Makes the next segment before it is needed: of one that is needed no more, or anew.
@@ -96,6 +98,7 @@ impl Preparer {
         let directory = &self.settings.log_directory;
         let mut old: Vec<String> = vec![];
         let mut removal = Removal::default();
+        let mut next_piece = Clock::instant();
         let mut wanted = true;
         let mut low = false;
         loop {
@@ -135,15 +138,21 @@ impl Preparer {
             let order = if wanted {
                 self.orders.recv_timeout(SPACE_RETRY)
             } else if !removal.is_empty() {
-                self.orders.recv_timeout(REMOVAL_PAUSE)
+                // Orders don't push it back.
+                self.orders.recv_timeout(next_piece.since(Clock::instant()))
             } else {
                 self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
             match order {
                 Ok(Order::Prepare) => wanted = true,
                 Ok(Order::Discard(segment)) => told(self.discard(segment, &mut old, &mut removal)),
-                Err(RecvTimeoutError::Timeout) => told(removal.go_on(directory)),
+                Ok(Order::MakeRoom) => told(removal.finish(directory)),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if Clock::instant() >= next_piece {
+                told(removal.go_on(directory));
+                next_piece = Clock::instant() + REMOVAL_PAUSE;
             }
         }
         told(removal.finish(directory));
@@ -174,11 +183,14 @@ impl Preparer {
         let Some(bytes) = found.map(|entry| entry.bytes) else { return Ok(()) };
         // A name under which a start removes it, should we not come to it.
         let spare = format!("{SPARE}.{}", segment.0);
-        directory.rename(&name, &spare)?;
+        if directory.rename(&name, &spare).is_err() {
+            // A full disk may have none for another name.
+            return directory.remove(&[&name]);
+        }
         if old.len() < OLD_SEGMENTS_MAX && bytes == self.settings.segment_bytes {
             old.push(spare);
         } else {
-            removal.add(spare, bytes);
+            return removal.add(directory, spare, bytes);
         }
         Ok(())
     }

@@ -151,8 +151,11 @@ impl State {
         // While a session is being made, what was pipelined behind the connect request waits here.
         let holds = match connection.phase {
             Phase::Connecting { .. } => connection.untaken() > limit,
-            // Who was answered is looked at again when it has handed over what that made room for.
-            _ => (connection.answered || gate.holds(connection)) && connection.untaken() > HELD_BYTES_MAX,
+            // Who was answered is looked at again when it has handed over what that made room for: until then it stays as it was.
+            _ => {
+                let waits = connection.answered && connection.paused || gate.holds(connection);
+                waits && connection.untaken() > HELD_BYTES_MAX
+            }
         };
         let holds = holds || connection.waits_for_input_room();
         let wants_pause = is_congested(connection) || holds;

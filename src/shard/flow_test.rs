@@ -162,6 +162,24 @@ fn who_has_sent_more_than_may_be_held_is_not_read_between_answers_and_what_they_
     assert!(left <= HELD_BYTES_MAX && left > HELD_BYTES_MAX / 2 && bench.resumes == 1, "{left}");
 }
 
+/// It has nothing to hand over: all but the rest of its frame is to come.
+#[test]
+fn an_answer_does_not_pause_who_is_sending_a_large_frame() {
+    let mut bench = bench(Bounds::default());
+    let client = bench.connect();
+    let data = vec![7; 4 * HELD_BYTES_MAX];
+    let large = SetDataRequest { path: "/node".into(), data: Some(&data), version: -1 };
+    let mut bytes = vec![];
+    encode_request(&mut bytes, 1, Opcode::SetData, &SET);
+    encode_request(&mut bytes, 2, Opcode::SetData, &large);
+    bench.receive(client, &bytes[..2 * HELD_BYTES_MAX]);
+    bench.write(Some((client, 1)), |world| world.set_data("/node", b"new"));
+    assert!(!bench.is_paused(client));
+    bench.end_turn();
+    bench.receive(client, &bytes[2 * HELD_BYTES_MAX..]);
+    assert!(!bench.is_paused(client) && bench.requests.len() == 2);
+}
+
 /// Part of a frame, or of a greeting, is no wish for a share.
 #[test]
 fn who_has_no_write_under_way_shares_with_nobody() {

@@ -179,7 +179,7 @@ impl Server {
         if self.is_one_loop() {
             return !self.inputs.is_empty()
                 || self.replica.has_work()
-                || self.replica.is_about_to_seal()
+                || self.replica.has_open_group()
                 || (!self.lanes[0].arrivals.is_empty() && self.replica.takes_requests());
         }
         match thread.checked_sub(1).map(|index| &self.lanes[index]) {

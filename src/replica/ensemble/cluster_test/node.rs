@@ -113,7 +113,7 @@ impl Node {
     pub fn is_due(&self, now: Now) -> bool {
         let Some(Member { replica, shard, .. }) = &self.member else { return false };
         let wakeups = [replica.next_wakeup(), shard.next_wakeup()];
-        let is_due = replica.has_work() || replica.is_about_to_seal();
+        let is_due = replica.has_work() || replica.has_open_group();
         is_due || wakeups.into_iter().flatten().any(|at| now.instant >= at)
     }
 }
