@@ -1,4 +1,5 @@
-//! The thread that makes the log's next segment before it is needed: of one that is needed no more, or anew.
+//! The thread that makes the log's next segment before it is needed: of one that is needed no more, or anew. Of those that are needed
+//! no more, it removes what is too many to be kept, in pieces (`removal.rs`).
 //!
 //! Started by `disk.rs`, whose log thread takes the spares and gives back old segments. Says when the disk has no room
 //! for one and when it has again.
@@ -189,10 +190,9 @@ impl Preparer {
         }
         if old.len() < OLD_SEGMENTS_MAX && bytes == self.settings.segment_bytes {
             old.push(spare);
-        } else {
-            return removal.add(directory, spare, bytes);
+            return Ok(());
         }
-        Ok(())
+        removal.add(directory, spare, bytes)
     }
 }
 

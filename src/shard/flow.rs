@@ -102,24 +102,18 @@ impl State {
 
     /// To be called when a connection's writes, or what it has sent and wasn't taken, have changed.
     pub(super) fn count_shares(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connection(id) {
-            let writes = connection.writes > 0 || connection.answered;
-            let contends = writes && connection.untaken() > 0;
-            self.count_as(id, contends);
-        }
+        let has_writes = |connection: &Connection| connection.writes > 0 || connection.answered;
+        self.count_as(id, |connection| has_writes(connection) && connection.untaken() > 0);
     }
 
     /// The same while its input is being taken: whether anything is left of it is seen at the end.
     pub(super) fn count_writes(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connection(id) {
-            let contends = connection.counted.contends;
-            self.count_as(id, contends);
-        }
+        self.count_as(id, |connection| connection.counted.contends);
     }
 
-    fn count_as(&mut self, id: ConnectionId, contends: bool) {
+    fn count_as(&mut self, id: ConnectionId, contends: impl FnOnce(&Connection) -> bool) {
         let Some(connection) = self.connection(id) else { return };
-        let now = Counted { writes: connection.writes, contends };
+        let now = Counted { writes: connection.writes, contends: contends(connection) };
         let before = std::mem::replace(&mut connection.counted, now);
         if now != before {
             self.shares.subtract(before);

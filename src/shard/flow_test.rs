@@ -138,7 +138,8 @@ fn who_has_more_to_hand_over_has_as_many_writes_under_way_as_others_who_have() {
     assert_eq!((shares.writes, shares.writers, shares.contenders), (40, CLIENTS, CLIENTS));
 }
 
-/// What TCP holds back is bounded, what has been read isn't: a socket isn't read for a moment after each group of answers.
+/// Regression, found by reading: each group of answers had its socket read for a moment, and what TCP should hold back came in, up to
+/// what all connections together may bring.
 #[test]
 fn who_has_sent_more_than_may_be_held_is_not_read_between_answers_and_what_they_make_room_for() {
     const WRITES: i32 = 1_000;
