@@ -74,6 +74,7 @@ REQUIREMENTS = {
     "set16x1": (("2 × ZooKeeper", lambda r, z, f: r >= 2 * z), ("0.85 of the floor", lambda r, z, f: r >= 0.85 * f)),
     "million": (("≤ 350 MB", lambda r, z, f: r <= 350), ("≤ 250 MB", lambda r, z, f: r <= 250)),
     "restart": (("≤ 0.8 s", lambda r, z, f: r <= 0.8), ("≤ 0.3 s", lambda r, z, f: r <= 0.3)),
+    "restart5": (("≤ 0.8 s", lambda r, z, f: r <= 0.8), ("≤ 0.3 s", lambda r, z, f: r <= 0.3)),
     "snapshot": (("≥ 70 % of without", lambda r, z, f: r >= 0.7), ("≥ 95 %", lambda r, z, f: r >= 0.95)),
 }
 
