@@ -41,12 +41,15 @@ def ensemble_port():
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """What a load is put on: its sessions go to `addresses` in turn, processor time is that of `pids`."""
+    """What a load is put on: its sessions go to `addresses` in turn, processor time is that of `pids`. `members` are asked what they
+    count themselves, in the order of `pids`; `knows_leader`: the first of them leads."""
 
     name: str
     addresses: list
     pids: list
     generator: object = None
+    members: tuple = ()
+    knows_leader: bool = True
 
 
 class Ensemble:
@@ -140,7 +143,13 @@ class Ensemble:
         raise ServerError(f"{self.name}: no leader for {LEADER_SECONDS} s; modes by port: {modes}\n"
                           + servers.tail(self.running[0].output))
 
+    def led(self):
+        """The target of a load whose sessions go to all members; the leader is told first."""
+        leader = self.leader() if len(self.running) > 1 else self.running[0]
+        members = (leader, *(member for member in self.running if member is not leader))
+        return Target(self.name, self.addresses, [member.pid for member in members], self.generator, members)
+
     def at(self, *chosen):
         """The target of a load whose sessions all go to `chosen`; processor time is all members', `chosen` first."""
-        others = [member for member in self.running if member not in chosen]
-        return Target(self.name, [member.address for member in chosen], [m.pid for m in (*chosen, *others)], self.generator)
+        members = (*chosen, *(member for member in self.running if member not in chosen))
+        return Target(self.name, [member.address for member in chosen], [member.pid for member in members], self.generator, members)

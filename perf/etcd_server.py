@@ -66,14 +66,14 @@ def build():
     stamp.write_text(wanted)
 
 
-def post(port, path, body, seconds=ASK_SECONDS):
+def post(port, path, body, seconds=ASK_SECONDS, host="127.0.0.1"):
     """The answer of the JSON gateway of a member's client port; None where none answers."""
-    return told_by(port, "POST", path, json.dumps(body), seconds, json.loads)
+    return told_by(port, "POST", path, json.dumps(body), seconds, json.loads, host)
 
 
-def told_by(port, method, path, body, seconds, read):
+def told_by(port, method, path, body, seconds, read, host="127.0.0.1"):
     # Not urllib: that would ask a proxy of the environment.
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    connection = http.client.HTTPConnection(host, port, timeout=seconds)
     try:
         connection.request(method, path, body)
         answer = connection.getresponse()

@@ -165,12 +165,12 @@ def closed(bench, row, server, round_number):
     return bench.record(row.name, server.name, round_number, result)
 
 
-def watched_load(bench, server, arguments, seconds):
-    """A load while the data directory is watched; the result tells what happened there."""
+def watched_load(bench, server, arguments, seconds, load=None):
+    """A load while the data directory is watched; the result tells what happened there. `load`: in place of the bench's own."""
 
     def measure():
         with SnapshotWatch(server.data) as watch:
-            result = bench.load(server, [*arguments, "--warmup", bench.warmup, "--seconds", seconds])
+            result = (load or bench.load)(server, [*arguments, "--warmup", bench.warmup, "--seconds", seconds])
         result["snapshots"] = watch.snapshots()
         result["log_files_begun"] = watch.logs_begun()
         result["files_removed"] = watch.files_removed()

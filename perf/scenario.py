@@ -12,6 +12,7 @@ import csv
 import datetime
 import io
 import pathlib
+import re
 import shutil
 import signal
 import sys
@@ -29,7 +30,8 @@ from servers import ROOT, ServerError
 
 COLUMNS = ["row", "server", "round", "x", "label", "value", "unit", "operations_per_second", "p50_us", "p99_us", "p999_us", "p9999_us",
            "max_us", "cpu_us_per_operation", "leader_cpu_us_per_operation", "operations_per_sync", "syncs_per_second",
-           "leader_instructions_per_operation", "generator_share_of_a_processor", "noise", "errors", "partial"]
+           "operations_per_leader_sync", "leader_syncs_per_second", "leader_instructions_per_operation",
+           "generator_share_of_a_processor", "noise", "errors", "partial"]
 
 
 def arguments():
@@ -39,8 +41,9 @@ def arguments():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenario", choices=[*names, "all"])
     parser.add_argument("--only", choices=SERVER_NAMES, help="only this one's servers")
-    parser.add_argument("--running", action="append", default=[], metavar="NAME=HOST:PORT,…[+HOST:PORT,…]",
-                        help="load servers that run already, on whatever hosts, observers behind the +; may be repeated")
+    parser.add_argument("--running", action="append", default=[], metavar="NAME=HOST:PORT[/METRICS],…[+HOST:PORT,…]",
+                        help="load servers that run already, on whatever hosts, observers behind the +; METRICS is the port of a server's "
+                             "page for Prometheus, which tells its processor time; may be repeated")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each load (default 3)")
     parser.add_argument("--seconds", type=float, default=5, help="measured window of each load (default 5)")
     parser.add_argument("--trees", default="10k,1m", help="snapshots: numbers of znodes (default 10k,1m; 10m needs 16 GiB of memory)")
@@ -68,11 +71,11 @@ def arguments():
 
 
 def running(text):
-    """(name, voters, observers)."""
+    """(name, voters, observers); each server as `Remote` takes it."""
     name, _, addresses = text.partition("=")
     voters, observers = ([one for one in part.split(",") if one] for part in (addresses.partition("+")[0], addresses.partition("+")[2]))
-    if not name or not voters or any(":" not in address for address in voters + observers):
-        raise ServerError(f"--running {text}: expected NAME=HOST:PORT,HOST:PORT, and observers behind a +")
+    if not name or not voters or not all(re.fullmatch(r".+:\d+(/\d+)?", address) for address in voters + observers):
+        raise ServerError(f"--running {text}: expected NAME=HOST:PORT[/METRICS],… and observers behind a +")
     return name, voters, observers
 
 
@@ -93,7 +96,8 @@ def generator_shares(measured):
         share = result.get("derived", {}).get("generator_share_of_a_processor")
         if share is not None:
             most[result["server"]] = max(share, most.get(result["server"], 0))
-    return "at most " + ", ".join(f"{share:.0%} of a processor on {name}" for name, share in most.items()) if most else "clients of the scenario's own"
+    told = ", ".join(f"{share:.0%} of a processor on {name}" for name, share in most.items())
+    return f"at most {told}" if most else "clients of the scenario's own"
 
 
 def rounds(scenario, options):
@@ -103,7 +107,7 @@ def rounds(scenario, options):
 
 def facts(scenario, kit, seconds, script):
     options, measured = kit.options, kit.bench.results
-    counted = "counted" if kit.counts_instructions else "not counted: this machine lets nobody count them"
+    counted = "counted" if kit.counts_instructions and not kit.running else "not counted"
     return [
         ("command", results.command_without_folders(script)),
         *machine.describe(kit.directory),
@@ -117,7 +121,8 @@ def facts(scenario, kit, seconds, script):
 
 
 APART = {"leader_cpu_us_per_operation": "leader's CPU µs per operation", "cpu_us_per_operation": "all members'",
-         "syncs_per_second": "syncs/s of all members", "operations_per_sync": "operations per sync",
+         "leader_syncs_per_second": "leader's syncs/s", "operations_per_leader_sync": "operations per sync of the leader",
+         "syncs_per_second": "syncs/s of all members",
          "leader_instructions_per_operation": "leader's instructions per operation"}
 
 
@@ -144,15 +149,15 @@ def write(scenario, kit, folder, seconds, script="perf/scenario.py"):
     # A result is published: where things lie on this machine is its own business.
     told = [str(failure).replace(str(kit.directory), "DIR").replace(str(folder), "OUT").replace(f"{ROOT}/", "")
             for failure in failed(kit)]
-    where = ("The servers were running already." if kit.running else
+    where = ("The servers were running already; machine, commit and compiler that are told here are the generator's." if kit.running else
              f"All servers and the load generator shared this machine's {machine.os.cpu_count()} processors.")
     parts = [f"Measured in part: {one['server']}, {one['row']}, {one.get('label') or one.get('x')}: {one['partial']}."
              for one in measured if one.get("partial")]
-    notes = [where, *kit.left_out, *(f"Not measured: {failure}" for failure in told), *parts]
+    notes = [where, *kit.left_out, *kit.notes(), *(f"Not measured: {failure}" for failure in told), *parts]
     charts, tables = scenario.report(measured) if measured else ([], [])
     tables = [*tables, *apart(measured)]
     text = "\n\n".join([f"## {title}\n\n{page.markdown_table(header, lines)}" for title, header, lines in tables])
-    print(f"\n{text}\n")
+    print("\n".join(["", *notes, "", text, ""]))
     known = facts(scenario, kit, seconds, script)
     day = datetime.date.today().isoformat()
     results.save(folder, {

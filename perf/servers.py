@@ -46,10 +46,18 @@ def mode_of(answer):
     return None
 
 
-def ask(port, word, seconds=2):
+def syncs_in(answer):
+    """Syncs of the log since the start, from the answer to `mntr`; None where it has no such line."""
+    for line in answer.splitlines():
+        if line.startswith("zk_cnt_fsynctime"):
+            return int(float(line.split()[1]))
+    return None
+
+
+def ask(port, word, seconds=2, host="127.0.0.1"):
     """A four-letter word's answer; empty where the server takes no connection or none answers."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=seconds) as conversation:
+        with socket.create_connection((host, port), timeout=seconds) as conversation:
             conversation.sendall(word)
             answer = b""
             while part := conversation.recv(4096):
@@ -115,10 +123,11 @@ class Server:
 
     def log_syncs(self):
         """Syncs of its log since its start; None where it doesn't tell."""
-        for line in ask(self.port, b"mntr").splitlines():
-            if line.startswith("zk_cnt_fsynctime"):
-                return int(float(line.split()[1]))
-        return None
+        return syncs_in(ask(self.port, b"mntr"))
+
+    def counters(self):
+        """What it counts itself; its processor time is the kernel's to tell, and no matter of its own."""
+        return {"syncs": self.log_syncs()}
 
     def write_config(self, own):
         settings = {

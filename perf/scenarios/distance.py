@@ -9,7 +9,7 @@ import subprocess
 from chart import Chart, Line
 from ensembles import Ensemble, ensemble_port
 from etcd_server import EtcdEnsemble
-from scenarios.kit import latency, series, servers_in, throughput
+from scenarios.kit import figure, latency, series, servers_in, throughput
 from scenarios.sizes import told
 from servers import ServerError
 
@@ -145,14 +145,16 @@ def report(results):
         Chart("set, 1 × 1, median latency", "round trip between members, ms", "ms", lines(ALONE, latency("p50_us"))),
         Chart("set, 32 × 16", "round trip between members, ms", "writes per second", lines(FULL, throughput)),
     ]
-    header = ["members apart", "server", "1 × 1 p50 ms", "beyond the round trip", "1 × 1 p99 ms", "32 × 16 writes/s", "p99 ms"]
+    header = ["members apart", "server", "1 × 1 p50 ms", "beyond the round trip", "1 × 1 p99 ms", "32 × 16 writes/s", "p99 ms",
+              "leader's syncs/s", "writes per sync"]
     table = []
     for full, alone, what in ((FULL, ALONE, "{:g} ms"), (SLOW_FULL, SLOW_ALONE, f"one {{:g}} ms, the other {NEAR_MS} ms")):
         for name in names:
-            p50, p99, many, high = (dict(series(results, row, name, value)) for row, value in (
-                (alone, latency("p50_us")), (alone, latency("p99_us")), (full, throughput), (full, latency("p99_us"))))
+            p50, p99, many, high, syncs, each = (dict(series(results, row, name, value)) for row, value in (
+                (alone, latency("p50_us")), (alone, latency("p99_us")), (full, throughput),
+                (full, latency("p99_us")), (full, figure("leader_syncs_per_second")), (full, figure("operations_per_leader_sync"))))
             for millis in sorted(p50):
                 way = NEAR_MS if alone == SLOW_ALONE else millis
                 table.append([what.format(millis), name, told(p50[millis]), told(p50[millis] - way), told(p99[millis]),
-                              told(many.get(millis)), told(high.get(millis))])
+                              *(told(one.get(millis)) for one in (many, high, syncs, each))])
     return charts, [("Figures, clients at the leader", header, table)]

@@ -9,35 +9,14 @@ import statistics
 import subprocess
 import time
 
-import ensembles
 import etcd_server
 import rows
 from ensemble import EnsembleRun
 from rows import KEYS
+from scenarios.running import Running, kind, not_told
 from servers import ServerError
 
 SERVER_NAMES = ["zookeeper", "ringkeeper", "etcd"]
-
-
-class Running:
-    """Servers that somebody else started: loads are put on them; they are not started, stopped or killed."""
-
-    def __init__(self, name, addresses, observers=()):
-        self.name, self.addresses, self.observers, self.pids = name, addresses, list(observers), []
-        self.generator = etcd_server.BUILT / "etcd-load" if kind(name) == "etcd" else None
-
-    def describe(self):
-        observers = f" and {len(self.observers)} observers" if self.observers else ""
-        return f"{len(self.addresses)} servers{observers} that were running already"
-
-    def beside(self, count):
-        """With so many of its observers."""
-        return Running(self.name, self.addresses + self.observers[:count])
-
-
-def kind(name):
-    """Which server it is: those that run already may have a name of their own, as etcd-old."""
-    return "etcd" if name.startswith("etcd") else name
 
 
 class Kit(EnsembleRun):
@@ -132,58 +111,81 @@ class Kit(EnsembleRun):
     def measure(self, row, target, x, arguments, round_number=1, seconds=None, label=None, keys=KEYS, after=None, **more):
         """One load, recorded. `target`: an Ensemble (all its running members), or anything with addresses and pids. `after`: what else
         is to be known of it, once the load is over."""
-        led = leader_first(target)
         seconds = seconds or self.bench.seconds
         arguments = ["--keys", keys, *arguments, "--warmup", self.bench.warmup, "--seconds", seconds]
-
-        def once():
-            syncs = sync_count(target)
-            with Instructions(led.pids[0] if self.counts_instructions and led.pids else None) as counted:
-                result = self.bench.load(led, arguments)
-            after = sync_count(target)
-            if counted.count and result.get("replies_total"):
-                result["instructions_per_operation"] = counted.count / result["replies_total"]
-            if syncs is not None and after is not None and result.get("replies_total"):
-                # Warm-up and window alike: the same load.
-                result["syncs_per_operation"] = (after - syncs) / result["replies_total"]
-            return result
-
-        result = self.bench.quietest(once)
+        result = self.bench.quietest(lambda: self.counted_load(target, arguments))
         result.update(x=x, label=label, **more, **(after() if after else {}))
         result["value"], result["unit"] = result["operations_per_second"], "op/s"
         result["derived"] = derived(result)
         result["line"] = f"{label or x}: {rows.load_line(result)}"
         return self.bench.record(row, target.name, round_number, result)
 
+    def counted_load(self, target, arguments):
+        """One load; its result tells beside what the servers counted meanwhile (`counted`), and the leader's instructions."""
+        led = target.led() if hasattr(target, "led") else target
+        before = [member.counters() for member in led.members]
+        with Instructions(led.pids[0] if self.counts_instructions and led.pids else None) as instructions:
+            result = self.bench.load(led, arguments)
+        if led.members:
+            after = [member.counters() for member in led.members]
+            result["counted"] = {**counted(before, after), "members": len(led.members), "knows_leader": led.knows_leader}
+        if instructions.count and result.get("replies_total"):
+            result["instructions_per_operation"] = instructions.count / result["replies_total"]
+        return result
 
-def leader_first(target):
-    """Sessions go to all members; processor time is told apart, the leader's first."""
-    if not isinstance(target, ensembles.Ensemble):
-        return target
-    leader = target.leader() if len(target.running) > 1 else target.running[0]
-    others = [member.pid for member in target.running if member is not leader]
-    return ensembles.Target(target.name, target.addresses, [leader.pid, *others], target.generator)
+    def notes(self):
+        """What is not known, and why: a sentence each."""
+        if self.running:
+            instructions = ["Instructions per operation are not counted: that can be done on the servers' own hosts only (`perf stat`)."]
+        else:
+            instructions = [] if self.counts_instructions else [NO_INSTRUCTIONS]
+        return [*not_told(self.running, self.bench.results), *instructions]
 
 
-def sync_count(target):
-    """Syncs of the log, of all members since their start; None where they don't tell."""
-    if not isinstance(target, ensembles.Ensemble):
-        return None
-    told = [member.log_syncs() for member in target.running]
-    return None if None in told else sum(told)
+NO_INSTRUCTIONS = ("Instructions per operation: this machine counts none (`perf stat`), as most virtual machines; perf/instructions.py "
+                   "counts those of single operations of the code, with valgrind.")
+
+
+def counted(before, after):
+    """By kind a list, a server an entry: what each counted between the two. None what it doesn't tell, or began anew meanwhile."""
+    kinds = dict.fromkeys(kind for one in (*before, *after) for kind in one)
+    return {kind: [difference(one.get(kind), other.get(kind)) for one, other in zip(before, after)] for kind in kinds}
+
+
+def difference(before, after):
+    return None if before is None or after is None or after < before else after - before
+
+
+def syncs(each, operations, seconds, knows_leader=True):
+    """Of `each` server's syncs, the leader's first, in so many seconds, with so many operations."""
+    found = {}
+    for prefix, one, count in (("", "sync", sum(each) if each and None not in each else None),
+                               ("leader_", "leader_sync", each[0] if each and knows_leader else None)):
+        if count is not None and seconds:
+            found[f"{prefix}syncs_per_second"] = count / seconds
+            if count:
+                found[f"operations_per_{one}"] = operations / count
+    return found
 
 
 def derived(result):
     """Figures that don't hang on how many processors there are."""
     usage, operations = result.get("server") or {}, result["operations"]
-    each = usage.get("cpu_seconds_each") or []
+    told, replies, rate = result.get("counted", {}), result.get("replies_total"), result["operations_per_second"]
+    each, of, knows_leader = usage.get("cpu_seconds_each") or [], operations, told.get("knows_leader", True)
+    if told.get("cpu_seconds") and None not in told["cpu_seconds"]:
+        # As syncs: of warm-up and window alike, the same load.
+        each, of = told["cpu_seconds"], replies
+    elif len(each) != told.get("members", len(each)):
+        # Of servers that run already the kernel tells only of those on this host.
+        each = []
     found = {}
-    if operations and each:
-        found["cpu_us_per_operation"] = sum(each) * 1e6 / operations
-        found["leader_cpu_us_per_operation"] = each[0] * 1e6 / operations
-    if operations and result.get("syncs_per_operation"):
-        found["operations_per_sync"] = 1 / result["syncs_per_operation"]
-        found["syncs_per_second"] = result["operations_per_second"] * result["syncs_per_operation"]
+    if of and each:
+        found["cpu_us_per_operation"] = sum(each) * 1e6 / of
+        if knows_leader:
+            found["leader_cpu_us_per_operation"] = each[0] * 1e6 / of
+    if replies and rate:
+        found.update(syncs(told.get("syncs"), replies, replies / rate, knows_leader))
     if result.get("instructions_per_operation"):
         found["leader_instructions_per_operation"] = result["instructions_per_operation"]
     own = result["generator"]["cpu_seconds"]

@@ -11,7 +11,7 @@ import machine
 import rows
 from chart import Chart, Line
 from ensemble_rows import noise_before, rejoined
-from scenarios.kit import median, servers_in, sync_count
+from scenarios.kit import counted, median, servers_in, syncs
 from scenarios.sizes import told
 from servers import ServerError
 
@@ -156,18 +156,15 @@ class Usage:
     """What the members use while all is well: processor time and syncs, for the writes that were acknowledged meanwhile."""
 
     def __init__(self, ensemble):
-        leader = ensemble.leader()
-        self.ensemble, self.pids = ensemble, [leader.pid, *(m.pid for m in ensemble.running if m is not leader)]
-        self.begin, self.cpu, self.syncs = time.monotonic_ns(), self.cpu_each(), sync_count(ensemble)
-        self.end = None
+        self.led = ensemble.led()
+        self.begin, self.used, self.end = time.monotonic_ns(), self.each_member(), None
 
-    def cpu_each(self):
-        return [machine.cpu_seconds(pid) for pid in self.pids]
+    def each_member(self):
+        return [{"cpu_seconds": machine.cpu_seconds(member.pid), **member.counters()} for member in self.led.members]
 
     def until_now(self):
-        self.end, after, syncs = time.monotonic_ns(), self.cpu_each(), sync_count(self.ensemble)
-        self.cpu = [later - earlier for earlier, later in zip(self.cpu, after)]
-        self.syncs = None if None in (self.syncs, syncs) else syncs - self.syncs
+        self.end = time.monotonic_ns()
+        self.used = counted(self.used, self.each_member())
         return self
 
     def each(self, times):
@@ -175,11 +172,9 @@ class Usage:
         writes = sum(1 for at in times if self.begin < at <= self.end)
         if not writes:
             return {}
-        found = {"cpu_us_per_operation": sum(self.cpu) * 1e6 / writes, "leader_cpu_us_per_operation": self.cpu[0] * 1e6 / writes}
-        if self.syncs:
-            found["operations_per_sync"] = writes / self.syncs
-            found["syncs_per_second"] = self.syncs * 1e9 / (self.end - self.begin)
-        return found
+        cpu = self.used["cpu_seconds"]
+        found = {"cpu_us_per_operation": sum(cpu) * 1e6 / writes, "leader_cpu_us_per_operation": cpu[0] * 1e6 / writes}
+        return {**found, **syncs(self.used["syncs"], writes, (self.end - self.begin) / 1e9)}
 
 
 def total(counts):

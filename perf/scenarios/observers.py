@@ -70,17 +70,18 @@ def report(results):
         Chart("processor time per read, all members", "observers beside the voters", "µs", lines(READS, per_read)),
     ]
     header = ["server", "observers", "reads/s", "CPU µs per read", "reads/s with a processor for each member",
-              "writes/s", "1 × 1 p50 ms", "leader's CPU µs per write"]
+              "writes/s", "1 × 1 p50 ms", "leader's CPU µs per write", "leader's syncs/s", "writes per sync"]
     table = []
     for name in names:
-        reads, cpu, writes, alone, leader = (dict(series(results, row, name, value)) for row, value in (
+        reads, cpu, writes, alone, leader, syncs, each = (dict(series(results, row, name, value)) for row, value in (
             (READS, throughput), (READS, per_read), (WRITES, throughput), (ALONE, latency("p50_us")),
-            (WRITES, figure("leader_cpu_us_per_operation"))))
+            (WRITES, figure("leader_cpu_us_per_operation")), (WRITES, figure("leader_syncs_per_second")),
+            (WRITES, figure("operations_per_leader_sync"))))
         for count in sorted(reads):
             # Each member serves its own sessions' reads: on hosts of their own each has a processor for them.
             apart = (VOTERS + count) * 1e6 / cpu[count] if cpu.get(count) else None
-            table.append([name, count, *(told(value) for value in (
-                reads[count], cpu.get(count), apart, writes.get(count), alone.get(count), leader.get(count)))])
+            others = (column.get(count) for column in (writes, alone, leader, syncs, each))
+            table.append([name, count, *(told(value) for value in (reads[count], cpu.get(count), apart, *others))])
     slopes = [[name, told(slope([(x, y) for x, y in series(results, WRITES, name, figure("leader_cpu_us_per_operation"))
                                  if y is not None]))] for name in names]
     return charts, [("Figures", header, table),

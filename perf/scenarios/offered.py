@@ -1,7 +1,7 @@
 """Latency versus offered load, and where it turns up."""
 
 from chart import Chart, Line
-from scenarios.kit import latency, median, series, servers_in, throughput
+from scenarios.kit import figure, latency, median, series, servers_in, throughput
 from scenarios.sizes import told
 
 NAME = "offered"
@@ -48,18 +48,19 @@ def report(results):
     names = servers_in(results)
     charts, marks, table, knees = [], [], [], []
     for name in names:
-        p50, p99, p999, answered = (series(results, ROW, name, value) for value in (
-            latency("p50_us"), latency("p99_us"), latency("p999_us"), throughput))
+        p50, p99, p999, answered, syncs, each = (series(results, ROW, name, value) for value in (
+            latency("p50_us"), latency("p99_us"), latency("p999_us"), throughput, figure("leader_syncs_per_second"),
+            figure("operations_per_leader_sync")))
         points = [(rate, high, got) for (rate, high), (_, got) in zip(p99, answered)]
         at = knee(points)
         knees.append([name, told(at), told(median([y for x, y in p99 if x == at]))])
         if at is not None:
             marks.append((at, f"knee, {name}"))
-        for (rate, a), (_, b), (_, c), (_, got) in zip(p50, p99, p999, answered):
-            table.append([name, told(rate), told(got), told(a), told(b), told(c)])
+        for (rate, got), *others in zip(answered, p50, p99, p999, syncs, each):
+            table.append([name, told(rate), told(got), *(told(value) for _, value in others)])
     for title, value in (("p50", "p50_us"), ("p99", "p99_us"), ("p99.9", "p999_us")):
         lines = [Line(name, series(results, ROW, name, latency(value))) for name in names]
         charts.append(Chart(f"set, {title} from the intended start", "offered, writes per second", "ms", lines,
                             x_log=True, y_log=True, marks=marks))
-    header = ["server", "offered/s", "answered/s", "p50 ms", "p99 ms", "p99.9 ms"]
+    header = ["server", "offered/s", "answered/s", "p50 ms", "p99 ms", "p99.9 ms", "leader's syncs/s", "writes per sync"]
     return charts, [("The knee", ["server", "writes/s", "p99 ms there"], knees), ("Figures", header, table)]

@@ -40,6 +40,12 @@ def row(voters, size):
     return f"{voters}-voters-{size}-bytes"
 
 
+def writes_per_sync(result):
+    """Of the leader's log; None of reads alone."""
+    operations, writes = figure("operations_per_leader_sync")(result), 1 - result["x"] / 100
+    return operations * writes if operations and writes else None
+
+
 def report(results):
     names, kinds = servers_in(results), list(dict.fromkeys(result["row"] for result in results))
     charts, table = [], []
@@ -48,8 +54,10 @@ def report(results):
         charts.append(Chart(one.replace("-", " "), "share of reads, %", "operations per second", lines, y_log=True))
         for name in names:
             columns = [dict(series(results, one, name, value)) for value in (
-                throughput, latency("p50_us"), latency("p99_us"), figure("cpu_us_per_operation"))]
+                throughput, latency("p50_us"), latency("p99_us"), figure("cpu_us_per_operation"),
+                figure("leader_syncs_per_second"), writes_per_sync)]
             table += [[one.replace("-", " "), name, f"{share:g} %", *(told(column[share]) for column in columns)]
                       for share in sorted(columns[0])]
-    header = ["ensemble and data", "server", "reads", "operations/s", "p50 ms", "p99 ms", "CPU µs per operation"]
+    header = ["ensemble and data", "server", "reads", "operations/s", "p50 ms", "p99 ms", "CPU µs per operation",
+              "leader's syncs/s", "writes per sync"]
     return charts, [("Figures", header, table)]

@@ -28,6 +28,11 @@ def of_size(kit, voters):
                                 label=f"{count} sessions, {op}, {voters} voters")
 
 
+def writes_per_sync(result):
+    """Of the leader's log; None of reads, beside which only what opens and closes sessions is written."""
+    return figure("operations_per_leader_sync")(result) if result["row"].startswith("set") else None
+
+
 def report(results):
     names, rows = servers_in(results), list(dict.fromkeys(result["row"] for result in results))
     charts, table = [], []
@@ -38,7 +43,9 @@ def report(results):
             charts.append(Chart(f"{title}, 1 outstanding each", "sessions", what, lines, x_log=True, y_log=True))
         for name in names:
             columns = [dict(series(results, row, name, value)) for value in (
-                throughput, latency("p50_us"), latency("p99_us"), figure("cpu_us_per_operation"))]
+                throughput, latency("p50_us"), latency("p99_us"), figure("cpu_us_per_operation"),
+                figure("leader_syncs_per_second"), writes_per_sync)]
             table += [[title, name, count, *(told(column[count]) for column in columns)] for count in sorted(columns[0])]
-    header = ["load", "server", "sessions", "operations/s", "p50 ms", "p99 ms", "CPU µs per operation"]
+    header = ["load", "server", "sessions", "operations/s", "p50 ms", "p99 ms", "CPU µs per operation", "leader's syncs/s",
+              "writes per sync"]
     return charts, [("Figures", header, table)]

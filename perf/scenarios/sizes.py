@@ -36,16 +36,17 @@ def report(results):
         Chart("set, 1 × 1, median latency", "voters", "ms", lines(ALONE, latency("p50_us"))),
         Chart("leader's processor time per write, 32 × 16", "voters", "µs",
               lines(FULL, figure("leader_cpu_us_per_operation"))),
-        Chart("writes per sync of any member, 32 × 16", "voters", "writes", lines(FULL, figure("operations_per_sync"))),
+        Chart("writes per sync of the leader's log, 32 × 16", "voters", "writes", lines(FULL, figure("operations_per_leader_sync"))),
     ]
     header = ["server", "voters", "writes/s", "p50 ms", "p99 ms", "1 × 1 p50 ms", "1 × 1 p99 ms",
-              "leader's CPU µs per write", "all members' CPU µs per write"]
+              "leader's CPU µs per write", "all members' CPU µs per write", "leader's syncs/s", "writes per sync"]
     table = []
     for name in names:
         columns = [dict(series(results, row, name, value)) for row, value in (
             (FULL, throughput), (FULL, latency("p50_us")), (FULL, latency("p99_us")), (ALONE, latency("p50_us")),
             (ALONE, latency("p99_us")), (FULL, figure("leader_cpu_us_per_operation")),
-            (FULL, figure("cpu_us_per_operation")))]
+            (FULL, figure("cpu_us_per_operation")), (FULL, figure("leader_syncs_per_second")),
+            (FULL, figure("operations_per_leader_sync")))]
         for size in sorted(columns[0]):
             table.append([name, size, *(told(column.get(size)) for column in columns)])
     return charts, [("Figures", header, table), ("What a voter more costs the leader", *slopes(results, names))]

@@ -5,7 +5,6 @@ import time
 import machine
 import rows
 from chart import Chart, Line
-from ensembles import Target
 from scenarios.kit import derived, median, servers_in
 from scenarios.sizes import told
 from servers import ServerError
@@ -31,7 +30,7 @@ def run(kit):
 def of(kit, name, znodes):
     ensemble = kit.ensemble(name, 1)
     member = ensemble.members[0]
-    bench, target = kit.bench, Target(name, ensemble.addresses, ensemble.pids)
+    bench, target = kit.bench, ensemble.led()
     empty = rows.status_bytes(member.pid)
     begin = time.monotonic()
     bench.load(target, ["--preload", f"{znodes // CHILDREN}x{CHILDREN}", "--warmup", 0, "--seconds", 0.1], False)
@@ -49,7 +48,7 @@ def of(kit, name, znodes):
     restart_seconds = member.start(last)
     # A JVM that is new has compiled nothing yet.
     kit.warm_member(ensemble, member)
-    result = rows.watched_load(bench, ensemble, load, seconds)
+    result = rows.watched_load(bench, ensemble, load, seconds, kit.counted_load)
     share, inside, outside = share_while_writing(result, result["snapshots"])
     lengths = [(end - begin) / 1e9 for begin, end in result["snapshots"]]
     result.update(
@@ -91,8 +90,9 @@ def report(results):
             for r in (r for r in results if (r["x"], r["server"]) == (znodes, name)):
                 table.append([f"{znodes:,}", name, told(r["memory"]["anonymous"] / 1e6), told(r["bytes_per_znode"]),
                               told(r["fill_seconds"]), told(r["restart_seconds"]), told(r["operations_per_second"]),
+                              told(r["derived"].get("leader_syncs_per_second")), told(r["derived"].get("operations_per_leader_sync")),
                               "–" if r["value"] is None else f"{r['value']:.0%}", told(median(r["snapshot_seconds"])),
                               told(r["latency"]["p99_us"] / 1000), told(r["latency"]["max_us"] / 1000)])
-    header = ["znodes", "server", "MB", "bytes per znode", "filled in s", "restart s", "writes/s", "share while a snapshot is written",
-              "s per snapshot", "p99 ms", "max ms"]
+    header = ["znodes", "server", "MB", "bytes per znode", "filled in s", "restart s", "writes/s", "syncs/s", "writes per sync",
+              "share while a snapshot is written", "s per snapshot", "p99 ms", "max ms"]
     return charts, [("Figures", header, table)]
