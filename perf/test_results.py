@@ -11,9 +11,15 @@ from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import compare  # noqa: E402
+import ensemble  # noqa: E402
+import machine  # noqa: E402
+import neighbours  # noqa: E402
 import page  # noqa: E402
 import results  # noqa: E402
 import rows  # noqa: E402
+import scenario  # noqa: E402
+import scenarios  # noqa: E402
 from servers import ServerError  # noqa: E402
 
 
@@ -91,6 +97,35 @@ class Pages(unittest.TestCase):
         self.assertEqual([(one.title, one.lines[0].points) for one in charts], [("gets", [(0, 20), (0.1, 20)])])
         files = results.pages("T", "Q?", [], "text", charts)
         self.assertEqual(sorted(files), ["charts/01.svg", "index.html"])
+
+
+class Origins(unittest.TestCase):
+    """Whoever reads a result finds what it was measured with: in its README and on its page."""
+
+    def run_of(self, folder):
+        bench = types.SimpleNamespace(results=[], unwritten=[], raw_directory=folder / "raw")
+        return types.SimpleNamespace(bench=bench, failures=[], left_out=[], running=[], descriptions={}, servers=[], directory=folder,
+                                     folder=folder, counts_instructions=False, notes=lambda: [],
+                                     options=types.SimpleNamespace(rounds=1, seconds=1, noise=1, quick=False, dir=folder))
+
+    def test_every_scripts_result_names_commit_and_command(self):
+        writers = {
+            "compare.py": lambda run: compare.write_result(run),
+            "ensemble.py": lambda run: ensemble.write_result(run, run.folder, 1),
+            "neighbours.py": lambda run: neighbours.write_result(run.folder, run.options, [], [], 1),
+            "scenario.py": lambda run: scenario.write(scenarios.sizes, run, run.folder, 1),
+            "knob.py": lambda run: scenario.write(scenarios.sizes, run, run.folder, 1, "perf/knob.py"),
+        }
+        for script, write in writers.items():
+            with self.subTest(script), tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()), \
+                    mock.patch.object(machine, "git", lambda *words: "" if "status" in words else "c0ffee"), \
+                    mock.patch.object(machine, "sync_microseconds", return_value=(1, 2)), \
+                    mock.patch.object(sys, "argv", [script, "--seconds", "9"]):
+                write(self.run_of(pathlib.Path(folder)))
+                for name in ("README.md", "index.html"):
+                    text = pathlib.Path(folder, name).read_text()
+                    self.assertIn(f"perf/{script} --seconds 9", text)
+                    self.assertIn("c0ffee", text)
 
 
 if __name__ == "__main__":
