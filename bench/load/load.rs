@@ -24,6 +24,9 @@ pub const BACKLOG_MAX: u64 = 4_000_000;
 /// Requests of an open loop released in one turn, so that replies are read between them.
 const RELEASE_MAX: u64 = 512;
 
+/// From one release of an open loop to the next, at the most.
+const RELEASE_NS_MAX: u64 = 500_000;
+
 #[derive(Clone, Copy, Debug)]
 pub enum Pacing {
     /// So many unanswered requests per session, always.
@@ -316,6 +319,15 @@ impl Load {
             return None;
         }
         self.intended()
+    }
+
+    /// Open loop: from one release to the next, in nanoseconds, unless replies come in between. Up to 20,000 requests a second
+    /// each goes out alone, at 100,000 some 25 together: one by one they would take the generator a processor (perf/tried.md).
+    pub fn release_ns_min(&self) -> u64 {
+        match self.plan.pacing {
+            Pacing::Open { rate } => ((rate * 2.5) as u64).min(RELEASE_NS_MAX),
+            Pacing::Closed { .. } => 0,
+        }
     }
 
     /// Open loop: when the next request should be asked, whether or not it can be.

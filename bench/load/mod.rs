@@ -13,6 +13,7 @@
 //! Exit codes: 0 measured, no errors; 1 measured, with errors; 2 not measured; 3 measured in part, or a file of the result
 //! couldn't be written.
 
+mod alarm;
 mod arguments;
 mod clock;
 mod connection;

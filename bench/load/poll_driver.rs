@@ -1,20 +1,17 @@
 //! Drives a load over non-blocking sockets and epoll, in one thread.
 //!
 //! Called by `run`. One turn: release what is due (open loop), wait; of some ready sockets at a time read each, then answer its
-//! replies with new requests and hand those to it. An open loop's wait ends at the next due time with nanosecond resolution, a
-//! closed loop's at the next tick. Sockets are edge-triggered: else each wait would look again at all that were ready at the last
-//! one, and find nothing.
+//! replies with new requests and hand those to it. An open loop's wait ends when the next request is due, a closed loop's at the
+//! next tick. Sockets are edge-triggered: else each wait would look again at all that were ready at the last one, and find nothing.
 
+use crate::bench::alarm::Alarm;
 use crate::bench::clock;
 use crate::bench::connection::Connection;
 use crate::bench::load::{Load, Stage};
-use rustix::event::{Timespec, epoll};
+use rustix::event::epoll;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net;
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
-};
 use std::io;
 
 /// One read: at least the replies of a whole pipeline.
@@ -29,8 +26,6 @@ const ENDS: epoll::EventFlags =
 const GROUP: usize = 8;
 /// The samples' and the stage's resolution.
 const TURN_NS_MAX: u64 = 10_000_000;
-/// Instead of a session's number: the ticks of a closed loop.
-const TICK: u64 = u64::MAX;
 
 struct Driver<'a> {
     load: &'a mut Load,
@@ -38,12 +33,15 @@ struct Driver<'a> {
     buffer: Vec<u8>,
     /// Sessions with output that their socket hasn't been offered.
     touched: Vec<usize>,
+    /// When an open loop last asked something.
+    released_at: u64,
     /// When the clock was last looked at.
     now: u64,
     /// Of the recorder's, those that were looked into.
     lost: u64,
-    /// A closed loop's, which has no due time.
-    ticks: Option<OwnedFd>,
+    /// For the next request that is due, or a closed loop's next tick. A wait's own timeout would be set up and taken back each
+    /// time, which shows with one request under way (perf/tried.md).
+    alarm: Alarm,
 }
 
 fn broken_off(error: Errno) -> String {
@@ -59,30 +57,18 @@ pub fn run(load: &mut Load, connections: &mut [Connection]) -> io::Result<()> {
         connection.interest = READABLE;
         epoll::add(&epoll, &connection.stream, epoll::EventData::new_u64(index as u64), connection.interest)?;
     }
-    // Without this an open loop's waits end 50 microseconds late. A refusal costs that accuracy, and shows in the
-    // reported lateness.
-    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-    let ticks = if load.is_released() { None } else { Some(tick(&epoll)?) };
+    let alarm = Alarm::on(&epoll)?;
     Driver {
         load,
         epoll,
         buffer: vec![0; READ_BYTES],
         touched: Vec::new(),
+        released_at: 0,
         now: clock::now(),
         lost: 0,
-        ticks,
+        alarm,
     }
     .run(connections)
-}
-
-/// Ends a wait every [`TURN_NS_MAX`]. A wait's own timeout would be set up and taken back each time, which shows with one request
-/// under way (perf/tried.md).
-fn tick(epoll: &OwnedFd) -> io::Result<OwnedFd> {
-    let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
-    let every = Timespec { tv_sec: 0, tv_nsec: TURN_NS_MAX as _ };
-    timerfd_settime(&timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: every, it_value: every })?;
-    epoll::add(epoll, &timer, epoll::EventData::new_u64(TICK), epoll::EventFlags::IN)?;
-    Ok(timer)
 }
 
 impl Driver<'_> {
@@ -98,7 +84,7 @@ impl Driver<'_> {
         let group_size = if self.load.goes_on_at_once() { 1 } else { GROUP };
         loop {
             // In a closed loop bytes that come look at the clock, and each tick.
-            if self.ticks.is_none() {
+            if self.load.is_released() {
                 self.now = clock::now();
             }
             let now = self.now;
@@ -124,14 +110,15 @@ impl Driver<'_> {
                 pings_at = now + 1_000_000_000;
                 self.ping_idle(connections, now)?;
             }
-            let timeout = self.ticks.is_none().then(|| {
-                let wait = match self.load.next_due_at() {
-                    Some(due) if stage == Stage::Asking => due.saturating_sub(now).min(TURN_NS_MAX),
-                    _ => TURN_NS_MAX,
-                };
-                Timespec { tv_sec: 0, tv_nsec: wait as _ }
-            });
-            let ready = match epoll::wait(&self.epoll, &mut events[..], timeout.as_ref()) {
+            match self.load.next_due_at() {
+                Some(due) if stage == Stage::Asking => {
+                    let at = due.max(self.released_at + self.load.release_ns_min()).min(now + TURN_NS_MAX);
+                    self.alarm.set(at, now)?;
+                }
+                _ if now >= self.alarm.at() => self.alarm.set(now + TURN_NS_MAX, now)?,
+                _ => {}
+            }
+            let ready = match epoll::wait(&self.epoll, &mut events[..], None) {
                 Err(Errno::INTR) => 0,
                 other => other?,
             };
@@ -149,6 +136,9 @@ impl Driver<'_> {
         if self.load.is_released() {
             let mut touched = std::mem::take(&mut self.touched);
             self.load.release(connections, now, |index| touched.push(index));
+            if !touched.is_empty() {
+                self.released_at = now;
+            }
             for index in touched.drain(..) {
                 self.flush(&mut connections[index])?;
             }
@@ -164,7 +154,7 @@ impl Driver<'_> {
             match connections.get_mut(event.data.u64() as usize) {
                 Some(connection) if connection.session.broken => {}
                 Some(connection) => self.read(connection, { event.flags }.intersects(ENDS)),
-                None => self.on_tick()?,
+                None => self.now = clock::now(),
             }
         }
         for (at, event) in group.iter().enumerate() {
@@ -176,18 +166,6 @@ impl Driver<'_> {
             self.load.refill(&mut connection.session, self.now);
             self.flush(connection)?;
         }
-        Ok(())
-    }
-
-    /// The timer is set for its next tick only when this one is read.
-    fn on_tick(&mut self) -> io::Result<()> {
-        if let Some(ticks) = &self.ticks {
-            match rustix::io::read(ticks, &mut [0; 8]) {
-                Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.now = clock::now();
         Ok(())
     }
 

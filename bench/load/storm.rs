@@ -4,11 +4,12 @@
 //! connect, handshake, authentication (measured from the dial, at a rate from when it was due), and the farewell. Tested:
 //! `tests.rs`.
 
+use crate::bench::alarm::Alarm;
 use crate::bench::clock;
 use crate::bench::dial::{Dial, Wish};
 use crate::bench::load::{Load, Stage};
 use crate::bench::workload::Kind;
-use rustix::event::{Timespec, epoll};
+use rustix::event::epoll;
 use std::io;
 use std::net::SocketAddr;
 
@@ -29,6 +30,7 @@ struct Storm<'a> {
     servers: &'a [SocketAddr],
     wish: Wish,
     epoll: rustix::fd::OwnedFd,
+    alarm: Alarm,
     places: Vec<Option<Attempt>>,
     free: Vec<usize>,
     begun: usize,
@@ -38,13 +40,14 @@ struct Storm<'a> {
 
 /// Opens and closes sessions at `servers` in turn, `places` at once, as `load` is paced.
 pub fn run(load: &mut Load, servers: &[SocketAddr], places: usize, wish: Wish) -> io::Result<()> {
-    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let alarm = Alarm::on(&epoll)?;
     let mut storm = Storm {
         load,
         servers,
         wish,
         epoll,
+        alarm,
         places: (0..places).map(|_| None).collect(),
         free: (0..places).rev().collect(),
         begun: 0,
@@ -66,14 +69,14 @@ impl Storm<'_> {
                 Stage::Draining => {}
                 Stage::Stalled => return self.give_up(now),
             }
-            let wait = match self.load.next_due_at() {
+            match self.load.next_due_at() {
                 Some(due) if stage == Stage::Asking && !self.free.is_empty() => {
-                    due.saturating_sub(clock::now()).min(TURN_NS_MAX)
+                    self.alarm.set(due.min(now + TURN_NS_MAX), now)?;
                 }
-                _ => TURN_NS_MAX,
-            };
-            let timeout = Timespec { tv_sec: 0, tv_nsec: wait as _ };
-            let ready = match epoll::wait(&self.epoll, &mut events[..], Some(&timeout)) {
+                _ if now >= self.alarm.at() => self.alarm.set(now + TURN_NS_MAX, now)?,
+                _ => {}
+            }
+            let ready = match epoll::wait(&self.epoll, &mut events[..], None) {
                 Err(rustix::io::Errno::INTR) => 0,
                 other => other?,
             };
@@ -107,8 +110,8 @@ impl Storm<'_> {
 
     /// Does what can be done at `place` without waiting.
     fn go_on(&mut self, place: usize) {
-        // An event of a socket that was there before.
-        let Some(attempt) = &mut self.places[place] else { return };
+        // The alarm, or an event of a socket that was there before.
+        let Some(Some(attempt)) = self.places.get_mut(place) else { return };
         loop {
             match attempt.dial.advance() {
                 Ok(false) => return,
