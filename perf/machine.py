@@ -79,6 +79,15 @@ def git(*arguments):
     return subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True).stdout.strip()
 
 
+def resting():
+    """A guest's processors may look for work before they go back to the host; what a lone request takes hangs on that."""
+    driver = first_line("/sys/devices/system/cpu/cpuidle/current_driver", "unknown")
+    if driver != "haltpoll":
+        return f"idle driver {driver}"
+    nanoseconds = first_line("/sys/module/haltpoll/parameters/guest_halt_poll_ns", "unknown")
+    return f"idle driver haltpoll, guest_halt_poll_ns {nanoseconds}"
+
+
 def describe(directory):
     """Rows of (what, value)."""
     p50, p99 = sync_microseconds(directory)
@@ -89,6 +98,7 @@ def describe(directory):
         ("memory", f"{memory_gib()} GiB"),
         ("kernel", f"{os.uname().sysname} {os.uname().release.split('-')[0]} {os.uname().machine}"),
         ("frequency governor", governor),
+        ("processors with nothing to do", resting()),
         ("scheduling", scheduling()),
         ("TCP congestion control", first_line("/proc/sys/net/ipv4/tcp_congestion_control")),
         ("file system of the data", file_system(directory)),

@@ -25,7 +25,7 @@ pub const BACKLOG_MAX: u64 = 4_000_000;
 const RELEASE_MAX: u64 = 512;
 
 /// From one release of an open loop to the next, at the most.
-const RELEASE_NS_MAX: u64 = 500_000;
+const RELEASE_NS_MAX: u64 = 1_000_000;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Pacing {
@@ -322,10 +322,11 @@ impl Load {
     }
 
     /// Open loop: from one release to the next, in nanoseconds, unless replies come in between. Up to 20,000 requests a second
-    /// each goes out alone, at 100,000 some 25 together: one by one they would take the generator a processor (perf/tried.md).
+    /// each goes out alone, at 40,000 eight together, from 90,000 on those of a millisecond: one by one they would take the
+    /// generator a processor, and servers beside it theirs (perf/tried.md).
     pub fn release_ns_min(&self) -> u64 {
         match self.plan.pacing {
-            Pacing::Open { rate } => ((rate * 2.5) as u64).min(RELEASE_NS_MAX),
+            Pacing::Open { rate } => ((rate * rate / 8_000.0) as u64).min(RELEASE_NS_MAX),
             Pacing::Closed { .. } => 0,
         }
     }

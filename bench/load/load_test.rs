@@ -333,13 +333,12 @@ fn changes_that_a_slow_server_delayed_are_all_made_though_time_is_over() {
     );
 }
 
-/// Nothing is held back where requests are far apart; where they are close, never for more than half a millisecond.
+/// Nothing is held back where requests are far apart; where they are close, never for more than a millisecond.
 #[test]
 fn an_open_loop_releases_together_what_is_close() {
     let apart = |rate| Load::measured(sets(), plan(Pacing::Open { rate })).release_ns_min();
     for rate in [100.0, 20_000.0] {
         assert!(apart(rate) as f64 <= 1e9 / rate, "{rate}/s: {} ns", apart(rate));
     }
-    assert_eq!(apart(100_000.0), 250_000);
-    assert_eq!(apart(1e6), 500_000);
+    assert_eq!((apart(40_000.0), apart(1e6)), (200_000, 1_000_000));
 }

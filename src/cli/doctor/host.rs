@@ -65,6 +65,10 @@ pub fn look(config: &Config) -> Vec<Finding> {
     findings.extend(processors::idle(&processors::idle_states(Path::new(
         "/sys/devices/system/cpu/cpu0/cpuidle",
     ))));
+    findings.extend(processors::halt_polling(
+        &text("/sys/devices/system/cpu/cpuidle/current_driver"),
+        &text("/sys/module/haltpoll/parameters/guest_halt_poll_ns"),
+    ));
     findings.extend(
         config
             .cores

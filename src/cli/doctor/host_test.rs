@@ -4,7 +4,9 @@ use super::disk::{Device, disk, snapshots};
 use super::kernel::{backlog, locked_memory, open_files, processes, remedy};
 use super::memory::{huge_pages, newest_snapshot, room, swap};
 use super::network::{Card, cards, interrupts, queues};
-use super::processors::{IdleState, clock, frequency, governors, idle, idle_states, nodes, placed};
+use super::processors::{
+    IdleState, clock, frequency, governors, halt_polling, idle, idle_states, nodes, placed,
+};
 use super::*;
 use crate::cli::apache::testing::Scratch;
 use crate::config::Raw;
@@ -370,6 +372,16 @@ fn a_deep_idle_state_is_told_unless_it_is_disabled() {
     }
     assert_eq!(idle_states(scratch.path()), [state("C1E", 10, true)]);
     assert_eq!(idle_states(&place), [], "nothing is known of what is none");
+}
+
+#[test]
+fn a_guest_whose_processors_halt_at_once_is_told() {
+    let told = |nanoseconds| halt_polling("haltpoll\n", nanoseconds);
+    assert_eq!(told("0\n").map(|finding| finding.level), Some(Level::Note));
+    let fine = told("200000\n").expect("a finding");
+    assert!(fine.level == Level::Fine && fine.what.contains("200 µs"), "{fine:?}");
+    assert_eq!(halt_polling("acpi_idle\n", "0\n"), None, "the module is there, and not used");
+    assert_eq!(told(""), None);
 }
 
 /// A page that a finding names is there, and is one of the table's.

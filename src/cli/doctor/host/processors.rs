@@ -121,3 +121,21 @@ pub(super) fn idle(states: &[IdleState]) -> Option<Finding> {
             .see("governor")
     })
 }
+
+/// A guest's processor that has nothing to do can look for something itself before the host takes it; that takes the driver
+/// `haltpoll` (Documentation/virt/guest-halt-polling.rst). `driver`: of the idle states. `nanoseconds`: how long at the most.
+pub(super) fn halt_polling(driver: &str, nanoseconds: &str) -> Option<Finding> {
+    let nanoseconds: u64 = nanoseconds.trim().parse().ok().filter(|_| driver.trim() == "haltpoll")?;
+    if nanoseconds > 0 {
+        let micros = nanoseconds / 1000;
+        return Some(Finding::new(
+            Level::Fine,
+            format!("a processor that rests looks for work for up to {micros} µs"),
+        ));
+    }
+    Some(
+        Finding::new(Level::Note, "a processor that rests goes back to the host at once, which has to wake it".to_owned())
+            .todo("echo 200000 > /sys/module/haltpoll/parameters/guest_halt_poll_ns, where latency matters more than power.")
+            .see("governor"),
+    )
+}
