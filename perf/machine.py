@@ -81,11 +81,11 @@ def git(*arguments):
 
 def resting():
     """A guest's processors may look for work before they go back to the host; what a lone request takes hangs on that."""
-    driver = first_line("/sys/devices/system/cpu/cpuidle/current_driver", "unknown")
-    if driver != "haltpoll":
-        return f"idle driver {driver}"
+    governor = first_line("/sys/devices/system/cpu/cpuidle/current_governor", "unknown")
+    if governor != "haltpoll":
+        return f"idle governor {governor}"
     nanoseconds = first_line("/sys/module/haltpoll/parameters/guest_halt_poll_ns", "unknown")
-    return f"idle driver haltpoll, guest_halt_poll_ns {nanoseconds}"
+    return f"idle governor haltpoll, guest_halt_poll_ns {nanoseconds}"
 
 
 def describe(directory):

@@ -109,7 +109,8 @@ class Bench:
 
     def noise_of(self, result):
         other = result["machine"]["other_cpu_seconds"] + result["machine"]["stolen_cpu_seconds"]
-        return other / result["window_seconds"] / machine.os.cpu_count()
+        # A load that was cut before its window began has none.
+        return other / result["window_seconds"] / machine.os.cpu_count() if result["window_seconds"] else 0.0
 
     def quietest(self, measure):
         """A measurement on a machine that is as quiet as it gets: repeated when others were busy, the quietest kept."""

@@ -98,6 +98,10 @@ class Apart(unittest.TestCase):
     RESULT = {"server": {"cpu_seconds_each": [1.0, 0.5]}, "operations": 1000, "replies_total": 1500, "operations_per_second": 500.0,
               "generator": {"cpu_seconds": 1.0}, "window_seconds": 2.0}
 
+    def test_a_load_that_was_cut_before_its_window_is_no_fault_of_the_run(self):
+        result = {**self.RESULT, "window_seconds": 0.0}
+        self.assertNotIn("generator_share_of_a_processor", kit.derived(result))
+
     def test_syncs_are_those_of_the_operations_that_were_counted_with_them(self):
         # Warm-up and window: 1,500 replies in three seconds.
         found = kit.derived({**self.RESULT, "counted": {"syncs": [10, 20], "members": 2, "knows_leader": True}})
@@ -207,6 +211,10 @@ class Reports(unittest.TestCase):
         self.assertEqual(found, {"cpu_us_per_operation": 1e6 / 3, "leader_cpu_us_per_operation": 0.5e6 / 3, "operations_per_sync": 0.75,
                                  "syncs_per_second": 2.0, "operations_per_leader_sync": 1.5, "leader_syncs_per_second": 1.0})
         self.assertEqual(used.each([]), {})
+        # A member's counter fell, as when one of its threads has ended.
+        used.used = {"cpu_seconds": [0.5, None, 0.25], "syncs": [2, None, 1]}
+        self.assertEqual(used.each([1])["leader_cpu_us_per_operation"], 0.5e6)
+        self.assertNotIn("cpu_us_per_operation", used.each([1]))
 
     def test_observers_that_run_are_told_from_voters(self):
         self.assertEqual(scenario.running("mine=a:1,b:2+c:3"), ("mine", ["a:1", "b:2"], ["c:3"]))

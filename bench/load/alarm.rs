@@ -41,6 +41,11 @@ impl Alarm {
         Ok(())
     }
 
+    /// Its event has come.
+    pub fn rang(&mut self) {
+        self.at = 0;
+    }
+
     pub fn at(&self) -> u64 {
         self.at
     }
@@ -64,6 +69,7 @@ mod tests {
                 [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 4];
             assert_eq!(epoll::wait(&epoll, &mut events[..], None), Ok(1));
             assert_eq!({ events[0].data }.u64(), RINGS);
+            alarm.rang();
             let now = clock::now();
             assert!(now >= at, "{} ns early", at - now);
             late = late.min(now - at);

@@ -112,7 +112,9 @@ impl Driver<'_> {
             }
             match self.load.next_due_at() {
                 Some(due) if stage == Stage::Asking => {
-                    let at = due.max(self.released_at + self.load.release_ns_min()).min(now + TURN_NS_MAX);
+                    // What a release has left is late already.
+                    let apart = if due > now { self.load.release_ns_min() } else { 0 };
+                    let at = due.max(self.released_at + apart).min(now + TURN_NS_MAX);
                     self.alarm.set(at, now)?;
                 }
                 _ if now >= self.alarm.at() => self.alarm.set(now + TURN_NS_MAX, now)?,
@@ -154,7 +156,10 @@ impl Driver<'_> {
             match connections.get_mut(event.data.u64() as usize) {
                 Some(connection) if connection.session.broken => {}
                 Some(connection) => self.read(connection, { event.flags }.intersects(ENDS)),
-                None => self.now = clock::now(),
+                None => {
+                    self.alarm.rang();
+                    self.now = clock::now();
+                }
             }
         }
         for (at, event) in group.iter().enumerate() {

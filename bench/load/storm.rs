@@ -110,8 +110,9 @@ impl Storm<'_> {
 
     /// Does what can be done at `place` without waiting.
     fn go_on(&mut self, place: usize) {
-        // The alarm, or an event of a socket that was there before.
-        let Some(Some(attempt)) = self.places.get_mut(place) else { return };
+        let Some(attempt) = self.places.get_mut(place) else { return self.alarm.rang() };
+        // An event of a socket that was there before.
+        let Some(attempt) = attempt else { return };
         loop {
             match attempt.dial.advance() {
                 Ok(false) => return,

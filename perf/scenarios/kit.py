@@ -189,7 +189,9 @@ def derived(result):
     if result.get("instructions_per_operation"):
         found["leader_instructions_per_operation"] = result["instructions_per_operation"]
     own = result["generator"]["cpu_seconds"]
-    found["generator_share_of_a_processor"] = own / result["window_seconds"]
+    # A load that was cut before its window began has none.
+    if result["window_seconds"]:
+        found["generator_share_of_a_processor"] = own / result["window_seconds"]
     return found
 
 

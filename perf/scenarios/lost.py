@@ -172,8 +172,12 @@ class Usage:
         writes = sum(1 for at in times if self.begin < at <= self.end)
         if not writes:
             return {}
-        cpu = self.used["cpu_seconds"]
-        found = {"cpu_us_per_operation": sum(cpu) * 1e6 / writes, "leader_cpu_us_per_operation": cpu[0] * 1e6 / writes}
+        cpu, found = self.used["cpu_seconds"], {}
+        # What a thread that has ended took is forgotten: a sum that fell is not known.
+        if total(cpu) is not None:
+            found["cpu_us_per_operation"] = total(cpu) * 1e6 / writes
+        if cpu[0] is not None:
+            found["leader_cpu_us_per_operation"] = cpu[0] * 1e6 / writes
         return {**found, **syncs(self.used["syncs"], writes, (self.end - self.begin) / 1e9)}
 
 

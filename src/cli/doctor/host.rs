@@ -66,7 +66,7 @@ pub fn look(config: &Config) -> Vec<Finding> {
         "/sys/devices/system/cpu/cpu0/cpuidle",
     ))));
     findings.extend(processors::halt_polling(
-        &text("/sys/devices/system/cpu/cpuidle/current_driver"),
+        &text("/sys/devices/system/cpu/cpuidle/current_governor"),
         &text("/sys/module/haltpoll/parameters/guest_halt_poll_ns"),
     ));
     findings.extend(

@@ -122,20 +122,21 @@ pub(super) fn idle(states: &[IdleState]) -> Option<Finding> {
     })
 }
 
-/// A guest's processor that has nothing to do can look for something itself before the host takes it; that takes the driver
-/// `haltpoll` (Documentation/virt/guest-halt-polling.rst). `driver`: of the idle states. `nanoseconds`: how long at the most.
-pub(super) fn halt_polling(driver: &str, nanoseconds: &str) -> Option<Finding> {
-    let nanoseconds: u64 = nanoseconds.trim().parse().ok().filter(|_| driver.trim() == "haltpoll")?;
+/// A guest's processor that has nothing to do can look for something itself before the host takes it, with the governor `haltpoll`
+/// of idle states (Documentation/virt/guest-halt-polling.rst). `nanoseconds`: how long at the most.
+pub(super) fn halt_polling(governor: &str, nanoseconds: &str) -> Option<Finding> {
+    let nanoseconds: u64 = nanoseconds.trim().parse().ok().filter(|_| governor.trim() == "haltpoll")?;
     if nanoseconds > 0 {
-        let micros = nanoseconds / 1000;
         return Some(Finding::new(
             Level::Fine,
-            format!("a processor that rests looks for work for up to {micros} µs"),
+            format!(
+                "a processor with nothing to do looks for work for up to {nanoseconds} ns before it rests"
+            ),
         ));
     }
     Some(
-        Finding::new(Level::Note, "a processor that rests goes back to the host at once, which has to wake it".to_owned())
+        Finding::new(Level::Note, "a processor with nothing to do goes back to the host at once, which has to wake it".to_owned())
             .todo("echo 200000 > /sys/module/haltpoll/parameters/guest_halt_poll_ns, where latency matters more than power.")
-            .see("governor"),
+            .see("halt-polling"),
     )
 }
