@@ -128,6 +128,11 @@ impl Boot {
         self.store.plant();
     }
 
+    /// At the znodes of transactions that are replayed next (`tree::ahead`).
+    pub fn look_ahead<'p>(&self, payloads: impl Iterator<Item = &'p [u8]>) {
+        self.store.look_ahead(payloads.map(tree::ahead::path_in_logged));
+    }
+
     /// A transaction of the log. Those the snapshot contains are passed over.
     pub fn replay(&mut self, zxid: Zxid, payload: &[u8]) -> Result<(), BootError> {
         if zxid <= self.applied {

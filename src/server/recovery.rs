@@ -38,6 +38,9 @@ use super::image::Witness;
 /// A start makes a segment while clients wait: it is small, the next ones are made ahead.
 const FIRST_SEGMENT_BYTES: u64 = 4 << 20;
 
+/// Transactions whose znodes are looked at together before they are replayed.
+const REPLAYED_TOGETHER: usize = 64;
+
 const NOTE: &str = "received.";
 
 /// The name of the note that this snapshot came from a leader and the log was not cut yet.
@@ -262,12 +265,15 @@ impl Recovery {
             let (store, sessions) = boot.tree();
             witness.on_snapshot(snapshot, store, sessions).map_err(Fatal::Io)?;
         }
-        for entry in &recovered.entries {
-            if let Some(witness) = &mut witness {
-                witness.on_transaction(entry.payload).map_err(Fatal::Io)?;
+        for batch in recovered.entries.chunks(REPLAYED_TOGETHER) {
+            boot.look_ahead(batch.iter().map(|entry| entry.payload));
+            for entry in batch {
+                if let Some(witness) = &mut witness {
+                    witness.on_transaction(entry.payload).map_err(Fatal::Io)?;
+                }
+                boot.replay(entry.zxid, entry.payload)
+                    .map_err(|error| Fatal::Boot { directory: directory_name(), error })?;
             }
-            boot.replay(entry.zxid, entry.payload)
-                .map_err(|error| Fatal::Boot { directory: directory_name(), error })?;
         }
         let log::Recovered { repair, cleanup, resume, .. } = recovered;
         Ok(Replayed { boot, snapshots, above, settings, repair, cleanup, resume })
