@@ -45,7 +45,7 @@ ROWS = [
     Row("openloop", "open loop of sets over snapshot, segment roll and purge", "open", "set", 32),
     Row("million", "a million znodes of 100 bytes, resident memory", "million"),
     Row("restart", "restart with them, to the first answer", "restart"),
-    # Where the machine is a virtual one, its host may take back what was free for two seconds, and find it anew for the next.
+    # Where the machine is a virtual one, its host may have taken back by then what the server freed, and finds it anew for the next.
     Row("restart5", "the same, stopped for five seconds", "restart", pause=5),
     Row("snapshot", "set throughput while a snapshot of that tree is written", "snapshot", "set", 32, 16),
     Row("instructions", "instructions per read at 1, 2, 4, 8 shards", "instructions", "get", 32, 16),
@@ -254,8 +254,10 @@ def restart(bench, row, server, round_number):
     after = status_bytes(server.pid)
     spent = spent_by(server.pid)
     result = {"value": seconds, "unit": "s", "after": after, "spent": spent}
-    result["line"] = (f"{seconds:.2f} s ({spent['user']:.2f} s in user mode, {spent['system']:.2f} in the kernel's, {spent['faults']} page faults, "
-                      f"{spent['read'] / 1e6:.0f} MB from the disk), then {after['anonymous'] / 1e6:.0f} MB anonymous")
+    result["line"] = (
+        f"{seconds:.2f} s ({spent['user']:.2f} s in user mode, {spent['system']:.2f} in the kernel's, {spent['faults']} page faults, "
+        f"{spent['read'] / 1e6:.0f} MB from the disk), then {after['anonymous'] / 1e6:.0f} MB anonymous"
+    )
     return bench.record(row.name, server.name, round_number, result)
 
 

@@ -16,7 +16,7 @@ const RINGS: u64 = u64::MAX;
 
 pub struct Alarm {
     timer: OwnedFd,
-    /// Of `clock::now`. Zero: never.
+    /// Of `clock::now`. Zero: it isn't set.
     at: u64,
 }
 
@@ -30,8 +30,8 @@ impl Alarm {
     }
 
     /// Rings once, at `at`, and not when it was set for before. A time that has passed is now.
-    pub fn set(&mut self, at: u64, now: u64) -> io::Result<()> {
-        if at == self.at && at > now {
+    pub fn set(&mut self, at: u64) -> io::Result<()> {
+        if at == self.at {
             return Ok(());
         }
         let it_value = Timespec { tv_sec: (at / 1_000_000_000) as i64, tv_nsec: (at % 1_000_000_000) as i64 };
@@ -41,13 +41,13 @@ impl Alarm {
         Ok(())
     }
 
-    /// Its event has come.
+    /// Its event has come. To be told of each: until then it is set.
     pub fn rang(&mut self) {
         self.at = 0;
     }
 
-    pub fn at(&self) -> u64 {
-        self.at
+    pub fn is_set(&self) -> bool {
+        self.at > 0
     }
 }
 
@@ -64,12 +64,14 @@ mod tests {
         let mut late = u64::MAX;
         for _ in 0..200 {
             let at = clock::now() + 100_000;
-            alarm.set(at, 0).expect("set");
+            alarm.set(at).expect("set");
             let mut events =
                 [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 4];
             assert_eq!(epoll::wait(&epoll, &mut events[..], None), Ok(1));
             assert_eq!({ events[0].data }.u64(), RINGS);
+            assert!(alarm.is_set());
             alarm.rang();
+            assert!(!alarm.is_set());
             let now = clock::now();
             assert!(now >= at, "{} ns early", at - now);
             late = late.min(now - at);

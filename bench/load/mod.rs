@@ -9,7 +9,7 @@
 //!                                                       session (replies) ─► recorder ─► report
 //! ```
 //! `mix`, `keys`, `workload`, `cycle`, `fan`, `session`, `recorder`, `report` and `summary` are pure; the drivers, `dial` and
-//! `storm` move the bytes; `floor` is the other side; `relay` stands between servers.
+//! `storm` move the bytes, and `alarm` ends their waits; `floor` is the other side; `relay` stands between servers.
 //! Exit codes: 0 measured, no errors; 1 measured, with errors; 2 not measured; 3 measured in part, or a file of the result
 //! couldn't be written.
 

@@ -115,10 +115,10 @@ impl Driver<'_> {
                     // What a release has left is late already.
                     let apart = if due > now { self.load.release_ns_min() } else { 0 };
                     let at = due.max(self.released_at + apart).min(now + TURN_NS_MAX);
-                    self.alarm.set(at, now)?;
+                    self.alarm.set(at)?;
                 }
-                _ if now >= self.alarm.at() => self.alarm.set(now + TURN_NS_MAX, now)?,
-                _ => {}
+                _ if self.alarm.is_set() => {}
+                _ => self.alarm.set(now + TURN_NS_MAX)?,
             }
             let ready = match epoll::wait(&self.epoll, &mut events[..], None) {
                 Err(Errno::INTR) => 0,

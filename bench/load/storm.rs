@@ -71,10 +71,10 @@ impl Storm<'_> {
             }
             match self.load.next_due_at() {
                 Some(due) if stage == Stage::Asking && !self.free.is_empty() => {
-                    self.alarm.set(due.min(now + TURN_NS_MAX), now)?;
+                    self.alarm.set(due.min(now + TURN_NS_MAX))?;
                 }
-                _ if now >= self.alarm.at() => self.alarm.set(now + TURN_NS_MAX, now)?,
-                _ => {}
+                _ if self.alarm.is_set() => {}
+                _ => self.alarm.set(now + TURN_NS_MAX)?,
             }
             let ready = match epoll::wait(&self.epoll, &mut events[..], None) {
                 Err(rustix::io::Errno::INTR) => 0,

@@ -7,7 +7,7 @@
 //! over, and who looks up finds out.
 //!
 //! Called by `closing` and by `replica`, before it decides the requests of one read from a socket, and before it applies what was committed
-//! together. Tested: here.
+//! together or replays what was logged. Tested: here.
 
 use std::hint::black_box;
 

@@ -3,7 +3,7 @@
 //! | file | looks at |
 //! |---|---|
 //! | `host/kernel.rs` | io_uring and who forbids it, locked memory, open files, the backlog, processes |
-//! | `host/processors.rs` | processors against loops, quota, memory nodes, governor, idle states, clock |
+//! | `host/processors.rs` | processors against loops, quota, memory nodes, governor, idle states, halt polling, clock |
 //! | `host/memory.rs` | memory against the tree, huge pages, swap |
 //! | `host/disk.rs` | file systems of log and snapshots, mount options, the log's device |
 //! | `host/network.rs` | interrupts at the loops' processors, queues of the network card |
