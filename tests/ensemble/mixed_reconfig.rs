@@ -166,7 +166,9 @@ fn apaches_leads_and_the_whole_membership_is_replaced() {
 fn the_other_kind_takes_over(java_ids: &[usize]) {
     let mut cluster = start(java_ids);
     let mut history = History::default();
-    let load = Load::start_at(&cluster, 0, WRITERS, &[0, 1, 2]);
+    // One at each. A server of ours keeps the connections that wait for nothing while the leader changes, so it may be that only
+    // the client of the one that is killed feels anything.
+    let load = Load::start_at(&cluster, 0, 3, &[0, 1, 2]);
     load.go_on(SOME);
     // Asked at a follower, which stays.
     let text = change(&mut cluster, 1, None, Some(LEADER));
@@ -179,7 +181,7 @@ fn the_other_kind_takes_over(java_ids: &[usize]) {
     assert_eq!(cluster.leader(), new, "it was of no use to them");
     assert_agreed(&cluster, &[1, 2], &text, "without");
     history.check(&mut cluster, load);
-    assert!(history.losses() > 0, "the change of leaders was felt");
+    assert!(history.losses() > 0, "the kill was felt");
     assert_no_mismatch(cluster.servers.iter().filter(|server| server.is_launched()));
     // Neither may be missing now.
     for id in [1, 2] {
