@@ -1,4 +1,7 @@
-"""Tests of perf/neighbours.py's arithmetic and of the frames it shares with perf/disturb.py. `python3 -m unittest discover perf`."""
+"""Tests of perf/neighbours.py's arithmetic, of what perf/abuses.py sends, and of the frames that it and perf/disturb.py build.
+
+`python3 -m unittest discover perf`.
+"""
 
 import pathlib
 import socket
@@ -9,6 +12,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import abuses  # noqa: E402
 import disturb  # noqa: E402
 import neighbours  # noqa: E402
 
@@ -66,8 +70,8 @@ class FrameTest(unittest.TestCase):
 
     def test_garbage_is_of_many_kinds_and_the_same_for_a_seed(self):
         def drawn():
-            dice = neighbours.random.Random(5)
-            return [neighbours.garbage_bytes(dice) for _ in range(200)]
+            dice = abuses.random.Random(5)
+            return [abuses.garbage_bytes(dice) for _ in range(200)]
 
         first = drawn()
         self.assertEqual(first, drawn())

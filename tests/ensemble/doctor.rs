@@ -79,3 +79,29 @@ fn a_configuration_that_cannot_be_carried_out_is_told_as_the_server_tells_it() {
     assert_eq!(out.status.code(), Some(2));
     assert_says(&String::from_utf8_lossy(&out.stderr), &["broken.cfg:2: clientPort=many"]);
 }
+
+/// Beside a server that runs there.
+#[test]
+fn the_logs_disk_is_measured_if_that_is_asked_for_and_nothing_is_left_there() {
+    const MEASURED: &str = "a write of the log and its sync take ";
+    let server = Server::start();
+    let ask = |options: &[&str], exit_code: i32| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringkeeper"));
+        let out = command.arg("doctor").args(options).arg(server.file("zoo.cfg")).output().expect("it runs");
+        let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+        assert_eq!(out.status.code(), Some(exit_code), "{said}");
+        said
+    };
+    let said = ask(&[], 0);
+    assert!(!said.contains(MEASURED), "{said}");
+    assert_says(&ask(&["--measure"], 0), &[MEASURED, " in a row, ", "; p99 "]);
+    // Which is wrong in itself.
+    let said = ask(&["--measure", "-Dzookeeper.forceSync=no"], 1);
+    assert_says(&said, &["no sync was measured: with forceSync=no"]);
+    for place in [server.data_dir().to_owned(), server.data_dir().join("ringkeeper-1")] {
+        for entry in fs::read_dir(&place).expect("it is there") {
+            let name = entry.expect("it is there").file_name().into_string().expect("of a server");
+            assert!(!name.contains("doctor"), "{}: {name}", place.display());
+        }
+    }
+}

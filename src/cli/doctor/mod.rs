@@ -1,20 +1,23 @@
 //! `ringkeeper doctor`: what stands against starting, stopping or replacing this server, before it is done.
 //!
 //! Looks at the configuration, the directories, the other members and the host; changes nothing, and asks the servers nothing but
-//! `srvr`. Four parts, a line a finding, and under it what to do. Exit code: 0 nothing is wrong (there may be warnings),
-//! 1 something is, 2 the configuration can't be carried out.
+//! `srvr`. With `--measure` it also writes to a file of its own in `dataLogDir`, for a second. Four parts, a line a finding, and
+//! under it what to do. Exit code: 0 nothing is wrong (there may be warnings), 1 something is, 2 the configuration can't be
+//! carried out.
 //!
 //! | file | looks at |
 //! |---|---|
 //! | `directory.rs` | what `dataDir` and `dataLogDir` hold, and whether this server may vote with that |
 //! | `members.rs` | who serves, whether a quorum is left without this server, the order of moving over |
 //! | `host.rs`, `host/` | kernel and limits, processors, memory, disk: the knobs of tuning/ |
+//! | `syncs.rs` | how long a write of the log takes until it is durable |
 //!
 //! Tested: the `*_test.rs` beside the files; tests/ensemble/doctor.rs and migration.rs with real servers.
 
 mod directory;
 mod host;
 mod members;
+mod syncs;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -22,15 +25,20 @@ use std::process::ExitCode;
 use super::{progress, server};
 use crate::config::{Config, Severity};
 
-/// Says what stands against starting, stopping or replacing a server, and what to do about it. Changes nothing.
+/// Says what stands against starting, stopping or replacing a server, and what to do about it. Changes nothing;
+/// `--measure` writes to a file of its own.
 ///
 /// Run it on the host of the server, with the configuration that it runs with or is to run with.
 #[derive(clap::Args, Debug)]
 #[group(skip)]
 #[command(
-    override_usage = "ringkeeper doctor [-D NAME=VALUE]… [CONFIG | PORT DATADIR [TICKTIME [MAXCLIENTCNXNS]]]"
+    override_usage = "ringkeeper doctor [--measure] [-D NAME=VALUE]… [CONFIG | PORT DATADIR [TICKTIME [MAXCLIENTCNXNS]]]"
 )]
 pub struct Arguments {
+    /// Also measures for a second how long a write of the log takes until it is durable, one after the other, in a file of
+    /// 4 MiB beside the log, which is removed. Who else uses that disk, a server that runs, notices it.
+    #[arg(long)]
+    measure: bool,
     #[command(flatten)]
     server: server::Source,
 }
@@ -96,11 +104,13 @@ pub fn run(arguments: &Arguments) -> ExitCode {
                 warnings.iter().map(|warning| Finding::new(level(warning.severity), warning.to_string()));
             written.extend(told);
             let asked = members::ask(&config);
+            let mut host = host::look(&config);
+            host.extend(arguments.measure.then(|| syncs::look(&config)));
             let parts = [
                 ("configuration", written),
                 ("data", directory::look(&config, asked.iter().any(members::Answer::serves))),
                 ("servers", members::judge(&config, &asked)),
-                ("host", host::look(&config)),
+                ("host", host),
             ];
             progress::print(&rendered(&parts));
             let worst = parts.iter().flat_map(|(_, findings)| findings).map(|finding| finding.level).max();
