@@ -35,6 +35,11 @@ impl Attention {
         Attention { gap_max: u64::try_from(look.as_nanos()).unwrap_or(u64::MAX), gap: 0, rest: 0 }
     }
 
+    /// Whether looking is of use here at all.
+    pub fn looks(&self) -> bool {
+        self.gap_max > 0
+    }
+
     /// How long to look before sleeping. `None`: sleep at once.
     pub fn patience(&self) -> Option<Duration> {
         (self.gap > 0 && self.gap < self.gap_max)
@@ -73,6 +78,7 @@ mod tests {
     fn only_short_gaps_are_looked_through() {
         let look = Some(Duration::from_micros(30));
         let mut attention = Attention::new(look, 2);
+        assert!(attention.looks());
         assert_eq!(attention.patience(), None);
         gaps(&mut attention, 10, 100);
         let patience = attention.patience().expect("events are close together");
@@ -93,6 +99,7 @@ mod tests {
     #[test]
     fn nobody_looks_who_was_told_not_to_or_is_alone() {
         for mut attention in [Attention::new(None, 8), Attention::new(Some(Duration::from_micros(30)), 1)] {
+            assert!(!attention.looks());
             gaps(&mut attention, 10, 100);
             assert_eq!(attention.patience(), None);
         }

@@ -8,6 +8,7 @@
 //! stay in the ring of a standalone server; a member takes them all, keeps those (`stash.rs`) and hears its peers.
 
 mod asked;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,33 +155,6 @@ impl OneLoop {
         self.shard.step(turn.now, shard::Input::TurnEnd, &mut turn.from_shard);
         self.carry_out(turn);
         turn.failed.take().map_or(Ok(()), Err)
-    }
-
-    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Fatal> {
-        if timeout == Some(Duration::ZERO) {
-            return self.io.wait(timeout).map_err(Fatal::Io);
-        }
-        if !self.replica.is_idle() || self.attention.rests() {
-            return self.io.wait(timeout).map_err(Fatal::Io);
-        }
-        let idle = Clock::instant();
-        if let Some(patience) = self.attention.patience() {
-            let until = idle + timeout.map_or(patience, |timeout| timeout.min(patience));
-            loop {
-                self.io.wait(Some(Duration::ZERO)).map_err(Fatal::Io)?;
-                let now = Clock::instant();
-                if self.io.has_events() {
-                    self.attention.on_event(idle, now);
-                    return Ok(());
-                }
-                if now >= until {
-                    break;
-                }
-            }
-        }
-        self.io.wait(timeout).map_err(Fatal::Io)?;
-        self.attention.on_event(idle, Clock::instant());
-        Ok(())
     }
 
     fn timeout(&self) -> Option<Duration> {
