@@ -1,15 +1,16 @@
 //! How the loop waits for the next event: asleep, or looking for it for a moment.
 //!
-//! What is worth looking for is told by `attention.rs`; here is also what it is never worth to sleep for. Figures: tuning/looking.md.
+//! What is worth looking for is told by `attention.rs`; here is also what isn't worth a sleep. Figures: tuning/looking.md.
 
 use std::time::Duration;
 
 use super::OneLoop;
+use crate::base::Instant;
 use crate::io::Clock;
 use crate::server::Fatal;
 
-/// For less nobody sleeps: in a virtual machine a timer takes 8 µs to set and 8 to take back, and being woken more. So it is at a
-/// leader that keeps a commit for the next proposal (`zab/leader/hold.rs`).
+/// At most so long is never slept where looking is of use: in a virtual machine a timer takes 8 µs to set and 8 to take back, and
+/// being woken more. So it is at a leader that keeps a commit for the next proposal (`zab/leader/hold.rs`).
 const NAP: Duration = Duration::from_micros(100);
 
 impl OneLoop {
@@ -18,7 +19,8 @@ impl OneLoop {
             return self.io.wait(timeout).map_err(Fatal::Io);
         }
         if let Some(nap) = timeout.filter(|timeout| *timeout <= NAP && self.attention.looks()) {
-            return self.look(nap);
+            // Others' turns end what is waited for, and they may want this processor.
+            return self.look(Clock::instant() + nap, std::thread::yield_now).map(drop);
         }
         if !self.replica.is_idle() || self.attention.rests() {
             return self.io.wait(timeout).map_err(Fatal::Io);
@@ -26,16 +28,9 @@ impl OneLoop {
         let idle = Clock::instant();
         if let Some(patience) = self.attention.patience() {
             let until = idle + timeout.map_or(patience, |timeout| timeout.min(patience));
-            loop {
-                self.io.wait(Some(Duration::ZERO)).map_err(Fatal::Io)?;
-                let now = Clock::instant();
-                if self.io.has_events() {
-                    self.attention.on_event(idle, now);
-                    return Ok(());
-                }
-                if now >= until {
-                    break;
-                }
+            if let Some(now) = self.look(until, || {})? {
+                self.attention.on_event(idle, now);
+                return Ok(());
             }
         }
         self.io.wait(timeout).map_err(Fatal::Io)?;
@@ -43,15 +38,18 @@ impl OneLoop {
         Ok(())
     }
 
-    /// Instead of sleeping for so long; whoever else wants the processor gets it in between.
-    fn look(&mut self, patience: Duration) -> Result<(), Fatal> {
-        let until = Clock::instant() + patience;
+    /// Asks again and again until something has come, and when; none until then. `between`: what is done meanwhile.
+    fn look(&mut self, until: Instant, between: impl Fn()) -> Result<Option<Instant>, Fatal> {
         loop {
             self.io.wait(Some(Duration::ZERO)).map_err(Fatal::Io)?;
-            if self.io.has_events() || Clock::instant() >= until {
-                return Ok(());
+            let now = Clock::instant();
+            if self.io.has_events() {
+                return Ok(Some(now));
             }
-            std::thread::yield_now();
+            if now >= until {
+                return Ok(None);
+            }
+            between();
         }
     }
 }

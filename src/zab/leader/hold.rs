@@ -5,7 +5,7 @@
 //! commit waits for the next one, within [`HOLD_MAX`]. One that waited in vain ends it, and so does a request that a
 //! learner forwarded: somebody waits for its commit there.
 //!
-//! Nobody sleeps for so little: the one loop looks instead (`server/one_loop/waiting.rs`).
+//! The one loop looks instead of sleeping for so little (`server/one_loop/waiting.rs`), unless it was told not to look.
 //!
 //! No clock: time is told. Tested: below, and by the virtual cluster.
 
