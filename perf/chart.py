@@ -93,12 +93,13 @@ def svg(chart):
     usable = [
         dataclasses.replace(line, points=sorted(
             (x, y) for x, y in line.points
-            if y is not None and (x > 0 or not chart.x_log) and (y > 0 or not chart.y_log)))
+            if y is not None and (x > 0 or not chart.x_log) and (y > 0 or not chart.y_log)), ranges=[
+                (x, low, high) for x, low, high in line.ranges if (x > 0 or not chart.x_log) and (low > 0 or not chart.y_log)])
         for line in chart.lines
     ]
     usable = [line for line in usable if line.points]
     xs = [x for line in usable for x, _ in line.points] + [x for x, _ in chart.marks]
-    ys = [y for line in usable for _, y in line.points] + [high for line in usable for _, _, high in line.ranges]
+    ys = [y for line in usable for _, y in line.points] + [y for line in usable for _, low, high in line.ranges for y in (low, high)]
     x_axis = Axis(xs, chart.x_log, LEFT, WIDTH - RIGHT)
     y_axis = Axis(ys, chart.y_log, HEIGHT - BOTTOM, TOP)
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '

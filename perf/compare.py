@@ -184,6 +184,7 @@ def write_result(comparison):
         *((server.name, server.describe()) for server in comparison.servers),
         results.built_with(),
         ("rounds", f"{options.rounds}, interleaved; windows of {options.seconds:g} s"),
+        results.generator(measured),
         results.noise(options, measured),
     ]
     command = results.command_without_folders("perf/compare.py")

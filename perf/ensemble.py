@@ -265,6 +265,7 @@ def write_result(run, folder, seconds):
         *run.descriptions.items(),
         results.built_with(),
         ("rounds", f"{options.rounds}, alternating; windows of {options.seconds:g} s; {seconds / 60:.1f} minutes in all"),
+        results.generator(measured),
         results.noise(options, measured),
     ]
     command = results.command_without_folders("perf/ensemble.py")

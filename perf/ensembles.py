@@ -144,10 +144,10 @@ class Ensemble:
                           + servers.tail(self.running[0].output))
 
     def led(self):
-        """The target of a load whose sessions go to all members; the leader is told first."""
+        """The target of a load whose sessions go to all members in turn, the leader first: where a single session sits."""
         leader = self.leader() if len(self.running) > 1 else self.running[0]
         members = (leader, *(member for member in self.running if member is not leader))
-        return Target(self.name, self.addresses, [member.pid for member in members], self.generator, members)
+        return Target(self.name, [member.address for member in members], [member.pid for member in members], self.generator, members)
 
     def at(self, *chosen):
         """The target of a load whose sessions all go to `chosen`; processor time is all members', `chosen` first."""

@@ -24,6 +24,7 @@ from chart import Chart, Line
 from ensembles import Ensemble
 from scenarios.kit import Kit, latency, servers_in, throughput
 from scenarios.sizes import told
+from scenarios.tables import spread
 from servers import ROOT, ServerError
 
 LOADS = "32x16,1x1"
@@ -114,6 +115,8 @@ def objections(output, name):
 
 class Knob:
     """Of the form of a scenario: what `scenario.write` makes files of."""
+
+    TELLS_RANGES = True
 
     def __init__(self, options):
         self.options = options
@@ -227,14 +230,6 @@ def table(results, names):
         cells = [spread([figure(result) for result in own]) if figure else against(results, names[0], name) for figure in figures]
         out.append([name + noisy + errors, *cells])
     return out
-
-
-def spread(values):
-    values = [value for value in values if value is not None]
-    if not values:
-        return "–"
-    middle = told(statistics.median(values))
-    return middle if len(values) == 1 else f"{middle} ({told(min(values))} to {told(max(values))})"
 
 
 def against(results, first, name):

@@ -29,7 +29,7 @@ import machine
 import page
 from abuses import CAP, SCENARIOS
 from disturb import ANSWER_SECONDS, GET_DATA, Session, create, read, set_data
-from results import check, command_without_folders, guarded, new_folder, pages, save
+from results import generator, check, command_without_folders, guarded, new_folder, pages, save
 from servers import ROOT, Ringkeeper, ServerError, ZooKeeper
 
 PAUSE_SECONDS, LEAVING_SECONDS = 0.002, 1
@@ -245,7 +245,7 @@ def summary(results):
 def write_result(folder, options, made, results, minutes):
     rows = [("processors shared by server, neighbour and abuse", os.cpu_count()), *machine.describe(pathlib.Path(options.dir))]
     rows += [(server.name, server.describe()) for server in made]
-    rows += [("rounds", f"{options.rounds}; {options.seconds:g} s alone and beside; {minutes:.1f} minutes in all"),
+    rows += [generator(results), ("rounds", f"{options.rounds}; {options.seconds:g} s alone and beside; {minutes:.1f} minutes in all"),
              ("crowds", "a tenth of those that are named" if options.quick else "as named")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

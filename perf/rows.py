@@ -73,6 +73,8 @@ class Bench:
         self.results = []
         # What there was no room for.
         self.unwritten = []
+        # Who the sessions are, as in the shell's addauth; told nowhere.
+        self.auth = []
 
     def record(self, row, server, round_number, result):
         result = {**result, "server_usage": result.get("server"), "row": row, "server": server, "round": round_number}
@@ -98,9 +100,12 @@ class Bench:
         command += [word for pid in server.pids for word in ("--server-pid", str(pid))]
         command += ["--keys-exist"] if keys_exist else []
         command += [str(argument) for argument in arguments]
+        told = " ".join(map(str, command))
+        # Of servers with another program, etcd's, nothing of the kind is known.
+        command += [] if server.generator else [word for auth in self.auth for word in ("--auth", auth)]
         process = subprocess.run(command, capture_output=True, text=True)
         if process.returncode not in GENERATOR_MEASURED or (process.returncode != 0 and not path.exists()):
-            raise ServerError(f"load on {server.name} failed: {process.stderr.strip()}\n{' '.join(map(str, command))}")
+            raise ServerError(f"load on {server.name} failed: {process.stderr.strip()}\n{told}")
         if not path.exists():
             return {"output": process.stdout}
         result = json.loads(path.read_text())

@@ -23,15 +23,15 @@ import machine
 import page
 import results
 import scenarios
-from scenarios import snapshots
-from scenarios.kit import SERVER_NAMES, Kit, median
-from scenarios.sizes import told
+from scenarios import snapshots, tables
+from scenarios.kit import SERVER_NAMES, Kit
 from servers import ROOT, ServerError
 
 COLUMNS = ["row", "server", "round", "x", "label", "value", "unit", "operations_per_second", "p50_us", "p99_us", "p999_us", "p9999_us",
            "max_us", "cpu_us_per_operation", "leader_cpu_us_per_operation", "operations_per_sync", "syncs_per_second",
            "operations_per_leader_sync", "leader_syncs_per_second", "leader_instructions_per_operation",
            "generator_share_of_a_processor", "noise", "errors", "partial"]
+LAST_WORDS = "`index.html` shows it whole; `summary.md` has the tables, `raw.csv` a line per measurement, `raw/` each whole."
 
 
 def arguments():
@@ -44,6 +44,8 @@ def arguments():
     parser.add_argument("--running", action="append", default=[], metavar="NAME=HOST:PORT[/METRICS],…[+HOST:PORT,…]",
                         help="load servers that run already, on whatever hosts, observers behind the +; METRICS is the port of a server's "
                              "page for Prometheus, which tells its processor time; may be repeated")
+    parser.add_argument("--auth", action="append", default=[], metavar="SCHEME:CREDENTIALS",
+                        help="who the sessions on servers that run already are, as in addauth; told nowhere; may be repeated. Not etcd's")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each load (default 3)")
     parser.add_argument("--seconds", type=float, default=5, help="measured window of each load (default 5)")
     parser.add_argument("--trees", default="10k,1m", help="snapshots: numbers of znodes (default 10k,1m; 10m needs 16 GiB of memory)")
@@ -67,6 +69,8 @@ def arguments():
         parser.error(str(error))
     if options.rounds < 1:
         parser.error("--rounds must be 1 or more")
+    if options.auth and not options.running:
+        parser.error("--auth is for servers that run already: give --running, too")
     return options
 
 
@@ -89,17 +93,6 @@ def as_csv(measured):
     return out.getvalue()
 
 
-def generator_shares(measured):
-    """Told for each server: etcd's loads go through another program, whose requests cost more."""
-    most = {}
-    for result in measured:
-        share = result.get("derived", {}).get("generator_share_of_a_processor")
-        if share is not None:
-            most[result["server"]] = max(share, most.get(result["server"], 0))
-    told = ", ".join(f"{share:.0%} of a processor on {name}" for name, share in most.items())
-    return f"at most {told}" if most else "clients of the scenario's own"
-
-
 def rounds(scenario, options):
     order = getattr(scenario, "ORDER", "the servers by turns")
     return f"{1 if getattr(scenario, 'ONE_ROUND', False) else options.rounds}, {order}"
@@ -114,29 +107,10 @@ def facts(scenario, kit, seconds, script):
         *kit.descriptions.items(),
         results.built_with(),
         ("rounds", f"{rounds(scenario, options)}; windows of {options.seconds:g} s; {seconds / 60:.1f} minutes in all"),
-        ("generator", generator_shares(measured)),
+        results.generator(measured),
         ("instructions of the leader", counted),
         results.noise(options, measured),
     ]
-
-
-APART = {"leader_cpu_us_per_operation": "leader's CPU µs per operation", "cpu_us_per_operation": "all members'",
-         "leader_syncs_per_second": "leader's syncs/s", "operations_per_leader_sync": "operations per sync of the leader",
-         "syncs_per_second": "syncs/s of all members",
-         "leader_instructions_per_operation": "leader's instructions per operation"}
-
-
-def apart(measured):
-    """What doesn't hang on how many processors there are, of each load: medians of the rounds. No table where nothing is known."""
-    found = {}
-    for result in measured:
-        key = (result["row"], str(result.get("label") or result.get("x", "")), result["server"])
-        found.setdefault(key, []).append(result.get("derived", {}))
-    known = [name for name in APART if any(one.get(name) is not None for many in found.values() for one in many)]
-    lines = [[*key, *(told(median([one.get(name) for one in many])) for name in known)]
-             for key, many in found.items() if any(one.get(name) is not None for one in many for name in known)]
-    header = ["load", "", "server", *(APART[name] for name in known)]
-    return [("What hangs less on the number of processors", header, lines)] if lines else []
 
 
 def failed(kit):
@@ -154,22 +128,29 @@ def write(scenario, kit, folder, seconds, script="perf/scenario.py"):
     parts = [f"Measured in part: {one['server']}, {one['row']}, {one.get('label') or one.get('x')}: {one['partial']}."
              for one in measured if one.get("partial")]
     notes = [where, *kit.left_out, *kit.notes(), *(f"Not measured: {failure}" for failure in told), *parts]
-    charts, tables = scenario.report(measured) if measured else ([], [])
-    tables = [*tables, *apart(measured)]
-    text = "\n\n".join([f"## {title}\n\n{page.markdown_table(header, lines)}" for title, header, lines in tables])
-    print("\n".join(["", *notes, "", text, ""]))
-    known = facts(scenario, kit, seconds, script)
-    day = datetime.date.today().isoformat()
-    results.save(folder, {
+    files = pages(scenario, measured, facts(scenario, kit, seconds, script), notes, datetime.date.today().isoformat())
+    print("\n" + files["summary.md"])
+    results.save(folder, files)
+    print(f"written to {folder}, {seconds / 60:.1f} minutes")
+
+
+def pages(scenario, measured, known, notes, day):
+    """Name → text of all that tells of a result but `raw/`. `known`: (what, value); `notes`: sentences about this run."""
+    noise = dict(known).get("noise", "")
+    limit = re.search(r"\d+%", noise)
+    notes = [*notes, *tables.failed_requests(measured), *tables.noisy(limit[0] if limit else "their share", measured)]
+    charts, own = scenario.report(measured) if measured else ([], [])
+    ranges = [] if getattr(scenario, "TELLS_RANGES", False) else tables.ranges(measured)
+    own = [*own, *ranges, *tables.apart(measured)]
+    text = "\n\n".join([f"## {title}\n\n{page.markdown_table(header, lines)}" for title, header, lines in own])
+    return {
         **{f"charts/{number:02}.svg": chart.svg(one) + "\n" for number, one in enumerate(charts, 1)},
-        "index.html": page.page(scenario.TITLE, scenario.QUESTION, known, charts, tables, notes),
+        "index.html": page.page(scenario.TITLE, scenario.QUESTION, known, charts, own, notes),
         "raw.csv": as_csv(measured),
         "summary.md": f"# {scenario.TITLE}\n\n{scenario.QUESTION}\n\n" + "\n".join(notes) + f"\n\n{text}\n",
         "README.md": f"# {scenario.TITLE}, {day}\n\n{page.markdown_table(['', ''], known)}\n\n" + "\n".join(notes)
-                     + "\n\n`index.html` shows it whole; `summary.md` has the tables, `raw.csv` a line per measurement, `raw/` each "
-                       "whole.\n",
-    })
-    print(f"written to {folder}, {seconds / 60:.1f} minutes")
+                     + f"\n\n{LAST_WORDS}\n",
+    }
 
 
 def measure(scenario, options):

@@ -10,7 +10,6 @@ from unittest import mock
 
 import etcd_server
 import etcd_writer
-import scenario
 import scenarios
 from scenarios import distance, kit, lost
 from servers import ServerError
@@ -134,13 +133,6 @@ class LeftOut(unittest.TestCase):
     def test_reasons_are_given_where_the_work_differs(self):
         without = {one.NAME for one in scenarios.ALL if "etcd" in getattr(one, "WITHOUT", {})}
         self.assertEqual(without, {"observers", "snapshots", "watches"})
-
-    def test_the_generators_share_is_told_of_each_server(self):
-        results = [{"server": name, "derived": {"generator_share_of_a_processor": share}}
-                   for name, share in (("ringkeeper", 0.3), ("etcd", 0.9), ("ringkeeper", 0.4))]
-        self.assertEqual(scenario.generator_shares(results), "at most 40% of a processor on ringkeeper, 90% of a processor on etcd")
-        # Where a scenario has clients of its own nothing is known of their share, which is not a share of nothing.
-        self.assertEqual(scenario.generator_shares([{"server": "etcd", "derived": {}}]), "clients of the scenario's own")
 
     def test_servers_that_run_are_measured_by_their_number_or_by_name(self):
         made = bare_kit([])

@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import compare  # noqa: E402
 import ensemble  # noqa: E402
+import index  # noqa: E402
 import machine  # noqa: E402
 import neighbours  # noqa: E402
 import page  # noqa: E402
@@ -99,6 +100,40 @@ class Pages(unittest.TestCase):
         self.assertEqual(sorted(files), ["charts/01.svg", "index.html"])
 
 
+class Secrets(unittest.TestCase):
+    def test_who_the_sessions_are_is_told_nowhere(self):
+        with mock.patch.object(sys, "argv", ["x", "sizes", "--auth", "digest:me:secret", "--auth=digest:me:secret", "--rounds", "1"]):
+            self.assertEqual(results.command_without_folders("x"), "x sizes --rounds 1")
+        bench = rows.Bench("false", "/nowhere", 1, 1, 1, 0, 0)
+        bench.auth = ["digest:me:secret"]
+        failed = types.SimpleNamespace(returncode=2, stderr="refused")
+        for generator, given in ((None, 1), ("etcd-load", 0)):
+            target = types.SimpleNamespace(name="mine", addresses=["a:1"], pids=[], generator=generator)
+            with mock.patch.object(rows.subprocess, "run", return_value=failed) as run, self.assertRaises(ServerError) as raised:
+                bench.load(target, ["--op", "get"])
+            self.assertEqual(run.call_args.args[0].count("digest:me:secret"), given)
+            self.assertNotIn("secret", str(raised.exception))
+
+
+class Generator(unittest.TestCase):
+    def test_its_share_is_told_of_each_server(self):
+        measured = [{"server": name, "window_seconds": 2.0, "generator": {"cpu_seconds": 2 * share}}
+                    for name, share in (("ringkeeper", 0.3), ("etcd", 0.9), ("ringkeeper", 0.4))]
+        self.assertEqual(results.generator(measured)[1], "at most 40% of a processor on ringkeeper, 90% of a processor on etcd")
+        # Where a script has clients of its own nothing is known of their share, which is not a share of nothing.
+        self.assertEqual(results.generator([{"server": "etcd"}])[1], "clients of the script's own")
+        self.assertEqual(results.generator([{**measured[0], "window_seconds": 0}])[1], "clients of the script's own")
+
+
+class Index(unittest.TestCase):
+    def test_every_result_that_is_kept_is_in_it(self):
+        self.assertEqual((index.RUNS / "README.md").read_text(), index.text(index.RUNS), "run perf/index.py")
+
+    def test_results_of_a_kind_lie_together(self):
+        told = "| command | perf/knob.py --env X 1 0 |\n"
+        self.assertEqual([index.kind(text) for text in ("# Comparison of 2026-01-02\n", f"# X: 1 against 0\n{told}", "# By hand\n")], [0, 3, 5])
+
+
 class Origins(unittest.TestCase):
     """Whoever reads a result finds what it was measured with: in its README and on its page."""
 
@@ -125,6 +160,7 @@ class Origins(unittest.TestCase):
                 for name in ("README.md", "index.html"):
                     text = pathlib.Path(folder, name).read_text()
                     self.assertIn(f"perf/{script} --seconds 9", text)
+                    self.assertIn("generator", text)
                     self.assertIn("c0ffee", text)
 
 

@@ -6,13 +6,14 @@ import unittest
 from unittest import mock
 from xml.etree import ElementTree
 
+import again
 import chart
 import page
 import rows
 import scenario
 import scenarios
 from chart import Chart, Line
-from scenarios import kit, lost, offered, ratios, sessions, sizes, snapshots
+from scenarios import kit, lost, offered, ratios, sessions, sizes, snapshots, tables
 from servers import ServerError
 
 MS = 1_000_000
@@ -79,6 +80,11 @@ class Arithmetic(unittest.TestCase):
         self.assertEqual(lost.longest_gap([5, 40, 50], 0, 70), 35)
         self.assertEqual(lost.longest_gap([1, 2, 90], 0, 60), 58)
 
+    def test_snapshots_of_any_tree_find_room_in_their_window(self):
+        self.assertEqual(snapshots.window(10_000, 5), (30, 60))
+        self.assertEqual(snapshots.window(1_000_000, 5), (30, 3))
+        self.assertEqual(snapshots.window(10_000_000, 5), (120, 2))
+
     def test_numbers_of_znodes_are_read_or_refused(self):
         self.assertEqual(snapshots.parse_trees("10k,1m,2000"), [10_000, 1_000_000, 2_000])
         for wrong in ("", "k", "1.5m", "500", "1500", "10k,,1m", "many"):
@@ -90,10 +96,10 @@ class Apart(unittest.TestCase):
     def test_a_line_a_load_and_server_with_medians_of_what_is_known(self):
         results = [measured("set", name, 3, derived={"leader_cpu_us_per_operation": cpu})
                    for name, cpu in (("etcd", 1.0), ("etcd", 9.0), ("etcd", 2.0), ("zookeeper", None))]
-        (_, header, lines), = scenario.apart(results)
+        (_, header, lines), = tables.apart(results)
         self.assertEqual(header, ["load", "", "server", "leader's CPU µs per operation"])
         self.assertEqual(lines, [["set", "3", "etcd", sizes.told(2.0)]])
-        self.assertEqual(scenario.apart([measured("set", "etcd", 3, derived={})]), [])
+        self.assertEqual(tables.apart([measured("set", "etcd", 3, derived={})]), [])
 
     RESULT = {"server": {"cpu_seconds_each": [1.0, 0.5]}, "operations": 1000, "replies_total": 1500, "operations_per_second": 500.0,
               "generator": {"cpu_seconds": 1.0}, "window_seconds": 2.0}
@@ -135,6 +141,33 @@ class Apart(unittest.TestCase):
         options = mock.Mock(rounds=3)
         self.assertEqual(scenario.rounds(sizes, options), "3, the servers by turns")
         self.assertEqual(scenario.rounds(snapshots, options), "1, one server after the other")
+
+
+class Ranges(unittest.TestCase):
+    def test_each_load_has_its_rounds_medians_and_ranges_and_what_failed(self):
+        results = [{**measured("set", "etcd", 3), "operations_per_second": rate, "errors": errors, "noisy": noisy}
+                   for rate, errors, noisy in ((10.0, {}, False), (30.0, {"too many": 2}, True), (20.0, {}, False))]
+        (_, header, (line,)), = tables.ranges(results)
+        self.assertEqual(line, ["set", "3", "etcd", 3, "20 (10 to 30) ~ **errors**", "0.1", "0.2", "0.3", "0.5", "2"])
+        self.assertEqual(len(header), len(line))
+        self.assertEqual(tables.ranges([{"row": "memory", "server": "etcd", "value": 1}]), [])
+
+    def test_failed_requests_are_told_with_their_commonest_reasons(self):
+        results = [measured("set", name, 3, errors=errors) for name, errors in (
+            ("etcd", {"a": 1, "b": 20, "c": 3}), ("etcd", {"b": 1000, "d": 2}), ("etcd", {}), ("ringkeeper", {}))]
+        results = [{**one, "errors": one["errors"]} for one in results]
+        self.assertEqual(tables.failed_requests(results), [
+            "Failed requests of etcd: 1,026, in 2 of 3 measurements: b (1,020), c (3), d (2), others (1). Latencies are of those that "
+            "were answered."])
+
+    def test_pages_are_written_anew_from_what_was_measured(self):
+        results = [{**measured("set-32x16", "ringkeeper", x), "errors": {"lost": 1} if x == 3 else {}} for x in (1, 3)]
+        facts, notes = [("noise", "others used more than 8% of the machine"), ("commit", "abc | def")], ["One note.", "Another."]
+        files = scenario.pages(sizes, results, facts, notes, "2026-01-02")
+        found, day, read_facts, read_notes = again.known(files["README.md"])
+        self.assertEqual((found, day, read_facts, read_notes), (sizes, "2026-01-02", facts, notes))
+        self.assertEqual(scenario.pages(found, results, read_facts, read_notes, day), files)
+        self.assertIsNone(again.known("# Something else, 2026-01-02\n\n"))
 
 
 class Generator(unittest.TestCase):

@@ -1,7 +1,7 @@
 //! What the kernel says of the servers under test: processor time and resident memory, from `/proc/PID`.
 //!
-//! Called by `load` at both ends of the measured window. Processor time has the kernel's tick (10 ms) as its unit:
-//! windows of seconds are long enough for it. Format: proc(5). Tested: `process_test.rs`.
+//! Called by `load` at both ends of the measured window. Processor time is the threads' sum, in nanoseconds, where the kernel tells it
+//! and no thread has ended; else it has the kernel's tick (10 ms) as its unit. Format: proc(5). Tested: `process_test.rs`.
 
 use std::fmt;
 
@@ -68,20 +68,32 @@ fn usage(pid: u32) -> Result<Usage, ProcessError> {
         std::fs::read_to_string(&path).map_err(|error| fail(format!("{path}: {error}")))
     };
     let stat = read("stat")?;
-    let cpu_seconds =
-        cpu_seconds(&stat).ok_or_else(|| fail(format!("/proc/{pid}/stat has no times: {stat:?}")))?;
+    let ticks = cpu_seconds(&stat).ok_or_else(|| fail(format!("/proc/{pid}/stat has no times: {stat:?}")))?;
     let status = read("status")?;
     // A process that has ended, and that nobody has asked about, has no memory any more.
     status_field(&status, "VmRSS").ok_or_else(|| fail("it has ended".to_owned()))?;
     let field = |name| status_field(&status, name).unwrap_or(0);
     Ok(Usage {
-        cpu_seconds,
+        // Ticks are rounded down. They hold more than the threads' sum only where some that have ended are missing in that.
+        cpu_seconds: ticks.max(threads_seconds(pid)),
         threads: field("Threads"),
         resident_anonymous: field("RssAnon") * 1024,
         resident_file: field("RssFile") * 1024,
         resident_shared: field("RssShmem") * 1024,
         resident_peak: field("VmHWM") * 1024,
     })
+}
+
+/// Processor time of the threads that `pid` has now; 0 where the kernel doesn't count it.
+fn threads_seconds(pid: u32) -> f64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
+    stats.filter_map(|stat| run_nanos(&stat)).sum::<u64>() as f64 / 1e9
+}
+
+/// The first of `schedstat`'s numbers: nanoseconds on a processor; the others are of waiting for one.
+fn run_nanos(schedstat: &str) -> Option<u64> {
+    schedstat.split_ascii_whitespace().next()?.parse().ok()
 }
 
 pub fn machine_usage() -> Result<MachineUsage, ProcessError> {

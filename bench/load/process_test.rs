@@ -10,6 +10,25 @@ fn a_command_with_brackets_and_spaces_does_not_shift_the_fields() {
 }
 
 #[test]
+fn processor_time_is_told_finer_than_the_kernels_tick() {
+    assert_eq!(run_nanos("1234567890 42 7\n"), Some(1_234_567_890));
+    assert_eq!(run_nanos(""), None);
+    // Of a process with one thread: here tests end theirs meanwhile.
+    let mut busy =
+        std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("a shell");
+    let seconds = || usage_of_each(&[busy.id()], &[]).expect("it runs")[0].cpu_seconds;
+    let mut seen = vec![seconds()];
+    while seen.last() < Some(&0.05) {
+        seen.push(seconds());
+    }
+    busy.kill().and_then(|()| busy.wait()).expect("it was ours");
+    assert!(seen.is_sorted(), "{seen:?}");
+    let is_whole_ticks = |seconds: &f64| (seconds * TICKS_PER_SECOND).round() / TICKS_PER_SECOND == *seconds;
+    let is_told = std::path::Path::new("/proc/self/schedstat").exists();
+    assert_eq!(!seen.iter().all(is_whole_ticks), is_told, "{seen:?}");
+}
+
+#[test]
 fn the_machine_is_busy_except_when_idle_waiting_or_robbed() {
     let stat = "cpu  100 20 30 1000 2000 4 6 50 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
     assert_eq!(

@@ -26,8 +26,10 @@ fn pure(c: &mut Criterion) {
 
 fn with_the_kernel(c: &mut Criterion) {
     for (name, set_up) in kernel::ALL {
-        let mut operation = set_up();
-        c.bench_function(name, |b| b.iter(&mut operation));
+        match set_up() {
+            Some(mut operation) => _ = c.bench_function(name, |b| b.iter(&mut operation)),
+            None => eprintln!("{name}: not measured"),
+        }
     }
 }
 

@@ -6,10 +6,10 @@ to their servers directly. Elections are not delayed. Between etcd's members one
 
 import subprocess
 
-from chart import Chart, Line
+from chart import Chart
 from ensembles import Ensemble, ensemble_port
 from etcd_server import EtcdEnsemble
-from scenarios.kit import figure, latency, series, servers_in, throughput
+from scenarios.kit import figure, latency, line, series, servers_in, throughput
 from scenarios.sizes import told
 from servers import ServerError
 
@@ -139,7 +139,7 @@ def report(results):
     names = servers_in(results)
 
     def lines(row, value):
-        return [Line(name, series(results, row, name, value)) for name in names]
+        return [line(results, row, name, value) for name in names]
 
     charts = [
         Chart("set, 1 × 1, median latency", "round trip between members, ms", "ms", lines(ALONE, latency("p50_us"))),

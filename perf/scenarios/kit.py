@@ -11,6 +11,7 @@ import time
 
 import etcd_server
 import rows
+from chart import Line
 from ensemble import EnsembleRun
 from rows import KEYS
 from scenarios.running import Running, kind, not_told
@@ -26,6 +27,7 @@ class Kit(EnsembleRun):
         super().__init__(options, folder)
         self.directory = self.directory.with_name("scenarios")
         self.running = [Running(*given) for given in options.running]
+        self.bench.auth = getattr(options, "auth", [])
         self.counts_instructions = can_count_instructions()
         # Those that the scenario has work for, and that can be had.
         self.servers = [] if self.running else list(options.servers)
@@ -235,6 +237,16 @@ def series(results, row, server, value):
         if (result["row"], result["server"]) == (row, server):
             found.setdefault(result["x"], []).append(value(result))
     return [(x, median(values)) for x, values in sorted(found.items())]
+
+
+def line(results, row, server, value):
+    """A server's line of a chart: medians, with the rounds' ranges."""
+    found = {}
+    for result in results:
+        if (result["row"], result["server"]) == (row, server) and value(result) is not None:
+            found.setdefault(result["x"], []).append(value(result))
+    ranges = [(x, min(values), max(values)) for x, values in sorted(found.items()) if len(values) > 1]
+    return Line(server, series(results, row, server, value), ranges=ranges)
 
 
 def servers_in(results):

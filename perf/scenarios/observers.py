@@ -1,8 +1,8 @@
 """Reads versus observers, and what they cost writes."""
 
 import etcd_server
-from chart import Chart, Line
-from scenarios.kit import figure, latency, series, servers_in, throughput
+from chart import Chart
+from scenarios.kit import figure, latency, line, series, servers_in, throughput
 from scenarios.sizes import slope, told
 from servers import ServerError
 
@@ -60,7 +60,7 @@ def report(results):
     names = servers_in(results)
 
     def lines(row, value):
-        return [Line(name, series(results, row, name, value)) for name in names]
+        return [line(results, row, name, value) for name in names]
 
     per_read = figure("cpu_us_per_operation")
     charts = [

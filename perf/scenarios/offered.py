@@ -1,7 +1,7 @@
 """Latency versus offered load, and where it turns up."""
 
-from chart import Chart, Line
-from scenarios.kit import figure, latency, median, series, servers_in, throughput
+from chart import Chart
+from scenarios.kit import figure, latency, line, median, series, servers_in, throughput
 from scenarios.sizes import told
 
 NAME = "offered"
@@ -59,7 +59,7 @@ def report(results):
         for (rate, got), *others in zip(answered, p50, p99, p999, syncs, each):
             table.append([name, told(rate), told(got), *(told(value) for _, value in others)])
     for title, value in (("p50", "p50_us"), ("p99", "p99_us"), ("p99.9", "p999_us")):
-        lines = [Line(name, series(results, ROW, name, latency(value))) for name in names]
+        lines = [line(results, ROW, name, latency(value)) for name in names]
         charts.append(Chart(f"set, {title} from the intended start", "offered, writes per second", "ms", lines,
                             x_log=True, y_log=True, marks=marks))
     header = ["server", "offered/s", "answered/s", "p50 ms", "p99 ms", "p99.9 ms", "leader's syncs/s", "writes per sync"]

@@ -1,8 +1,8 @@
 """Throughput versus the share of reads."""
 
 import rows
-from chart import Chart, Line
-from scenarios.kit import figure, latency, series, servers_in, throughput
+from chart import Chart
+from scenarios.kit import figure, latency, line, series, servers_in, throughput
 from scenarios.sizes import told
 
 NAME = "ratios"
@@ -50,7 +50,7 @@ def report(results):
     names, kinds = servers_in(results), list(dict.fromkeys(result["row"] for result in results))
     charts, table = [], []
     for one in kinds:
-        lines = [Line(name, series(results, one, name, throughput)) for name in names]
+        lines = [line(results, one, name, throughput) for name in names]
         charts.append(Chart(one.replace("-", " "), "share of reads, %", "operations per second", lines, y_log=True))
         for name in names:
             columns = [dict(series(results, one, name, value)) for value in (

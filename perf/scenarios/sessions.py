@@ -1,7 +1,7 @@
 """Throughput and latency versus the number of sessions."""
 
-from chart import Chart, Line
-from scenarios.kit import figure, latency, series, servers_in, throughput
+from chart import Chart
+from scenarios.kit import figure, latency, line, series, servers_in, throughput
 from scenarios.sizes import told
 
 NAME = "sessions"
@@ -39,7 +39,7 @@ def report(results):
     for row in rows:
         title = row.replace("-", " ")
         for value, what in ((throughput, "operations per second"), (latency("p50_us"), "p50, ms")):
-            lines = [Line(name, series(results, row, name, value)) for name in names]
+            lines = [line(results, row, name, value) for name in names]
             charts.append(Chart(f"{title}, 1 outstanding each", "sessions", what, lines, x_log=True, y_log=True))
         for name in names:
             columns = [dict(series(results, row, name, value)) for value in (

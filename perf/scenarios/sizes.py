@@ -1,7 +1,7 @@
 """Write throughput and latency versus ensemble size."""
 
-from chart import Chart, Line
-from scenarios.kit import figure, latency, series, servers_in, throughput
+from chart import Chart
+from scenarios.kit import figure, latency, line, series, servers_in, throughput
 
 NAME = "sizes"
 TITLE = "Writes versus ensemble size"
@@ -29,7 +29,7 @@ def report(results):
     names = servers_in(results)
 
     def lines(row, value):
-        return [Line(name, series(results, row, name, value)) for name in names]
+        return [line(results, row, name, value) for name in names]
 
     charts = [
         Chart("set, 32 sessions × 16 outstanding", "voters", "writes per second", lines(FULL, throughput)),

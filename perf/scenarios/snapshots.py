@@ -37,13 +37,13 @@ def of(kit, name, znodes):
     fill_seconds = time.monotonic() - begin
     time.sleep(5)
     memory = rows.status_bytes(member.pid)
-    # How much a snapshot slows writes: with a snapCount that gives three of them.
+    # How much a snapshot slows writes: with a snapCount that gives some of them.
     load = ["--op", "set", "--sessions", 32, "--outstanding", 16, "--keys", znodes]
     probe = bench.load(target, [*load, "--warmup", 1, "--seconds", 4])["operations_per_second"]
     member.stop()
     machine.wait_until_quiet(bench.noise_limit, bench.quiet_wait)
-    seconds = kit.options.seconds * 6
-    member.settings = {**member.settings, "snapCount": max(1_000, int(probe * seconds / 3))}
+    seconds, count = window(znodes, kit.options.seconds)
+    member.settings = {**member.settings, "snapCount": max(1_000, int(probe * seconds / count))}
     last = f"/preload/p{znodes // CHILDREN - 1:04}/child-{CHILDREN - 1:05}"
     restart_seconds = member.start(last)
     # A JVM that is new has compiled nothing yet.
@@ -60,6 +60,12 @@ def of(kit, name, znodes):
         f"{memory['anonymous'] / 1e6:.0f} MB, restart {restart_seconds:.2f} s, {share_text} of the throughput while a snapshot was "
         f"written ({', '.join(f'{length:.1f}' for length in lengths) or 'none'} s)")
     bench.record(ROW, name, 1, result)
+
+
+def window(znodes, seconds):
+    """(seconds, snapshots) of the load: its slices beside snapshots and without make a second each, as far as can be. Of ten thousand
+    a snapshot takes less than a slice, so that many are needed; of ten million about a minute, so that there is one, in the second half."""
+    return (seconds * 6 * max(1, znodes / 2_500_000), min(60, max(2, 3_000_000 // znodes)))
 
 
 def parse_trees(text):

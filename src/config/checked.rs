@@ -395,7 +395,7 @@ fn four_letter_words(settings: &mut Settings, read_only_mode: bool) -> Whitelist
 fn force_sync(settings: &mut Settings) -> bool {
     let force_sync = settings.value("forceSync", values::yes_or_no).unwrap_or(true);
     if !force_sync {
-        let text = "forceSync=no: acknowledged writes are lost when power is".to_owned();
+        let text = "forceSync=no: acknowledged writes are lost when the power fails".to_owned();
         settings.warn_at("forceSync", Severity::Error, text);
     }
     force_sync

@@ -381,7 +381,7 @@ fn warnings() {
             "4lw.commands.whitelist=ruok,rouk",
             &["zoo.cfg:3: 4lw.commands.whitelist: `rouk` is no four-letter word"],
         ),
-        ("forceSync=no", &["zoo.cfg:3: forceSync=no: acknowledged writes are lost when power is"]),
+        ("forceSync=no", &["zoo.cfg:3: forceSync=no: acknowledged writes are lost when the power fails"]),
         ("skipACL=yes", &["zoo.cfg:3: skipACL=yes: every client may read and change every node"]),
         (
             "dataLogDir=log",

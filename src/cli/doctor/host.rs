@@ -7,6 +7,7 @@
 //! | `host/memory.rs` | memory against the tree, huge pages, swap |
 //! | `host/disk.rs` | file systems of log and snapshots, mount options, the log's device |
 //! | `host/network.rs` | interrupts at the loops' processors, queues of the network card |
+//! | `host/settings.rs` | settings of the server that keep it below what the host could do |
 //!
 //! Each check takes the kernel's texts as arguments, and says nothing where there are none. What isn't right names the page of
 //! tuning/ that says why. Control groups and limits are those of the doctor: it has to run where the server does.
@@ -16,6 +17,7 @@ mod kernel;
 mod memory;
 mod network;
 mod processors;
+mod settings;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,7 +41,10 @@ pub fn look(config: &Config) -> Vec<Finding> {
     ));
     match (placement, Cpus::detect()) {
         (Err(fatal), _) => findings.push(Finding::new(Level::Wrong, fatal.to_string()).see("placement")),
-        (Ok(_), Ok(cpus)) => findings.push(processors::placed(&cpus, loops)),
+        (Ok(_), Ok(cpus)) => {
+            findings.push(processors::placed(&cpus, loops));
+            findings.extend(settings::look(config, cpus.usable()));
+        }
         (Ok(_), Err(_)) => {}
     }
     findings.extend(processors::nodes(&text("/sys/devices/system/node/online"), config.cores.is_some()));

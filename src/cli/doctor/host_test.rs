@@ -261,6 +261,28 @@ fn a_clock_that_costs_a_system_call_is_told() {
 }
 
 #[test]
+fn settings_that_hold_it_back_are_told_and_their_defaults_are_not() {
+    let told = |lines: &str, processors| {
+        let findings = settings::look(&config(Path::new("/data"), lines), processors);
+        findings.into_iter().map(|finding| (finding.level, finding.what)).collect::<Vec<_>>()
+    };
+    assert_eq!(told("", 2), []);
+    assert_eq!(
+        told("globalOutstandingLimit=1000\nringkeeper.snapshotRate=64\nringkeeper.lookMicros=5", 2),
+        []
+    );
+    for (line, words) in [
+        ("ringkeeper.lookMicros=0", "finds the loop asleep"),
+        ("globalOutstandingLimit=100", "no more than 100 requests"),
+        ("ringkeeper.snapshotRate=0", "whatever it can"),
+    ] {
+        let [(level, what)] = &told(line, 2)[..] else { panic!("{line}: not one finding") };
+        assert!(*level == Level::Note && what.contains(words), "{line}: {what}");
+    }
+    assert_eq!(told("ringkeeper.lookMicros=0", 1), [], "one processor is never looked on");
+}
+
+#[test]
 fn every_processor_has_a_governor() {
     let of = |names: &[&str]| frequency(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
     assert_eq!(of(&[]), None);
@@ -275,9 +297,18 @@ fn every_processor_has_a_governor() {
             fs::write(place.join("scaling_governor"), governor).expect("room");
         }
     }
-    let mut found = governors(scratch.path());
-    found.sort();
-    assert_eq!(found, ["performance", "powersave"]);
+    let found = || {
+        let mut found = governors(scratch.path());
+        found.sort();
+        found
+    };
+    assert_eq!(found(), ["performance", "powersave"]);
+    let driver = scratch.path().join("cpu1/cpufreq/scaling_driver");
+    fs::write(&driver, "intel_cpufreq\n").expect("room");
+    assert_eq!(found(), ["performance", "powersave"]);
+    fs::write(&driver, "intel_pstate\n").expect("room");
+    assert_eq!(found(), ["performance", "powersave of intel_pstate, which follows the load"]);
+    assert_eq!(frequency(&found()).expect("a finding").level, Level::Fine);
 }
 
 #[test]

@@ -62,11 +62,23 @@ pub(super) fn clock(source: &str) -> Option<Finding> {
     }
 }
 
-/// Each processor's, of those that tell. `place`: /sys/devices/system/cpu.
+/// Drivers in whose active modes `powersave` isn't the lowest speed, but one that follows the load (intel_pstate.rst, amd-pstate.rst of
+/// the kernel's admin-guide/pm). In their other modes they have other names: `intel_cpufreq`, `amd-pstate`.
+const FOLLOW_THE_LOAD: [&str; 2] = ["intel_pstate", "amd-pstate-epp"];
+
+/// Each processor's, of those that tell, with its driver where that is needed to know what it does. `place`: /sys/devices/system/cpu.
 pub(super) fn governors(place: &Path) -> Vec<String> {
+    let read = |entry: &fs::DirEntry, file: &str| {
+        let text = fs::read_to_string(entry.path().join("cpufreq").join(file)).ok()?;
+        Some(text.trim().to_owned())
+    };
     let of = |entry: fs::DirEntry| {
-        let governor = fs::read_to_string(entry.path().join("cpufreq/scaling_governor")).ok()?;
-        entry.file_name().to_str()?.starts_with("cpu").then(|| governor.trim().to_owned())
+        let governor = read(&entry, "scaling_governor")?;
+        let driver = read(&entry, "scaling_driver").unwrap_or_default();
+        let is_named = governor == "powersave" && FOLLOW_THE_LOAD.contains(&driver.as_str());
+        let told =
+            if is_named { format!("{governor} of {driver}, which follows the load") } else { governor };
+        entry.file_name().to_str()?.starts_with("cpu").then_some(told)
     };
     fs::read_dir(place).into_iter().flatten().flatten().filter_map(of).collect()
 }

@@ -1,0 +1,45 @@
+//! Settings of the server itself that make it slower than this host lets it be. Their defaults are never told of.
+
+use super::super::{Finding, Level};
+use crate::config::Config;
+
+/// A bound at which as many writes share a sync as without one; at a tenth of it half of them are left (tuning/groups.md).
+const SHARING_REQUESTS: usize = 1_000;
+
+/// `processors`: those that it may use.
+pub(super) fn look(config: &Config, processors: usize) -> Vec<Finding> {
+    [looking(config, processors), groups(config), snapshots(config)].into_iter().flatten().collect()
+}
+
+fn looking(config: &Config, processors: usize) -> Option<Finding> {
+    (config.look.is_none() && processors > 1).then(|| {
+        Finding::new(
+            Level::Note,
+            "ringkeeper.lookMicros=0: each request of a lone client finds the loop asleep",
+        )
+        .todo("Leave the setting out where latency matters more than processor time.")
+        .see("looking")
+    })
+}
+
+fn groups(config: &Config) -> Option<Finding> {
+    let most = config.outstanding_max.filter(|&most| most < SHARING_REQUESTS)?;
+    Some(
+        Finding::new(Level::Note, format!("no more than {most} requests at once: so few writes share a sync"))
+            .todo("globalOutstandingLimit and request_throttle_max_requests bound them: leave both out, as memory is bounded otherwise.")
+            .see("groups"),
+    )
+}
+
+fn snapshots(config: &Config) -> Option<Finding> {
+    config.snapshot_rate.is_none().then(|| {
+        Finding::new(
+            Level::Note,
+            "ringkeeper.snapshotRate=0: a snapshot takes from writes whatever it can while it is written",
+        )
+        .todo(
+            "Leave the setting out where the rate of writes matters more than how soon a snapshot is whole.",
+        )
+        .see("snapshots")
+    })
+}
