@@ -9,7 +9,7 @@
 
 use crate::bench::clock;
 use crate::bench::fan::Fan;
-use crate::bench::process::{MachineUsage, ProcessError, Usage, machine_usage, usage_of_each};
+use crate::bench::process::{MachineUsage, Precision, ProcessError, Usage, machine_usage, usage_of_each};
 use crate::bench::recorder::{CountBy, Recorder};
 use crate::bench::session::Session;
 use crate::bench::workload::Workload;
@@ -168,7 +168,8 @@ impl Load {
             if self.end.is_none() && now >= window.end {
                 self.end = Some(self.sample()?);
             } else if now.saturating_sub(self.last_look.0) >= LOOK_NS {
-                self.last_look = (now, usage_of_each(&self.plan.server_pids, &self.last_look.1)?);
+                self.last_look =
+                    (now, usage_of_each(&self.plan.server_pids, &self.last_look.1, Precision::Ticks)?);
             }
         }
         if self.plan.stop.is_some_and(|stop| stop.load(Ordering::SeqCst)) {
@@ -245,7 +246,7 @@ impl Load {
         Ok(Sample {
             at: clock::now(),
             own_cpu_ns: clock::own_cpu(),
-            servers: usage_of_each(&self.plan.server_pids, &self.last_look.1)?,
+            servers: usage_of_each(&self.plan.server_pids, &self.last_look.1, Precision::Nanoseconds)?,
             machine: machine_usage()?,
         })
     }

@@ -1,7 +1,8 @@
 //! What the kernel says of the servers under test: processor time and resident memory, from `/proc/PID`.
 //!
 //! Called by `load` at both ends of the measured window. Processor time is the threads' sum, in nanoseconds, where the kernel tells it
-//! and no thread has ended; else it has the kernel's tick (10 ms) as its unit. Format: proc(5). Tested: `process_test.rs`.
+//! and no thread has ended; else it has the kernel's tick (10 ms) as its unit. Within the window `load` looks in ticks only: a JVM has
+//! dozens of threads, and what reading them takes would be seen in its latencies. Format: proc(5). Tested: `process_test.rs`.
 
 use std::fmt;
 
@@ -43,10 +44,21 @@ impl fmt::Display for ProcessError {
 
 impl std::error::Error for ProcessError {}
 
+/// What processor time is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// One file of a process.
+    Ticks,
+    /// One file of each of its threads.
+    Nanoseconds,
+}
+
 /// The usage of each of `pids`, in their order. Of a process that has ended since: what was `last` seen of it.
-pub fn usage_of_each(pids: &[u32], last: &[Usage]) -> Result<Vec<Usage>, ProcessError> {
+pub fn usage_of_each(pids: &[u32], last: &[Usage], precision: Precision) -> Result<Vec<Usage>, ProcessError> {
     let last = last.iter().map(Some).chain(std::iter::repeat(None));
-    pids.iter().zip(last).map(|(&pid, last)| usage(pid).or_else(|error| last.copied().ok_or(error))).collect()
+    let of =
+        |(&pid, last): (_, Option<&Usage>)| usage(pid, precision).or_else(|error| last.copied().ok_or(error));
+    pids.iter().zip(last).map(of).collect()
 }
 
 /// The sum, so that an ensemble counts as one server.
@@ -61,7 +73,7 @@ pub fn sum(usages: &[Usage]) -> Usage {
     })
 }
 
-fn usage(pid: u32) -> Result<Usage, ProcessError> {
+fn usage(pid: u32, precision: Precision) -> Result<Usage, ProcessError> {
     let fail = |what| ProcessError(format!("cannot read the usage of process {pid} (--server-pid): {what}"));
     let read = |name: &str| {
         let path = format!("/proc/{pid}/{name}");
@@ -74,8 +86,11 @@ fn usage(pid: u32) -> Result<Usage, ProcessError> {
     status_field(&status, "VmRSS").ok_or_else(|| fail("it has ended".to_owned()))?;
     let field = |name| status_field(&status, name).unwrap_or(0);
     Ok(Usage {
-        // Ticks are rounded down. They hold more than the threads' sum only where some that have ended are missing in that.
-        cpu_seconds: ticks.max(threads_seconds(pid)),
+        cpu_seconds: match precision {
+            Precision::Ticks => ticks,
+            // Ticks are rounded down. They hold more than the threads' sum only where some that have ended are missing in that.
+            Precision::Nanoseconds => ticks.max(threads_seconds(pid)),
+        },
         threads: field("Threads"),
         resident_anonymous: field("RssAnon") * 1024,
         resident_file: field("RssFile") * 1024,

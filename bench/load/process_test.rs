@@ -14,18 +14,27 @@ fn processor_time_is_told_finer_than_the_kernels_tick() {
     assert_eq!(run_nanos("1234567890 42 7\n"), Some(1_234_567_890));
     assert_eq!(run_nanos(""), None);
     // Of a process with one thread: here tests end theirs meanwhile.
-    let mut busy =
-        std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("a shell");
-    let seconds = || usage_of_each(&[busy.id()], &[]).expect("it runs")[0].cpu_seconds;
-    let mut seen = vec![seconds()];
-    while seen.last() < Some(&0.05) {
-        seen.push(seconds());
-    }
-    busy.kill().and_then(|()| busy.wait()).expect("it was ours");
-    assert!(seen.is_sorted(), "{seen:?}");
+    let busy =
+        Busy(std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("a shell"));
+    let seconds = |precision| usage_of_each(&[busy.0.id()], &[], precision).expect("it runs")[0].cpu_seconds;
     let is_whole_ticks = |seconds: &f64| (seconds * TICKS_PER_SECOND).round() / TICKS_PER_SECOND == *seconds;
+    let mut seen = vec![seconds(Precision::Nanoseconds)];
+    while seen.last() < Some(&0.05) {
+        seen.push(seconds(Precision::Nanoseconds));
+        assert!(is_whole_ticks(&seconds(Precision::Ticks)));
+    }
+    assert!(seen.is_sorted(), "{seen:?}");
     let is_told = std::path::Path::new("/proc/self/schedstat").exists();
     assert_eq!(!seen.iter().all(is_whole_ticks), is_told, "{seen:?}");
+}
+
+/// Ends with the test, however that ends.
+struct Busy(std::process::Child);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.kill().and_then(|()| self.0.wait()).expect("it is ours");
+    }
 }
 
 #[test]
@@ -58,12 +67,14 @@ fn fields_of_status_are_found_by_whole_name() {
 
 #[test]
 fn this_process_has_memory_and_a_process_that_cannot_exist_is_named() {
-    let own = usage_of_each(&[std::process::id()], &[]).expect("our own /proc entry")[0];
+    let own = usage_of_each(&[std::process::id()], &[], Precision::Ticks).expect("our own /proc entry")[0];
     assert!(own.resident_anonymous > 0 && own.threads > 0, "{own:?}");
     let last = Usage { threads: 7, ..Usage::default() };
-    let seen = usage_of_each(&[std::process::id(), u32::MAX], &[last, last]).expect("it was seen before");
+    let seen = usage_of_each(&[std::process::id(), u32::MAX], &[last, last], Precision::Nanoseconds)
+        .expect("it was seen before");
     assert!(seen[0].resident_anonymous > 0 && seen[1] == last, "{seen:?}");
-    let error = usage_of_each(&[u32::MAX], &[]).expect_err("pids end at 2^22").to_string();
+    let error =
+        usage_of_each(&[u32::MAX], &[], Precision::Nanoseconds).expect_err("pids end at 2^22").to_string();
     assert!(error.contains("--server-pid") && error.contains(&u32::MAX.to_string()), "{error}");
 }
 

@@ -10,7 +10,7 @@ use crate::bench::fan::Fan;
 use crate::bench::keys::Keys;
 use crate::bench::load::{Load, Pacing, Plan};
 use crate::bench::mix::{Mix, Op, Work};
-use crate::bench::process::{Usage, usage_of_each};
+use crate::bench::process::{Precision, Usage, usage_of_each};
 use crate::bench::session::EXISTED;
 use crate::bench::workload::{self, CHILDREN_PER_PARENT, Endless, Made, ROOT, Source, Workload, own_parents};
 use crate::bench::{
@@ -62,7 +62,7 @@ pub fn run(arguments: &LoadArguments, stop: Option<&'static AtomicBool>) -> Resu
     } else {
         arguments.server_pid.clone()
     };
-    let usages = usage_of_each(&pids, &[]).map_err(|error| error.to_string())?;
+    let usages = usage_of_each(&pids, &[], Precision::Ticks).map_err(|error| error.to_string())?;
     let wish = Wish { timeout_ms: arguments.session_timeout, auths: Rc::from(arguments.auth.as_slice()) };
     let run = Run {
         arguments,

@@ -43,7 +43,7 @@ pub fn look(config: &Config) -> Vec<Finding> {
         (Err(fatal), _) => findings.push(Finding::new(Level::Wrong, fatal.to_string()).see("placement")),
         (Ok(_), Ok(cpus)) => {
             findings.push(processors::placed(&cpus, loops));
-            findings.extend(settings::look(config, cpus.usable()));
+            findings.extend(settings::look(config, cpus.usable(), loops));
         }
         (Ok(_), Err(_)) => {}
     }

@@ -262,10 +262,11 @@ fn a_clock_that_costs_a_system_call_is_told() {
 
 #[test]
 fn settings_that_hold_it_back_are_told_and_their_defaults_are_not() {
-    let told = |lines: &str, processors| {
-        let findings = settings::look(&config(Path::new("/data"), lines), processors);
+    let placed = |lines: &str, processors, loops| {
+        let findings = settings::look(&config(Path::new("/data"), lines), processors, loops);
         findings.into_iter().map(|finding| (finding.level, finding.what)).collect::<Vec<_>>()
     };
+    let told = |lines: &str, processors| placed(lines, processors, 1);
     assert_eq!(told("", 2), []);
     assert_eq!(
         told("globalOutstandingLimit=1000\nringkeeper.snapshotRate=64\nringkeeper.lookMicros=5", 2),
@@ -280,6 +281,7 @@ fn settings_that_hold_it_back_are_told_and_their_defaults_are_not() {
         assert!(*level == Level::Note && what.contains(words), "{line}: {what}");
     }
     assert_eq!(told("ringkeeper.lookMicros=0", 1), [], "one processor is never looked on");
+    assert_eq!(placed("ringkeeper.lookMicros=0", 4, 3), [], "nor by several loops");
 }
 
 #[test]

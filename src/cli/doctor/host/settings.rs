@@ -3,16 +3,17 @@
 use super::super::{Finding, Level};
 use crate::config::Config;
 
-/// A bound at which as many writes share a sync as without one; at a tenth of it half of them are left (tuning/groups.md).
+/// A bound at which writes are as many as without one; at a tenth of it they are half as many, where clients pipeline (tuning/groups.md).
 const SHARING_REQUESTS: usize = 1_000;
 
-/// `processors`: those that it may use.
-pub(super) fn look(config: &Config, processors: usize) -> Vec<Finding> {
-    [looking(config, processors), groups(config), snapshots(config)].into_iter().flatten().collect()
+/// `processors`: those that it may use; `loops`: what it would start.
+pub(super) fn look(config: &Config, processors: usize, loops: usize) -> Vec<Finding> {
+    [looking(config, processors, loops), groups(config), snapshots(config)].into_iter().flatten().collect()
 }
 
-fn looking(config: &Config, processors: usize) -> Option<Finding> {
-    (config.look.is_none() && processors > 1).then(|| {
+/// Only a lone loop looks, and only where others have a processor meanwhile.
+fn looking(config: &Config, processors: usize, loops: usize) -> Option<Finding> {
+    (config.look.is_none() && processors > 1 && loops == 1).then(|| {
         Finding::new(
             Level::Note,
             "ringkeeper.lookMicros=0: each request of a lone client finds the loop asleep",
@@ -25,7 +26,7 @@ fn looking(config: &Config, processors: usize) -> Option<Finding> {
 fn groups(config: &Config) -> Option<Finding> {
     let most = config.outstanding_max.filter(|&most| most < SHARING_REQUESTS)?;
     Some(
-        Finding::new(Level::Note, format!("no more than {most} requests at once: so few writes share a sync"))
+        Finding::new(Level::Note, format!("no more than {most} requests at once: fewer writes share a sync where clients pipeline them"))
             .todo("globalOutstandingLimit and request_throttle_max_requests bound them: leave both out, as memory is bounded otherwise.")
             .see("groups"),
     )
