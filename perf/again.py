@@ -27,15 +27,20 @@ def known(text):
     if found is None:
         return None
     table, _, rest = text[head.end():].partition("\n\n")
-    facts = [tuple(cell.strip() for cell in line.strip("| ").split(" | ", 1)) for line in table.splitlines()[2:]]
+    # `| name | value |`; a value may be empty, or have such lines in it.
+    facts = [tuple(line.removeprefix("| ").removesuffix(" |").split(" | ", 1)) for line in table.splitlines()[2:]]
     notes = [line for line in rest.splitlines()
              if line and line != scenario.LAST_WORDS and not line.startswith((tables.FAILED, tables.NOISY))]
     return found, head[2], facts, notes
 
 
 def measured(folder):
-    """In the order of measurement, which the files' names begin with."""
-    return [json.loads(path.read_text()) for path in sorted((folder / "raw").glob("*.json"))]
+    """In the order of measurement, which the files' names begin with. All of them, or pages would lose what they tell."""
+    found = [json.loads(path.read_text()) for path in sorted((folder / "raw").glob("[0-9]*-*.json"))]
+    lines = len((folder / "raw.csv").read_text().splitlines()) - 1
+    if len(found) != lines:
+        raise ServerError(f"{folder}/raw has {len(found)} measurements, raw.csv {lines}: nothing is written anew")
+    return found
 
 
 def again(folder):

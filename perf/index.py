@@ -14,11 +14,11 @@ from servers import ROOT
 RUNS = ROOT / "perf" / "runs"
 HEAD = """# Results that are kept
 
-A folder a run; of one kind the newest day comes first, and what it says goes before what older ones say: they are kept since a table, or a
-row of [tried.md](../tried.md), was taken from them. Written by `perf/index.py`.
+A folder a run; of those with one title the newest day comes first, and what it says goes before what older ones say, which are kept for
+what was told from them at their time. Written by `perf/index.py`.
 
-Where a run's own page names no commit, it was put together by hand from several measurements, of the builds that it names: those of the
-commit that added it (`git log -- FOLDER`) and of the one before. All that name a kernel name Linux {kernels}.
+Where a line has no commit, the page was put together by hand from several measurements and says itself what the builds were, if anything
+does; `git log -- FOLDER` tells when it came. All that name a kernel name Linux {kernels}.
 """
 KINDS = [("Servers side by side (`perf/compare.py`)", r"Comparison of"), ("Ensembles (`perf/ensemble.py`)", r"Ensembles,"),
          ("Scenarios (`perf/scenario.py`)", "scenario"), ("Knobs (`perf/knob.py`)", "knob"),
@@ -44,21 +44,23 @@ def line(folder, text):
     return [f"[{folder.name}]({folder.name}/README.md)", title, f"`{options}`" if options else "", told(text, "commit")]
 
 
-def text(runs):
-    """The whole page."""
-    # One that has no page is under way.
-    found = [(page.parent, page.read_text()) for page in sorted(runs.glob("*/README.md"), reverse=True)]
+def text(pages):
+    """The whole page, of the runs' own ones."""
+    found = [(page.parent, page.read_text()) for page in sorted(pages, reverse=True)]
     kernels = sorted({told(one, "kernel").split()[1] for _, one in found if told(one, "kernel")})
     parts = [HEAD.format(kernels=", ".join(kernels))]
     for index, (name, _) in enumerate(KINDS):
-        lines = sorted((line(*one) for one in found if kind(one[1]) == index), key=lambda cells: cells[1])
+        lines = [line(*one) for one in found if kind(one[1]) == index]
+        if name != "Looked into":
+            lines.sort(key=lambda cells: cells[1])
         if lines:
             parts += [f"## {name}\n", markdown_table(["run", "what", "options", "commit"], lines) + "\n"]
     return "\n".join(parts)
 
 
 def main():
-    (RUNS / "README.md").write_text(text(RUNS))
+    # One that has no page is under way.
+    (RUNS / "README.md").write_text(text(RUNS.glob("*/README.md")))
     return 0
 
 

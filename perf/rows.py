@@ -105,7 +105,10 @@ class Bench:
         command += [] if server.generator else [word for auth in self.auth for word in ("--auth", auth)]
         process = subprocess.run(command, capture_output=True, text=True)
         if process.returncode not in GENERATOR_MEASURED or (process.returncode != 0 and not path.exists()):
-            raise ServerError(f"load on {server.name} failed: {process.stderr.strip()}\n{told}")
+            said = process.stderr.strip()
+            for auth in self.auth:
+                said = said.replace(auth, "…")
+            raise ServerError(f"load on {server.name} failed: {said}\n{told}")
         if not path.exists():
             return {"output": process.stdout}
         result = json.loads(path.read_text())

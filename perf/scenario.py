@@ -38,14 +38,17 @@ def arguments():
     names = [one.NAME for one in scenarios.ALL]
     told = "\n".join(f"  {one.NAME:<12}{one.QUESTION}" for one in scenarios.ALL)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog=f"scenarios:\n{told}",
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+                                     formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     # A short form of --auth would be told with the command.
+                                     allow_abbrev=False)
     parser.add_argument("scenario", choices=[*names, "all"])
     parser.add_argument("--only", choices=SERVER_NAMES, help="only this one's servers")
     parser.add_argument("--running", action="append", default=[], metavar="NAME=HOST:PORT[/METRICS],…[+HOST:PORT,…]",
                         help="load servers that run already, on whatever hosts, observers behind the +; METRICS is the port of a server's "
                              "page for Prometheus, which tells its processor time; may be repeated")
     parser.add_argument("--auth", action="append", default=[], metavar="SCHEME:CREDENTIALS",
-                        help="who the sessions on servers that run already are, as in addauth; told nowhere; may be repeated. Not etcd's")
+                        help="who the sessions on servers that run already are, as in addauth; in no result, but among the "
+                             "processes of this host; may be repeated. Not etcd's")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each load (default 3)")
     parser.add_argument("--seconds", type=float, default=5, help="measured window of each load (default 5)")
     parser.add_argument("--trees", default="10k,1m", help="snapshots: numbers of znodes (default 10k,1m; 10m needs 16 GiB of memory)")
@@ -71,6 +74,8 @@ def arguments():
         parser.error("--rounds must be 1 or more")
     if options.auth and not options.running:
         parser.error("--auth is for servers that run already: give --running, too")
+    if not all(":" in auth for auth in options.auth):
+        parser.error("--auth: expected SCHEME:CREDENTIALS")
     return options
 
 
@@ -121,7 +126,7 @@ def write(scenario, kit, folder, seconds, script="perf/scenario.py"):
     """Also after a failure: what was measured is kept, and what wasn't is told."""
     measured = kit.bench.results
     # A result is published: where things lie on this machine is its own business.
-    told = [str(failure).replace(str(kit.directory), "DIR").replace(str(folder), "OUT").replace(f"{ROOT}/", "")
+    told = [" / ".join(str(failure).replace(str(kit.directory), "DIR").replace(str(folder), "OUT").replace(f"{ROOT}/", "").splitlines())
             for failure in failed(kit)]
     where = ("The servers were running already; machine, commit and compiler that are told here are the generator's." if kit.running else
              f"All servers and the load generator shared this machine's {machine.os.cpu_count()} processors.")

@@ -84,6 +84,7 @@ class Arithmetic(unittest.TestCase):
         self.assertEqual(snapshots.window(10_000, 5), (30, 60))
         self.assertEqual(snapshots.window(1_000_000, 5), (30, 3))
         self.assertEqual(snapshots.window(10_000_000, 5), (120, 2))
+        self.assertEqual(snapshots.window(10_000, 1), (6, 12))
 
     def test_numbers_of_znodes_are_read_or_refused(self):
         self.assertEqual(snapshots.parse_trees("10k,1m,2000"), [10_000, 1_000_000, 2_000])
@@ -151,6 +152,7 @@ class Ranges(unittest.TestCase):
         self.assertEqual(line, ["set", "3", "etcd", 3, "20 (10 to 30) ~ **errors**", "0.1", "0.2", "0.3", "0.5", "2"])
         self.assertEqual(len(header), len(line))
         self.assertEqual(tables.ranges([{"row": "memory", "server": "etcd", "value": 1}]), [])
+        self.assertEqual(tables.ranges([{**measured("set", "etcd", 3), "operations_per_second": 0.0}]), [])
 
     def test_failed_requests_are_told_with_their_commonest_reasons(self):
         results = [measured("set", name, 3, errors=errors) for name, errors in (
@@ -168,6 +170,20 @@ class Ranges(unittest.TestCase):
         self.assertEqual((found, day, read_facts, read_notes), (sizes, "2026-01-02", facts, notes))
         self.assertEqual(scenario.pages(found, results, read_facts, read_notes, day), files)
         self.assertIsNone(again.known("# Something else, 2026-01-02\n\n"))
+        _, _, (first, second), _ = again.known(files["README.md"].replace("abc | def", ""))
+        self.assertEqual((first[0], second), ("noise", ("commit", "")))
+
+    def test_pages_arent_written_anew_from_a_part(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            (folder / "raw").mkdir()
+            (folder / "raw.csv").write_text("row\na\nb\n")
+            for raw in ("001-a-x-1.json", "last.json"):
+                (folder / "raw" / raw).write_text("{}")
+            with self.assertRaisesRegex(ServerError, "has 1 measurements, raw.csv 2"):
+                again.measured(folder)
+            (folder / "raw" / "002-b-x-1.json").write_text("{}")
+            self.assertEqual(again.measured(folder), [{}, {}])
 
 
 class Generator(unittest.TestCase):

@@ -63,9 +63,11 @@ def of(kit, name, znodes):
 
 
 def window(znodes, seconds):
-    """(seconds, snapshots) of the load: its slices beside snapshots and without make a second each, as far as can be. Of ten thousand
-    a snapshot takes less than a slice, so that many are needed; of ten million about a minute, so that there is one, in the second half."""
-    return (seconds * 6 * max(1, znodes / 2_500_000), min(60, max(2, 3_000_000 // znodes)))
+    """(seconds, snapshots that are asked for at the rate before) of the load: its slices beside snapshots and without make a second each,
+    as far as can be. Of ten thousand a snapshot takes less than a slice, so that many are needed, two a second at most; of ten million
+    about a minute, so that one begins in the middle."""
+    whole = seconds * 6 * max(1, znodes / 2_500_000)
+    return (whole, min(2 * whole, max(2, 3_000_000 // znodes)))
 
 
 def parse_trees(text):

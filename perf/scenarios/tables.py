@@ -46,7 +46,7 @@ def ranges(measured):
     """Of each load that has latencies: throughput and latencies up to the longest, medians and ranges of the rounds, with marks."""
     lines = []
     for key, rounds in by_load(measured).items():
-        rounds = [one for one in rounds if one.get("latency", {}).get("p50_us") is not None and "operations_per_second" in one]
+        rounds = [one for one in rounds if one.get("operations_per_second") and one.get("latency", {}).get("p50_us") is not None]
         if not rounds:
             continue
         latencies = (spread([one["latency"].get(name, 0) / 1000 for one in rounds]) for name in LATENCIES)
