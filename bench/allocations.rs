@@ -19,8 +19,12 @@ const MOST: &[(&str, u64)] = &[
     ("list 1000 children", 0),
     ("prep setData", 0),
     ("prep setData, digest foretold", 0),
+    ("apply setData", 0),
     // The path, as there is no znode to share it with.
     ("match a watch", 1),
+    ("append setData to the log, groups of 64", 0),
+    // As many as it takes now, so that it doesn't become more unseen.
+    ("propose and commit, 2 followers", 5),
 ];
 
 fn main() -> ExitCode {

@@ -51,6 +51,8 @@ class Rounds(unittest.TestCase):
         self.assertEqual(len(knob.objections(said, "ringkeeper.shads")), 1)
         self.assertEqual(knob.objections(said, "ringkeeper.shards"), [])
         self.assertEqual(knob.objections("INFO ringkeeper.shards=2\n", "ringkeeper.shards"), [])
+        # What it warns of and does.
+        self.assertEqual(knob.objections("ERROR forceSync=no: acknowledged writes are lost when the power fails\n", "forceSync"), [])
 
 
 class Figures(unittest.TestCase):
