@@ -73,7 +73,7 @@ class Bench:
         self.results = []
         # What there was no room for.
         self.unwritten = []
-        # Who the sessions are, as in the shell's addauth; told nowhere.
+        # Who the sessions are, as in the shell's addauth; in no result.
         self.auth = []
 
     def record(self, row, server, round_number, result):
